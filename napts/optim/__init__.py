@@ -1,0 +1,11 @@
+"""The methods. Imports torch only; knows nothing of data sets, files or clusters.
+
+Start reading in :mod:`napts.optim.trust_region`, which holds the one iteration, then
+:mod:`napts.optim.methods`, where each method is composed.
+"""
+
+from napts.optim.baseline import Baseline
+from napts.optim.methods import APTS, APTSA, NAPTS, NTR, TR
+from napts.optim.record import StepRecord, Trial
+
+__all__ = ["APTS", "APTSA", "NAPTS", "NTR", "TR", "Baseline", "StepRecord", "Trial"]

@@ -1,0 +1,113 @@
+"""The acceptance test: is a trial good enough, against the current loss or against the past?
+
+Judging is separate from proposing: a test sees losses and promises, never a step.
+"""
+
+import math
+from dataclasses import dataclass
+
+SMALLEST_PREDICTION = 1e-12
+"""A promise at or below this is no promise: the candidate is rejected (our choice)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The past iterate that a trial may be measured against, CGT Algorithm 10.1.1.
+
+    Attributes:
+        loss: ``f(theta_r)``.
+        predicted: ``sigma``, the reductions predicted on the way from ``theta_r`` to ``theta_k``.
+    """
+
+    loss: float
+    predicted: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The outcome of one acceptance test.
+
+    Attributes:
+        accepted: Take the step.
+        nonmonotone: Taken, but only the reference to the past allowed it.
+        current: Actual and predicted reduction against the current loss.
+        historical: The same against the reference.
+    """
+
+    accepted: bool
+    nonmonotone: bool
+    current: tuple[float, float]
+    historical: tuple[float, float]
+
+    def reaches(self, threshold: float) -> bool:
+        """Tell whether ``max(rho_c, rho_h) >= threshold``, without dividing."""
+        return any(_reaches(pair, threshold) for pair in (self.current, self.historical))
+
+    def exceeds(self, threshold: float) -> bool:
+        """Tell whether ``max(rho_c, rho_h) > threshold``, without dividing."""
+        pairs = (self.current, self.historical)
+        return any(actual > threshold * predicted for actual, predicted in pairs)
+
+    @property
+    def ratio_current(self) -> float:
+        """``rho_c`` of eq. (9)."""
+        return _ratio(self.current)
+
+    @property
+    def ratio_history(self) -> float:
+        """``rho_h`` of eq. (9)."""
+        return _ratio(self.historical)
+
+
+FAILED = Verdict(False, False, (-math.inf, 1.0), (-math.inf, 1.0))
+"""The verdict on a candidate that promises nothing or has no finite loss: its ratio is -inf."""
+
+
+def promising(predicted: float) -> bool:
+    """Tell whether a predicted reduction is finite and large enough to be tested."""
+    return SMALLEST_PREDICTION < predicted < math.inf
+
+
+def judge(
+    loss: float, trial_loss: float, predicted: float, reference: Reference, eta: float
+) -> Verdict:
+    """Test a trial against the current loss and against the reference, NAPTS eq. (9).
+
+    Args:
+        loss: ``f(theta_k)``.
+        trial_loss: ``f(theta_k + s_k)``.
+        predicted: ``m_k(0) - m_k(s_k)``.
+        reference: The reference iterate; with the current loss and 0 the test is monotone.
+        eta: Smallest ratio that is accepted.
+
+    Returns:
+        The verdict: accepted if one of the two ratios reaches ``eta``. A trial whose loss is NaN
+        or infinite, or whose promise is not positive, has failed.
+    """
+    if not (math.isfinite(trial_loss) and promising(predicted)):
+        return FAILED
+    current = (loss - trial_loss, predicted)
+    historical = (reference.loss - trial_loss, reference.predicted + predicted)
+    if not math.isfinite(historical[0]):
+        historical = FAILED.historical
+    monotone = _reaches(current, eta)
+    accepted = monotone or _reaches(historical, eta)
+    return Verdict(accepted, accepted and not monotone, current, historical)
+
+
+def accept_finite(loss: float, trial_loss: float, predicted: float) -> Verdict:
+    """Accept every trial that has a finite loss: the proposal of APTSA (NAPTS, section 3)."""
+    if not math.isfinite(trial_loss):
+        return FAILED
+    current = (loss - trial_loss, predicted)
+    return Verdict(True, False, current, current)
+
+
+def _reaches(pair: tuple[float, float], threshold: float) -> bool:
+    actual, predicted = pair
+    return actual >= threshold * predicted
+
+
+def _ratio(pair: tuple[float, float]) -> float:
+    actual, predicted = pair
+    return actual / predicted if predicted != 0 else math.nan

@@ -1,0 +1,217 @@
+"""What non-monotone methods remember of the past: losses and promises, a few numbers.
+
+A history answers one question, NAPTS eqs. (6) to (8): against which past loss, and with how much
+predicted reduction since then, may the next trial be measured? :class:`Window` keeps the last
+successes (CGT Algorithm 10.1.1), :class:`ConstantMemory` four numbers and a counter (CGT Algorithm
+10.1.2; Toint 1997, eqs. (33) to (40)). With memory 0 either is the monotone method.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from napts.optim.acceptance import Reference
+from napts.optim.vectors import Vector
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PastIterate:
+    """A remembered iterate.
+
+    Attributes:
+        loss: The batch loss seen there.
+        predicted: Reduction that the accepted step from there had promised.
+        iteration: Number of the optimizer step in which it was seen.
+        theta: Its parameters, kept only where losses are to be re-evaluated.
+    """
+
+    loss: float
+    predicted: float
+    iteration: int
+    theta: Vector | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """An accepted step, as a history is told of it.
+
+    Attributes:
+        loss: Loss where the step started.
+        trial_loss: Loss where it ended.
+        predicted: Reduction that it had promised.
+        iteration: Number of the optimizer step.
+        start: Parameters where it started; ``None`` if they need not be kept.
+        end: Parameters where it ended; likewise.
+    """
+
+    loss: float
+    trial_loss: float
+    predicted: float
+    iteration: int
+    start: Vector | None = None
+    end: Vector | None = None
+
+
+class History(Protocol):
+    """A memory of past successes."""
+
+    def reference(self, loss: float) -> tuple[Reference, PastIterate | None]:
+        """Choose the reference for a trial that starts at ``loss``.
+
+        Returns:
+            The reference and the past iterate it stands for, ``None`` for the current one.
+        """
+        ...
+
+    def push(self, success: Success) -> None:
+        """Remember an accepted step."""
+        ...
+
+    def clear(self) -> None:
+        """Forget everything."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the memory as plain numbers and tensors."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over a memory saved by :meth:`state_dict`."""
+        ...
+
+
+class Window:
+    """The last ``length`` successes; NAPTS eqs. (6) to (8), CGT Algorithm 10.1.1.
+
+    Args:
+        length: Number of successes kept; 0 is the monotone method.
+    """
+
+    def __init__(self, length: int) -> None:
+        self._entries: deque[PastIterate] = deque(maxlen=length)
+
+    def reference(self, loss: float) -> tuple[Reference, PastIterate | None]:
+        """Return the largest loss of the window and of now; of equal ones the most recent."""
+        best, chosen, since = Reference(loss, 0.0), None, 0.0
+        for entry in reversed(self._entries):
+            since += entry.predicted
+            if entry.loss > best.loss:
+                best, chosen = Reference(entry.loss, since), entry
+        return best, chosen
+
+    def push(self, success: Success) -> None:
+        """Remember where the step started and what it promised."""
+        self._entries.append(
+            PastIterate(success.loss, success.predicted, success.iteration, success.start)
+        )
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._entries.clear()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the entries, oldest first."""
+        return {"entries": [_pack(entry) for entry in self._entries]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over entries saved by :meth:`state_dict`."""
+        self._entries.clear()
+        self._entries.extend(_unpack(entry) for entry in state["entries"])
+
+
+class ConstantMemory:
+    """Non-monotone memory of constant size; CGT Algorithm 10.1.2, Toint 1997.
+
+    The rule that renews the reference is applied after every success, so that ``length = 0``
+    reproduces the monotone method. On mini-batches the current loss is the one of the current
+    batch (our choice; the sources are deterministic).
+
+    Args:
+        length: Number of successes without a new minimum after which the reference is renewed.
+    """
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._minimum: float | None = None
+        self._reference: PastIterate | None = None
+        self._candidate: PastIterate | None = None
+        self._since_minimum = 0
+
+    def reference(self, loss: float) -> tuple[Reference, PastIterate | None]:
+        """Return the reference loss and the reduction predicted since it was seen."""
+        if self._length == 0:
+            return Reference(loss, 0.0), None
+        if self._minimum is None:
+            self._start(loss)
+        past = self._reference
+        if past is None:
+            return Reference(loss, 0.0), None
+        return Reference(past.loss, past.predicted), past
+
+    def _start(self, loss: float) -> None:
+        self._minimum = loss
+        # The first loss is its own reference; it has no iterate to return to.
+        self._reference = self._candidate = PastIterate(loss, 0.0, iteration=-1)
+
+    def push(self, success: Success) -> None:
+        """Account for an accepted step, Toint 1997, eqs. (33) to (40)."""
+        if self._length == 0:
+            return
+        if self._minimum is None:
+            self._start(success.loss)
+        assert self._minimum is not None
+        assert self._reference is not None
+        assert self._candidate is not None
+        self._reference = _promised(self._reference, success.predicted)
+        self._candidate = _promised(self._candidate, success.predicted)
+        loss = success.trial_loss
+        if loss < self._minimum:
+            self._minimum, self._since_minimum = loss, 0
+            self._candidate = _seen(success)
+        else:
+            self._since_minimum += 1
+            if loss > self._candidate.loss:
+                self._candidate = _seen(success)
+        if self._since_minimum == self._length:
+            self._reference = self._candidate
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the four numbers, the counter and, where kept, the iterates."""
+        if self._minimum is None or self._reference is None or self._candidate is None:
+            return {}
+        return {
+            "minimum": self._minimum,
+            "since_minimum": self._since_minimum,
+            "reference": _pack(self._reference),
+            "candidate": _pack(self._candidate),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over a memory saved by :meth:`state_dict`."""
+        self.clear()
+        if state:
+            self._minimum = state["minimum"]
+            self._since_minimum = state["since_minimum"]
+            self._reference = _unpack(state["reference"])
+            self._candidate = _unpack(state["candidate"])
+
+
+def _promised(past: PastIterate, predicted: float) -> PastIterate:
+    return PastIterate(past.loss, past.predicted + predicted, past.iteration, past.theta)
+
+
+def _seen(success: Success) -> PastIterate:
+    return PastIterate(success.trial_loss, 0.0, success.iteration, success.end)
+
+
+def _pack(past: PastIterate) -> dict[str, Any]:
+    numbers = {"loss": past.loss, "predicted": past.predicted, "iteration": past.iteration}
+    return numbers if past.theta is None else {**numbers, "theta": list(past.theta)}
+
+
+def _unpack(state: dict[str, Any]) -> PastIterate:
+    return PastIterate(**state)

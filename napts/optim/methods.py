@@ -1,0 +1,424 @@
+"""TR, NTR, APTS, APTSA and NAPTS: five compositions of the same four families."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from napts.optim import options as compose
+from napts.optim.history import Window
+from napts.optim.local_model import Direction
+from napts.optim.options import CORRECTION_WEIGHTS, HistoryKind, HistoryScope
+from napts.optim.cadam import Cap
+from napts.optim.subdomains import Decomposition
+from napts.optim.trust_region import Composition, TrustRegionOptimizer
+from napts.optim.vectors import Norm, blocks_by_kind
+
+
+class _PlainTrustRegion(TrustRegionOptimizer):
+    """A method without subdomains: its blocks are the parameters by device and dtype."""
+
+    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
+        compose.check(defaults)
+        super().__init__(params, defaults)
+
+    def _blocks(self) -> Sequence[Sequence[Tensor]]:
+        parameters = [p for group in self.param_groups for p in group["params"]]
+        blocks = blocks_by_kind(p for p in parameters if p.requires_grad)
+        if not blocks:
+            raise ValueError(f"{type(self).__name__}: no parameter requires a gradient")
+        return blocks
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add parameters; they share the one trust region.
+
+        Raises:
+            ValueError: If the group brings options of its own.
+        """
+        extra = sorted(set(param_group) - {"params", "param_names"})
+        if extra:
+            raise ValueError(
+                f"Invalid parameter group: {', '.join(extra)} cannot differ between groups, "
+                f"{type(self).__name__} has one trust region"
+            )
+        super().add_param_group(param_group)
+        self._layout = None
+
+
+class TR(_PlainTrustRegion):
+    r"""Classical first-order trust region; the baseline of the NAPTS paper.
+
+    Per batch: one forward and backward, then tries ``theta_k + s`` with ``s`` the model's step in
+    the region, one forward each, until ``rho >= eta_1``; every failure shrinks the radius.
+
+    Args:
+        params: Parameters or groups of them.
+        radius: Initial radius; ``None``: 0.1 for ``norm="l2"`` (our choice), 1e-2 for ``"inf"``
+            (APTS in weights, 2023, section 3.1).
+        radius_min: Smallest radius; ``None``: 1e-3 or 1e-4 likewise.
+        radius_max: Largest radius; ``None``: 2 or 1e-1 likewise.
+        shrink: Factor in (0, 1) on failure.
+        grow: Factor above 1 on great success.
+        eta_1: Acceptance threshold, in (0, eta_2].
+        eta_2: Ratio above which the radius grows, in (0, 1).
+        norm: Norm of the region, ``"l2"`` or ``"inf"``. The paper does not print its norm;
+            the 2-norm is our choice.
+        direction: ``"scaled_gradient"``, ``"sign"`` or ``"l2"``; see
+            :class:`napts.optim.local_model.FirstOrder`.
+        max_tries: Tries on one batch, at least 1; 1 is the textbook iteration. The loop also
+            ends at the smallest radius, where a further try would repeat the last.
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Reference: Conn, Gould, Toint, *Trust-Region Methods* (2000), Algorithm 6.1.1; APTS in weights
+    (arXiv 2312.13677), sections 2 and 3.1, for the parameters.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        *,
+        radius: float | None = None,
+        radius_min: float | None = None,
+        radius_max: float | None = None,
+        shrink: float = 0.5,
+        grow: float = 2.0,
+        eta_1: float = 0.25,
+        eta_2: float = 0.75,
+        norm: Norm = "l2",
+        direction: Direction = "scaled_gradient",
+        max_tries: int = 5,
+    ) -> None:
+        super().__init__(params, _gather(locals()))
+
+    def _compose(self, options: dict[str, Any]) -> Composition:
+        return Composition(
+            compose.local_model(options),
+            compose.radius_rule(options),
+            options["max_tries"],
+            global_history=Window(0),
+        )
+
+
+class NTR(_PlainTrustRegion):
+    r"""Non-monotone trust region: :class:`TR` whose trials may also be measured against the past.
+
+    Accepts if ``max(rho_c, rho_h) >= eta_1`` with the two ratios of NAPTS eq. (9).
+
+    Args:
+        params: Parameters or groups of them.
+        window: Number of past successes that are remembered, at least 0; 0 gives TR. Not printed
+            in the paper, 5 is our choice.
+        history: ``"windowed"`` (NAPTS eqs. (6) to (8)) or ``"constant-memory"`` (CGT Algorithm
+            10.1.2).
+        history_scope: What a remembered loss means on another mini-batch, which the paper leaves
+            open: ``"rolling"`` takes it as it was (our choice), ``"reeval"`` measures the
+            reference again on the current batch (one forward, and a copy of the parameters per
+            remembered success), ``"per_batch"`` forgets at every batch.
+        radius: See :class:`TR`, as for all arguments below.
+        radius_min: See :class:`TR`.
+        radius_max: See :class:`TR`.
+        shrink: See :class:`TR`.
+        grow: See :class:`TR`.
+        eta_1: See :class:`TR`.
+        eta_2: See :class:`TR`.
+        norm: See :class:`TR`.
+        direction: See :class:`TR`.
+        max_tries: See :class:`TR`.
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Reference: NAPTS (arXiv 2605.14860), section 2.2, eqs. (5) to (9), whose formulas are
+    reconstructed from its prose; Conn, Gould, Toint, Algorithms 10.1.1 and 10.1.2.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        *,
+        window: int = 5,
+        history: HistoryKind = "windowed",
+        history_scope: HistoryScope = "rolling",
+        radius: float | None = None,
+        radius_min: float | None = None,
+        radius_max: float | None = None,
+        shrink: float = 0.5,
+        grow: float = 2.0,
+        eta_1: float = 0.25,
+        eta_2: float = 0.75,
+        norm: Norm = "l2",
+        direction: Direction = "scaled_gradient",
+        max_tries: int = 5,
+    ) -> None:
+        super().__init__(params, _gather(locals()))
+
+    def _compose(self, options: dict[str, Any]) -> Composition:
+        return Composition(
+            compose.local_model(options),
+            compose.radius_rule(options),
+            options["max_tries"],
+            global_history=compose.history(options),
+            reevaluate=options["history_scope"] == "reeval",
+            forget=options["history_scope"] == "per_batch",
+        )
+
+
+class _Schwarz(TrustRegionOptimizer):
+    """A method whose proposals come from subdomains; its blocks are theirs."""
+
+    def __init__(self, stages: Decomposition, defaults: dict[str, Any]) -> None:
+        compose.check(defaults)
+        if not isinstance(stages, Decomposition):
+            raise ValueError(
+                f"Invalid stages: {type(stages).__name__}, must be a decomposition such as "
+                "napts.partition_layers(model, n_subdomains=4)"
+            )
+        self._decomposition = stages
+        super().__init__([{"params": list(p)} for p in stages.parameter_sets], defaults)
+
+    def _blocks(self) -> Sequence[Sequence[Tensor]]:
+        return self._decomposition.parameter_sets
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Refuse further parameters: the subdomains are fixed.
+
+        Raises:
+            ValueError: Always, after construction.
+        """
+        if hasattr(self, "_method"):
+            raise ValueError(
+                f"{type(self).__name__} takes no further parameter groups: its subdomains are "
+                "fixed at construction"
+            )
+        super().add_param_group(param_group)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_decomposition": self._decomposition}
+
+
+class NAPTS(_Schwarz):
+    r"""Non-monotone additively preconditioned trust-region strategy.
+
+    Per batch (Algorithm 1): one global forward and backward caches what every subdomain needs;
+    each subdomain takes ``local_steps`` CAdam steps on its own; their sum is tested against the
+    current loss and the history, and, if it fails, mixed with the gradient step; a non-monotone
+    trust-region step on the same batch follows. Cost of an accepted batch: two global forwards
+    and backwards, ``local_steps - 1`` local passes, one forward.
+
+    Args:
+        stages: The subdomains, from :func:`napts.partition_layers`.
+        window: Number of past successes remembered, at least 0; 0 gives APTS (section 2.3). Not
+            printed in the paper, 5 is our choice.
+        history: ``"windowed"`` or ``"constant-memory"``; see :class:`NTR`.
+        history_scope: ``"rolling"``, ``"reeval"`` or ``"per_batch"``; see :class:`NTR`.
+        shared_history: One memory for proposals and global steps (our choice), or one each.
+        local_steps: CAdam steps ``T`` per subdomain, at least 1. Not printed in the paper; 5 is
+            the number of local steps of APTS in weights (2023).
+        cap: How CAdam shortens its steps, ``"scale"`` or ``"clip"``.
+        betas: CAdam's decay rates, as in the authors' earlier code.
+        eps: CAdam's denominator term, likewise.
+        last_block_exact: See :class:`napts.optim.schwarz.AdditiveSchwarz`.
+        correction: Weights of eq. (10), each in (0, 1], in the order tried; empty for none.
+        radius: See :class:`TR`, as for all arguments below. One radius serves both phases.
+        radius_min: See :class:`TR`.
+        radius_max: See :class:`TR`.
+        shrink: See :class:`TR`.
+        grow: See :class:`TR`.
+        eta_1: See :class:`TR`.
+        eta_2: See :class:`TR`.
+        norm: See :class:`TR`.
+        direction: See :class:`TR`.
+        max_tries: Tries of the global step; see :class:`TR`.
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Reference: NAPTS (arXiv 2605.14860), Algorithm 1 and eqs. (2) to (10); the displayed formulas
+    and Algorithm 1 are reconstructed from the paper's prose.
+
+    Example:
+        >>> stages = napts.partition_layers(model, n_subdomains=4)
+        >>> optimizer = napts.NAPTS(stages, window=5, local_steps=5)
+        >>> for inputs, targets in loader:
+        ...     loss = optimizer.step(lambda: criterion(model(inputs), targets))
+    """
+
+    def __init__(
+        self,
+        stages: Decomposition,
+        *,
+        window: int = 5,
+        history: HistoryKind = "windowed",
+        history_scope: HistoryScope = "rolling",
+        shared_history: bool = True,
+        local_steps: int = 5,
+        cap: Cap = "scale",
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        last_block_exact: bool = False,
+        correction: Sequence[float] = CORRECTION_WEIGHTS,
+        radius: float | None = None,
+        radius_min: float | None = None,
+        radius_max: float | None = None,
+        shrink: float = 0.5,
+        grow: float = 2.0,
+        eta_1: float = 0.25,
+        eta_2: float = 0.75,
+        norm: Norm = "l2",
+        direction: Direction = "scaled_gradient",
+        max_tries: int = 5,
+    ) -> None:
+        super().__init__(stages, _gather(locals()))
+
+    def _compose(self, options: dict[str, Any]) -> Composition:
+        memory = compose.history(options)
+        return Composition(
+            compose.local_model(options),
+            compose.radius_rule(options),
+            options["max_tries"],
+            global_history=memory,
+            proposal_history=memory if options["shared_history"] else compose.history(options),
+            preconditioner=compose.schwarz(options, self._decomposition),
+            correction=compose.correction(options),
+            reevaluate=options["history_scope"] == "reeval",
+            forget=options["history_scope"] == "per_batch",
+        )
+
+
+class APTS(_Schwarz):
+    r"""Additively preconditioned trust-region strategy with inexact subdomains.
+
+    NAPTS with the monotone acceptance test: the baseline of the NAPTS paper.
+
+    Args:
+        stages: The subdomains, from :func:`napts.partition_layers`.
+        local_steps: See :class:`NAPTS`, as for all arguments below.
+        cap: See :class:`NAPTS`.
+        betas: See :class:`NAPTS`.
+        eps: See :class:`NAPTS`.
+        last_block_exact: See :class:`NAPTS`.
+        correction: See :class:`NAPTS`.
+        radius: See :class:`TR`.
+        radius_min: See :class:`TR`.
+        radius_max: See :class:`TR`.
+        shrink: See :class:`TR`.
+        grow: See :class:`TR`.
+        eta_1: See :class:`TR`.
+        eta_2: See :class:`TR`.
+        norm: See :class:`TR`.
+        direction: See :class:`TR`.
+        max_tries: See :class:`TR`.
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Reference: APTS in weights (arXiv 2312.13677) with the approximate subdomains of NAPTS
+    (arXiv 2605.14860), sections 2.1 and 2.3.
+    """
+
+    def __init__(
+        self,
+        stages: Decomposition,
+        *,
+        local_steps: int = 5,
+        cap: Cap = "scale",
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        last_block_exact: bool = False,
+        correction: Sequence[float] = CORRECTION_WEIGHTS,
+        radius: float | None = None,
+        radius_min: float | None = None,
+        radius_max: float | None = None,
+        shrink: float = 0.5,
+        grow: float = 2.0,
+        eta_1: float = 0.25,
+        eta_2: float = 0.75,
+        norm: Norm = "l2",
+        direction: Direction = "scaled_gradient",
+        max_tries: int = 5,
+    ) -> None:
+        super().__init__(stages, _gather(locals()))
+
+    def _compose(self, options: dict[str, Any]) -> Composition:
+        return Composition(
+            compose.local_model(options),
+            compose.radius_rule(options),
+            options["max_tries"],
+            global_history=Window(0),
+            proposal_history=Window(0),
+            preconditioner=compose.schwarz(options, self._decomposition),
+            correction=compose.correction(options),
+        )
+
+
+class APTSA(_Schwarz):
+    r"""APTS with aggressive acceptance: every proposal is taken, only the global step is tested.
+
+    A proposal whose loss is NaN or infinite is refused (our choice). The radius changes in the
+    global step alone.
+
+    Args:
+        stages: The subdomains, from :func:`napts.partition_layers`.
+        local_steps: See :class:`NAPTS`, as for all arguments below.
+        cap: See :class:`NAPTS`.
+        betas: See :class:`NAPTS`.
+        eps: See :class:`NAPTS`.
+        last_block_exact: See :class:`NAPTS`.
+        radius: See :class:`TR`.
+        radius_min: See :class:`TR`.
+        radius_max: See :class:`TR`.
+        shrink: See :class:`TR`.
+        grow: See :class:`TR`.
+        eta_1: See :class:`TR`.
+        eta_2: See :class:`TR`.
+        norm: See :class:`TR`.
+        direction: See :class:`TR`.
+        max_tries: See :class:`TR`.
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Reference: NAPTS (arXiv 2605.14860), section 3; APTS in weights (arXiv 2312.13677) without
+    forced decrease.
+    """
+
+    def __init__(
+        self,
+        stages: Decomposition,
+        *,
+        local_steps: int = 5,
+        cap: Cap = "scale",
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        last_block_exact: bool = False,
+        radius: float | None = None,
+        radius_min: float | None = None,
+        radius_max: float | None = None,
+        shrink: float = 0.5,
+        grow: float = 2.0,
+        eta_1: float = 0.25,
+        eta_2: float = 0.75,
+        norm: Norm = "l2",
+        direction: Direction = "scaled_gradient",
+        max_tries: int = 5,
+    ) -> None:
+        super().__init__(stages, _gather(locals()))
+
+    def _compose(self, options: dict[str, Any]) -> Composition:
+        return Composition(
+            compose.local_model(options),
+            compose.radius_rule(options),
+            options["max_tries"],
+            global_history=Window(0),
+            preconditioner=compose.schwarz(options, self._decomposition),
+        )
+
+
+def _gather(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Turn a constructor's ``locals()`` into options, with the radii that suit the norm."""
+    outside = ("self", "params", "stages", "__class__")
+    options = {name: value for name, value in arguments.items() if name not in outside}
+    radii = {name: options[name] for name in ("radius", "radius_min", "radius_max")}
+    return {**options, **compose.default_radii(options["norm"], **radii)}

@@ -1,0 +1,183 @@
+"""What one iteration reports: plain numbers, so that a record can be logged, saved and compared."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Literal, TypeVar
+
+_T = TypeVar("_T")
+
+Phase = Literal["proposal", "correction", "global"]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One candidate step and the verdict on it.
+
+    Attributes:
+        phase: Where the step came from: the additive ``"proposal"`` (NAPTS line 10), the
+            ``"correction"`` loop (line 11) or the ``"global"`` trust-region step (line 13).
+        coefficient: Weight ``w`` of eq. (10); 0 for the proposal, ``None`` in the global phase.
+        radius: Trust-region radius for which the step was made.
+        predicted_reduction: ``m(0) - m(s)``.
+        loss: ``f`` where the step starts.
+        trial_loss: ``f(theta + s)``; NaN if it was not worth an evaluation.
+        ratio_current: Ratio to the current loss, eq. (9); ``-inf`` for a failed candidate.
+        ratio_history: Ratio to the reference of the history, eq. (9).
+        step_norm: Length of the step in the trust-region norm.
+        accepted: The step was taken.
+        nonmonotone: The step was taken although the current loss alone would have refused it.
+        evaluated: A forward pass was spent on it.
+    """
+
+    phase: Phase
+    coefficient: float | None
+    radius: float
+    predicted_reduction: float
+    loss: float
+    trial_loss: float
+    ratio_current: float
+    ratio_history: float
+    step_norm: float
+    accepted: bool
+    nonmonotone: bool
+    evaluated: bool = True
+
+
+@dataclass(slots=True)
+class PassCounts:
+    """Passes through the network that one iteration has paid for.
+
+    Attributes:
+        forwards: Evaluations of the whole network.
+        backwards: Backward passes of the whole network.
+        local_passes: Forward and backward of every subdomain once, each on its own.
+    """
+
+    forwards: int = 0
+    backwards: int = 0
+    local_passes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """One iteration of any optimizer, the baselines included.
+
+    The *decisive* trial is the last accepted one, or, if none was, the last one judged. What an
+    optimizer does not have is ``None``.
+
+    Attributes:
+        loss: ``f_B(theta_k)``, before the iteration.
+        trial_loss: Loss at the decisive trial.
+        predicted_reduction: Reduction that the local model promised for it.
+        actual_reduction: Reduction that it brought.
+        ratio_current: Ratio of the two, against the current loss.
+        ratio_history: The same against the reference of the history.
+        radius_before: Trust-region radius before the iteration.
+        radius_after: Trust-region radius after it.
+        step_norm: Length of the decisive step in the trust-region norm.
+        accepted: Some trial was accepted, the parameters have changed.
+        nonmonotone: The decisive trial was accepted thanks to the history alone.
+        phase: Phase of the decisive trial.
+        coefficient: Weight of eq. (10) with which the preconditioned phase ended: 0 for the
+            proposal itself, ``None`` if it failed or does not exist.
+        rejections_proposal: Rejected proposals (0 or 1).
+        rejections_correction: Rejected weights of the correction loop.
+        rejections_global: Rejected tries of the global trust-region step.
+        forwards: Forward passes of the whole network.
+        backwards: Backward passes of the whole network.
+        local_passes: Local forward and backward passes, all subdomains together counting once.
+        trials: Every trial of the iteration, in order.
+    """
+
+    loss: float
+    trial_loss: float | None = None
+    predicted_reduction: float | None = None
+    actual_reduction: float | None = None
+    ratio_current: float | None = None
+    ratio_history: float | None = None
+    radius_before: float | None = None
+    radius_after: float | None = None
+    step_norm: float | None = None
+    accepted: bool = False
+    nonmonotone: bool = False
+    phase: Phase | None = None
+    coefficient: float | None = None
+    rejections_proposal: int = 0
+    rejections_correction: int = 0
+    rejections_global: int = 0
+    forwards: int = 0
+    backwards: int = 0
+    local_passes: int = 0
+    trials: tuple[Trial, ...] = ()
+
+    @property
+    def rejections(self) -> int:
+        """Rejected trials of all phases."""
+        return self.rejections_proposal + self.rejections_correction + self.rejections_global
+
+    def as_dict(self) -> dict[str, float | int | bool | str | None]:
+        """Return the record as a flat dictionary for JSON, without the single trials.
+
+        Numbers that JSON cannot hold (NaN, infinity) become ``None``.
+        """
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "trials"}
+        return {name: _finite_or_none(value) for name, value in values.items()}
+
+
+def summarise(
+    loss: float,
+    trials: Sequence[Trial],
+    counts: PassCounts,
+    radius_before: float,
+    radius_after: float,
+) -> StepRecord:
+    """Build the record of a trust-region iteration from its trials.
+
+    Args:
+        loss: ``f_B(theta_k)``.
+        trials: Every trial, in the order in which it was judged.
+        counts: Passes paid for.
+        radius_before: Radius before the iteration.
+        radius_after: Radius after it.
+
+    Returns:
+        The record.
+    """
+    accepted = [trial for trial in trials if trial.accepted]
+    decisive = (accepted or list(trials) or [None])[-1]
+    preconditioned = [t for t in accepted if t.phase != "global"]
+    rejected = [trial.phase for trial in trials if not trial.accepted]
+    record = StepRecord(
+        loss=loss,
+        radius_before=radius_before,
+        radius_after=radius_after,
+        accepted=bool(accepted),
+        coefficient=preconditioned[-1].coefficient if preconditioned else None,
+        rejections_proposal=rejected.count("proposal"),
+        rejections_correction=rejected.count("correction"),
+        rejections_global=rejected.count("global"),
+        forwards=counts.forwards,
+        backwards=counts.backwards,
+        local_passes=counts.local_passes,
+        trials=tuple(trials),
+    )
+    return record if decisive is None else _with_decisive(record, decisive)
+
+
+def _with_decisive(record: StepRecord, trial: Trial) -> StepRecord:
+    return replace(
+        record,
+        trial_loss=trial.trial_loss,
+        predicted_reduction=trial.predicted_reduction,
+        actual_reduction=trial.loss - trial.trial_loss,
+        ratio_current=trial.ratio_current,
+        ratio_history=trial.ratio_history,
+        step_norm=trial.step_norm,
+        nonmonotone=trial.nonmonotone,
+        phase=trial.phase,
+    )
+
+
+def _finite_or_none(value: _T) -> _T | None:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

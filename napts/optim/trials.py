@@ -1,0 +1,176 @@
+"""One phase's acceptance test: candidates from one iterate, judged against one reference."""
+
+import math
+from dataclasses import dataclass, field
+
+from napts.optim import vectors
+from napts.optim.acceptance import FAILED, Reference, Verdict, accept_finite, judge, promising
+from napts.optim.history import History, Success
+from napts.optim.local_model import Step
+from napts.optim.objective import Measured, Objective, Point
+from napts.optim.record import Phase, Trial
+from napts.optim.vectors import Vector
+
+
+@dataclass(slots=True)
+class Iteration:
+    """What one call of ``step`` carries from phase to phase.
+
+    Attributes:
+        objective: The batch loss.
+        number: Number of the optimizer step, from 0.
+        reevaluate: Histories are measured on the current batch: keep their iterates.
+        trials: Every trial so far.
+        reevaluated: Losses of past iterates on the current batch, by identity of the iterate.
+    """
+
+    objective: Objective
+    number: int
+    reevaluate: bool
+    trials: list[Trial] = field(default_factory=list)
+    reevaluated: dict[int, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The verdict on a candidate and, if it was accepted, the parameters it leads to."""
+
+    verdict: Verdict
+    theta: Vector | None
+
+
+class AcceptanceTest:
+    """Judges the candidates of one phase.
+
+    Args:
+        iteration: The iteration; its list of trials grows by every candidate.
+        point: Where the candidates start.
+        history: The memory they are judged with, which grows by an accepted one; ``None``
+            accepts whatever has a finite loss.
+        eta: Acceptance threshold ``eta_1``.
+        keep_graph: An accepted trial will be linearised.
+    """
+
+    def __init__(
+        self,
+        iteration: Iteration,
+        point: Point,
+        history: History | None,
+        eta: float,
+        *,
+        keep_graph: bool,
+    ) -> None:
+        self._iteration = iteration
+        self._point = point
+        self._history = history
+        self._eta = eta
+        self._keep_graph = keep_graph
+        self._fresh = True
+        reevaluate = iteration.reevaluate and history is not None
+        self._reference = self._reevaluated(history) if reevaluate and history else None
+
+    def judge(
+        self,
+        step: Step,
+        phase: Phase,
+        radius: float,
+        coefficient: float | None = None,
+        theta: Vector | None = None,
+    ) -> Outcome:
+        """Evaluate a candidate and decide; costs one forward pass.
+
+        A candidate that is known to promise nothing is rejected without one, unless it is the
+        first of the phase (its promise is read together with its loss).
+
+        Args:
+            step: The candidate.
+            phase: Where it comes from.
+            radius: Radius for which it was made.
+            coefficient: Weight of eq. (10).
+            theta: ``theta_k + s`` if the caller has it already.
+
+        Returns:
+            The verdict and the parameters of an accepted candidate.
+        """
+        known = step.predicted_reduction
+        if not self._fresh and isinstance(known, float) and not promising(known):
+            empty = Measured(self._iteration.objective.loss_of(self._point), math.nan, known, 0.0)
+            self._note(empty, FAILED, phase, radius, coefficient, evaluated=False)
+            return Outcome(FAILED, None)
+        self._fresh = False
+        theta = theta or vectors.add(self._point.theta, step.vector)
+        measured = self._iteration.objective.evaluate(
+            self._point, step, theta, keep_graph=self._keep_graph
+        )
+        verdict = self._decide(measured)
+        self._note(measured, verdict, phase, radius, coefficient, evaluated=True)
+        if not verdict.accepted:
+            return Outcome(verdict, None)
+        self._remember(measured, theta)
+        return Outcome(verdict, theta)
+
+    def _decide(self, measured: Measured) -> Verdict:
+        loss, trial_loss, predicted = measured.loss, measured.trial_loss, measured.predicted
+        if self._history is None:
+            return accept_finite(loss, trial_loss, predicted)
+        reference = self._reference or self._history.reference(loss)[0]
+        return judge(loss, trial_loss, predicted, reference, self._eta)
+
+    def _reevaluated(self, history: History) -> Reference:
+        """Choose the reference by its stored loss, then measure it on the current batch."""
+        iteration = self._iteration
+        loss = iteration.objective.loss_of(self._point)
+        reference, past = history.reference(loss)
+        if past is None or past.iteration == iteration.number:
+            return reference
+        if past.theta is None:  # the very first loss, whose iterate nobody kept
+            return Reference(loss, 0.0)
+        key = id(past.theta)
+        if key not in iteration.reevaluated:
+            iteration.reevaluated[key] = iteration.objective.loss_at(past.theta)
+            iteration.objective.layout.write(self._point.theta)
+        measured = iteration.reevaluated[key]
+        usable = measured if math.isfinite(measured) else -math.inf
+        return Reference(usable, reference.predicted)
+
+    def _remember(self, measured: Measured, theta: Vector) -> None:
+        if self._history is None:
+            return
+        iteration = self._iteration
+        self._history.push(
+            Success(
+                measured.loss,
+                measured.trial_loss,
+                measured.predicted,
+                iteration.number,
+                start=self._point.theta if iteration.reevaluate else None,
+                end=theta if iteration.reevaluate else None,
+            )
+        )
+
+    def _note(
+        self,
+        measured: Measured,
+        verdict: Verdict,
+        phase: Phase,
+        radius: float,
+        coefficient: float | None,
+        *,
+        evaluated: bool,
+    ) -> None:
+        self._iteration.trials.append(
+            Trial(
+                phase=phase,
+                coefficient=coefficient,
+                radius=radius,
+                predicted_reduction=measured.predicted,
+                loss=measured.loss,
+                trial_loss=measured.trial_loss,
+                ratio_current=verdict.ratio_current,
+                ratio_history=verdict.ratio_history,
+                step_norm=measured.step_norm,
+                accepted=verdict.accepted,
+                nonmonotone=verdict.nonmonotone,
+                evaluated=evaluated,
+            )
+        )
