@@ -37,25 +37,23 @@ class Baseline:
             The loss before the step. If it is NaN or infinite, no step is taken.
         """
         counts = PassCounts()
-        first: list[float] = []
+        values: list[float] = []
 
-        def evaluate() -> torch.Tensor:
+        def evaluate() -> float:
             self.optimizer.zero_grad(set_to_none=True)
             with torch.enable_grad():
                 loss = closure()
                 loss.backward()
             counts.forwards += 1
             counts.backwards += 1
-            if not first:
-                first.append(float(loss.detach()))
-            return loss.detach()
+            values.append(float(loss.detach()))
+            return values[-1]
 
-        needs_closure = isinstance(self.optimizer, torch.optim.LBFGS)
-        if not needs_closure:
-            evaluate()
-        if needs_closure or math.isfinite(first[0]):
-            self.optimizer.step(evaluate if needs_closure else None)
-        loss = first[0]
+        if isinstance(self.optimizer, torch.optim.LBFGS):
+            self.optimizer.step(evaluate)
+        elif math.isfinite(evaluate()):
+            self.optimizer.step()
+        loss = values[0]
         self.last_step = StepRecord(
             loss=loss,
             accepted=math.isfinite(loss),

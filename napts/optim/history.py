@@ -21,13 +21,11 @@ class PastIterate:
     Attributes:
         loss: The batch loss seen there.
         predicted: Reduction that the accepted step from there had promised.
-        iteration: Number of the optimizer step in which it was seen.
         theta: Its parameters, kept only where losses are to be re-evaluated.
     """
 
     loss: float
     predicted: float
-    iteration: int
     theta: Vector | None = None
 
 
@@ -39,7 +37,6 @@ class Success:
         loss: Loss where the step started.
         trial_loss: Loss where it ended.
         predicted: Reduction that it had promised.
-        iteration: Number of the optimizer step.
         start: Parameters where it started; ``None`` if they need not be kept.
         end: Parameters where it ended; likewise.
     """
@@ -47,7 +44,6 @@ class Success:
     loss: float
     trial_loss: float
     predicted: float
-    iteration: int
     start: Vector | None = None
     end: Vector | None = None
 
@@ -55,8 +51,14 @@ class Success:
 class History(Protocol):
     """A memory of past successes."""
 
-    def reference(self, loss: float) -> tuple[Reference, PastIterate | None]:
-        """Choose the reference for a trial that starts at ``loss``.
+    def reference(
+        self, loss: float, theta: Vector | None = None
+    ) -> tuple[Reference, PastIterate | None]:
+        """Choose the reference for a trial.
+
+        Args:
+            loss: Loss where the trial starts.
+            theta: Parameters there, given only where losses are to be re-evaluated.
 
         Returns:
             The reference and the past iterate it stands for, ``None`` for the current one.
@@ -90,7 +92,9 @@ class Window:
     def __init__(self, length: int) -> None:
         self._entries: deque[PastIterate] = deque(maxlen=length)
 
-    def reference(self, loss: float) -> tuple[Reference, PastIterate | None]:
+    def reference(
+        self, loss: float, theta: Vector | None = None
+    ) -> tuple[Reference, PastIterate | None]:
         """Return the largest loss of the window and of now; of equal ones the most recent."""
         best, chosen, since = Reference(loss, 0.0), None, 0.0
         for entry in reversed(self._entries):
@@ -101,9 +105,7 @@ class Window:
 
     def push(self, success: Success) -> None:
         """Remember where the step started and what it promised."""
-        self._entries.append(
-            PastIterate(success.loss, success.predicted, success.iteration, success.start)
-        )
+        self._entries.append(PastIterate(success.loss, success.predicted, success.start))
 
     def clear(self) -> None:
         """Forget everything."""
@@ -141,28 +143,26 @@ class ConstantMemory:
         self._candidate: PastIterate | None = None
         self._since_minimum = 0
 
-    def reference(self, loss: float) -> tuple[Reference, PastIterate | None]:
-        """Return the reference loss and the reduction predicted since it was seen."""
+    def reference(
+        self, loss: float, theta: Vector | None = None
+    ) -> tuple[Reference, PastIterate | None]:
+        """Return the reference loss and the reduction predicted since it was seen.
+
+        The first loss that is asked about is the first reference.
+        """
         if self._length == 0:
             return Reference(loss, 0.0), None
-        if self._minimum is None:
-            self._start(loss)
+        if self._reference is None:
+            self._minimum = loss
+            self._reference = self._candidate = PastIterate(loss, 0.0, theta)
         past = self._reference
-        if past is None:
-            return Reference(loss, 0.0), None
         return Reference(past.loss, past.predicted), past
-
-    def _start(self, loss: float) -> None:
-        self._minimum = loss
-        # The first loss is its own reference; it has no iterate to return to.
-        self._reference = self._candidate = PastIterate(loss, 0.0, iteration=-1)
 
     def push(self, success: Success) -> None:
         """Account for an accepted step, Toint 1997, eqs. (33) to (40)."""
         if self._length == 0:
             return
-        if self._minimum is None:
-            self._start(success.loss)
+        self.reference(success.loss, success.start)
         assert self._minimum is not None
         assert self._reference is not None
         assert self._candidate is not None
@@ -201,15 +201,15 @@ class ConstantMemory:
 
 
 def _promised(past: PastIterate, predicted: float) -> PastIterate:
-    return PastIterate(past.loss, past.predicted + predicted, past.iteration, past.theta)
+    return PastIterate(past.loss, past.predicted + predicted, past.theta)
 
 
 def _seen(success: Success) -> PastIterate:
-    return PastIterate(success.trial_loss, 0.0, success.iteration, success.end)
+    return PastIterate(success.trial_loss, 0.0, success.end)
 
 
 def _pack(past: PastIterate) -> dict[str, Any]:
-    numbers = {"loss": past.loss, "predicted": past.predicted, "iteration": past.iteration}
+    numbers = {"loss": past.loss, "predicted": past.predicted}
     return numbers if past.theta is None else {**numbers, "theta": list(past.theta)}
 
 

@@ -6,10 +6,10 @@ from typing import Any
 from torch import Tensor
 
 from napts.optim import options as compose
+from napts.optim.cadam import Cap
 from napts.optim.history import Window
 from napts.optim.local_model import Direction
 from napts.optim.options import CORRECTION_WEIGHTS, HistoryKind, HistoryScope
-from napts.optim.cadam import Cap
 from napts.optim.subdomains import Decomposition
 from napts.optim.trust_region import Composition, TrustRegionOptimizer
 from napts.optim.vectors import Norm, blocks_by_kind

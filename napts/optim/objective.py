@@ -157,7 +157,9 @@ class Objective:
 
     def loss_at(self, theta: Vector) -> float:
         """Return ``f_B`` at other parameters; leaves the parameters there."""
-        self.layout.write([flat.to(b[0]) for flat, b in zip(theta, self.layout.blocks, strict=True)])
+        self.layout.write(
+            [flat.to(b[0]) for flat, b in zip(theta, self.layout.blocks, strict=True)]
+        )
         return vectors.to_host([self._value(keep_graph=False)])[0]
 
     def local_pass(self) -> AbstractContextManager[None]:
@@ -181,7 +183,8 @@ class Objective:
             raise ValueError(f"the closure must return the loss, a scalar tensor, got {found}")
         if keep_graph and not loss.requires_grad:
             raise ValueError("the closure's loss does not depend on the optimizer's parameters")
-        return loss.reshape(())
+        with torch.set_grad_enabled(keep_graph):
+            return loss.reshape(())
 
     def _differentiate(self, loss: Tensor, boundaries: list[Tensor]) -> list[Tensor]:
         self.counts.backwards += 1

@@ -18,17 +18,15 @@ class Iteration:
 
     Attributes:
         objective: The batch loss.
-        number: Number of the optimizer step, from 0.
         reevaluate: Histories are measured on the current batch: keep their iterates.
         trials: Every trial so far.
-        reevaluated: Losses of past iterates on the current batch, by identity of the iterate.
+        known: Iterates whose loss on the current batch is known, with that loss, by identity.
     """
 
     objective: Objective
-    number: int
     reevaluate: bool
     trials: list[Trial] = field(default_factory=list)
-    reevaluated: dict[int, float] = field(default_factory=dict)
+    known: dict[int, tuple[Vector, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,18 +116,17 @@ class AcceptanceTest:
 
     def _reevaluated(self, history: History) -> Reference:
         """Choose the reference by its stored loss, then measure it on the current batch."""
-        iteration = self._iteration
-        loss = iteration.objective.loss_of(self._point)
-        reference, past = history.reference(loss)
-        if past is None or past.iteration == iteration.number:
-            return reference
-        if past.theta is None:  # the very first loss, whose iterate nobody kept
+        objective, known, here = self._iteration.objective, self._iteration.known, self._point.theta
+        loss = objective.loss_of(self._point)
+        known[id(here)] = here, loss
+        reference, past = history.reference(loss, here)
+        # Nothing predicted since then: no step was taken, it is where we are.
+        if past is None or past.theta is None or past.predicted == 0:
             return Reference(loss, 0.0)
-        key = id(past.theta)
-        if key not in iteration.reevaluated:
-            iteration.reevaluated[key] = iteration.objective.loss_at(past.theta)
-            iteration.objective.layout.write(self._point.theta)
-        measured = iteration.reevaluated[key]
+        if id(past.theta) not in known:
+            known[id(past.theta)] = past.theta, objective.loss_at(past.theta)
+            objective.layout.write(here)
+        measured = known[id(past.theta)][1]
         usable = measured if math.isfinite(measured) else -math.inf
         return Reference(usable, reference.predicted)
 
@@ -142,7 +139,6 @@ class AcceptanceTest:
                 measured.loss,
                 measured.trial_loss,
                 measured.predicted,
-                iteration.number,
                 start=self._point.theta if iteration.reevaluate else None,
                 end=theta if iteration.reevaluate else None,
             )

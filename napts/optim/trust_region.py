@@ -77,7 +77,6 @@ class TrustRegionOptimizer(Optimizer):
         super().__init__(params, defaults)
         self.last_step = None
         self._radius: float = defaults["radius"]
-        self._iterations = 0
         self._layout: Layout | None = None
         self._method = self._compose(self.param_groups[0])
 
@@ -96,7 +95,7 @@ class TrustRegionOptimizer(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Closure) -> float:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Perform one iteration of Algorithm 1 on one batch (lines 4 to 14).
+        """Perform one iteration of Algorithm 1 on one batch (lines 4 to 13).
 
         Args:
             closure: Computes the loss of the batch and returns it; it does not call
@@ -112,7 +111,7 @@ class TrustRegionOptimizer(Optimizer):
         """
         method, counts, radius = self._method, PassCounts(), self._radius
         objective = Objective(closure, self._current_layout(), method.local_model, counts)
-        iteration = Iteration(objective, self._iterations, method.reevaluate)
+        iteration = Iteration(objective, method.reevaluate)
         if method.forget:
             for history in method.histories:
                 history.clear()
@@ -125,7 +124,6 @@ class TrustRegionOptimizer(Optimizer):
             self._global_phase(iteration, point)  # line 13
         except NonFiniteLossError:
             objective.layout.write(start.theta)
-        self._iterations += 1  # line 14
 
         (loss,) = vectors.to_host([start.loss])
         self.last_step = summarise(loss, iteration.trials, counts, radius, self._radius)
@@ -202,7 +200,6 @@ class TrustRegionOptimizer(Optimizer):
         """Return the state as plain numbers and tensors, radius and memories included."""
         self.state[self._anchor] = {
             "radius": self._radius,
-            "iterations": self._iterations,
             "histories": [history.state_dict() for history in self._method.histories],
         }
         return super().state_dict()
@@ -214,7 +211,7 @@ class TrustRegionOptimizer(Optimizer):
         state = self.state.get(self._anchor)
         if not state:
             return
-        self._radius, self._iterations = state["radius"], state["iterations"]
+        self._radius = state["radius"]
         for history, saved in zip(self._method.histories, state["histories"], strict=True):
             history.load_state_dict(saved)
 
@@ -224,5 +221,5 @@ class TrustRegionOptimizer(Optimizer):
         return self.param_groups[0]["params"][0]
 
     def __getstate__(self) -> dict[str, Any]:
-        own = {name: self.__dict__[name] for name in ("last_step", "_radius", "_iterations")}
+        own = {name: self.__dict__[name] for name in ("last_step", "_radius")}
         return {**super().__getstate__(), **own, "_method": self._method, "_layout": None}

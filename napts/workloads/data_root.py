@@ -1,0 +1,36 @@
+"""Where data sets are looked for, and what is said when they are not there."""
+
+import os
+from pathlib import Path
+
+ENVIRONMENT_VARIABLE = "NAPTS_DATA"
+
+
+class DataMissing(ValueError):
+    """A data set is not in the data folder."""
+
+    def __init__(self, dataset: str, root: Path, *, reason: str = "is not (completely)") -> None:
+        super().__init__(
+            f"data set {dataset!r} {reason} in {root}: download it with "
+            f"`napts data prepare {dataset}`, or name a folder in torchvision's layout with "
+            f"--data-root or the environment variable {ENVIRONMENT_VARIABLE}"
+        )
+        self.dataset = dataset
+        self.root = root
+
+
+class DataInvalid(ValueError):
+    """The files of a data set are there, but cannot be what they should be."""
+
+
+def resolve_data_root(explicit: Path | str | None = None) -> Path:
+    """Return the folder in which torchvision's data sets lie.
+
+    The first that is given wins: the argument, the environment variable NAPTS_DATA, then
+    ``~/.cache/napts``. The folder need not exist.
+
+    Args:
+        explicit: Folder chosen by the user, for example by ``--data-root``.
+    """
+    chosen = explicit or os.environ.get(ENVIRONMENT_VARIABLE) or Path("~/.cache/napts")
+    return Path(chosen).expanduser()

@@ -1,0 +1,76 @@
+"""Small problems made from a seed, for tests: no files, no further libraries."""
+
+import torch
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
+
+from napts.workloads.models import fcnn, regularised_fcnn
+from napts.workloads.tensors import RawData, RawSet
+from napts.workloads.workload import Workload, WorkloadOptions
+
+FEATURES = 8
+CLASSES = 4
+_HIDDEN = 16
+# 300 samples in batches of 64 leave a last batch of 44, so every test meets a ragged one.
+_TRAIN_SAMPLES = 300
+_BATCH_SIZE = 64
+
+
+class SyntheticOptions(WorkloadOptions):
+    """Options of the synthetic problems.
+
+    Attributes:
+        train_samples: Training samples to make, or None for 300.
+        validation_size: Validation samples to make.
+        test_size: Test samples to make.
+        data_seed: Seed of the samples, independent of the seed of a run.
+        noise: Standard deviation within a class; the centres are standard normal.
+    """
+
+    validation_size: PositiveInt = 80
+    test_size: PositiveInt = 80
+    data_seed: NonNegativeInt = 0
+    noise: NonNegativeFloat = 0.7
+
+
+def synthetic_blobs(options: SyntheticOptions) -> Workload:
+    """Return `synthetic-blobs`: Gaussian clusters and a four-layer perceptron."""
+    return Workload(
+        name="synthetic-blobs",
+        dataset="synthetic",
+        options=options,
+        batch_size=_BATCH_SIZE,
+        subdomains=4,
+        network=lambda: fcnn((FEATURES, _HIDDEN, _HIDDEN, _HIDDEN, CLASSES)),
+        source=lambda _: blobs(options),
+    )
+
+
+def synthetic_batchnorm(options: SyntheticOptions) -> Workload:
+    """Return `synthetic-batchnorm`: the same data, a network with BatchNorm and dropout."""
+    return Workload(
+        name="synthetic-batchnorm",
+        dataset="synthetic",
+        options=options,
+        batch_size=_BATCH_SIZE,
+        subdomains=4,
+        network=lambda: regularised_fcnn(FEATURES, _HIDDEN, CLASSES),
+        source=lambda _: blobs(options),
+    )
+
+
+def blobs(options: SyntheticOptions) -> RawData:
+    """Return Gaussian clusters: inputs ``(n, 8)`` float32, targets in 0..3.
+
+    Args:
+        options: Sizes, seed and noise.
+    """
+    generator = torch.Generator().manual_seed(options.data_seed)
+    centres = torch.randn(CLASSES, FEATURES, generator=generator)
+
+    def sample(n: int) -> RawSet:
+        targets = torch.randint(CLASSES, (n,), generator=generator)
+        noise = torch.randn(n, FEATURES, generator=generator)
+        return RawSet(centres[targets] + options.noise * noise, targets)
+
+    train_samples = options.train_samples or _TRAIN_SAMPLES
+    return RawData(sample(train_samples + options.validation_size), sample(options.test_size))
