@@ -11,13 +11,12 @@ import pytest
 import torch
 from torch import nn
 
-import napts
 from napts.optim import StepRecord
+from tests.helpers.networks import METHODS, closure, make
 from tests.reference.flat import MLPProblem, Options, Reference, StepResult
 
 SIZES = (6, 12, 10, 8, 4)
 STEPS = 60
-METHODS = ("TR", "NTR", "APTS", "APTSA", "NAPTS")
 HISTORY = ("window", "history", "history_scope")
 SCHWARZ = ("local_steps", "cap", "betas", "eps", "last_block_exact")
 OWN_OPTIONS = {
@@ -86,12 +85,6 @@ def _batches() -> list[tuple[np.ndarray, np.ndarray]]:
     return [(x, (x @ teacher + rng.normal(size=(len(x), 4))).argmax(axis=1)) for x in inputs]
 
 
-def _optimizer(method: str, model: nn.Module, options: dict[str, Any]) -> Any:
-    if method in ("TR", "NTR"):
-        return getattr(napts, method)(model.parameters(), **options)
-    return getattr(napts, method)(napts.partition_layers(model, 4), **options)
-
-
 def _flat(model: nn.Module) -> np.ndarray:
     return torch.cat([p.detach().reshape(-1) for p in model.parameters()]).numpy()
 
@@ -104,13 +97,12 @@ def test_follows_the_reference(method: str, options: dict[str, Any]) -> None:
     torch.nn.utils.vector_to_parameters(torch.from_numpy(start.copy()), model.parameters())
     for p in model.parameters():
         p.data = p.data.clone()
-    optimizer = _optimizer(method, model, options)
+    optimizer = make(method, model, **options)
     reference = Reference(method, problem, start, Options(**options))
     batches = _batches()
     for step in range(STEPS):
         x, y = batches[step % len(batches)]
-        inputs, targets = torch.from_numpy(x), torch.from_numpy(y)
-        optimizer.step(lambda: nn.functional.cross_entropy(model(inputs), targets))
+        optimizer.step(closure(model, (torch.from_numpy(x), torch.from_numpy(y))))
         expected = reference.step((x, y))
         _assert_same_step(optimizer.last_step, expected, f"step {step}")
         np.testing.assert_allclose(_flat(model), expected.theta, rtol=0, atol=1e-7)
