@@ -62,12 +62,14 @@ class CAdam:
                 gradient = next_gradient()
             first.lerp_(gradient, 1 - beta_1)
             second.mul_(beta_2).addcmul_(gradient, gradient, value=1 - beta_2)
-            scale = second.div(1 - beta_2**t).sqrt_().add_(self.eps)
-            step = first.div(-(1 - beta_1**t)).div_(scale)
-            move(self._truncate(step, length))
+            # Both bias corrections in one factor, as torch's Adam has them.
+            root = math.sqrt(1 - beta_2**t)
+            direction = first / second.sqrt().add_(self.eps * root)
+            move(self._truncate(direction, root / (1 - beta_1**t), length))
 
-    def _truncate(self, step: Tensor, length: float) -> Tensor:
+    def _truncate(self, direction: Tensor, factor: float, length: float) -> Tensor:
+        """Return ``-factor * direction``, cut to the length; overwrites the direction."""
         if self.cap == "clip":
-            bound = length / math.sqrt(step.numel()) if self.norm == "l2" else length
-            return step.clamp_(-bound, bound)
-        return step.mul_((length / norm([step], self.norm)).clamp(max=1.0))
+            bound = length / math.sqrt(direction.numel()) if self.norm == "l2" else length
+            return direction.mul_(-factor).clamp_(-bound, bound)
+        return direction.mul_(-(length / norm([direction], self.norm)).clamp(max=factor))

@@ -79,6 +79,6 @@ class FirstOrder:
         raw = [g.sign() for g in gradient] if self.direction == "sign" else gradient
         length = vectors.norm(raw, "l2" if self.direction == "l2" else self.norm)
         # A zero gradient has no direction: its step is zero, which promises nothing.
-        inverse = torch.where(length > 0, 1 / length, torch.zeros_like(length))
-        direction = vectors.scale(inverse, raw)
+        tiny = torch.finfo(length.dtype).tiny
+        direction = vectors.divide(raw, length.clamp_min(tiny))
         return LinearModel(gradient, direction, vectors.dot(gradient, direction))

@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Literal, TypeVar
+from dataclasses import dataclass, fields
+from typing import Any, Literal, TypeVar
 
 _T = TypeVar("_T")
 
@@ -148,7 +148,7 @@ def summarise(
     decisive = (accepted or list(trials) or [None])[-1]
     preconditioned = [t for t in accepted if t.phase != "global"]
     rejected = [trial.phase for trial in trials if not trial.accepted]
-    record = StepRecord(
+    return StepRecord(
         loss=loss,
         radius_before=radius_before,
         radius_after=radius_after,
@@ -161,22 +161,21 @@ def summarise(
         backwards=counts.backwards,
         local_passes=counts.local_passes,
         trials=tuple(trials),
+        **({} if decisive is None else _decisive(decisive)),
     )
-    return record if decisive is None else _with_decisive(record, decisive)
 
 
-def _with_decisive(record: StepRecord, trial: Trial) -> StepRecord:
-    return replace(
-        record,
-        trial_loss=trial.trial_loss,
-        predicted_reduction=trial.predicted_reduction,
-        actual_reduction=trial.loss - trial.trial_loss,
-        ratio_current=trial.ratio_current,
-        ratio_history=trial.ratio_history,
-        step_norm=trial.step_norm,
-        nonmonotone=trial.nonmonotone,
-        phase=trial.phase,
-    )
+def _decisive(trial: Trial) -> dict[str, Any]:
+    return {
+        "trial_loss": trial.trial_loss,
+        "predicted_reduction": trial.predicted_reduction,
+        "actual_reduction": trial.loss - trial.trial_loss,
+        "ratio_current": trial.ratio_current,
+        "ratio_history": trial.ratio_history,
+        "step_norm": trial.step_norm,
+        "nonmonotone": trial.nonmonotone,
+        "phase": trial.phase,
+    }
 
 
 def _finite_or_none(value: _T) -> _T | None:

@@ -100,9 +100,14 @@ def mix(weight: float, first: Vector, second: Vector) -> Vector:
     return [torch.lerp(b, a, weight) for a, b in zip(first, second, strict=True)]
 
 
-def scale(factor: Tensor | float, vector: Vector) -> Vector:
-    """Return ``factor * vector``; a tensor factor is moved to each block's device and dtype."""
-    return [(factor.to(v) if isinstance(factor, Tensor) else factor) * v for v in vector]
+def scale(factor: float, vector: Vector) -> Vector:
+    """Return ``factor * vector``."""
+    return [factor * v for v in vector]
+
+
+def divide(vector: Vector, divisor: Tensor) -> Vector:
+    """Return ``vector / divisor``; the scalar is moved to each block's device and dtype."""
+    return [v / divisor.to(v) for v in vector]
 
 
 def dot(first: Vector, second: Vector) -> Tensor:
@@ -132,6 +137,8 @@ def to_host(values: Sequence[Tensor | float]) -> list[float]:
     if not tensors:
         return [float(v) for v in values]
     device = tensors[0].device
+    if all(t.device.type == "cpu" for t in tensors):
+        return [float(v) for v in values]
     packed = torch.stack([t.detach().to(device, torch.float64) for t in tensors])
     numbers = iter(packed.tolist())
     return [next(numbers) if isinstance(v, Tensor) else float(v) for v in values]
