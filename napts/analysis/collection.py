@@ -1,0 +1,117 @@
+"""All runs under a records folder, arranged in sections that may be compared."""
+
+import hashlib
+import json
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from napts.analysis.frames import epochs_frame, runs_frame
+from napts.records import RecordError, RunRecord, find_runs, load_run
+
+
+@dataclass(frozen=True)
+class Section:
+    """Runs that belong into one table: one experiment on one workload.
+
+    Attributes:
+        experiment: Name of the experiment.
+        workload: Name of the workload.
+        slug: Short name for files; the workload, with the experiment in front where the same
+            workload occurs in several experiments.
+        records: The runs.
+    """
+
+    experiment: str
+    workload: str
+    slug: str
+    records: tuple[RunRecord, ...]
+
+    @cached_property
+    def epochs(self) -> pd.DataFrame:
+        """One row per run and epoch, see `epochs_frame`."""
+        return epochs_frame(self.records)
+
+    @cached_property
+    def runs(self) -> pd.DataFrame:
+        """One row per run, see `runs_frame`."""
+        return runs_frame(self.records)
+
+    @cached_property
+    def digest(self) -> str:
+        """Twelve hexadecimal digits that change whenever a number or a setting of a run does."""
+        return records_digest(self.records)
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Every run under one records folder.
+
+    Attributes:
+        root: The folder as it was given.
+        sections: Experiments and workloads, sorted by slug.
+    """
+
+    root: Path
+    sections: tuple[Section, ...]
+
+    @property
+    def records(self) -> list[RunRecord]:
+        """The runs of all sections."""
+        return [run for section in self.sections for run in section.records]
+
+
+def load_collection(root: str | Path) -> Collection:
+    """Read every run directory under a records folder.
+
+    Args:
+        root: A records folder, one experiment in it, or one run directory.
+
+    Returns:
+        The runs in sections.
+
+    Raises:
+        RecordError: There is no run under ``root``, or one cannot be read.
+    """
+    paths = find_runs(root)
+    if not paths:
+        raise RecordError(f"{root}: no run directories here (a run directory holds a spec.json)")
+    groups: dict[tuple[str, str], list[RunRecord]] = defaultdict(list)
+    for path in paths:
+        run = load_run(path)
+        groups[run.experiment, run.workload].append(run)
+    workloads = [workload for _, workload in groups]
+    sections = [
+        Section(experiment, workload, _slug(experiment, workload, workloads), tuple(runs))
+        for (experiment, workload), runs in groups.items()
+    ]
+    return Collection(Path(root), tuple(sorted(sections, key=lambda section: section.slug)))
+
+
+def _slug(experiment: str, workload: str, workloads: Sequence[str]) -> str:
+    name = workload if workloads.count(workload) == 1 else f"{experiment}-{workload}"
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name)
+
+
+def records_digest(runs: Sequence[RunRecord]) -> str:
+    """Return a digest of what the records say, whatever folder they lie in.
+
+    Args:
+        runs: The runs, in any order.
+
+    Returns:
+        Twelve hexadecimal digits of SHA-256 over specs, epochs, states and final values.
+    """
+    contents = sorted(
+        json.dumps(
+            [run.experiment, run.run_key, run.label, run.spec, run.epochs, run.state, run.final],
+            sort_keys=True,
+        )
+        for run in runs
+    )
+    return hashlib.sha256("\n".join(contents).encode()).hexdigest()[:12]

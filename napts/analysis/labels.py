@@ -1,0 +1,96 @@
+"""Names of methods: their fixed order, and labels that never mix different settings."""
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import pandas as pd
+
+from napts.records import RunRecord
+
+METHODS = ("TR", "NTR", "APTS", "APTSA", "NAPTS", "Adam", "SGD", "LBFGS")
+"""Order of the methods in every table, legend and bar chart."""
+
+NOT_SCIENCE = ("seed", "label", "execution", "experiment")
+"""Top-level keys of a spec that may differ between runs that are averaged."""
+
+
+def order_of(method: str, label: str) -> tuple[int, tuple[str | int, ...]]:
+    """Return the sort key of a method: the order of `METHODS`, unknown ones last by name.
+
+    Numbers in labels are compared as numbers, so that ``window=5`` precedes ``window=10``.
+
+    Args:
+        method: Name of the method.
+        label: Its label, which orders variants of one method.
+    """
+    parts = tuple(int(part) if part.isdigit() else part for part in re.split(r"(\d+)", label))
+    return (METHODS.index(method) if method in METHODS else len(METHODS), parts)
+
+
+def grouped(frame: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
+    """Split a frame into its methods.
+
+    Args:
+        frame: A frame with the columns ``method`` and ``label``.
+
+    Returns:
+        Method, label and rows of each label, in the usual order.
+    """
+    groups = []
+    for key, group in frame.groupby(["method", "label"], sort=False):
+        method, label = (str(part) for part in cast(tuple[str, str], key))
+        groups.append((method, label, group))
+    return sorted(groups, key=lambda item: order_of(item[0], item[1]))
+
+
+def distinct_labels(runs: Sequence[RunRecord]) -> list[str]:
+    """Return a label for every run such that equal labels mean equal settings but for the seed.
+
+    Runs of one experiment and workload that carry the same label although their settings differ
+    get the differing settings appended, for example ``"NAPTS [window=10]"``; averaging them as
+    one method would compare nothing.
+
+    Args:
+        runs: The runs.
+
+    Returns:
+        One label per run, in the same order.
+    """
+    settings = [_flatten(_science(run.spec)) for run in runs]
+    groups: dict[tuple[str, str, str], list[int]] = defaultdict(list)
+    for index, run in enumerate(runs):
+        groups[run.experiment, run.workload, run.label].append(index)
+    labels = [run.label for run in runs]
+    for members in groups.values():
+        differing = _differing([settings[index] for index in members])
+        if differing:
+            for index in members:
+                labels[index] += _suffix(settings[index], differing)
+    return labels
+
+
+def _science(spec: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in spec.items() if name not in NOT_SCIENCE}
+
+
+def _flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for name, item in value.items():
+        if isinstance(item, Mapping):
+            flat |= _flatten(item, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = json.dumps(item).strip('"')
+    return flat
+
+
+def _differing(settings: Sequence[Mapping[str, str]]) -> list[str]:
+    names = sorted({name for setting in settings for name in setting})
+    return [name for name in names if len({setting.get(name) for setting in settings}) > 1]
+
+
+def _suffix(setting: Mapping[str, str], names: Sequence[str]) -> str:
+    parts = [f"{name.rsplit('.', 1)[-1]}={setting.get(name, 'none')}" for name in names]
+    return f" [{', '.join(parts)}]"

@@ -1,0 +1,249 @@
+"""The comparison of methods on one workload, as numbers and as tables for people."""
+
+import math
+from collections.abc import Mapping
+
+import pandas as pd
+
+from napts.analysis.labels import grouped
+from napts.analysis.statistics import paired_ratio, summarise
+from napts.analysis.tables import Table, number, percent, spread
+
+QUANTITIES = (
+    "seconds_per_epoch",
+    "cpu_seconds_per_epoch",
+    "rejections_per_batch",
+    "rejections_proposal_per_batch",
+    "rejections_correction_per_batch",
+    "rejections_global_per_batch",
+    "forwards_per_batch",
+    "backwards_per_batch",
+    "local_passes_per_batch",
+    "pass_equivalents_per_batch",
+    "acceptance_rate",
+    "nonmonotone_rate",
+    "final_train_loss",
+    "final_val_loss",
+    "final_val_accuracy",
+    "final_test_loss",
+    "final_test_accuracy",
+)
+"""Columns of the runs frame that are summarised over seeds."""
+
+STATISTICS = ("mean", "min", "max", "low", "high", "n")
+"""What is given of each quantity; low and high are the ends of the 95 % bootstrap interval."""
+
+REFERENCES = ("Adam", "TR", "APTS")
+"""Methods to which the time per epoch is put in relation."""
+
+PAPER_SECONDS: Mapping[str, float] = {
+    "TR": 53.65,
+    "NTR": 47.26,
+    "APTS": 169.14,
+    "APTSA": 152.39,
+    "NAPTS": 115.88,
+}
+"""Seconds per epoch printed in the NAPTS paper, section 3: CIFAR-10, a CNN of 1.2 million
+parameters, batch 1000, four A100. Seconds of other machines are comparable as ratios only."""
+
+
+def comparison(runs: pd.DataFrame) -> pd.DataFrame:
+    """Summarise every method of one section over its seeds.
+
+    Args:
+        runs: Frame of `runs_frame`, of one experiment and workload.
+
+    Returns:
+        One row per label in the usual order with the columns ``label``, ``method``, ``n`` (runs),
+        one count per state (``done``, ``running``, ``interrupted``, ``failed``, ``diverged``),
+        ``<quantity>_<statistic>`` for `QUANTITIES` and `STATISTICS`, and
+        ``time_vs_<reference>`` with ``_low``, ``_high`` and ``_n`` (shared seeds).
+    """
+    groups = grouped(runs)
+    times = {label: _by_seed(group, "seconds_per_epoch") for _, label, group in groups}
+    references = {name: _reference(name, runs) for name in REFERENCES}
+    rows = []
+    for method, label, group in groups:
+        row: dict[str, object] = {"label": label, "method": method, "n": len(group)}
+        row |= _states(group)
+        for quantity in QUANTITIES:
+            row |= _summary(quantity, group)
+        for name, reference in references.items():
+            row |= _relation(name, times[label], times.get(reference or "", {}))
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _states(group: pd.DataFrame) -> dict[str, object]:
+    states = ("done", "running", "interrupted", "failed", "diverged")
+    return {state: group["state"].tolist().count(state) for state in states}
+
+
+def _summary(quantity: str, group: pd.DataFrame) -> dict[str, object]:
+    summary = summarise(group[quantity].tolist())
+    values = (
+        summary.mean,
+        summary.minimum,
+        summary.maximum,
+        summary.low,
+        summary.high,
+        summary.n,
+    )
+    return {f"{quantity}_{name}": value for name, value in zip(STATISTICS, values, strict=True)}
+
+
+def _by_seed(group: pd.DataFrame, quantity: str) -> dict[int, float]:
+    return dict(zip(group["seed"].tolist(), group[quantity].tolist(), strict=True))
+
+
+def _reference(name: str, runs: pd.DataFrame) -> str | None:
+    """Label that stands for a method: its own name, or its only variant."""
+    labels = runs.loc[runs["method"] == name, "label"].unique().tolist()
+    return name if name in labels else labels[0] if len(labels) == 1 else None
+
+
+def _relation(
+    name: str, times: Mapping[int, float], reference: Mapping[int, float]
+) -> dict[str, object]:
+    ratio = paired_ratio(times, reference)
+    column = f"time_vs_{name}"
+    return {
+        column: ratio.value,
+        f"{column}_low": ratio.low,
+        f"{column}_high": ratio.high,
+        f"{column}_n": ratio.n,
+    }
+
+
+def comparison_tables(runs: pd.DataFrame) -> list[Table]:
+    """Arrange the comparison of one section in tables that fit a terminal of about 80 columns.
+
+    Args:
+        runs: Frame of `runs_frame`, of one experiment and workload.
+
+    Returns:
+        Time per epoch, work per batch, outcome, and the time next to that of the paper.
+    """
+    frame = comparison(runs)
+    notes = _notes(runs)
+    tables = [_time_table(frame), _work_table(frame), _outcome_table(frame, notes)]
+    if set(PAPER_SECONDS) & set(frame["method"]):
+        tables.append(paper_table(frame))
+    return tables
+
+
+def _time_table(frame: pd.DataFrame) -> Table:
+    rows = [
+        [
+            row["label"],
+            str(row["n"]),
+            spread(row, "seconds_per_epoch", number),
+            number(row["cpu_seconds_per_epoch_mean"]),
+            *(number(row[f"time_vs_{name}"], places=2) for name in REFERENCES),
+        ]
+        for row in frame.to_dict("records")
+    ]
+    return Table(
+        "Time per epoch",
+        ["method", "n", "s/epoch", "CPU s/epoch", *(f"vs {name}" for name in REFERENCES)],
+        rows,
+        [
+            "Training only, without evaluation, checkpoints and logging; mean [min, max] over "
+            "runs of each run's median epoch, the first epoch left out where there are more "
+            "than two. Ratios are of mean seconds over the seeds that both methods have."
+        ],
+    )
+
+
+def _work_table(frame: pd.DataFrame) -> Table:
+    columns = {
+        "rejections": "rejections_per_batch",
+        "proposal": "rejections_proposal_per_batch",
+        "correction": "rejections_correction_per_batch",
+        "global": "rejections_global_per_batch",
+        "forwards": "forwards_per_batch",
+        "backwards": "backwards_per_batch",
+        "local": "local_passes_per_batch",
+    }
+    rows = [
+        [row["label"], *(number(row[f"{name}_mean"], places=2) for name in columns.values())]
+        for row in frame.to_dict("records")
+    ]
+    return Table(
+        "Work per batch",
+        ["method", *columns],
+        rows,
+        [
+            "Means over runs. Rejections in total and by phase; forwards and backwards of the "
+            "whole network; a local pass is one forward and backward of every subdomain."
+        ],
+    )
+
+
+def _outcome_table(frame: pd.DataFrame, notes: list[str]) -> Table:
+    rows = [
+        [
+            row["label"],
+            f"{row['done']}/{row['n']}",
+            spread(row, "final_train_loss", number),
+            spread(row, "final_val_accuracy", percent),
+            spread(row, "final_test_accuracy", percent),
+        ]
+        for row in frame.to_dict("records")
+    ]
+    return Table(
+        "Outcome",
+        ["method", "done", "train loss", "val. accuracy %", "test accuracy %"],
+        rows,
+        [
+            "Mean [min, max] over the runs that are done. Train loss is the mean over the steps "
+            "of the last epoch; the test set is used once, at the end.",
+            *notes,
+        ],
+    )
+
+
+def paper_table(frame: pd.DataFrame) -> Table:
+    """Set the time ratios of the records beside those of the NAPTS paper.
+
+    Args:
+        frame: Frame of `comparison`.
+
+    Returns:
+        The table; seconds are shown, ratios are what may be compared.
+    """
+    rows = [
+        [
+            row["label"],
+            number(row["seconds_per_epoch_mean"]),
+            number(PAPER_SECONDS.get(row["method"]), places=2),
+            number(row["time_vs_TR"], places=2),
+            number(_paper_ratio(row["method"], "TR"), places=2),
+            number(row["time_vs_APTS"], places=2),
+            number(_paper_ratio(row["method"], "APTS"), places=2),
+        ]
+        for row in frame.to_dict("records")
+    ]
+    columns = ["method", "s/epoch", "paper", "vs TR", "paper", "vs APTS", "paper"]
+    note = (
+        "Paper: CIFAR-10, CNN of 1.2 million parameters, batch 1000, four A100, one subdomain "
+        "each. Another machine and maybe another problem: compare ratios, not seconds."
+    )
+    return Table("Time per epoch beside the NAPTS paper", columns, rows, [note])
+
+
+def _paper_ratio(method: str, reference: str) -> float:
+    return PAPER_SECONDS.get(method, math.nan) / PAPER_SECONDS[reference]
+
+
+def _notes(runs: pd.DataFrame) -> list[str]:
+    """Name every run that is not done, since its values are missing from the means."""
+    notes = []
+    for row in runs.to_dict("records"):
+        if row["state"] == "done":
+            continue
+        planned = row["epochs_planned"]
+        of = f" of {planned:g}" if planned is not None and not math.isnan(planned) else ""
+        done = f"{row['epochs_done']}{of} epochs"
+        notes.append(f"{row['label']}, seed {row['seed']}: {row['state']} after {done}.")
+    return notes

@@ -1,0 +1,132 @@
+"""Tables for people: formatted cells, rendered as text, Markdown, HTML or with rich."""
+
+import html
+import math
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
+
+MISSING = "–"
+"""Shown where a value does not exist."""
+
+
+def number(value: float | None, places: int | None = None) -> str:
+    """Format a number for a table.
+
+    Args:
+        value: The number; None and NaN are shown as `MISSING`.
+        places: Digits after the point; by default three significant digits.
+    """
+    if value is None or math.isnan(value):
+        return MISSING
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    if places is None:
+        magnitude = math.floor(math.log10(abs(value))) if value else 0
+        if magnitude < -3 or magnitude > 5:
+            return f"{value:.2e}"
+        places = max(0, 2 - magnitude)
+    return f"{value:.{places}f}"
+
+
+def percent(value: float | None) -> str:
+    """Format a fraction between 0 and 1 as a percentage without its sign."""
+    return number(None if value is None else 100 * value, places=2)
+
+
+def spread(row: Mapping[str, Any], quantity: str, form: Callable[[float | None], str]) -> str:
+    """Format mean and range of a quantity as ``mean [min, max]``.
+
+    Args:
+        row: A row of `napts.analysis.comparison`.
+        quantity: Name of the quantity, without the statistic.
+        form: Formats one number.
+
+    Returns:
+        The mean alone if there is only one value, `MISSING` if there is none.
+    """
+    mean, low, high = (form(row[f"{quantity}_{name}"]) for name in ("mean", "min", "max"))
+    return mean if row[f"{quantity}_n"] < 2 else f"{mean} [{low}, {high}]"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A titled table of formatted cells. The first column names the row.
+
+    Attributes:
+        title: What the table shows.
+        columns: Headers.
+        rows: Cells, one list per row, as long as ``columns``.
+        notes: Sentences printed below.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str] = field(default_factory=tuple)
+
+    def to_text(self) -> str:
+        """Return the table in fixed width, without colours or box characters."""
+        lines = [self.columns, *self.rows]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(self.columns))]
+        body = [
+            "  ".join(
+                cell.ljust(width) if i == 0 else cell.rjust(width)
+                for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+            ).rstrip()
+            for line in lines
+        ]
+        rule = "-" * max(len(line) for line in body)
+        notes = [textwrap.fill(note, 80) for note in self.notes]
+        return "\n".join([self.title, rule, body[0], rule, *body[1:], rule, *notes])
+
+    def to_markdown(self) -> str:
+        """Return the table in GitHub's Markdown, with the title as a bold line."""
+        rule = ["---", *["---:"] * (len(self.columns) - 1)]
+        lines = [
+            [cell.replace("|", "\\|") for cell in line] for line in [self.columns, rule, *self.rows]
+        ]
+        table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        return "\n\n".join([f"**{self.title}**", table, *self.notes])
+
+    def to_html(self) -> str:
+        """Return the table as HTML with a caption; every text is escaped."""
+        head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in self.columns)
+        rows = "\n".join(f"<tr>{_html_cells(row)}</tr>" for row in self.rows)
+        notes = "".join(f'<p class="note">{html.escape(note)}</p>' for note in self.notes)
+        return (
+            '<div class="scroll" tabindex="0"><table>\n'
+            f"<caption>{html.escape(self.title)}</caption>\n"
+            f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table></div>\n{notes}"
+        )
+
+    def to_rich(self) -> "RichTable":
+        """Return the table for a terminal; rich is imported here and nowhere else."""
+        from rich.box import SIMPLE_HEAD
+        from rich.markup import escape
+        from rich.table import Table as RichTable
+
+        caption = "\n".join(escape(note) for note in self.notes)
+        table = RichTable(
+            title=escape(self.title),
+            caption=caption or None,
+            title_justify="left",
+            caption_justify="left",
+            box=SIMPLE_HEAD,
+            pad_edge=False,
+            collapse_padding=True,
+        )
+        for index, name in enumerate(self.columns):
+            table.add_column(escape(name), justify="right" if index else "left", no_wrap=True)
+        for row in self.rows:
+            table.add_row(*(escape(cell) for cell in row))
+        return table
+
+
+def _html_cells(row: Sequence[str]) -> str:
+    first, *others = (html.escape(cell) for cell in row)
+    return f'<th scope="row">{first}</th>' + "".join(f"<td>{cell}</td>" for cell in others)

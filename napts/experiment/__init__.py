@@ -1,0 +1,30 @@
+"""Running experiments: validated specs, the training loop, the clock, seeding and checkpoints."""
+
+from napts.experiment.methods import StepOptimizer, build_optimizer
+from napts.experiment.observer import Observer, RunOutcome
+from napts.experiment.options import METHODS
+from napts.experiment.runner import MODES, Mode, run
+from napts.experiment.spec import Budget, Execution, RunSpec, WorkloadSpec
+from napts.experiment.specfile import SpecError, apply_overrides, load_spec, parse_spec
+from napts.experiment.study import Study, StudyMethod
+
+__all__ = [
+    "METHODS",
+    "MODES",
+    "Budget",
+    "Execution",
+    "Mode",
+    "Observer",
+    "RunOutcome",
+    "RunSpec",
+    "SpecError",
+    "StepOptimizer",
+    "Study",
+    "StudyMethod",
+    "WorkloadSpec",
+    "apply_overrides",
+    "build_optimizer",
+    "load_spec",
+    "parse_spec",
+    "run",
+]

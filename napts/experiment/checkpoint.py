@@ -1,0 +1,93 @@
+"""Checkpoints: plain tensors and numbers, replaced atomically, two generations."""
+
+import io
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from napts.records.files import write_atomic
+from napts.records.layout import CHECKPOINT, PREVIOUS_CHECKPOINT, SCHEMA
+
+
+class CheckpointDamaged(ValueError):
+    """A checkpoint cannot be read, or belongs to another run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the search for a checkpoint brought.
+
+    Attributes:
+        state: What was saved, tensors on the CPU; None if there is nothing that can be used.
+        warning: One line about checkpoints that could not be used, or None.
+    """
+
+    state: dict[str, Any] | None
+    warning: str | None
+
+
+def save_checkpoint(directory: Path, run_key: str, state: dict[str, Any]) -> None:
+    """Save a state; the checkpoint before it is kept as the previous generation.
+
+    Args:
+        directory: The run directory.
+        run_key: Name of the run, to be asked for again on loading.
+        state: Nested dictionaries and lists of tensors, numbers and strings.
+
+    Raises:
+        RecordWriteError: Writing failed, for example because the disk is full; the checkpoints are
+            as they were.
+    """
+    # Serialised in memory first: a full disk then shows as a plain OSError of one write.
+    buffer = io.BytesIO()
+    torch.save({"schema": SCHEMA, "run_key": run_key, **state}, buffer)
+    write_atomic(directory / CHECKPOINT, buffer.getvalue(), keep=directory / PREVIOUS_CHECKPOINT)
+
+
+def find_checkpoint(directory: Path, run_key: str) -> Found:
+    """Return the newest checkpoint that can be used.
+
+    Args:
+        directory: The run directory.
+        run_key: Name of the run.
+    """
+    warnings: list[str] = []
+    for name in (CHECKPOINT, PREVIOUS_CHECKPOINT):
+        path = directory / name
+        if not path.exists():
+            continue
+        try:
+            return Found(_load(path, run_key), "; ".join(warnings) or None)
+        except CheckpointDamaged as error:
+            warnings.append(str(error))
+    return Found(None, "; ".join(warnings) or None)
+
+
+def remove_checkpoints(directory: Path) -> None:
+    """Remove both generations and what an interrupted write left behind."""
+    # The previous generation first: a kill in between then leaves the newer one, not the older.
+    for name in (PREVIOUS_CHECKPOINT, f"{CHECKPOINT}.tmp", CHECKPOINT):
+        (directory / name).unlink(missing_ok=True)
+
+
+def _load(path: Path, run_key: str) -> dict[str, Any]:
+    data = path.read_bytes()
+    try:
+        # torch does not compare the checksums of the archive that it writes.
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            bad = archive.testzip()
+        if bad is not None:
+            raise CheckpointDamaged(f"{path.name} is damaged (checksum of {bad})")
+        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except CheckpointDamaged:
+        raise
+    except Exception as error:  # zipfile, pickle and torch raise many types on damaged input
+        reason = (str(error).splitlines() or [""])[0]
+        raise CheckpointDamaged(f"{path.name} is damaged ({reason})") from None
+    found = (state.get("schema"), state.get("run_key")) if isinstance(state, dict) else None
+    if found != (SCHEMA, run_key):
+        raise CheckpointDamaged(f"{path.name} belongs to another run or version")
+    return state

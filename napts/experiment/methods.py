@@ -1,0 +1,62 @@
+"""From options to a step optimizer: one interface for the methods and the baselines."""
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from napts.decomposition import partition_layers
+from napts.experiment.options import AnyOptions, SchwarzOptions
+from napts.optim import APTS, APTSA, NAPTS, NTR, TR, Baseline, StepRecord
+from napts.optim.subdomains import Closure
+
+_TRUST_REGION = {"TR": TR, "NTR": NTR}
+_SCHWARZ = {"APTS": APTS, "APTSA": APTSA, "NAPTS": NAPTS}
+_BASELINES = {"Adam": torch.optim.Adam, "SGD": torch.optim.SGD, "LBFGS": torch.optim.LBFGS}
+
+
+class StepOptimizer(Protocol):
+    """What the training loop needs of an optimizer.
+
+    Attributes:
+        last_step: Record of the latest step.
+    """
+
+    last_step: StepRecord | None
+
+    def step(self, closure: Closure, /) -> float:
+        """Take one step; the closure returns the loss and calls no ``backward()``."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state as plain tensors and numbers."""
+        ...
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
+        """Load what `state_dict` returned."""
+        ...
+
+
+def build_optimizer(
+    options: AnyOptions, model: nn.Module, *, example_inputs: Tensor | None = None
+) -> StepOptimizer:
+    """Make the optimizer of a spec.
+
+    Args:
+        options: The method and its options.
+        model: The network, on its device and with its final type.
+        example_inputs: A few inputs of the network. With them the subdomains are balanced by
+            counted operations, without them by numbers of parameters.
+
+    Raises:
+        ValueError: The network cannot be cut into so many subdomains.
+    """
+    arguments = options.arguments()
+    if isinstance(options, SchwarzOptions):
+        if options.subdomains is None:
+            raise ValueError("optimizer.subdomains: missing, allowed: integer >= 1")
+        stages = partition_layers(model, options.subdomains, example_inputs=example_inputs)
+        return _SCHWARZ[options.method](stages, **arguments)
+    if options.method in _TRUST_REGION:
+        return _TRUST_REGION[options.method](model.parameters(), **arguments)
+    return Baseline(_BASELINES[options.method](model.parameters(), **arguments))

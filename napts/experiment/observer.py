@@ -1,0 +1,68 @@
+"""Who watches a run: progress displays and live logs implement this."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from napts.experiment.spec import RunSpec
+from napts.optim import StepRecord
+
+
+@dataclass(frozen=True, slots=True)
+class RunOutcome:
+    """How a run ended.
+
+    Attributes:
+        path: The run directory.
+        run_key: Name of the run.
+        label: Name of the method for people.
+        state: "done", "failed", "diverged" or "interrupted".
+        final: Losses and accuracies at the end of a run that is done.
+        error: One line that says what went wrong.
+        ran: Whether this call trained; False if the run had ended before.
+    """
+
+    path: Path
+    run_key: str
+    label: str
+    state: str
+    final: Mapping[str, float] | None
+    error: str | None
+    ran: bool
+
+
+class Observer:
+    """Receives the events of a run; does nothing with them.
+
+    Subclasses override what they need. `on_step` is called inside the timed training part and has
+    to return quickly; exceptions end the run.
+    """
+
+    def on_run_start(self, spec: RunSpec, total_epochs: int, batches: int) -> None:
+        """Training begins or goes on.
+
+        Args:
+            spec: The run.
+            total_epochs: Epochs that the run is to have.
+            batches: Batches of an epoch.
+        """
+
+    def on_step(self, record: StepRecord, epoch: int, step: int) -> None:
+        """A step was taken.
+
+        Args:
+            record: What it reports.
+            epoch: Running epoch, from 1.
+            step: Number of the step within the epoch, from 1.
+        """
+
+    def on_epoch(self, row: Mapping[str, Any]) -> None:
+        """An epoch has ended and its row of ``epochs.jsonl`` is written.
+
+        Args:
+            row: The row; epoch 0 is the evaluation before training.
+        """
+
+    def on_run_end(self, outcome: RunOutcome) -> None:
+        """The run has ended, also when there was nothing left to do."""

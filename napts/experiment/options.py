@@ -1,0 +1,203 @@
+"""Validated options of every method, as they stand in a spec."""
+
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from napts.optim.cadam import Cap
+from napts.optim.local_model import Direction
+from napts.optim.options import (
+    CORRECTION_WEIGHTS,
+    HistoryKind,
+    HistoryScope,
+    check,
+    default_radii,
+)
+from napts.optim.vectors import Norm
+
+Positive = Annotated[float, Field(gt=0.0)]
+Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
+Weight = Annotated[float, Field(gt=0.0, le=1.0)]
+Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
+Betas = Annotated[tuple[Decay, Decay], Field(strict=False)]
+
+_RADII = ("radius", "radius_min", "radius_max")
+
+
+class Options(BaseModel):
+    """Base of all parts of a spec: unknown keys, infinite numbers and lax types are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class MethodOptions(Options):
+    """Options of a method; every concrete class adds ``method``, the name that tells it apart."""
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments of the optimizer's constructor."""
+        return self.model_dump(exclude={"method", "subdomains"})
+
+
+class TrustRegionOptions(MethodOptions):
+    """Options of every trust-region method; the meanings are documented at `napts.TR`.
+
+    The radii default by the norm, and are stored with their values.
+    """
+
+    radius: Positive
+    radius_min: Positive
+    radius_max: Positive
+    shrink: Fraction = 0.5
+    grow: Annotated[float, Field(gt=1.0)] = 2.0
+    eta_1: Fraction = 0.25
+    eta_2: Fraction = 0.75
+    norm: Norm = "l2"
+    direction: Direction = "scaled_gradient"
+    max_tries: Annotated[int, Field(ge=1)] = 5
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_radii(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        given = {name: data.get(name) for name in _RADII}
+        norm = "inf" if data.get("norm") == "inf" else "l2"
+        return {**data, **default_radii(norm, **given)}
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        check(self.arguments())
+        return self
+
+
+class HistoryOptions(MethodOptions):
+    """Options of the non-monotone methods; documented at `napts.NTR`."""
+
+    window: Annotated[int, Field(ge=0)] = 5
+    history: HistoryKind = "windowed"
+    history_scope: HistoryScope = "rolling"
+
+
+class SchwarzOptions(TrustRegionOptions):
+    """Options of the methods with subdomains; documented at `napts.NAPTS`.
+
+    Attributes:
+        subdomains: Number of layer blocks; None stands for the workload's default.
+    """
+
+    subdomains: Annotated[int, Field(ge=1)] | None = None
+    local_steps: Annotated[int, Field(ge=1)] = 5
+    cap: Cap = "scale"
+    betas: Betas = (0.9, 0.999)
+    eps: Positive = 1e-8
+    last_block_exact: bool = False
+
+
+class CorrectionOptions(MethodOptions):
+    """Options of the correction loop, eq. (10); documented at `napts.NAPTS`."""
+
+    correction: Annotated[tuple[Weight, ...], Field(strict=False)] = CORRECTION_WEIGHTS
+
+
+class TROptions(TrustRegionOptions):
+    """Options of `napts.TR`."""
+
+    method: Literal["TR"]
+
+
+class NTROptions(HistoryOptions, TrustRegionOptions):
+    """Options of `napts.NTR`."""
+
+    method: Literal["NTR"]
+
+
+class APTSOptions(CorrectionOptions, SchwarzOptions):
+    """Options of `napts.APTS`."""
+
+    method: Literal["APTS"]
+
+
+class APTSAOptions(SchwarzOptions):
+    """Options of `napts.APTSA`."""
+
+    method: Literal["APTSA"]
+
+
+class NAPTSOptions(HistoryOptions, CorrectionOptions, SchwarzOptions):
+    """Options of `napts.NAPTS`."""
+
+    method: Literal["NAPTS"]
+    shared_history: bool = True
+
+
+class AdamOptions(MethodOptions):
+    """Options of `torch.optim.Adam`, with its defaults.
+
+    Attributes:
+        lr: Learning rate.
+        betas: Decay rates of the two moments.
+        eps: Added to the denominator.
+    """
+
+    method: Literal["Adam"]
+    lr: Positive = 1e-3
+    betas: Betas = (0.9, 0.999)
+    eps: Positive = 1e-8
+
+
+class SGDOptions(MethodOptions):
+    """Options of `torch.optim.SGD`.
+
+    Attributes:
+        lr: Learning rate; 0.1 is our choice.
+        momentum: Momentum in [0, 1); 0.9 is our choice.
+    """
+
+    method: Literal["SGD"]
+    lr: Positive = 0.1
+    momentum: Decay = 0.9
+
+
+class LBFGSOptions(MethodOptions):
+    """Options of `torch.optim.LBFGS`.
+
+    Attributes:
+        lr: Learning rate, the first trial length of the line search.
+        history_size: Pairs that are remembered.
+        max_iter: Iterations on one batch. One is our choice: the curvature pairs then come from
+            successive batches and a step costs about as much as those of the other methods.
+        line_search: "strong_wolfe" or "none".
+    """
+
+    method: Literal["LBFGS"]
+    lr: Positive = 1.0
+    history_size: Annotated[int, Field(ge=1)] = 10
+    max_iter: Annotated[int, Field(ge=1)] = 1
+    line_search: Literal["strong_wolfe", "none"] = "strong_wolfe"
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments of `torch.optim.LBFGS`."""
+        arguments = super().arguments()
+        line_search = arguments.pop("line_search")
+        return {**arguments, "line_search_fn": None if line_search == "none" else line_search}
+
+
+AnyOptions = (
+    TROptions
+    | NTROptions
+    | APTSOptions
+    | APTSAOptions
+    | NAPTSOptions
+    | AdamOptions
+    | SGDOptions
+    | LBFGSOptions
+)
+"""Options of one concrete method."""
+
+OptimizerOptions = Annotated[AnyOptions, Field(discriminator="method")]
+"""Options of any method, told apart by ``method``."""
+
+OPTIONS_BY_METHOD: dict[str, type[MethodOptions]] = {
+    get_args(model.model_fields["method"].annotation)[0]: model for model in get_args(AnyOptions)
+}
+METHODS = tuple(OPTIONS_BY_METHOD)

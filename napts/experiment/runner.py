@@ -1,0 +1,205 @@
+"""Running a spec: whether there is anything to do, where to begin, and how it ended."""
+
+import contextlib
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from napts.experiment.checkpoint import find_checkpoint, remove_checkpoints
+from napts.experiment.clock import Times
+from napts.experiment.observer import Observer, RunOutcome
+from napts.experiment.progress import Progress
+from napts.experiment.signals import StopRequest
+from napts.experiment.spec import RunSpec
+from napts.experiment.trainer import Diverged, Interrupted, Setup, Trainer
+from napts.records.environment import capture_environment
+from napts.records.files import RecordWriteError
+from napts.records.layout import RESTARTS, SPEC, STATUS, run_directory
+from napts.records.lock import RunLock
+from napts.records.read import load_run
+from napts.records.rows import read_object
+from napts.records.write import RunWriter
+
+Mode = Literal["cached", "retry", "force"]
+MODES: tuple[Mode, ...] = ("cached", "retry", "force")
+
+
+def run(
+    spec: RunSpec,
+    records_root: str | Path,
+    *,
+    mode: Mode = "cached",
+    data_root: str | Path | None = None,
+    observer: Observer | None = None,
+) -> RunOutcome:
+    """Train one run, or find that it has been trained.
+
+    A run that was killed goes on from its last checkpoint and, on the CPU, ends bit-identical to
+    one that was not. SIGTERM and Ctrl-C end it after the current step with a checkpoint and the
+    state "interrupted"; whoever runs several specs should look at the outcome's state.
+
+    Args:
+        spec: The run.
+        records_root: Folder of all records.
+        mode: "cached" leaves alone what is done, failed or diverged, and resumes the rest;
+            "retry" also starts failed and diverged runs again from scratch; "force" starts
+            everything again from scratch. A disk that is full interrupts a run and does not fail
+            it.
+        data_root: Folder of the data sets; None asks NAPTS_DATA, then the cache.
+        observer: Who watches.
+
+    Returns:
+        How the run ended.
+
+    Raises:
+        RunBusy: Another process is running it.
+        DataMissing: The data set is not there; nothing was recorded.
+        ValueError: The spec cannot be carried out here; nothing was recorded.
+        RecordWriteError: The records cannot be written; the run can be resumed.
+        Exception: Whatever training raised, after it was recorded as "failed".
+    """
+    if mode not in MODES:
+        raise ValueError(f"mode: found {mode!r}, allowed: {', '.join(MODES)}")
+    observer = observer or Observer()
+    directory = run_directory(records_root, spec.experiment, spec.run_key)
+    # Without touching anything, so that finished records may be read-only.
+    if mode == "cached" and (known := _ended(directory, spec)) is not None:
+        observer.on_run_end(known)
+        return known
+    directory.mkdir(parents=True, exist_ok=True)
+    with RunLock(directory), _threads(spec.execution.threads), StopRequest() as stop:
+        outcome = _run_locked(spec, directory, mode, data_root, observer, stop)
+    observer.on_run_end(outcome)
+    return outcome
+
+
+def _run_locked(
+    spec: RunSpec,
+    directory: Path,
+    mode: Mode,
+    data_root: str | Path | None,
+    observer: Observer,
+    stop: StopRequest,
+) -> RunOutcome:
+    known = _ended(directory, spec)  # again: another process may just have ended it
+    if known is not None and (mode == "cached" or (mode == "retry" and known.state == "done")):
+        return known
+    setup = Setup.of(spec, None if data_root is None else Path(data_root))
+    start = _start(setup, directory, mode, known)
+    environment = capture_environment(setup.device, setup.splits.digest)
+    writer = RunWriter(directory, spec.budget.epochs)
+    try:
+        writer.begin(
+            spec.header(), environment, resumed_from=start.resumed_from, reason=start.reason
+        )
+        trainer = Trainer(
+            setup, writer, start.progress, start.times, observer, lambda: stop.signal_name
+        )
+        return _attempt(trainer, writer)
+    finally:
+        writer.close()
+
+
+def _attempt(trainer: Trainer, writer: RunWriter) -> RunOutcome:
+    """Train, and write into the status how it ended."""
+    final, error = None, None
+    try:
+        final = trainer.train()
+        state = "done"
+    except Diverged as reason:
+        state, error = "diverged", str(reason)
+    except Interrupted as reason:
+        state, error = "interrupted", str(reason)
+    except (KeyboardInterrupt, RecordWriteError) as reason:
+        with contextlib.suppress(OSError):
+            writer.status("interrupted", trainer.progress.finished, error=_last_line(reason))
+        raise
+    except Exception as reason:
+        with contextlib.suppress(OSError):
+            trainer.flush()
+            writer.status("failed", trainer.progress.finished, error=_last_line(reason))
+        raise
+    writer.sync()
+    writer.status(state, trainer.progress.finished, final=final, error=error)
+    if state != "interrupted":
+        remove_checkpoints(writer.directory)
+    return _outcome(writer.directory, trainer.setup.spec, ran=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """Where an attempt begins, and why there is one."""
+
+    progress: Progress
+    times: Times
+    resumed_from: tuple[int, int] | None
+    reason: str
+
+
+def _start(setup: Setup, directory: Path, mode: Mode, ended: RunOutcome | None) -> _Start:
+    """Restore the last checkpoint into the setup, or begin anew."""
+    if mode == "force" or ended is not None:
+        remove_checkpoints(directory)
+        why = "forced" if mode == "force" or ended is None else f"retried, it had {ended.state}"
+        return _Start(Progress(), Times(), None, f"started anew: {why}")
+    found = find_checkpoint(directory, setup.spec.run_key)
+    if found.state is None:
+        first = "started anew: no checkpoint" if (directory / RESTARTS).exists() else "started"
+        return _Start(Progress(), Times(), None, found.warning or first)
+    _check_data(setup, found.state)
+    progress = setup.restore(found.state)
+    reason = "resumed" if found.warning is None else f"resumed from an older one: {found.warning}"
+    position = (progress.epoch, progress.step)
+    return _Start(progress, Times(**found.state["times"]), position, reason)
+
+
+def _check_data(setup: Setup, state: dict[str, Any]) -> None:
+    saved, found = state["data_digest"], setup.splits.digest
+    if saved != found:
+        raise ValueError(
+            f"workload {setup.spec.workload.name}: found data with digest {found}, but the run "
+            f"began with {saved}; allowed: the same data, or mode force"
+        )
+
+
+def _ended(directory: Path, spec: RunSpec) -> RunOutcome | None:
+    """Return how the run has ended, or None if it has not."""
+    if not (directory / SPEC).exists() or not (directory / STATUS).exists():
+        return None
+    state = read_object(directory / STATUS)["state"]
+    if state not in ("done", "failed", "diverged"):
+        return None
+    return _outcome(directory, spec, ran=False)
+
+
+def _outcome(directory: Path, spec: RunSpec, *, ran: bool) -> RunOutcome:
+    status = load_run(directory).status
+    return RunOutcome(
+        path=directory,
+        run_key=spec.run_key,
+        label=spec.display_label,
+        state=status["state"],
+        final=status["final"],
+        error=status["error"],
+        ran=ran,
+    )
+
+
+def _last_line(error: BaseException) -> str:
+    text = "".join(traceback.format_exception_only(error)).strip()
+    return (text.splitlines() or [type(error).__name__])[-1]
+
+
+@contextlib.contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Set torch's threads for the run; they are a setting of the whole process."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,42 @@
+"""Ending a run in good order when somebody asks for it."""
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+
+class StopRequest:
+    """Within a ``with`` block, notes SIGTERM and Ctrl-C instead of dying of them.
+
+    The loop looks at `signal_name` between steps. A second signal is not waited for: it raises
+    KeyboardInterrupt at once. Outside the main thread, where Python delivers no signals, nothing is
+    installed.
+
+    Attributes:
+        signal_name: "SIGTERM" or "SIGINT" once one has arrived, else None.
+    """
+
+    def __init__(self) -> None:
+        self.signal_name: str | None = None
+        self._previous: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._previous[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.signal_name is not None:
+            raise KeyboardInterrupt
+        self.signal_name = signal.Signals(number).name

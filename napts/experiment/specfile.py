@@ -1,0 +1,202 @@
+"""Reading specs from TOML files, with errors that say what to change."""
+
+import difflib
+import math
+import tomllib
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from napts.experiment.options import METHODS, OPTIONS_BY_METHOD
+from napts.experiment.spec import Budget, Execution, RunSpec
+from napts.experiment.study import Study
+from napts.workloads import options_model
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_COMPARISONS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+_TYPES = {
+    "int_type": "integer",
+    "float_type": "number",
+    "bool_type": "true or false",
+    "string_type": "string",
+    "model_type": "a table",
+    "model_attributes_type": "a table",
+}
+_TABLES: dict[str, type[BaseModel]] = {"budget": Budget, "execution": Execution}
+
+
+class SpecError(ValueError):
+    """A spec is invalid; one line per problem.
+
+    Attributes:
+        problems: The lines: where, what was found, what is allowed.
+    """
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+def load_spec(path: str | Path, overrides: Iterable[str] = ()) -> RunSpec | Study:
+    """Read a spec or a study from a TOML file.
+
+    Args:
+        path: The file; a study is recognised by its ``methods``.
+        overrides: Assignments such as ``optimizer.window=10``, see `apply_overrides`.
+
+    Returns:
+        The validated spec or study.
+
+    Raises:
+        SpecError: The file is missing, is not TOML, or does not describe a run.
+    """
+    path = Path(path)
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SpecError([f"{path}: cannot be read, {error.strerror}"]) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SpecError([f"{path}: not valid TOML, {error}"]) from None
+    return parse_spec(apply_overrides(data, overrides), str(path))
+
+
+def parse_spec(data: Mapping[str, Any], source: str = "spec") -> RunSpec | Study:
+    """Validate plain data as a spec or, if they have ``methods``, as a study.
+
+    Args:
+        data: Nested plain data.
+        source: Where they come from, for messages.
+
+    Raises:
+        SpecError: The data do not describe a run.
+    """
+    return _validate(Study if "methods" in data else RunSpec, data, source)
+
+
+def apply_overrides(data: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
+    """Return a copy of nested data with some values replaced or added.
+
+    Args:
+        data: Nested plain data.
+        assignments: ``a.b=value``; an element of a list is named by its index. The value is a TOML
+            literal; what is not one is taken as a string, so that quotes are not needed.
+
+    Raises:
+        SpecError: An assignment has no ``=``, or its path leads through something not a table.
+    """
+    result = deepcopy(dict(data))
+    for assignment in assignments:
+        key, separator, text = assignment.partition("=")
+        names = [name.strip() for name in key.split(".")]
+        if not separator or not all(names):
+            raise SpecError([f"--set: found {assignment!r}, allowed: name.name=value"])
+        _assign(result, names, _literal(text.strip()), assignment)
+    return result
+
+
+def _literal(text: str) -> Any:
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    value = parsed["value"] if set(parsed) == {"value"} else text
+    # No setting may be infinite, and "inf" is the name of a norm.
+    return text if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _assign(data: dict[str, Any], names: list[str], value: Any, assignment: str) -> None:
+    place: Any = data
+    try:
+        for name in names[:-1]:
+            place = place[int(name)] if isinstance(place, list) else place.setdefault(name, {})
+        if isinstance(place, list):
+            place[int(names[-1])] = value
+        else:
+            place.update({names[-1]: value})
+    except (AttributeError, IndexError, ValueError):
+        raise SpecError([f"--set: {assignment!r} does not name a place in the spec"]) from None
+
+
+def _validate(model: type[Model], data: Mapping[str, Any], source: str) -> Model:
+    try:
+        return model.model_validate(dict(data))
+    except ValidationError as error:
+        raise SpecError(_problems(error, source, model)) from None
+
+
+def _problems(
+    error: ValidationError,
+    source: str,
+    model: type[BaseModel],
+    prefix: tuple[int | str, ...] = (),
+) -> list[str]:
+    lines: list[str] = []
+    for item in error.errors():
+        place = prefix + item["loc"]
+        cause = item.get("ctx", {}).get("error")
+        if isinstance(cause, ValidationError):
+            # The options of a workload are validated by that workload's own model.
+            options = options_model(item["input"]["name"])
+            lines += _problems(cause, source, options, place)
+            continue
+        if item["type"].startswith("union_tag"):
+            place += ("method",)
+        if item["type"] == "extra_forbidden":
+            explained = _unknown_key(place, model)
+        else:
+            explained = _explain(dict(item))
+        lines.append(": ".join(part for part in (source, _dotted(place), explained) if part))
+    return lines
+
+
+def _dotted(place: tuple[int | str, ...]) -> str:
+    """Return the path as it stands in the file: without the tags and nesting of the models."""
+    text = ""
+    nested = place[:1] == ("methods",)
+    for part in place:
+        if part in METHODS or (nested and part == "optimizer"):
+            continue
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def _unknown_key(place: tuple[int | str, ...], model: type[BaseModel]) -> str:
+    """Say which keys there are where an unknown one was found, the likeliest first."""
+    tag = next((part for part in place if part in METHODS), None)
+    if tag is not None:
+        model = OPTIONS_BY_METHOD[str(tag)]
+    elif place[0] in _TABLES and len(place) == 2:
+        model = _TABLES[str(place[0])]
+    known = list(model.model_fields)
+    close = difflib.get_close_matches(str(place[-1]), known, n=1)
+    hint = f", did you mean {close[0]}?" if close else ","
+    return f"unknown key{hint} allowed: {', '.join(known)}"
+
+
+def _explain(item: dict[str, Any]) -> str:
+    kind, context = item["type"], item.get("ctx", {})
+    if kind == "missing":
+        return "missing"
+    if kind == "union_tag_not_found":
+        return f"missing, allowed: {', '.join(METHODS)}"
+    if kind == "union_tag_invalid":
+        return f"found {context['tag']!r}, allowed: {', '.join(METHODS)}"
+    if kind == "value_error":
+        return str(context["error"])
+    return f"found {item['input']!r}, allowed: {_allowed(kind, context, item['msg'])}"
+
+
+def _allowed(kind: str, context: dict[str, Any], message: str) -> str:
+    for name, sign in _COMPARISONS.items():
+        if name in context:
+            noun = "integer" if isinstance(context[name], int) else "number"
+            return f"{noun} {sign} {context[name]}"
+    if kind == "literal_error":
+        return context["expected"].replace("'", "")
+    if kind == "string_pattern_mismatch":
+        return "letters, digits, '.', '_' and '-', no '.' in front"
+    return _TYPES.get(kind, message[:1].lower() + message[1:])

@@ -1,0 +1,258 @@
+"""The training loop: epochs, evaluation, rows and checkpoints of one attempt."""
+
+import math
+import resource
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from napts.experiment.checkpoint import save_checkpoint
+from napts.experiment.clock import Clock, Times
+from napts.experiment.methods import StepOptimizer, build_optimizer
+from napts.experiment.observer import Observer
+from napts.experiment.progress import Progress
+from napts.experiment.seeding import random_state, restore_random_state, seed_everything
+from napts.experiment.spec import RunSpec
+from napts.optim import StepRecord
+from napts.records.write import RunWriter
+from napts.workloads import DataSplits, Workload, batch_count, batches
+
+_EXAMPLES = 2
+"""Inputs shown to the partition of the network; batch normalisation needs more than one."""
+
+
+class Diverged(Exception):
+    """The loss is no longer finite."""
+
+
+class Interrupted(Exception):
+    """Somebody asked the run to stop; a checkpoint is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What is trained: everything that follows from the spec and the data alone.
+
+    Attributes:
+        spec: The run.
+        workload: Its problem.
+        splits: Its data, on the device.
+        device: Where it computes.
+        model: The network, initialised from the seed.
+        optimizer: The method.
+    """
+
+    spec: RunSpec
+    workload: Workload
+    splits: DataSplits
+    device: torch.device
+    model: nn.Module
+    optimizer: StepOptimizer
+
+    @classmethod
+    def of(cls, spec: RunSpec, data_root: Path | None) -> "Setup":
+        """Load the data, build network and method, and seed all generators.
+
+        Raises:
+            DataMissing: The data set is not there.
+            ValueError: The device is not there, or the network cannot be cut as asked for.
+        """
+        device = spec.execution.torch_device()
+        workload = spec.workload.build()
+        splits = workload.load(data_root, device=device, dtype=spec.dtype)
+        model = workload.build_model(spec.seed).to(device=device, dtype=spec.dtype)
+        examples, _ = splits.train.batch(slice(0, _EXAMPLES))
+        optimizer = build_optimizer(spec.optimizer, model, example_inputs=examples)
+        seed_everything(spec.seed)
+        return cls(spec, workload, splits, device, model, optimizer)
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Batches of an epoch, the smaller last one included."""
+        return batch_count(len(self.splits.train), self.spec.batch_size)
+
+    def restore(self, state: dict[str, Any]) -> Progress:
+        """Put network, method and generators into the state of a checkpoint.
+
+        Args:
+            state: What `Trainer.state` returned.
+
+        Returns:
+            How far the run had come.
+        """
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        restore_random_state(state["random"])
+        return Progress.from_dict(state["progress"])
+
+
+class Trainer:
+    """Trains from wherever the progress stands to the end of the budget.
+
+    Args:
+        setup: What is trained.
+        writer: Where rows and status go.
+        progress: Where to begin.
+        times: Times of the running epoch that an earlier process has spent.
+        observer: Who watches.
+        stop: Returns the name of the signal that asks for the end, or None.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        writer: RunWriter,
+        progress: Progress,
+        times: Times,
+        observer: Observer,
+        stop: Callable[[], str | None],
+    ) -> None:
+        self.setup = setup
+        self.progress = progress
+        self._writer = writer
+        self._observer = observer
+        self._stop = stop
+        self._clock = Clock(setup.device)
+        self._clock.add(times)
+        self._pending: list[tuple[int, int, StepRecord]] = []
+        self._saved_at = time.monotonic()
+
+    def train(self) -> dict[str, float | None]:
+        """Train, and evaluate on the test samples once at the end.
+
+        Returns:
+            ``train_loss`` (mean over the steps of the last epoch), ``val_loss``, ``val_accuracy``,
+            ``test_loss`` and ``test_accuracy`` of the final parameters.
+
+        Raises:
+            Diverged: The loss became infinite or undefined.
+            Interrupted: The end was asked for; the run can be resumed.
+            RecordWriteError: A file could not be written, for example because the disk is full.
+        """
+        spec, progress = self.setup.spec, self.progress
+        self._observer.on_run_start(spec, spec.budget.epochs, self.setup.batches_per_epoch)
+        if progress.epoch < 0:
+            self._finish_epoch()
+        while progress.epoch < spec.budget.epochs:
+            self._train_epoch()
+            self._finish_epoch()
+        self._clock.switch("evaluation")
+        test = self.setup.workload.evaluate(self.setup.model, self.setup.splits.test)
+        return {**progress.latest, "test_loss": test.loss, "test_accuracy": test.accuracy}
+
+    def flush(self) -> None:
+        """Write the rows of the steps taken since the last checkpoint."""
+        if self.setup.spec.execution.record_steps:
+            self._writer.steps(
+                {"epoch": epoch, "step": step, **record.as_dict(), "loss": record.loss}
+                for epoch, step, record in self._pending
+            )
+        self._pending.clear()
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint holds."""
+        return {
+            "data_digest": self.setup.splits.digest,
+            "progress": self.progress.as_dict(),
+            "times": asdict(self._clock.so_far()),
+            "model": self.setup.model.state_dict(),
+            "optimizer": self.setup.optimizer.state_dict(),
+            "random": random_state(),
+        }
+
+    def _train_epoch(self) -> None:
+        setup, progress = self.setup, self.progress
+        epoch, size, seed = progress.epoch + 1, setup.spec.batch_size, setup.spec.seed
+        self._clock.switch("train")
+        setup.model.train()
+        for inputs, targets in batches(setup.splits.train, size, seed, epoch, start=progress.step):
+            record = self._step(inputs, targets)
+            progress.step += 1
+            progress.tally.add(record, len(targets))
+            self._pending.append((epoch, progress.step, record))
+            self._observer.on_step(record, epoch, progress.step)
+            if not math.isfinite(record.loss):
+                raise Diverged(
+                    f"training loss {record.loss} in epoch {epoch}, step {progress.step}"
+                )
+            self._pause_if_needed()
+
+    def _step(self, inputs: Tensor, targets: Tensor) -> StepRecord:
+        setup = self.setup
+        setup.optimizer.step(lambda: setup.workload.loss(setup.model(inputs), targets))
+        record = setup.optimizer.last_step
+        assert record is not None  # every step leaves its record
+        return record
+
+    def _pause_if_needed(self) -> None:
+        signal_name = self._stop()
+        if signal_name is not None:
+            self._save()
+            raise Interrupted(f"stopped by {signal_name}")
+        if time.monotonic() - self._saved_at >= self.setup.spec.execution.checkpoint_every_s:
+            self._save()
+            self._clock.switch("train")
+
+    def _finish_epoch(self) -> None:
+        """Evaluate, write the epoch's row, then save.
+
+        The row comes before the checkpoint: a kill between the two makes the epoch be repeated and
+        its row superseded, never lost. So the time of this checkpoint belongs to the next row.
+        """
+        setup, progress = self.setup, self.progress
+        self._clock.switch("evaluation")
+        validation = setup.workload.evaluate(setup.model, setup.splits.validation)
+        self._clock.switch("logging")
+        self.flush()
+        row = progress.tally.as_row()
+        row |= {"val_loss": validation.loss, "val_accuracy": validation.accuracy}
+        times = self._clock.lap()
+        latest = {name: row[name] for name in ("train_loss", "val_loss", "val_accuracy")}
+        progress.finish_epoch(latest, times)
+        row = {"epoch": progress.epoch, **row, **self._costs(times)}
+        self._writer.epoch(row)
+        self._writer.status("running", progress.epoch)
+        self._observer.on_epoch(row)
+        if not math.isfinite(validation.loss):
+            raise Diverged(f"validation loss {validation.loss} after epoch {progress.epoch}")
+        self._save()
+
+    def _costs(self, times: Times) -> dict[str, float]:
+        return {
+            "train_seconds": times.seconds("train"),
+            "eval_seconds": times.seconds("evaluation"),
+            "checkpoint_seconds": times.seconds("checkpoint"),
+            "logging_seconds": times.seconds("logging"),
+            "cpu_seconds": times.cpu_seconds,
+            "wall_seconds": times.wall_seconds,
+            "elapsed_seconds": self.progress.elapsed_ns / 1e9,
+            "peak_memory_mb": peak_memory_mb(self.setup.device),
+        }
+
+    def _save(self) -> None:
+        self._clock.switch("logging")
+        self.flush()
+        # What the checkpoint takes for granted has to outlive a loss of power, as it does itself.
+        self._writer.sync()
+        self._clock.switch("checkpoint")
+        save_checkpoint(self._writer.directory, self.setup.spec.run_key, self.state())
+        self._clock.switch("logging")
+        self._saved_at = time.monotonic()
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Return the peak memory of this process so far, in units of 10^6 bytes.
+
+    Args:
+        device: On CUDA the memory of tensors on the device counts, else resident main memory.
+    """
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

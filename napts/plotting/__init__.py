@@ -1,0 +1,8 @@
+"""Figures, tables and the one-page report, made from records alone.
+
+Matplotlib and seaborn are imported by the modules of this package and nowhere else.
+"""
+
+from napts.plotting.report import REPORTS, Report, render, write_report
+
+__all__ = ["REPORTS", "Report", "render", "write_report"]

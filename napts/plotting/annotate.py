@@ -1,0 +1,82 @@
+"""What surrounds the panels: one legend with the number of runs, a line of explanation."""
+
+import textwrap
+from collections.abc import Mapping
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from napts.analysis.columns import split, texts
+from napts.analysis.labels import grouped
+from napts.plotting.curves import ABORTED
+from napts.plotting.style import Look
+
+_LETTER_INCHES = 0.067
+_HANDLE_INCHES = 0.56
+_CAPTION_LETTER_INCHES = 0.062
+"""Rough widths at the font sizes of the style; measuring text would need a first drawing."""
+
+
+def legend(figure: Figure, frame: pd.DataFrame, looks: Mapping[str, Look]) -> None:
+    """Put one legend above the figure that names every method with its number of runs.
+
+    Args:
+        figure: The figure; the legend takes as many columns as its width holds.
+        frame: Frame of `napts.analysis.epochs_frame`, of one section.
+        looks: Look per label.
+    """
+    handles = [
+        Line2D(
+            [],
+            [],
+            color=looks[label].color,
+            linestyle=looks[label].dashes,
+            marker=looks[label].marker,
+            markeredgecolor="white",
+            markeredgewidth=0.4,
+            label=f"{label} ({count_runs(group)})",
+        )
+        for _, label, group in grouped(frame)
+    ]
+    columns = fitting_columns(figure, [str(handle.get_label()) for handle in handles])
+    figure.legend(handles=handles, loc="outside upper center", ncols=columns, columnspacing=1.4)
+
+
+def fitting_columns(figure: Figure, entries: list[str]) -> int:
+    """Return how many legend entries fit side by side.
+
+    Args:
+        figure: The figure.
+        entries: Texts of the legend.
+    """
+    for columns in range(len(entries), 1, -1):
+        # Matplotlib fills the legend column by column.
+        rows = -(-len(entries) // columns)
+        widest = [max(map(len, entries[i : i + rows])) for i in range(0, len(entries), rows)]
+        if sum(_LETTER_INCHES * n + _HANDLE_INCHES for n in widest) <= figure.get_figwidth():
+            # As many rows need no more columns than this, which leaves no row nearly empty.
+            return -(-len(entries) // rows)
+    return 1
+
+
+def count_runs(group: pd.DataFrame) -> str:
+    """Return ``n=3``, with the runs that ended without a result named.
+
+    Args:
+        group: Rows of one label.
+    """
+    states = [texts(run, "state")[0] for run in split(group, "seed")]
+    aborted = [f"{states.count(state)} {state}" for state in ABORTED if state in states]
+    return ", ".join([f"n={len(states)}", *aborted])
+
+
+def caption(figure: Figure, text: str) -> None:
+    """Print an explanation at the lower edge of the figure, wrapped to its width.
+
+    Args:
+        figure: The figure.
+        text: The explanation.
+    """
+    width = int(figure.get_figwidth() / _CAPTION_LETTER_INCHES)
+    figure.supxlabel(textwrap.fill(text, width), x=0.01, ha="left", fontsize=7.5, color="#555555")

@@ -1,0 +1,161 @@
+"""Figures that compare methods by what they cost: seconds, passes, rejected steps, radius."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from napts.analysis.columns import (
+    floats,
+    rows_where,
+    rows_without,
+    split,
+    texts,
+    trained,
+)
+from napts.analysis.labels import grouped
+from napts.plotting.annotate import caption, count_runs, fitting_columns, legend
+from napts.plotting.curves import ABORTED, band, cross, curve, log_if_wide, whole_numbers
+from napts.plotting.figure2 import BASELINES, rejections_by_run
+from napts.plotting.style import PHASES, finish, looks, new_figure
+
+CLOCKS = {
+    "train_seconds_total": "training time / s",
+    "pass_equivalents_total": "forward-backward passes",
+}
+"""Columns of the horizontal axes and their labels."""
+
+
+def cost_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
+    """Draw loss and accuracy against training time and against passes through the network.
+
+    Args:
+        frame: Frame of `napts.analysis.epochs_frame`, of one experiment and workload.
+        narrow: One panel above the other, for small screens.
+
+    Returns:
+        The figure. Seconds are those of training alone. A forward counts as 1/3 and a backward
+        as 2/3 of a pass, local passes of all subdomains together as one.
+    """
+    figure = new_figure(4.2, 11.0) if narrow else new_figure(9.6, 6.0)
+    panels = np.asarray(figure.subplots(4, 1) if narrow else figure.subplots(2, 2).T).ravel()
+    look, training = looks(frame), trained(frame)
+    for clock, label in CLOCKS.items():
+        loss, accuracy = panels[:2] if clock == "train_seconds_total" else panels[2:]
+        for axes, column, scale in ((loss, "train_loss", 1), (accuracy, "val_accuracy", 100)):
+            band(axes, training, clock, column, look, scale=scale)
+            suffix = ", log scale" if log_if_wide(axes, "x") else ""
+            title = "Training loss" if scale == 1 else "Validation accuracy"
+            finish(axes, title=title, x=label + suffix, y="accuracy / %")
+        log = ", log scale" if log_if_wide(loss, "y") else ""
+        loss.set_ylabel(f"mean loss per sample{log}")
+    legend(figure, frame, look)
+    caption(
+        figure,
+        "Lines: mean over seeds, one point per epoch; bands: smallest to largest seed. "
+        "A forward counts 1/3, a backward 2/3, the local passes of all subdomains 1.",
+    )
+    return figure
+
+
+def rejection_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
+    """Draw the rejected steps per batch by the phase in which they were rejected.
+
+    Args:
+        frame: Frame of `napts.analysis.epochs_frame`, of one experiment and workload.
+        narrow: For small screens.
+
+    Returns:
+        The figure: stacked bars of the means over seeds, a whisker for the range of the total.
+    """
+    training = rows_without(trained(frame), "method", BASELINES)
+    rows = grouped(training)
+    width = 4.2 if narrow else 7.2
+    figure = new_figure(width, 1.5 + 0.36 * max(len(rows), 2) + (0.5 if narrow else 0.0))
+    axes = figure.subplots()
+    for position, (_, _, group) in enumerate(rows):
+        _stack(axes, position, group)
+    axes.set_yticks(
+        range(len(rows)), [f"{label} ({count_runs(group)})" for _, label, group in rows]
+    )
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    axes.margins(x=0.12)
+    finish(axes, title="Rejected steps by phase", x="rejections per batch, mean over seeds")
+    if rows:
+        handles, labels = axes.get_legend_handles_labels()
+        unique = dict(zip(labels, handles, strict=True))
+        columns = fitting_columns(figure, list(unique))
+        figure.legend(
+            list(unique.values()), list(unique), loc="outside upper center", ncols=columns
+        )
+    caption(figure, "Whiskers: smallest to largest total of a seed.")
+    return figure
+
+
+def _stack(axes: Axes, position: int, group: pd.DataFrame) -> None:
+    left = 0.0
+    for phase, (name, color, hatch) in PHASES.items():
+        mean = rejections_by_run(group, f"rejections_{phase}").mean()
+        axes.barh(
+            position,
+            mean,
+            left=left,
+            height=0.62,
+            color=color,
+            hatch=hatch,
+            edgecolor="#33475B",
+            linewidth=0.5,
+            label=name,
+        )
+        left += mean
+    total = rejections_by_run(group, "rejections")
+    whiskers = [[max(0.0, left - total.min())], [max(0.0, total.max() - left)]]
+    axes.errorbar(left, position, xerr=whiskers, color="#222222", capsize=3, elinewidth=1.0)
+    axes.annotate(
+        f"{left:.2f}",
+        (max(left, total.max()), position),
+        xytext=(5, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=8,
+    )
+
+
+def radius_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
+    """Draw the trust-region radius at the end of every epoch, one panel per method.
+
+    Args:
+        frame: Frame of `napts.analysis.epochs_frame`, of one experiment and workload.
+        narrow: Two panels in a row, for small screens.
+
+    Returns:
+        The figure: a thin line per seed, a thick one for the mean; one scale for all panels.
+    """
+    trusting = rows_where(frame, np.isfinite(floats(frame, "radius")))
+    rows = grouped(trusting)
+    columns = 2 if narrow else max(1, min(5, len(rows)))
+    lines = max(1, -(-len(rows) // columns))
+    figure = new_figure(4.2 if narrow else 9.6, 0.6 + 2.1 * lines)
+    panels = figure.subplots(lines, columns, sharey=True, squeeze=False).ravel()
+    look = looks(frame)
+    for axes, (_, label, group) in zip(panels, rows, strict=False):
+        for run in split(group, "seed"):
+            axes.plot(floats(run, "epoch"), floats(run, "radius"), color=look[label].color, lw=0.8)
+            if texts(run, "state")[0] in ABORTED:
+                cross(axes, run, "epoch", "radius", look[label])
+        mean = curve(group, "epoch", "radius")
+        axes.plot(mean.x, mean.mean, color=look[label].color, lw=2.2)
+        finish(axes, title=f"{label} ({count_runs(group)})", x="epoch")
+    for index, axes in enumerate(panels):
+        axes.set_visible(index < len(rows))
+        whole_numbers(axes)
+    # The panels share their vertical axis, so that one of them sets the scale of all.
+    log = ", log scale" if log_if_wide(panels[0], "y", floats(trusting, "radius")) else ""
+    for axes in panels[::columns]:
+        axes.set_ylabel(f"radius{log}")
+    caption(
+        figure,
+        "Trust-region radius at the end of every epoch. Thin lines: seeds; thick line: mean.",
+    )
+    return figure

@@ -1,0 +1,220 @@
+"""The one-page report: HTML that needs no other file, for screens, phones and paper."""
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from napts.analysis import Section, comparison, comparison_tables
+from napts.analysis.tables import number, percent
+from napts.plotting.provenance import Provenance
+from napts.plotting.style import style
+
+ENVIRONMENT = {
+    "git_revision": "revision",
+    "git_dirty": "uncommitted changes",
+    "napts": "napts",
+    "python": "Python",
+    "torch": "torch",
+    "numpy": "numpy",
+    "platform": "platform",
+    "cpu_model": "CPU",
+    "cpu_cores": "CPU cores",
+    "threads": "threads",
+    "gpu": "GPU",
+    "data_digest": "data digest",
+}
+"""What is shown of the environment of the runs, and its name on the page."""
+
+CSS = """
+:root { color-scheme: light; --ink: #1c2733; --soft: #5b6875; --line: #d8dee4; }
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 62rem; padding: 1.5rem 1rem 4rem; background: #fff;
+  color: var(--ink); font: 16px/1.55 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
+h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .4rem; }
+h2 { font-size: 1.35rem; margin: 2.5rem 0 .3rem; padding-top: 1rem;
+  border-top: 2px solid var(--ink); }
+h3 { font-size: 1.05rem; margin: 1.8rem 0 .5rem; }
+a { color: #0b5394; }
+nav a { margin-right: 1rem; }
+.lead, .note, footer { color: var(--soft); }
+.note { font-size: .85rem; margin: .3rem 0 0; max-width: 48rem; }
+figure { margin: 0; }
+img { display: block; width: 100%; height: auto; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; }
+caption { text-align: left; font-weight: 600; font-size: 1.05rem; padding: 1.4rem 0 .4rem; }
+th, td { padding: .28rem .7rem; border-bottom: 1px solid var(--line); text-align: right;
+  white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; padding-left: 0; position: sticky; left: 0;
+  background: #fff; }
+thead th { border-bottom: 1.5px solid var(--ink); }
+code { background: #f3f5f7; padding: .1rem .35rem; border-radius: 3px; font-size: .85rem;
+  overflow-wrap: anywhere; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; font-size: .88rem; }
+dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
+@media (max-width: 640px) { body { font-size: 15px; } dl { grid-template-columns: 1fr; }
+  dd { margin-bottom: .4rem; } }
+@media print { body { max-width: none; padding: 0; font-size: 11px; } nav { display: none; }
+  figure, table { break-inside: avoid; } h2 { break-before: page; }
+  h2:first-of-type { break-before: auto; } .scroll { overflow: visible; } }
+"""
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image as a data address.
+
+    Attributes:
+        data: The address.
+        width: Natural width in CSS pixels.
+        height: Natural height in CSS pixels.
+    """
+
+    data: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure on the page in two shapes.
+
+    Attributes:
+        title: Heading.
+        wide: For screens and paper.
+        narrow: For phones.
+    """
+
+    title: str
+    wide: Image
+    narrow: Image
+
+
+def svg_data(figure: Figure) -> Image:
+    """Turn a figure into an image that can stand inside a page.
+
+    An image rather than inline markup: identifiers of several figures cannot collide, and the
+    browser knows its size before it is drawn.
+
+    Args:
+        figure: The figure.
+    """
+    buffer = io.BytesIO()
+    with style():
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    data = base64.b64encode(buffer.getvalue()).decode("ascii")
+    width, height = (round(96 * inches) for inches in figure.get_size_inches())
+    return Image(f"data:image/svg+xml;base64,{data}", width, height)
+
+
+def page(titles: Sequence[tuple[str, str]], bodies: Sequence[str]) -> str:
+    """Return the whole page.
+
+    Args:
+        titles: Anchor and title of every section.
+        bodies: Their HTML, of `section_html`.
+    """
+    links = " ".join(f'<a href="#{_text(slug)}">{_text(slug)}</a>' for slug, _ in titles)
+    workloads = ", ".join(dict.fromkeys(workload for _, workload in titles))
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Comparison of methods: {_text(workloads)}</title>
+<link rel="icon" href="data:,">
+<style>{CSS}</style>
+</head>
+<body>
+<header>
+<h1>Trust-region and domain-decomposition methods compared</h1>
+<p class="lead">Made from the records of the runs alone; every run is shown, failed ones too.</p>
+<nav aria-label="Workloads">{links}</nav>
+</header>
+<main>
+{"".join(bodies)}
+</main>
+</body>
+</html>
+"""
+
+
+def section_html(section: Section, pictures: Sequence[Picture], provenance: Provenance) -> str:
+    """Return the part of the page for one experiment and workload.
+
+    Args:
+        section: The runs.
+        pictures: Its figures; the first stands above the tables.
+        provenance: Where the numbers come from.
+    """
+    tables = comparison_tables(section.runs)
+    summary = _summary(section)
+    shown = [_picture(section, picture, summary) for picture in pictures]
+    methods = len(section.runs["label"].unique())
+    lead = f"{methods} methods, {len(section.records)} runs, experiment {section.experiment}."
+    return f"""<section>
+<h2 id="{_text(section.slug)}">{_text(section.workload)}</h2>
+<p class="lead">{_text(lead)}</p>
+{"".join(shown[:1])}
+{"".join(table.to_html() for table in tables)}
+{"".join(shown[1:])}
+<h3>Where this comes from</h3>
+{_origin(provenance)}
+{_environments(section)}
+</section>
+"""
+
+
+def _picture(section: Section, picture: Picture, summary: str) -> str:
+    alt = f"{picture.title} on {section.workload}. {summary}"
+    wide, narrow = picture.wide, picture.narrow
+    return f"""<h3>{_text(picture.title)}</h3>
+<figure><picture>
+<source media="(max-width: 640px)" srcset="{narrow.data}" width="{narrow.width}" \
+height="{narrow.height}">
+<img src="{wide.data}" width="{wide.width}" height="{wide.height}" alt="{_text(alt)}">
+</picture></figure>
+"""
+
+
+def _summary(section: Section) -> str:
+    """Say in words what the figures show, for readers who cannot see them."""
+    parts = [
+        f"{row['label']}: accuracy {percent(row['final_val_accuracy_mean'])} %, "
+        f"train loss {number(row['final_train_loss_mean'])}, "
+        f"{number(row['rejections_per_batch_mean'], places=2)} rejections per batch"
+        for row in comparison(section.runs).to_dict("records")
+    ]
+    return f"Means over seeds at the end. {'; '.join(parts)}."
+
+
+def _origin(provenance: Provenance) -> str:
+    return (
+        f"<p>{provenance.runs} runs of {_text(provenance.subject)}, digest of the records "
+        f"<code>{_text(provenance.digest)}</code>, made by revision "
+        f"<code>{_text(provenance.revision)}</code>. This page is made again with "
+        f"<code>{_text(provenance.command)}</code>.</p>"
+    )
+
+
+def _environments(section: Section) -> str:
+    """List the environment; where runs differ, every value that occurs."""
+    entries = []
+    for key, name in ENVIRONMENT.items():
+        found = {_plain(run.environment.get(key)) for run in section.records}
+        entries.append(f"<dt>{name}</dt><dd>{_text('; '.join(sorted(found)))}</dd>")
+    return f"<dl>{''.join(entries)}</dl>"
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)
+
+
+def _text(value: str) -> str:
+    return html.escape(value)

@@ -1,0 +1,157 @@
+"""One look for every figure: sizes, fonts, and a fixed colour, dash and marker per method."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import matplotlib as mpl
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from napts.analysis.labels import grouped
+
+Dashes = Literal["-"] | tuple[float, tuple[float, ...]]
+
+PALETTE: dict[str, str] = {
+    "TR": "#56B4E9",
+    "NTR": "#0072B2",
+    "APTS": "#E69F00",
+    "APTSA": "#CC79A7",
+    "NAPTS": "#D55E00",
+    "Adam": "#009E73",
+    "SGD": "#6B6B6B",
+    "LBFGS": "#882255",
+}
+"""Okabe and Ito's colours, which remain distinct for colour-blind readers; related methods have
+related colours. Grey and wine are added for the baselines."""
+
+OTHERS = ("#332288", "#117733", "#999933", "#AA4499", "#44AA99", "#661100")
+"""Colours of methods without one of their own and of further variants of a method."""
+
+DASHES: dict[str, Dashes] = {
+    "TR": (0, (4, 1.5)),
+    "NTR": "-",
+    "APTS": (0, (4, 1.5)),
+    "APTSA": (0, (1, 1)),
+    "NAPTS": "-",
+    "Adam": "-",
+    "SGD": (0, (4, 1.5)),
+    "LBFGS": (0, (1, 1)),
+}
+MARKERS: dict[str, str] = {
+    "TR": "v",
+    "NTR": "^",
+    "APTS": "s",
+    "APTSA": "D",
+    "NAPTS": "o",
+    "Adam": "p",
+    "SGD": ">",
+    "LBFGS": "<",
+}
+
+PHASES: dict[str, tuple[str, str, str]] = {
+    "proposal": ("proposal", "#1B3A57", ""),
+    "correction": ("correction, eq. (10)", "#6A9FC5", "////"),
+    "global": ("global step", "#D9E4EC", ""),
+}
+"""Name, colour and hatch of each phase of an iteration; told apart in grey as well."""
+
+RC: dict[str, Any] = {
+    # Embedded TrueType, so that text in a PDF can be searched and edited; the font that comes
+    # with Matplotlib, so that figures do not depend on the fonts of a machine.
+    "pdf.fonttype": 42,
+    "svg.fonttype": "path",
+    # Fixed identifiers: the same figure is the same file in every process.
+    "svg.hashsalt": "napts",
+    "font.family": "DejaVu Sans",
+    "font.size": 9.0,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9.0,
+    "axes.edgecolor": "#555555",
+    "axes.linewidth": 0.8,
+    "grid.color": "#E4E4E4",
+    "grid.linewidth": 0.6,
+    "xtick.labelsize": 8.0,
+    "ytick.labelsize": 8.0,
+    "legend.fontsize": 8.5,
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 4.0,
+    "hatch.linewidth": 0.6,
+    "savefig.dpi": 200,
+    "figure.dpi": 100,
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one method is drawn.
+
+    Attributes:
+        color: Hexadecimal colour.
+        dashes: Line style.
+        marker: Marker of points.
+    """
+
+    color: str
+    dashes: Dashes
+    marker: str
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Apply the look of the project; whatever was set before comes back afterwards."""
+    with mpl.rc_context():
+        sns.set_theme(style="whitegrid", rc=RC)
+        yield
+
+
+def looks(frame: pd.DataFrame) -> dict[str, Look]:
+    """Return the look of every label in a frame, in the usual order of the methods.
+
+    A method keeps its colour in every figure. Further labels of the same method, and methods
+    that are not known here, take the next of `OTHERS`.
+
+    Args:
+        frame: A frame with the columns ``method`` and ``label``.
+    """
+    others = iter(OTHERS * 8)
+    found: dict[str, Look] = {}
+    seen: set[str] = set()
+    for method, label, _ in grouped(frame):
+        own = method in PALETTE and method not in seen
+        seen.add(method)
+        color = PALETTE[method] if own else next(others)
+        found[label] = Look(color, DASHES.get(method, "-"), MARKERS.get(method, "o"))
+    return found
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure in inches that needs no display and is in nobody's global state.
+
+    Args:
+        width: Width in inches.
+        height: Height in inches.
+    """
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def finish(axes: Axes, *, title: str, x: str = "", y: str = "") -> None:
+    """Set title and labels of a panel and remove the lines that carry nothing.
+
+    Args:
+        axes: The panel.
+        title: What it shows.
+        x: Label of the horizontal axis with its unit.
+        y: Label of the vertical axis with its unit.
+    """
+    axes.set(title=title, xlabel=x, ylabel=y)
+    sns.despine(ax=axes)

@@ -1,0 +1,180 @@
+"""The MLflow store: where it lies, how it is opened, and whether it answers."""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+SQLITE_PREFIX = "sqlite:///"
+DATABASE = "mlflow.db"
+ARTIFACTS = "mlartifacts"
+PING_TIMEOUT_S = 10.0
+
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+"""Opens an experiment in MLflow's pages for training, not in those for language models."""
+
+ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    # Fail soon instead of retrying for minutes: whoever imports tries again later anyway.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+}
+"""Settings for MLflow inside napts; a variable that the user has set wins."""
+
+
+class TrackingUnavailable(ConnectionError):
+    """The tracking store does not answer or cannot be opened; the message says which and why."""
+
+
+def default_tracking_uri(records_root: str | Path) -> str:
+    """Return the address of the SQLite store that lies inside a records folder.
+
+    Args:
+        records_root: The records folder; it need not exist yet.
+
+    Returns:
+        ``sqlite:///<absolute path>/mlflow.db``.
+
+    Raises:
+        ValueError: The path holds ``?`` or ``%``, which a database address cannot carry safely.
+    """
+    path = Path(records_root).resolve() / DATABASE
+    if not {"?", "%"}.isdisjoint(str(path)):
+        raise ValueError(
+            f"{path}: a path with '?' or '%' cannot be an SQLite address; "
+            "move the records or name another store with --tracking-uri"
+        )
+    return f"{SQLITE_PREFIX}{path}"
+
+
+def sqlite_path(tracking_uri: str) -> Path | None:
+    """Return the database file behind ``tracking_uri``, or None where it is not SQLite."""
+    if not tracking_uri.startswith(SQLITE_PREFIX):
+        return None
+    return Path(tracking_uri.removeprefix(SQLITE_PREFIX)).resolve()
+
+
+def shown(tracking_uri: str) -> str:
+    """Return ``tracking_uri`` without user name and password, for messages."""
+    parts = urlsplit(tracking_uri)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def lock_path(records_root: Path, tracking_uri: str) -> Path:
+    """Return the lock file of a store: beside an SQLite database, else in the records folder."""
+    database = sqlite_path(tracking_uri)
+    return database.with_name(f"{database.name}.lock") if database else records_root / "sync.lock"
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep telemetry, migration logs and third-party deprecation warnings of MLflow out.
+
+    Yields:
+        Nothing; MLflow may be imported and called inside the block.
+    """
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+class Store:
+    """An open MLflow store.
+
+    Call it inside `quiet`. For SQLite the database is created on first use, so that no other
+    process meets it half made; hold the store's lock meanwhile.
+
+    Args:
+        tracking_uri: Address in MLflow's form, for example ``http://127.0.0.1:5000``.
+
+    Raises:
+        TrackingUnavailable: The server does not answer, or the database cannot be opened.
+    """
+
+    def __init__(self, tracking_uri: str) -> None:
+        self.tracking_uri = tracking_uri
+        self.check()
+        from mlflow import MlflowClient
+
+        with self.usable():
+            self.client = MlflowClient(tracking_uri=tracking_uri)
+            # Reading once opens the database, so that a store of another version fails here.
+            self.client.search_experiments(max_results=1)
+
+    @contextmanager
+    def usable(self) -> Iterator[None]:
+        """Report any failure of the store inside the block as `TrackingUnavailable`.
+
+        Yields:
+            Nothing.
+
+        Raises:
+            TrackingUnavailable: MLflow, its database or the connection raised an error.
+        """
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            yield
+        except (MlflowException, SQLAlchemyError, OSError) as error:
+            raise TrackingUnavailable(f"{shown(self.tracking_uri)}: {first_line(error)}") from error
+
+    def check(self) -> None:
+        """Ask an HTTP server for a sign of life; other stores are checked when they are opened.
+
+        Raises:
+            TrackingUnavailable: No answer within `PING_TIMEOUT_S` seconds.
+        """
+        if not self.tracking_uri.startswith(("http://", "https://")):
+            return
+        import requests
+
+        try:
+            requests.get(f"{self.tracking_uri.rstrip('/')}/health", timeout=PING_TIMEOUT_S)
+        except requests.RequestException as error:
+            reason = "no answer in time" if isinstance(error, requests.Timeout) else "no connection"
+            raise TrackingUnavailable(f"{shown(self.tracking_uri)}: {reason}") from error
+
+    def experiment_id(self, name: str) -> str:
+        """Return the id of the experiment ``name``, created or restored where needed."""
+        found = self.client.get_experiment_by_name(name)
+        if found is None:
+            return self.client.create_experiment(
+                name, artifact_location=self._artifacts(name), tags=EXPERIMENT_TAGS
+            )
+        if found.lifecycle_stage == "deleted":
+            self.client.restore_experiment(found.experiment_id)
+        return found.experiment_id
+
+    def runs(self, experiment_id: str) -> list[Any]:
+        """Return all runs of an experiment that are not deleted, as MLflow's ``Run`` objects."""
+        runs: list[Any] = []
+        token: str | None = None
+        while True:
+            page = self.client.search_runs([experiment_id], max_results=1000, page_token=token)
+            runs += page
+            token = page.token
+            if not token:
+                return runs
+
+    def _artifacts(self, experiment: str) -> str | None:
+        """Put artifacts beside an SQLite database; a server knows its own place."""
+        database = sqlite_path(self.tracking_uri)
+        return (database.parent / ARTIFACTS / experiment).as_uri() if database else None
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or its type where it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,178 @@
+"""Figures: what is drawn is what the records say, in a look that never changes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+
+from napts.analysis import load_collection
+from napts.plotting.annotate import count_runs, fitting_columns
+from napts.plotting.compare import cost_figure, radius_figure, rejection_figure
+from napts.plotting.figure2 import figure2
+from napts.plotting.provenance import Provenance, save_figure
+from napts.plotting.style import PALETTE, looks, new_figure, style
+from tests.helpers.run_factory import write_comparison, write_run
+
+FIGURES = (figure2, cost_figure, rejection_figure, radius_figure)
+PROVENANCE = Provenance("demo / digits-cnn", 6, "0123456789ab", "feedbeef0123", "napts report x")
+
+
+@pytest.fixture
+def epochs(tmp_path: Path) -> pd.DataFrame:
+    write_comparison(tmp_path, seeds=2, methods=("TR", "NAPTS", "Adam"), epochs=4)
+    write_run(tmp_path, method="SGD", state="diverged", epochs=4, epochs_done=2)
+    return load_collection(tmp_path).sections[0].epochs
+
+
+def panel(axes: list[Axes], title: str) -> Axes:
+    return next(each for each in axes if each.get_title(loc="left").startswith(title))
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+@pytest.mark.parametrize("narrow", [False, True])
+def test_every_figure_saves_in_four_formats(
+    epochs: pd.DataFrame, tmp_path: Path, figure, narrow: bool
+) -> None:
+    with style():
+        drawn = figure(epochs, narrow=narrow)
+    paths = save_figure(drawn, tmp_path / "out", "name", epochs, PROVENANCE)
+    assert [path.suffix for path in paths] == [".pdf", ".svg", ".png", ".csv"]
+    assert all(path.stat().st_size > 500 for path in paths)
+
+
+def test_lines_are_means_and_bands_are_ranges(epochs: pd.DataFrame) -> None:
+    with style():
+        loss = panel(figure2(epochs).axes, "Training loss")
+    color = PALETTE["NAPTS"].lower()
+    line = next(ln for ln in loss.get_lines() if to_hex(ln.get_color()) == color)
+    rows = epochs[(epochs["label"] == "NAPTS") & (epochs["epoch"] > 0)]
+    by_epoch = rows.groupby("epoch")["train_loss"]
+    np.testing.assert_allclose(np.asarray(line.get_ydata()), by_epoch.mean())
+    band = next(c for c in loss.collections if to_hex(c.get_facecolor()[0]) == color)
+    heights = band.get_paths()[0].vertices[:, 1]
+    assert heights.min() == pytest.approx(by_epoch.min().min())
+    assert heights.max() == pytest.approx(by_epoch.max().max())
+
+
+def test_bars_are_rejections_over_the_whole_run(epochs: pd.DataFrame) -> None:
+    with style():
+        bars = panel(figure2(epochs).axes, "Rejected steps over")
+    labels = [tick.get_text() for tick in bars.get_yticklabels()]
+    assert labels == ["TR", "NAPTS"]
+    widths = [patch.get_width() for patch in bars.patches]
+    trained = epochs[epochs["epoch"] > 0]
+    for label, width in zip(labels, widths, strict=True):
+        runs = trained[trained["label"] == label].groupby("seed")[["rejections", "batches"]].sum()
+        assert width == pytest.approx((runs["rejections"] / runs["batches"]).mean())
+
+
+def test_phases_add_up_to_the_total(epochs: pd.DataFrame) -> None:
+    with style():
+        (axes,) = rejection_figure(epochs).axes
+    widths = np.array([patch.get_width() for patch in axes.patches]).reshape(-1, 3)
+    trained = epochs[epochs["epoch"] > 0]
+    for label, width in zip(("TR", "NAPTS"), widths.sum(axis=1), strict=True):
+        rows = trained[trained["label"] == label]
+        assert width == pytest.approx(rows["rejections"].sum() / rows["batches"].sum())
+
+
+def test_a_diverged_run_is_shown_and_counted(epochs: pd.DataFrame) -> None:
+    with style():
+        figure = figure2(epochs)
+    loss = panel(figure.axes, "Training loss")
+    crosses = [line for line in loss.get_lines() if line.get_marker() == "x"]
+    assert [list(np.asarray(line.get_xdata())) for line in crosses] == [[2]]
+    entries = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert entries == ["TR (n=2)", "NAPTS (n=2)", "Adam (n=2)", "SGD (n=1, 1 diverged)"]
+
+
+def test_infinite_losses_do_not_break_a_figure(tmp_path: Path) -> None:
+    def change(row):
+        return {**row, "train_loss": "inf" if row["epoch"] > 1 else row["train_loss"]}
+
+    write_run(tmp_path, method="SGD", state="diverged", epochs_done=3, change=change)
+    epochs = load_collection(tmp_path).sections[0].epochs
+    with style():
+        loss = panel(figure2(epochs).axes, "Training loss")
+    assert np.isfinite(loss.get_ylim()).all()
+
+
+def test_a_method_keeps_its_colour_whatever_else_is_shown(epochs: pd.DataFrame) -> None:
+    alone = looks(epochs[epochs["label"] == "NAPTS"])
+    assert looks(epochs)["NAPTS"] == alone["NAPTS"]
+    assert alone["NAPTS"].color == PALETTE["NAPTS"]
+
+
+def test_variants_of_a_method_have_different_colours(tmp_path: Path) -> None:
+    for window in (5, 10, 20):
+        write_run(tmp_path, options={"window": window})
+    frame = load_collection(tmp_path).sections[0].epochs
+    assert len({look.color for look in looks(frame).values()}) == 3
+
+
+def test_runs_are_counted_with_their_failures(epochs: pd.DataFrame) -> None:
+    assert count_runs(epochs[epochs["label"] == "SGD"]) == "n=1, 1 diverged"
+
+
+def test_style_leaves_no_trace() -> None:
+    before = dict(mpl.rcParams)
+    with style():
+        assert mpl.rcParams["pdf.fonttype"] == 42
+    assert dict(mpl.rcParams) == before
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from napts.plotting import render
+render("figure2", Path("records"), Path(sys.argv[1]))
+"""
+
+
+def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
+    write_comparison(tmp_path / "records", seeds=2, methods=("TR", "NAPTS"), epochs=3)
+    for seed in ("1", "2"):
+        # Another hash seed per process: no order of a set may reach a file.
+        subprocess.run(
+            [sys.executable, "-W", "error", "-c", SCRIPT, "out"],
+            cwd=tmp_path,
+            check=True,
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": str(Path.cwd()), "HOME": str(tmp_path)},
+        )
+        (tmp_path / "out").rename(tmp_path / seed)
+    for kind in ("pdf", "svg", "png", "csv"):
+        name = f"figure2-digits-cnn.{kind}"
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes(), kind
+
+
+def test_provenance_is_readable_from_every_file(epochs: pd.DataFrame, tmp_path: Path) -> None:
+    from PIL import Image
+
+    with style():
+        figure = radius_figure(epochs)
+    pdf, svg, png, csv = save_figure(figure, tmp_path, "radius", epochs, PROVENANCE)
+    for needle in ("digest feedbeef0123", "revision: 0123456789ab", "command: napts report x"):
+        assert needle.encode() in pdf.read_bytes()
+        assert needle in svg.read_text(encoding="utf-8")
+        with Image.open(png) as image:
+            assert needle in image.info["Description"]
+        assert needle in csv.read_text(encoding="utf-8")
+    assert b"CreationDate" not in pdf.read_bytes()
+    again = pd.read_csv(csv, comment="#")
+    assert len(again) == len(epochs)
+    np.testing.assert_allclose(again["val_loss"], epochs["val_loss"], rtol=1e-9)
+
+
+@pytest.mark.parametrize(("count", "width"), [(7, 9.6), (7, 4.2), (8, 9.6), (1, 4.2), (12, 7.2)])
+def test_legends_fit_and_leave_no_row_nearly_empty(count: int, width: float) -> None:
+    entries = ["NAPTS (n=3)"] * count
+    columns = fitting_columns(new_figure(width, 3.0), entries)
+    rows = -(-count // columns)
+    assert columns == -(-count // rows)
+    assert columns * (0.067 * len(entries[0]) + 0.56) <= max(width, 1.5)
