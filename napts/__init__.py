@@ -2,12 +2,24 @@
 
 Optimizers: :class:`TR`, :class:`NTR`, :class:`APTS`, :class:`APTSA`, :class:`NAPTS`; the last
 three take the subdomains of :func:`partition_layers`. The harness that compares them is in the
-subpackages; importing ``napts`` loads torch and nothing heavier.
+subpackages. Names are loaded on first use, which loads torch and nothing heavier; the command line
+starts without it.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from napts._version import __version__
-from napts.decomposition import LayerPartition, PartitionError, Stage, partition_layers
-from napts.optim import APTS, APTSA, NAPTS, NTR, TR, Baseline, StepRecord
+
+if TYPE_CHECKING:
+    from napts.decomposition import LayerPartition, PartitionError, Stage, partition_layers
+    from napts.optim import APTS, APTSA, NAPTS, NTR, TR, Baseline, StepRecord
+
+_HOMES = {
+    "napts.optim": ("APTS", "APTSA", "NAPTS", "NTR", "TR", "Baseline", "StepRecord"),
+    "napts.decomposition": ("LayerPartition", "PartitionError", "Stage", "partition_layers"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "APTS",
@@ -23,3 +35,14 @@ __all__ = [
     "__version__",
     "partition_layers",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'napts' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOME_OF[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,36 @@
+# Two commands do everything on a machine with Python 3.11 and a package index:
+#   make reproduce   train all methods on the embedded data set, print the table, write the report
+#   make test        run the tests
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+RECORDS ?= records
+OUT ?= out
+
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: reproduce test lint bench clean
+
+reproduce: $(READY)
+	$(BIN)/napts run studies/digits.toml --records $(RECORDS) --report $(OUT)
+
+test: $(READY)
+	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks.overhead $(ARGS)
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .asv *.egg-info
+
+$(READY): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) not found; set PYTHON=..., Python 3.11 or newer"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev,bench]'
+	@touch $@

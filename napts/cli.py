@@ -1,0 +1,356 @@
+"""The command line: parse, call, print.
+
+Everything heavy is imported inside the commands, so that ``napts --help`` is immediate. What a
+person got wrong is said in one line, with exit code 2.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from napts._version import __version__
+
+if TYPE_CHECKING:
+    from napts.experiment import RunOutcome, RunSpec
+
+FAILED, BAD_INPUT, BUSY, INTERRUPTED = 1, 2, 3, 130
+
+_RECORDS = click.option(
+    "--records",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("records"),
+    show_default=True,
+    help="Folder of all run directories.",
+)
+_URI = click.option(
+    "--tracking-uri", help="MLflow's address; by default a SQLite store inside the records."
+)
+_DATA = click.option(
+    "--data-root",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of data sets in torchvision's layout; by default NAPTS_DATA, then a cache.",
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="napts")
+def main() -> None:
+    """Train with TR, NTR, APTS, APTSA and NAPTS, compare with Adam and SGD, and report."""
+
+
+def _fail(message: object, code: int = BAD_INPUT) -> "click.exceptions.Exit":
+    click.echo(f"napts: {message}", err=True)
+    return click.exceptions.Exit(code)
+
+
+# --- run -----------------------------------------------------------------------------------------
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="optimizer.window=10, ..."
+)
+@click.option(
+    "--mode",
+    type=click.Choice(["cached", "retry", "force"]),
+    default="cached",
+    show_default=True,
+    help="Leave alone what has ended; try failed runs again; do everything again.",
+)
+@_RECORDS
+@_DATA
+@click.option("--track/--no-track", default=True, help="Log to MLflow beside the training.")
+@_URI
+@click.option(
+    "--report",
+    "report_dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Also write figures, tables and the HTML report into this folder.",
+)
+@_JSON
+def run(
+    file: Path,
+    overrides: tuple[str, ...],
+    mode: str,
+    records: Path,
+    data_root: Path | None,
+    track: bool,
+    tracking_uri: str | None,
+    report_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """Train what FILE describes: one run, or a study of methods and seeds.
+
+    A run that was interrupted goes on where it stopped; one that is done is left alone.
+    """
+    from napts.experiment import RunSpec, SpecError, load_spec
+
+    try:
+        spec = load_spec(file, overrides)
+    except SpecError as error:
+        raise _fail(error) from None
+    specs = [spec] if isinstance(spec, RunSpec) else spec.runs()
+    outcomes = _tracked(records, tracking_uri if track else None, track)(
+        lambda: _train(specs, records, mode, data_root)
+    )
+    files = _reports(records, report_dir) if report_dir else []
+    if track and files:
+        _attach(records, specs[0].experiment, files, tracking_uri)
+    _print_outcomes(outcomes, records, specs[0].experiment, as_json)
+    if not as_json:
+        _print_whereabouts(records, track, tracking_uri, report_dir)
+    if len(outcomes) < len(specs) or any(o.state == "interrupted" for o in outcomes):
+        raise click.exceptions.Exit(INTERRUPTED)
+    if any(outcome.state != "done" for outcome in outcomes):
+        raise click.exceptions.Exit(FAILED)
+
+
+def _tracked(
+    records: Path, tracking_uri: str | None, track: bool
+) -> Callable[[Callable[[], list["RunOutcome"]]], list["RunOutcome"]]:
+    """Run something with the importer of MLflow going beside it, if wanted."""
+
+    def call(action: Callable[[], list["RunOutcome"]]) -> list["RunOutcome"]:
+        if not track:
+            return action()
+        from napts.tracking import start_watcher
+
+        watcher = start_watcher(records, tracking_uri)
+        try:
+            return action()
+        finally:
+            behind = watcher.finish()
+            if behind:
+                click.echo(f"napts: {behind}", err=True)
+
+    return call
+
+
+def _train(
+    specs: Sequence["RunSpec"], records: Path, mode: str, data_root: Path | None
+) -> list["RunOutcome"]:
+    from napts.console import ConsoleObserver
+    from napts.experiment import run as train
+    from napts.records.files import RecordWriteError
+    from napts.records.lock import RunBusy
+
+    outcomes: list[RunOutcome] = []
+    with ConsoleObserver(len(specs)) as observer:
+        for spec in specs:
+            try:
+                outcomes.append(
+                    train(spec, records, mode=mode, data_root=data_root, observer=observer)  # pyright: ignore[reportArgumentType]
+                )
+            except RunBusy as error:
+                raise _fail(error, BUSY) from None
+            except RecordWriteError as error:
+                raise _fail(error, FAILED) from None
+            except ValueError as error:
+                raise _fail(error) from None
+            except KeyboardInterrupt:
+                break
+            if outcomes[-1].state == "interrupted":
+                break
+    return outcomes
+
+
+def _print_outcomes(
+    outcomes: Sequence["RunOutcome"], records: Path, experiment: str, as_json: bool
+) -> None:
+    if as_json:
+        rows = [
+            {
+                "run_key": o.run_key,
+                "label": o.label,
+                "state": o.state,
+                "ran": o.ran,
+                "path": str(o.path),
+                "final": dict(o.final) if o.final else None,
+                "error": o.error,
+            }
+            for o in outcomes
+        ]
+        click.echo(json.dumps(rows, indent=2))
+        return
+    if len(outcomes) > 1:
+        _print_tables(records, experiment)
+
+
+def _print_tables(records: Path, experiment: str | None = None) -> None:
+    from napts.analysis import comparison_tables, load_collection
+
+    for section in load_collection(records).sections:
+        if experiment in (None, section.experiment):
+            for table in comparison_tables(section.runs):
+                click.echo(f"\n{table.to_text()}")
+
+
+def _print_whereabouts(
+    records: Path, track: bool, tracking_uri: str | None, report_dir: Path | None
+) -> None:
+    click.echo(f"\nRecords:  {records}")
+    if report_dir:
+        click.echo(f"Report:   {report_dir / 'report.html'}")
+    if track:
+        program = Path(sys.argv[0])
+        name = str(program) if program.parent.name == "bin" else "napts"
+        address = f" --tracking-uri {tracking_uri}" if tracking_uri else ""
+        click.echo(f"MLflow:   {name} ui {records}{address}")
+
+
+def _attach(records: Path, experiment: str, files: list[Path], uri: str | None) -> None:
+    from napts.tracking import SyncBusy, TrackingUnavailable, attach_artifacts
+
+    try:
+        attach_artifacts(records, experiment, files, uri)
+    except (LookupError, TrackingUnavailable, SyncBusy) as error:
+        click.echo(f"napts: the report is not attached in MLflow: {error}", err=True)
+
+
+# --- MLflow --------------------------------------------------------------------------------------
+
+
+@main.command()
+@click.argument("records", type=click.Path(path_type=Path))
+@_URI
+@click.option("--watch", "keep_watching", is_flag=True, help="Go on until interrupted.")
+@click.option("--interval", "interval_s", default=5.0, show_default=True, help="Seconds between.")
+@_JSON
+def sync(
+    records: Path,
+    tracking_uri: str | None,
+    keep_watching: bool,
+    interval_s: float,
+    as_json: bool,
+) -> None:
+    """Copy run directories into MLflow; also while they grow, and as often as one likes."""
+    from napts import tracking
+
+    def tell(report: tracking.SyncReport) -> None:
+        if report.created or report.updated or not keep_watching:
+            _print_sync(report, as_json)
+
+    try:
+        if keep_watching:
+            tracking.watch(records, tracking_uri, interval_s, report=tell)
+            return
+        report = tracking.sync(records, tracking_uri)
+    except KeyboardInterrupt:
+        return
+    except (tracking.TrackingUnavailable, tracking.SyncBusy) as error:
+        raise _fail(error, FAILED) from None
+    except (OSError, ValueError) as error:
+        raise _fail(error) from None
+    tell(report)
+    if report.failed:
+        raise click.exceptions.Exit(FAILED)
+
+
+def _print_sync(report: Any, as_json: bool) -> None:
+    counts = {n: getattr(report, n) for n in ("created", "updated", "unchanged", "failed")}
+    if as_json:
+        click.echo(json.dumps({**counts, "problems": list(report.problems)}))
+        return
+    click.echo(", ".join(f"{number} {name}" for name, number in counts.items()))
+    for problem in report.problems:
+        click.echo(f"napts: {problem}", err=True)
+
+
+@main.command()
+@click.argument("records", type=click.Path(path_type=Path), default=Path("records"))
+@_URI
+@click.option("--port", default=5000, show_default=True, type=click.IntRange(1, 65535))
+def ui(records: Path, tracking_uri: str | None, port: int) -> None:
+    """Open MLflow on the synced RECORDS, on this machine's loopback address."""
+    from napts.tracking import serve_ui
+
+    try:
+        code = serve_ui(records, tracking_uri, port)
+    except (OSError, ValueError) as error:
+        raise _fail(error) from None
+    raise click.exceptions.Exit(code)
+
+
+# --- reports -------------------------------------------------------------------------------------
+
+
+@main.command()
+@click.argument("arguments", nargs=-1, metavar="[NAME...|all] RECORDS")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("out"),
+    show_default=True,
+    help="Folder of the figures, tables and report.html.",
+)
+@_JSON
+def report(arguments: tuple[str, ...], out: Path, as_json: bool) -> None:
+    """Make figures, tables and the HTML page from RECORDS: figure2, compare, table, html or all."""
+    if not arguments:
+        raise _fail("report: found no RECORDS, allowed: [NAME...|all] RECORDS")
+    *names, records = arguments
+    files = _reports(Path(records), out, names)
+    click.echo(json.dumps([str(f) for f in files]) if as_json else "\n".join(map(str, files)))
+
+
+def _reports(records: Path, out: Path, names: Sequence[str] = ()) -> list[Path]:
+    from napts.plotting import render
+
+    wanted = "all" if not names or "all" in names else list(names)
+    try:
+        return render(wanted, records, out)
+    except (OSError, ValueError) as error:
+        raise _fail(error) from None
+
+
+# --- data and information ------------------------------------------------------------------------
+
+
+@main.group()
+def data() -> None:
+    """Data sets."""
+
+
+@data.command()
+@click.argument("name")
+@_DATA
+@_JSON
+def prepare(name: str, data_root: Path | None, as_json: bool) -> None:
+    """Download the data set NAME (or that of a workload) if it is missing, and verify it."""
+    from napts.workloads import prepare as prepare_data
+
+    try:
+        prepared = prepare_data(name, data_root)
+    except (OSError, ValueError) as error:
+        raise _fail(error) from None
+    values = prepared.as_dict()
+    text = json.dumps(values) if as_json else "\n".join(f"{k}: {v}" for k, v in values.items())
+    click.echo(text)
+
+
+@main.command()
+@_JSON
+def info(as_json: bool) -> None:
+    """Show versions, the machine, the methods and the workloads."""
+    import torch
+
+    from napts.experiment import METHODS
+    from napts.records.environment import capture_environment
+    from napts.workloads import workload_names
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    found: dict[str, Any] = capture_environment(device, data_digest="")
+    found.pop("data_digest")
+    found["methods"] = list(METHODS)
+    found["workloads"] = list(workload_names())
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    for key, value in found.items():
+        click.echo(f"{key}: {', '.join(map(str, value)) if isinstance(value, list) else value}")

@@ -1,0 +1,118 @@
+"""What a run shows while it goes on: a live bar on a terminal, a line per epoch elsewhere."""
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from napts.experiment import Observer, RunOutcome, RunSpec
+from napts.optim import StepRecord
+
+
+class ConsoleObserver(Observer):
+    """Shows several runs one after the other.
+
+    On a terminal: a bar for all runs and one for the current, with epoch, loss, validation
+    accuracy, rejections per batch, radius and the time left. In a file or a pipe: one line per
+    epoch.
+
+    Args:
+        total_runs: Number of runs to come.
+        console: Where to write; standard error by default, so that results can be piped.
+    """
+
+    def __init__(self, total_runs: int, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True)
+        self._live = self._console.is_terminal
+        self._total = total_runs
+        self._number = 0
+        self._name = ""
+        self._epochs = 0
+        self._batches = 0
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[detail]}"),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+            disable=not self._live,
+        )
+        self._all: TaskID = self._bars.add_task("runs", total=total_runs, detail="")
+        self._run: TaskID = self._bars.add_task("", total=None, detail="")
+        self._latest: Mapping[str, Any] = {}
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bars.stop()
+
+    def on_run_start(self, spec: RunSpec, total_epochs: int, batches: int) -> None:
+        """Show the new run."""
+        self._name = f"{spec.display_label} seed {spec.seed}"
+        self._epochs, self._batches, self._latest = total_epochs, batches, {}
+        self._bars.reset(
+            self._run, total=total_epochs * batches, description=self._name, detail="starting"
+        )
+
+    def on_step(self, record: StepRecord, epoch: int, step: int) -> None:
+        """Move the bar."""
+        if not self._live:
+            return
+        done = (epoch - 1) * self._batches + step
+        self._bars.update(self._run, completed=done, detail=self._detail(record, epoch))
+
+    def _detail(self, record: StepRecord, epoch: int) -> str:
+        parts = [f"epoch {epoch}/{self._epochs}", f"loss {record.loss:.4f}"]
+        if self._latest.get("val_accuracy") is not None:
+            parts.append(f"accuracy {self._latest['val_accuracy']:.3f}")
+        if record.radius_after is not None:
+            rejected = self._latest.get("rejections", 0) / max(1, self._latest.get("batches", 1))
+            parts += [f"rejections/batch {rejected:.2f}", f"radius {record.radius_after:.2g}"]
+        return "  ".join(parts)
+
+    def on_epoch(self, row: Mapping[str, Any]) -> None:
+        """Remember the epoch's numbers; write its line where there is no bar."""
+        self._latest = row
+        if self._live or row["epoch"] == 0:
+            return
+        parts = [
+            f"[{self._number + 1}/{self._total}] {self._name}",
+            f"epoch {row['epoch']}/{self._epochs}",
+            f"loss {_number(row['train_loss'], '.4f')}",
+            f"val. accuracy {_number(row['val_accuracy'], '.4f')}",
+            f"{row['train_seconds']:.2f} s",
+        ]
+        if row["radius"] is not None:
+            parts.append(f"rejections/batch {row['rejections'] / row['batches']:.2f}")
+            parts.append(f"radius {row['radius']:.3g}")
+        self._say("  ".join(parts))
+
+    def on_run_end(self, outcome: RunOutcome) -> None:
+        """Say how the run ended."""
+        self._number += 1
+        self._bars.update(self._all, completed=self._number)
+        text = f"[{self._number}/{self._total}] {outcome.label} {outcome.run_key}: {outcome.state}"
+        if not outcome.ran:
+            text += " before, nothing to do"
+        if outcome.final is not None:
+            text += f", test accuracy {_number(outcome.final['test_accuracy'], '.4f')}"
+        if outcome.error:
+            text += f": {outcome.error}"
+        self._say(text)
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
