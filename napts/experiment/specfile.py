@@ -146,7 +146,7 @@ def _problems(
         if item["type"].startswith("union_tag"):
             place += ("method",)
         if item["type"] == "extra_forbidden":
-            explained = _unknown_key(place, model)
+            explained = _unknown_key(item["loc"], model)
         else:
             explained = _explain(dict(item))
         lines.append(": ".join(part for part in (source, _dotted(place), explained) if part))

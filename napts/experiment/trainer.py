@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -178,9 +178,7 @@ class Trainer:
             self._pending.append((epoch, progress.step, record))
             self._observer.on_step(record, epoch, progress.step)
             if not math.isfinite(record.loss):
-                raise Diverged(
-                    f"training loss {record.loss} in epoch {epoch}, step {progress.step}"
-                )
+                self._diverge(f"training loss {record.loss} in epoch {epoch}, step {progress.step}")
             self._pause_if_needed()
 
     def _step(self, inputs: Tensor, targets: Tensor) -> StepRecord:
@@ -198,6 +196,10 @@ class Trainer:
         if time.monotonic() - self._saved_at >= self.setup.spec.execution.checkpoint_every_s:
             self._save()
             self._clock.switch("train")
+
+    def _diverge(self, message: str) -> NoReturn:
+        self.flush()
+        raise Diverged(message)
 
     def _finish_epoch(self) -> None:
         """Evaluate, write the epoch's row, then save.
@@ -220,7 +222,7 @@ class Trainer:
         self._writer.status("running", progress.epoch)
         self._observer.on_epoch(row)
         if not math.isfinite(validation.loss):
-            raise Diverged(f"validation loss {validation.loss} after epoch {progress.epoch}")
+            self._diverge(f"validation loss {validation.loss} after epoch {progress.epoch}")
         self._save()
 
     def _costs(self, times: Times) -> dict[str, float]:

@@ -1,0 +1,54 @@
+"""The part of the records that is worth keeping in a repository."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from napts.records import layout
+from napts.records.files import write_object
+from napts.records.read import find_runs, load_run
+from napts.records.rows import dump_row
+
+_COPIED = (layout.SPEC, layout.EPOCHS)
+
+
+def condense(source_root: str | Path, target_root: str | Path) -> list[Path]:
+    """Copy every run without its steps, checkpoints and lock.
+
+    Computer names are replaced by a short digest, which still tells machines apart; process
+    numbers are dropped.
+
+    Args:
+        source_root: A records folder.
+        target_root: Where the copies go, as ``<experiment>/<run key>``; older copies are replaced.
+
+    Returns:
+        The run directories that were written, sorted.
+
+    Raises:
+        RecordError: A run cannot be read, or has a name that leaves ``target_root``.
+    """
+    targets = []
+    for source in find_runs(source_root):
+        record = load_run(source)
+        target = layout.run_directory(target_root, record.experiment, record.run_key)
+        target.mkdir(parents=True, exist_ok=True)
+        for name in _COPIED:
+            if (source / name).exists():
+                shutil.copyfile(source / name, target / name)
+        write_object(target / layout.ENVIRONMENT, _anonymous(record.environment))
+        write_object(target / layout.STATUS, _anonymous(record.status))
+        lines = (dump_row(_anonymous(row)) for row in record.restarts)
+        (target / layout.RESTARTS).write_text("".join(f"{line}\n" for line in lines))
+        targets.append(target)
+    return sorted(targets)
+
+
+def _anonymous(row: dict[str, Any]) -> dict[str, Any]:
+    hostname = row.get("hostname")
+    if hostname and not hostname.startswith("host-"):
+        digest = hashlib.sha256(json.dumps(hostname).encode()).hexdigest()[:8]
+        row = {**row, "hostname": f"host-{digest}"}
+    return {name: value for name, value in row.items() if name != "pid"}

@@ -1,0 +1,45 @@
+"""Names of run directories and of the files in them."""
+
+import re
+from pathlib import Path
+
+from napts.records.rows import RecordError
+
+SCHEMA = 1
+"""Version of the files' format; part of every run key."""
+
+SPEC = "spec.json"
+ENVIRONMENT = "environment.json"
+EPOCHS = "epochs.jsonl"
+STEPS = "steps.jsonl"
+RESTARTS = "restarts.jsonl"
+STATUS = "status.json"
+CHECKPOINT = "checkpoint.pt"
+PREVIOUS_CHECKPOINT = "checkpoint.previous.pt"
+LOCK = "lock"
+
+NAME_PATTERN = r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$"
+"""What experiments and run keys may be called; no such name leaves the records folder."""
+
+
+def check_name(name: str) -> str:
+    """Return ``name`` if it can be a folder inside the records folder.
+
+    Raises:
+        RecordError: It holds anything but letters, digits, ``.``, ``_`` and ``-``, or starts with
+            a dot.
+    """
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise RecordError(
+            f"invalid name {name!r}, allowed: letters, digits, '.', '_' and '-', no '.' in front"
+        )
+    return name
+
+
+def run_directory(records_root: str | Path, experiment: str, run_key: str) -> Path:
+    """Return ``<records_root>/<experiment>/<run_key>``.
+
+    Raises:
+        RecordError: One of the names is invalid.
+    """
+    return Path(records_root) / check_name(experiment) / check_name(run_key)

@@ -1,0 +1,88 @@
+"""One writer per run directory: an advisory lock that the kernel drops when its holder dies."""
+
+import fcntl
+import os
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from napts.records.layout import LOCK
+
+_PATIENCE_S = 0.25
+"""A reader that probes the lock holds it for an instant; waiting this long outlasts it."""
+
+
+class RunBusy(RuntimeError):
+    """Another process is writing this run directory."""
+
+    def __init__(self, directory: Path, holder: str) -> None:
+        who = f" ({holder})" if holder else ""
+        super().__init__(f"{directory}: another process{who} is running this run, nothing was done")
+        self.directory = directory
+
+
+class RunLock:
+    """Holds the lock of a run directory within a ``with`` block.
+
+    Args:
+        directory: An existing run directory.
+
+    Raises:
+        RunBusy: On entering, if another process holds it.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._descriptor: int | None = None
+
+    def __enter__(self) -> Self:
+        descriptor = os.open(self.directory / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+        if not _acquire(descriptor, _PATIENCE_S):
+            holder = os.read(descriptor, 200).decode(errors="replace").strip()
+            os.close(descriptor)
+            raise RunBusy(self.directory, holder)
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"process {os.getpid()} on {os.uname().nodename}\n".encode())
+        self._descriptor = descriptor
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def is_locked(directory: Path) -> bool:
+    """Return whether some process is writing this run directory at the moment.
+
+    Args:
+        directory: A run directory.
+    """
+    try:
+        descriptor = os.open(directory / LOCK, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        return not _acquire(descriptor, 0.0, shared=True)
+    finally:
+        os.close(descriptor)
+
+
+def _acquire(descriptor: int, patience_s: float, *, shared: bool = False) -> bool:
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.01)
+        else:
+            return True
