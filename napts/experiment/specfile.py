@@ -125,32 +125,21 @@ def _validate(model: type[Model], data: Mapping[str, Any], source: str) -> Model
     try:
         return model.model_validate(dict(data))
     except ValidationError as error:
-        raise SpecError(_problems(error, source, model)) from None
+        raise SpecError(_problem(dict(e), model, data, source) for e in error.errors()) from None
 
 
-def _problems(
-    error: ValidationError,
-    source: str,
-    model: type[BaseModel],
-    prefix: tuple[int | str, ...] = (),
-) -> list[str]:
-    lines: list[str] = []
-    for item in error.errors():
-        place = prefix + item["loc"]
-        cause = item.get("ctx", {}).get("error")
-        if isinstance(cause, ValidationError):
-            # The options of a workload are validated by that workload's own model.
-            options = options_model(item["input"]["name"])
-            lines += _problems(cause, source, options, place)
-            continue
-        if item["type"].startswith("union_tag"):
-            place += ("method",)
-        if item["type"] == "extra_forbidden":
-            explained = _unknown_key(item["loc"], model)
-        else:
-            explained = _explain(dict(item))
-        lines.append(": ".join(part for part in (source, _dotted(place), explained) if part))
-    return lines
+def _problem(
+    item: dict[str, Any], model: type[BaseModel], data: Mapping[str, Any], source: str
+) -> str:
+    """Return one error of pydantic as a line."""
+    place = item["loc"]
+    if item["type"].startswith("union_tag"):
+        place += ("method",)
+    if item["type"] == "extra_forbidden":
+        explained = _unknown_key(place, model, data)
+    else:
+        explained = _explain(item)
+    return ": ".join(part for part in (source, _dotted(place), explained) if part)
 
 
 def _dotted(place: tuple[int | str, ...]) -> str:
@@ -164,11 +153,15 @@ def _dotted(place: tuple[int | str, ...]) -> str:
     return text
 
 
-def _unknown_key(place: tuple[int | str, ...], model: type[BaseModel]) -> str:
+def _unknown_key(
+    place: tuple[int | str, ...], model: type[BaseModel], data: Mapping[str, Any]
+) -> str:
     """Say which keys there are where an unknown one was found, the likeliest first."""
     tag = next((part for part in place if part in METHODS), None)
     if tag is not None:
         model = OPTIONS_BY_METHOD[str(tag)]
+    elif place[0] == "workload":
+        model = options_model(data["workload"]["name"])
     elif place[0] in _TABLES and len(place) == 2:
         model = _TABLES[str(place[0])]
     known = list(model.model_fields)

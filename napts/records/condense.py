@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,7 @@ def condense(source_root: str | Path, target_root: str | Path) -> list[Path]:
         target.mkdir(parents=True, exist_ok=True)
         for name in _COPIED:
             if (source / name).exists():
-                shutil.copyfile(source / name, target / name)
+                (target / name).write_bytes((source / name).read_bytes())
         write_object(target / layout.ENVIRONMENT, _anonymous(record.environment))
         write_object(target / layout.STATUS, _anonymous(record.status))
         lines = (dump_row(_anonymous(row)) for row in record.restarts)

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import torch
+import torch._dynamo  # the first optimizer imports it; here once for all children
 
 from napts.experiment import RunSpec, run, runner
 from napts.experiment.checkpoint import remove_checkpoints
@@ -28,7 +29,7 @@ def die_at(point: str) -> None:
     name, _, count = point.partition(":")
     original, left = getattr(os, name), int(count)
 
-    def call(*arguments, **options):  # noqa: ANN
+    def call(*arguments, **options):
         nonlocal left
         left -= 1
         if left == 0:

@@ -1,0 +1,70 @@
+import inspect
+
+import pytest
+import torch
+from torch import nn
+
+import napts
+from napts.experiment import METHODS, build_optimizer
+from napts.experiment.options import OPTIONS_BY_METHOD
+
+OWN = ("TR", "NTR", "APTS", "APTSA", "NAPTS")
+
+
+def model() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 3))
+
+
+def options(method: str, **values):
+    if method in ("APTS", "APTSA", "NAPTS"):
+        values.setdefault("subdomains", 2)
+    return OPTIONS_BY_METHOD[method].model_validate({"method": method, **values})
+
+
+@pytest.mark.parametrize("method", OWN)
+def test_options_mirror_the_constructor(method: str) -> None:
+    parameters = inspect.signature(getattr(napts, method).__init__).parameters
+    defaults = {n: p.default for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
+    arguments = options(method).arguments()
+    assert set(arguments) == set(defaults)
+    for name, value in arguments.items():
+        if name not in ("radius", "radius_min", "radius_max"):
+            assert value == defaults[name], name
+
+
+@pytest.mark.parametrize(("norm", "radii"), [("l2", (0.1, 1e-3, 2.0)), ("inf", (1e-2, 1e-4, 0.1))])
+def test_radii_default_by_the_norm(norm: str, radii: tuple[float, ...]) -> None:
+    found = options("TR", norm=norm).arguments()
+    assert tuple(found[name] for name in ("radius", "radius_min", "radius_max")) == radii
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_steps_and_reports(method: str) -> None:
+    network = model()
+    inputs, targets = torch.randn(20, 4), torch.randint(3, (20,))
+    optimizer = build_optimizer(options(method), network, example_inputs=inputs)
+    loss = optimizer.step(lambda: nn.functional.cross_entropy(network(inputs), targets))
+    record = optimizer.last_step
+    assert record is not None
+    assert record.loss == loss
+    assert record.forwards >= 1
+
+
+def test_baseline_options_reach_torch() -> None:
+    adam = build_optimizer(options("Adam", lr=0.3, betas=[0.5, 0.6], eps=0.1), model())
+    group = adam.param_groups[0]  # pyright: ignore[reportAttributeAccessIssue]
+    assert (group["lr"], group["betas"], group["eps"]) == (0.3, (0.5, 0.6), 0.1)
+    sgd = build_optimizer(options("SGD", lr=0.2, momentum=0.4), model())
+    group = sgd.param_groups[0]  # pyright: ignore[reportAttributeAccessIssue]
+    assert (group["lr"], group["momentum"]) == (0.2, 0.4)
+    lbfgs = build_optimizer(options("LBFGS", history_size=3, line_search="none"), model())
+    group = lbfgs.param_groups[0]  # pyright: ignore[reportAttributeAccessIssue]
+    assert (group["history_size"], group["line_search_fn"], group["max_iter"]) == (3, None, 1)
+
+
+def test_schwarz_methods_get_their_subdomains() -> None:
+    optimizer = build_optimizer(options("NAPTS", subdomains=3), model())
+    assert len(optimizer.param_groups) == 3  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(ValueError, match="at most 3 blocks"):
+        build_optimizer(options("NAPTS", subdomains=4), model())
