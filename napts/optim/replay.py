@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
+from torch.utils.hooks import RemovableHandle
 
 
 class RandomState:
@@ -40,9 +41,32 @@ class _Buffers:
         self._before: list[Tensor] = []
         self._after: list[Tensor] = []
 
-    def visit(self, module: nn.Module, _inputs: object) -> None:
-        if module in self._seen:
-            return
+    @contextmanager
+    def watch(self) -> Iterator[None]:
+        """Keep the buffers of every module that is called, as they were before its call.
+
+        Torch calls modules more slowly while a hook for all of them is set. An outermost module
+        brings its children with it, so the hook is lifted until that module returns.
+        """
+        handles: list[RemovableHandle] = []
+
+        def on_call(module: nn.Module, _inputs: object) -> None:
+            self._keep(module)
+            handles.pop().remove()
+            handles.append(module.register_forward_hook(on_return))
+
+        def on_return(_module: nn.Module, _inputs: object, _outputs: object) -> None:
+            handles.pop().remove()
+            handles.append(register_module_forward_pre_hook(on_call))
+
+        handles.append(register_module_forward_pre_hook(on_call))
+        try:
+            yield
+        finally:
+            handles.pop().remove()
+            self._after = [owner[name].detach().clone() for owner, name, _ in self._owners]
+
+    def _keep(self, module: nn.Module) -> None:
         for child in module.modules():
             if child in self._seen:
                 continue
@@ -50,9 +74,6 @@ class _Buffers:
             owned = [(child._buffers, n, b) for n, b in child._buffers.items() if b is not None]
             self._owners += owned
             self._before += [buffer.detach().clone() for _, _, buffer in owned]
-
-    def close(self) -> None:
-        self._after = [owner[name].detach().clone() for owner, name, _ in self._owners]
 
     def restore_before(self) -> None:
         self._restore(self._before)
@@ -88,13 +109,9 @@ class Replay:
     @contextmanager
     def first(self) -> Iterator[None]:
         """Watch the first evaluation of the iteration."""
-        handle = register_module_forward_pre_hook(self._buffers.visit)
-        try:
+        with self._buffers.watch():
             yield
-        finally:
-            handle.remove()
-            self._buffers.close()
-            self._after = RandomState(self._devices)
+        self._after = RandomState(self._devices)
 
     @contextmanager
     def again(self) -> Iterator[None]:

@@ -43,7 +43,8 @@ def figure2(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
     band(loss, training, "epoch", "train_loss", look)
     logarithmic = ", log scale" if log_if_wide(loss, "y") else ""
     finish(loss, title="Training loss", x="epoch", y=f"mean loss per sample{logarithmic}")
-    band(accuracy, frame, "epoch", "val_accuracy", look, scale=100)
+    # Without the untrained network, whose accuracy would squeeze all others together.
+    band(accuracy, training, "epoch", "val_accuracy", look, scale=100)
     finish(accuracy, title="Validation accuracy", x="epoch", y="accuracy / %")
     band(by_epoch, trusting, "epoch", "rejections_per_batch", look)
     finish(by_epoch, title="Rejected steps by epoch", x="epoch", y="rejections per batch")
