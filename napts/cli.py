@@ -6,7 +6,8 @@ person got wrong is said in one line, with exit code 2.
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,68 +97,55 @@ def run(
     except SpecError as error:
         raise _fail(error) from None
     specs = [spec] if isinstance(spec, RunSpec) else spec.runs()
-    outcomes = _tracked(records, tracking_uri if track else None, track)(
-        lambda: _train(specs, records, mode, data_root)
-    )
-    files = _reports(records, report_dir) if report_dir else []
+    with _tracking(records, tracking_uri, track):
+        outcomes = _train(specs, records, mode, data_root)
+    finished = any(outcome.state == "done" for outcome in outcomes)
+    files = _reports(records, report_dir) if report_dir and finished else []
     if track and files:
         _attach(records, specs[0].experiment, files, tracking_uri)
     _print_outcomes(outcomes, records, specs[0].experiment, as_json)
     if not as_json:
-        _print_whereabouts(records, track, tracking_uri, report_dir)
-    if len(outcomes) < len(specs) or any(o.state == "interrupted" for o in outcomes):
+        _print_whereabouts(records, track, tracking_uri, report_dir if files else None)
+    if len(outcomes) < len(specs) or outcomes[-1].state == "interrupted":
         raise click.exceptions.Exit(INTERRUPTED)
     if any(outcome.state != "done" for outcome in outcomes):
         raise click.exceptions.Exit(FAILED)
 
 
-def _tracked(
-    records: Path, tracking_uri: str | None, track: bool
-) -> Callable[[Callable[[], list["RunOutcome"]]], list["RunOutcome"]]:
-    """Run something with the importer of MLflow going beside it, if wanted."""
+@contextmanager
+def _tracking(records: Path, tracking_uri: str | None, track: bool) -> Iterator[None]:
+    """Let the importer of MLflow go beside the training, if wanted."""
+    if not track:
+        yield
+        return
+    from napts.tracking import start_watcher
 
-    def call(action: Callable[[], list["RunOutcome"]]) -> list["RunOutcome"]:
-        if not track:
-            return action()
-        from napts.tracking import start_watcher
-
-        watcher = start_watcher(records, tracking_uri)
-        try:
-            return action()
-        finally:
-            behind = watcher.finish()
-            if behind:
-                click.echo(f"napts: {behind}", err=True)
-
-    return call
+    watcher = start_watcher(records, tracking_uri)
+    try:
+        yield
+    finally:
+        behind = watcher.finish()
+        if behind:
+            click.echo(f"napts: {behind}", err=True)
 
 
 def _train(
-    specs: Sequence["RunSpec"], records: Path, mode: str, data_root: Path | None
+    specs: Sequence["RunSpec"], records: Path, mode: Any, data_root: Path | None
 ) -> list["RunOutcome"]:
     from napts.console import ConsoleObserver
-    from napts.experiment import run as train
+    from napts.experiment import run_all
     from napts.records.files import RecordWriteError
     from napts.records.lock import RunBusy
 
-    outcomes: list[RunOutcome] = []
-    with ConsoleObserver(len(specs)) as observer:
-        for spec in specs:
-            try:
-                outcomes.append(
-                    train(spec, records, mode=mode, data_root=data_root, observer=observer)  # pyright: ignore[reportArgumentType]
-                )
-            except RunBusy as error:
-                raise _fail(error, BUSY) from None
-            except RecordWriteError as error:
-                raise _fail(error, FAILED) from None
-            except ValueError as error:
-                raise _fail(error) from None
-            except KeyboardInterrupt:
-                break
-            if outcomes[-1].state == "interrupted":
-                break
-    return outcomes
+    try:
+        with ConsoleObserver(len(specs)) as observer:
+            return run_all(specs, records, mode=mode, data_root=data_root, observer=observer)
+    except RunBusy as error:
+        raise _fail(error, BUSY) from None
+    except RecordWriteError as error:
+        raise _fail(error, FAILED) from None
+    except ValueError as error:
+        raise _fail(error) from None
 
 
 def _print_outcomes(
@@ -238,8 +226,8 @@ def sync(
 
     try:
         if keep_watching:
-            tracking.watch(records, tracking_uri, interval_s, report=tell)
-            return
+            ended = tracking.watch(records, tracking_uri, interval_s, report=tell)
+            raise click.exceptions.Exit(0 if ended.passes else FAILED)
         report = tracking.sync(records, tracking_uri)
     except KeyboardInterrupt:
         return
@@ -354,3 +342,7 @@ def info(as_json: bool) -> None:
         return
     for key, value in found.items():
         click.echo(f"{key}: {', '.join(map(str, value)) if isinstance(value, list) else value}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,5 +1,6 @@
 """Running experiments: validated specs, the training loop, the clock, seeding and checkpoints."""
 
+from napts.experiment.many import run_all
 from napts.experiment.methods import StepOptimizer, build_optimizer
 from napts.experiment.observer import Observer, RunOutcome
 from napts.experiment.options import METHODS
@@ -27,4 +28,5 @@ __all__ = [
     "load_spec",
     "parse_spec",
     "run",
+    "run_all",
 ]

@@ -11,6 +11,9 @@ import torch
 from napts.records.files import write_atomic
 from napts.records.layout import CHECKPOINT, PREVIOUS_CHECKPOINT, SCHEMA
 
+# In the order of removal: a kill in between then leaves the newer generation, not the older.
+_FILES = (PREVIOUS_CHECKPOINT, f"{CHECKPOINT}.tmp", CHECKPOINT)
+
 
 class CheckpointDamaged(ValueError):
     """A checkpoint cannot be read, or belongs to another run."""
@@ -66,10 +69,14 @@ def find_checkpoint(directory: Path, run_key: str) -> Found:
     return Found(None, "; ".join(warnings) or None)
 
 
+def has_checkpoints(directory: Path) -> bool:
+    """Return whether there is anything that `remove_checkpoints` would remove."""
+    return any((directory / name).exists() for name in _FILES)
+
+
 def remove_checkpoints(directory: Path) -> None:
     """Remove both generations and what an interrupted write left behind."""
-    # The previous generation first: a kill in between then leaves the newer one, not the older.
-    for name in (PREVIOUS_CHECKPOINT, f"{CHECKPOINT}.tmp", CHECKPOINT):
+    for name in _FILES:
         (directory / name).unlink(missing_ok=True)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import torch
 
-from napts.experiment.checkpoint import find_checkpoint, remove_checkpoints
+from napts.experiment.checkpoint import find_checkpoint, has_checkpoints, remove_checkpoints
 from napts.experiment.clock import Times
 from napts.experiment.observer import Observer, RunOutcome
 from napts.experiment.progress import Progress
@@ -67,7 +67,8 @@ def run(
     observer = observer or Observer()
     directory = run_directory(records_root, spec.experiment, spec.run_key)
     # Without touching anything, so that finished records may be read-only.
-    if mode == "cached" and (known := _ended(directory, spec)) is not None:
+    known = _ended(directory, spec)
+    if mode == "cached" and known is not None and not has_checkpoints(directory):
         observer.on_run_end(known)
         return known
     directory.mkdir(parents=True, exist_ok=True)
@@ -87,6 +88,8 @@ def _run_locked(
 ) -> RunOutcome:
     known = _ended(directory, spec)  # again: another process may just have ended it
     if known is not None and (mode == "cached" or (mode == "retry" and known.state == "done")):
+        if known.state != "failed":
+            remove_checkpoints(directory)  # a kill may have come between the end and the clearing
         return known
     setup = Setup.of(spec, None if data_root is None else Path(data_root))
     start = _start(setup, directory, mode, known)

@@ -20,7 +20,7 @@ from napts.records.layout import CHECKPOINT
 
 def keep_last_checkpoint(directory: Path) -> None:
     """Leave the final parameters behind, which a run that is done has no further use for."""
-    if (directory / CHECKPOINT).exists():
+    if (directory / CHECKPOINT).exists() and not (directory / "last.pt").exists():
         os.link(directory / CHECKPOINT, directory / "last.pt")
     remove_checkpoints(directory)
 

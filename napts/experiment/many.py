@@ -1,0 +1,68 @@
+"""Running several specs one after the other: one that fails does not stop the others."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from napts.experiment.observer import Observer, RunOutcome
+from napts.experiment.runner import Mode, run
+from napts.experiment.spec import RunSpec
+from napts.records.files import RecordWriteError
+from napts.records.layout import STATUS, run_directory
+from napts.records.lock import RunBusy
+from napts.records.read import load_run
+
+
+def run_all(
+    specs: Sequence[RunSpec],
+    records_root: str | Path,
+    *,
+    mode: Mode = "cached",
+    data_root: str | Path | None = None,
+    observer: Observer | None = None,
+) -> list[RunOutcome]:
+    """Train the specs in order.
+
+    A run whose training raises is recorded as failed, and the next one begins. An interruption
+    (SIGTERM, Ctrl-C) ends the series: the outcomes of the runs up to it are returned.
+
+    Args:
+        specs: The runs.
+        records_root: Folder of all records.
+        mode: See :func:`napts.experiment.run`.
+        data_root: See :func:`napts.experiment.run`.
+        observer: Who watches.
+
+    Returns:
+        How each run ended, in order; shorter than ``specs`` after an interruption.
+
+    Raises:
+        RunBusy: Another process is running one of them.
+        RecordWriteError: The records cannot be written.
+        ValueError: A spec cannot be carried out here (no data, no CUDA device).
+    """
+    observer = observer or Observer()
+    outcomes: list[RunOutcome] = []
+    for spec in specs:
+        try:
+            outcome = run(spec, records_root, mode=mode, data_root=data_root, observer=observer)
+        except (RunBusy, RecordWriteError):
+            raise
+        except KeyboardInterrupt:
+            break
+        except Exception as error:
+            if not _is_recorded(error, spec, records_root):
+                raise
+            # It has ended, so this only reads how, and tells the observer.
+            outcome = run(spec, records_root, mode="cached", observer=observer)
+        outcomes.append(outcome)
+        if outcome.state == "interrupted":
+            break
+    return outcomes
+
+
+def _is_recorded(error: Exception, spec: RunSpec, records_root: str | Path) -> bool:
+    directory = run_directory(records_root, spec.experiment, spec.run_key)
+    if not (directory / STATUS).exists():
+        return False
+    status = load_run(directory).status
+    return status["state"] == "failed" and type(error).__name__ in (status["error"] or "")
