@@ -108,6 +108,7 @@ class TrustRegionOptimizer(Optimizer):
 
         Raises:
             ValueError: If the closure calls ``backward()`` or does not return a scalar tensor.
+            Exception: Whatever the closure raises; the parameters are then those before the step.
         """
         method, counts, radius = self._method, PassCounts(), self._radius
         objective = Objective(closure, self._current_layout(), method.local_model, counts)
@@ -124,6 +125,10 @@ class TrustRegionOptimizer(Optimizer):
             self._global_phase(iteration, point)  # line 13
         except NonFiniteLossError:
             objective.layout.write(start.theta)
+        except BaseException:
+            # The closure failed at a trial (out of memory, an interrupt): do not leave it there.
+            objective.layout.write(start.theta)
+            raise
 
         (loss,) = vectors.to_host([start.loss])
         self.last_step = summarise(loss, iteration.trials, counts, radius, self._radius)

@@ -236,3 +236,32 @@ def test_at_a_zero_gradient_nothing_moves(method: str) -> None:
     for _ in range(3):
         assert optimizer.step(lambda: model(inputs).square().mean()) == 0.0
     assert all(p.abs().max() == 0 for p in model.parameters())
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("failing_call", [1, 2, 3])
+def test_a_closure_that_raises_leaves_the_parameters(method: str, failing_call: int) -> None:
+    """At any evaluation: parameters as before, no hooks left behind, and the next step works."""
+    model = noisy()
+    optimizer = make(method, model)
+    before = [p.detach().clone() for p in model.parameters()]
+    calls = 0
+
+    def fails() -> Tensor:
+        nonlocal calls
+        calls += 1
+        loss = closure(model, batch())()
+        if calls == failing_call:
+            raise MemoryError("no room")
+        return loss
+
+    if failing_call == 3 and method in ("TR", "NTR"):
+        optimizer.step(fails)
+        before = [p.detach().clone() for p in model.parameters()]
+    with pytest.raises(MemoryError, match="no room"):
+        optimizer.step(fails)
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    assert all(not m._forward_hooks and not m._forward_pre_hooks for m in model.modules())
+    assert not torch.nn.modules.module._global_forward_pre_hooks
+    optimizer.step(closure(model, batch()))
+    assert optimizer.last_step.accepted
