@@ -33,9 +33,9 @@ class ConsoleObserver(Observer):
         self._batches = 0
         self._bars = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=6),  # the whole line fits into 80 columns
             TextColumn("{task.fields[detail]}"),
-            TimeRemainingColumn(),
+            TimeRemainingColumn(compact=True),
             console=self._console,
             transient=True,
             disable=not self._live,
@@ -72,13 +72,13 @@ class ConsoleObserver(Observer):
         self._bars.update(self._run, completed=done, detail=self._detail(record, epoch))
 
     def _detail(self, record: StepRecord, epoch: int) -> str:
-        parts = [f"epoch {epoch}/{self._epochs}", f"loss {record.loss:.4f}"]
+        parts = [f"epoch {epoch}/{self._epochs}", f"loss {record.loss:.3f}"]
         if self._latest.get("val_accuracy") is not None:
-            parts.append(f"accuracy {self._latest['val_accuracy']:.3f}")
+            parts.append(f"acc {self._latest['val_accuracy']:.3f}")
         if record.radius_after is not None:
             rejected = self._latest.get("rejections", 0) / max(1, self._latest.get("batches", 1))
-            parts += [f"rejections/batch {rejected:.2f}", f"radius {record.radius_after:.2g}"]
-        return "  ".join(parts)
+            parts += [f"rej/batch {rejected:.2f}", f"radius {record.radius_after:.2g}"]
+        return " ".join(parts)
 
     def on_epoch(self, row: Mapping[str, Any]) -> None:
         """Remember the epoch's numbers; write its line where there is no bar."""
