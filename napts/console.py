@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 from napts.experiment import Observer, RunOutcome, RunSpec
 from napts.optim import StepRecord
@@ -15,7 +16,7 @@ class ConsoleObserver(Observer):
     """Shows several runs one after the other.
 
     On a terminal: a bar for all runs and one for the current, with epoch, loss, validation
-    accuracy, rejections per batch, radius and the time left. In a file or a pipe: one line per
+    accuracy, rejections per batch of the last epoch ("rej"), radius and the time left. In a file or a pipe: one line per
     epoch.
 
     Args:
@@ -32,9 +33,9 @@ class ConsoleObserver(Observer):
         self._epochs = 0
         self._batches = 0
         self._bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", table_column=Column(no_wrap=True)),
             BarColumn(bar_width=6),  # the whole line fits into 80 columns
-            TextColumn("{task.fields[detail]}"),
+            TextColumn("{task.fields[detail]}", table_column=Column(no_wrap=True)),
             TimeRemainingColumn(compact=True),
             console=self._console,
             transient=True,
@@ -77,7 +78,7 @@ class ConsoleObserver(Observer):
             parts.append(f"acc {self._latest['val_accuracy']:.3f}")
         if record.radius_after is not None:
             rejected = self._latest.get("rejections", 0) / max(1, self._latest.get("batches", 1))
-            parts += [f"rej/batch {rejected:.2f}", f"radius {record.radius_after:.2g}"]
+            parts += [f"rej {rejected:.2f}", f"radius {record.radius_after:.2g}"]
         return " ".join(parts)
 
     def on_epoch(self, row: Mapping[str, Any]) -> None:
