@@ -16,8 +16,8 @@ class ConsoleObserver(Observer):
     """Shows several runs one after the other.
 
     On a terminal: a bar for all runs and one for the current, with epoch, loss, validation
-    accuracy, rejections per batch of the last epoch ("rej"), radius and the time left. In a file or a pipe: one line per
-    epoch.
+    accuracy, rejections per batch of the last epoch ("rej"), radius and the time left. In a file or
+    a pipe: one line per epoch.
 
     Args:
         total_runs: Number of runs to come.

@@ -157,5 +157,8 @@ def _label_logarithmic(axes: Axes, which: str, *, plain: bool, wide: bool) -> No
 
 
 def whole_numbers(axes: Axes) -> None:
-    """Put the ticks of the horizontal axis on whole numbers."""
+    """Put the ticks of the horizontal axis on whole numbers; a single one gets room around it."""
+    low, high = axes.get_xlim()
+    if high - low < 1:
+        axes.set_xlim(round(low) - 1, round(high) + 1)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=2))
