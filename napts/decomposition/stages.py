@@ -44,6 +44,7 @@ class Stage:
         exit_module: The module of the model whose output leaves the block.
         exit_call: Which call of that module in a forward pass it is, from 0.
         names: Qualified names of the block's modules, for display.
+        mode: Training mode that a function inside was traced with; ``None`` if there is none.
     """
 
     module: nn.Module
@@ -51,6 +52,7 @@ class Stage:
     exit_module: nn.Module
     exit_call: int
     names: list[str]
+    mode: bool | None = None
     _cache: _Cache = field(default_factory=_Cache, repr=False)
 
     @classmethod
@@ -66,6 +68,7 @@ class Stage:
             exit_module=model.get_submodule(str(last.target)) if leaves else model,
             exit_call=calls.index(last) if leaves else 0,
             names=[str(n.target) for n in nodes if n.op == "call_module"],
+            mode=model.training if any("training" in n.kwargs for n in nodes) else None,
         )
 
     def parameters(self) -> list[nn.Parameter]:
@@ -140,9 +143,12 @@ class LayerPartition(Sequence[Stage]):
 
         Raises:
             RuntimeError: If the model is not called exactly once, or a later operation overwrote
-                a boundary tensor in place.
+                a boundary tensor in place, or the model has changed between training and
+                evaluation mode while a stage holds a function (such as ``F.dropout``) to the
+                mode in which it was partitioned.
         """
         self.release()
+        self._check_mode()
         calls: list[int] = []
         with ExitStack() as hooks:
             for handle in self._hooks(calls):
@@ -168,6 +174,14 @@ class LayerPartition(Sequence[Stage]):
         for stage, following in pairwise(self._stages):
             yield stage.exit_module.register_forward_hook(_boundary(stage, following, devices))
         yield self.model.register_forward_hook(on_output)
+
+    def _check_mode(self) -> None:
+        for index, stage in enumerate(self._stages):
+            if stage.mode is not None and stage.mode != self.model.training:
+                raise RuntimeError(
+                    f"stage {index} calls a function that was traced with training={stage.mode}: "
+                    "partition the model again after changing its mode, or use a module for it"
+                )
 
     def _check_untouched(self) -> None:
         for index, stage in enumerate(self._stages):
