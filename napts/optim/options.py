@@ -36,9 +36,11 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 def default_radii(
     norm: Norm, radius: float | None, radius_min: float | None, radius_max: float | None
 ) -> dict[str, float]:
-    """Fill in the radii that were not given: 0.1 in [1e-3, 2] for the 2-norm (our choice), 1e-2 in
-    [1e-4, 1e-1] for the infinity norm (APTS in weights, 2023).
-    """  # noqa: D205
+    """Fill in the radii that were not given.
+
+    They are 0.1 in [1e-3, 2] for the 2-norm (our choice) and 1e-2 in [1e-4, 1e-1] for the infinity
+    norm (APTS in weights, 2023, section 3.1).
+    """
     names = ("radius", "radius_min", "radius_max")
     given = (radius, radius_min, radius_max)
     defaults = _RADII.get(norm, _RADII["l2"])
