@@ -5,20 +5,21 @@ person got wrong is said in one line, with exit code 2.
 """
 
 import json
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from napts._version import __version__
-
-if TYPE_CHECKING:
-    from napts.experiment import RunOutcome, RunSpec
-
-FAILED, BAD_INPUT, BUSY, INTERRUPTED = 1, 2, 3, 130
+from napts.cli_errors import FAILED, INTERRUPTED, fail
+from napts.cli_run import (
+    attach_reports,
+    make_reports,
+    print_outcomes,
+    print_whereabouts,
+    tracking,
+    train,
+)
 
 _RECORDS = click.option(
     "--records",
@@ -42,11 +43,6 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for scr
 @click.version_option(__version__, prog_name="napts")
 def main() -> None:
     """Train with TR, NTR, APTS, APTSA and NAPTS, compare with Adam and SGD, and report."""
-
-
-def _fail(message: object, code: int = BAD_INPUT) -> "click.exceptions.Exit":
-    click.echo(f"napts: {message}", err=True)
-    return click.exceptions.Exit(code)
 
 
 # --- run -----------------------------------------------------------------------------------------
@@ -95,110 +91,23 @@ def run(
     try:
         spec = load_spec(file, overrides)
     except SpecError as error:
-        raise _fail(error) from None
+        raise fail(error) from None
     specs = [spec] if isinstance(spec, RunSpec) else spec.runs()
-    with _tracking(records, tracking_uri, track):
-        outcomes = _train(specs, records, mode, data_root)
+    experiment = specs[0].experiment
+    with tracking(records, tracking_uri, track):
+        outcomes = train(specs, records, mode, data_root)
+    # Before the report, so that they are told even where it cannot be made.
+    print_outcomes(outcomes, records / experiment, as_json)
     finished = any(outcome.state == "done" for outcome in outcomes)
-    files = _reports(records, report_dir) if report_dir and finished else []
+    files = make_reports(records, report_dir) if report_dir and finished else []
     if track and files:
-        _attach(records, specs[0].experiment, files, tracking_uri)
-    _print_outcomes(outcomes, records, specs[0].experiment, as_json)
+        attach_reports(records, experiment, files, tracking_uri)
     if not as_json:
-        _print_whereabouts(records, track, tracking_uri, report_dir if files else None)
+        print_whereabouts(records, track, tracking_uri, report_dir if files else None)
     if len(outcomes) < len(specs) or outcomes[-1].state == "interrupted":
         raise click.exceptions.Exit(INTERRUPTED)
     if any(outcome.state != "done" for outcome in outcomes):
         raise click.exceptions.Exit(FAILED)
-
-
-@contextmanager
-def _tracking(records: Path, tracking_uri: str | None, track: bool) -> Iterator[None]:
-    """Let the importer of MLflow go beside the training, if wanted."""
-    if not track:
-        yield
-        return
-    from napts.tracking import start_watcher
-
-    watcher = start_watcher(records, tracking_uri)
-    try:
-        yield
-    finally:
-        behind = watcher.finish()
-        if behind:
-            click.echo(f"napts: {behind}", err=True)
-
-
-def _train(
-    specs: Sequence["RunSpec"], records: Path, mode: Any, data_root: Path | None
-) -> list["RunOutcome"]:
-    from napts.console import ConsoleObserver
-    from napts.experiment import run_all
-    from napts.records.files import RecordWriteError
-    from napts.records.lock import RunBusy
-
-    try:
-        with ConsoleObserver(len(specs)) as observer:
-            return run_all(specs, records, mode=mode, data_root=data_root, observer=observer)
-    except RunBusy as error:
-        raise _fail(error, BUSY) from None
-    except RecordWriteError as error:
-        raise _fail(error, FAILED) from None
-    except ValueError as error:
-        raise _fail(error) from None
-
-
-def _print_outcomes(
-    outcomes: Sequence["RunOutcome"], records: Path, experiment: str, as_json: bool
-) -> None:
-    if as_json:
-        rows = [
-            {
-                "run_key": o.run_key,
-                "label": o.label,
-                "state": o.state,
-                "ran": o.ran,
-                "path": str(o.path),
-                "final": dict(o.final) if o.final else None,
-                "error": o.error,
-            }
-            for o in outcomes
-        ]
-        click.echo(json.dumps(rows, indent=2))
-        return
-    if len(outcomes) > 1:
-        _print_tables(records, experiment)
-
-
-def _print_tables(records: Path, experiment: str | None = None) -> None:
-    from napts.analysis import comparison_tables, load_collection
-
-    for section in load_collection(records).sections:
-        if experiment in (None, section.experiment):
-            for table in comparison_tables(section.runs):
-                click.echo(f"\n{table.to_text()}")
-
-
-def _print_whereabouts(
-    records: Path, track: bool, tracking_uri: str | None, report_dir: Path | None
-) -> None:
-    click.echo(f"\nRecords:  {records}")
-    if report_dir:
-        click.echo(f"Report:   {report_dir / 'report.html'}")
-    if track:
-        program = Path(sys.argv[0])
-        name = str(program) if program.parent.name == "bin" else "napts"
-        address = f" --tracking-uri {tracking_uri}" if tracking_uri else ""
-        click.echo(f"MLflow:   {name} ui {records}{address}")
-
-
-def _attach(records: Path, experiment: str, files: list[Path], uri: str | None) -> None:
-    from napts.tracking import SyncBusy, TrackingUnavailable, attach_artifacts
-
-    try:
-        attach_artifacts(records, experiment, files, uri)
-    except (LookupError, TrackingUnavailable, SyncBusy) as error:
-        click.echo(f"napts: the report is not attached in MLflow: {error}", err=True)
 
 
 # --- MLflow --------------------------------------------------------------------------------------
@@ -218,26 +127,42 @@ def sync(
     as_json: bool,
 ) -> None:
     """Copy run directories into MLflow; also while they grow, and as often as one likes."""
-    from napts import tracking
-
-    def tell(report: tracking.SyncReport) -> None:
-        if report.created or report.updated or not keep_watching:
-            _print_sync(report, as_json)
+    from napts.tracking import SyncBusy, TrackingUnavailable
+    from napts.tracking import sync as sync_records
 
     try:
         if keep_watching:
-            ended = tracking.watch(records, tracking_uri, interval_s, report=tell)
-            raise click.exceptions.Exit(0 if ended.passes else FAILED)
-        report = tracking.sync(records, tracking_uri)
+            _watch(records, tracking_uri, interval_s, as_json)
+            return
+        report = sync_records(records, tracking_uri)
     except KeyboardInterrupt:
-        return
-    except (tracking.TrackingUnavailable, tracking.SyncBusy) as error:
-        raise _fail(error, FAILED) from None
+        raise click.exceptions.Exit(INTERRUPTED) from None
+    except (TrackingUnavailable, SyncBusy) as error:
+        raise fail(error, FAILED) from None
     except (OSError, ValueError) as error:
-        raise _fail(error) from None
-    tell(report)
+        raise fail(error) from None
+    _print_sync(report, as_json)
     if report.failed:
         raise click.exceptions.Exit(FAILED)
+
+
+def _watch(records: Path, tracking_uri: str | None, interval_s: float, as_json: bool) -> None:
+    """Sync until Ctrl-C, which is the usual end and no failure once a pass has succeeded."""
+    from napts.tracking import SyncReport, watch
+
+    passes = 0
+
+    def tell(report: SyncReport) -> None:
+        nonlocal passes
+        passes += 1
+        if passes == 1 or report.created or report.updated:
+            _print_sync(report, as_json)
+
+    try:
+        watch(records, tracking_uri, interval_s, report=tell)
+    except KeyboardInterrupt:
+        if not passes:
+            raise click.exceptions.Exit(FAILED) from None
 
 
 def _print_sync(report: Any, as_json: bool) -> None:
@@ -261,7 +186,7 @@ def ui(records: Path, tracking_uri: str | None, port: int) -> None:
     try:
         code = serve_ui(records, tracking_uri, port)
     except (OSError, ValueError) as error:
-        raise _fail(error) from None
+        raise fail(error) from None
     raise click.exceptions.Exit(code)
 
 
@@ -281,20 +206,10 @@ def ui(records: Path, tracking_uri: str | None, port: int) -> None:
 def report(arguments: tuple[str, ...], out: Path, as_json: bool) -> None:
     """Make figures, tables and the HTML page from RECORDS: figure2, compare, table, html or all."""
     if not arguments:
-        raise _fail("report: found no RECORDS, allowed: [NAME...|all] RECORDS")
+        raise fail("report: found no RECORDS, allowed: [NAME...|all] RECORDS")
     *names, records = arguments
-    files = _reports(Path(records), out, names)
+    files = make_reports(Path(records), out, names)
     click.echo(json.dumps([str(f) for f in files]) if as_json else "\n".join(map(str, files)))
-
-
-def _reports(records: Path, out: Path, names: Sequence[str] = ()) -> list[Path]:
-    from napts.plotting import render
-
-    wanted = "all" if not names or "all" in names else list(names)
-    try:
-        return render(wanted, records, out)
-    except (OSError, ValueError) as error:
-        raise _fail(error) from None
 
 
 # --- data and information ------------------------------------------------------------------------
@@ -316,7 +231,7 @@ def prepare(name: str, data_root: Path | None, as_json: bool) -> None:
     try:
         prepared = prepare_data(name, data_root)
     except (OSError, ValueError) as error:
-        raise _fail(error) from None
+        raise fail(error) from None
     values = prepared.as_dict()
     text = json.dumps(values) if as_json else "\n".join(f"{k}: {v}" for k, v in values.items())
     click.echo(text)

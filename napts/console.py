@@ -33,9 +33,9 @@ class ConsoleObserver(Observer):
         self._epochs = 0
         self._batches = 0
         self._bars = Progress(
-            TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
             BarColumn(bar_width=6),  # the whole line fits into 80 columns
-            TextColumn("{task.fields[detail]}", table_column=Column(no_wrap=True)),
+            TextColumn("{task.fields[detail]}", markup=False, table_column=Column(no_wrap=True)),
             TimeRemainingColumn(compact=True),
             console=self._console,
             transient=True,

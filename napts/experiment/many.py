@@ -1,6 +1,7 @@
 """Running several specs one after the other: one that fails does not stop the others."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from napts.experiment.observer import Observer, RunOutcome
@@ -52,8 +53,9 @@ def run_all(
         except Exception as error:
             if not _is_recorded(error, spec, records_root):
                 raise
-            # It has ended, so this only reads how, and tells the observer.
-            outcome = run(spec, records_root, mode="cached", observer=observer)
+            # It has ended, so this only reads how; it was this call that ran it.
+            outcome = replace(run(spec, records_root, mode="cached"), ran=True)
+            observer.on_run_end(outcome)
         outcomes.append(outcome)
         if outcome.state == "interrupted":
             break

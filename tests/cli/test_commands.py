@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from napts.cli import BAD_INPUT, BUSY, FAILED, INTERRUPTED, main
+from napts.cli import main
+from napts.cli_errors import BAD_INPUT, BUSY, FAILED, INTERRUPTED
 
 RUN = """
 experiment = "small"
@@ -130,6 +131,8 @@ def test_a_failed_run_does_not_stop_the_others(
     states = [row["state"] for row in json.loads(result.stdout)]
     assert states == ["failed", "done", "failed", "done"]
     assert "the step broke" in result.stderr
+    assert "nothing to do" not in result.stderr
+    assert all(row["ran"] for row in json.loads(result.stdout))
     assert "Traceback" not in result.stderr
     monkeypatch.undo()
     assert train(study).exit_code == FAILED

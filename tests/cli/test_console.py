@@ -7,12 +7,14 @@ from rich.console import Console
 
 from napts.console import ConsoleObserver
 from napts.experiment import RunSpec, parse_spec, run_all
+from napts.optim import StepRecord
 
 
-def _spec() -> RunSpec:
+def _spec(label: str = "NAPTS") -> RunSpec:
     spec = parse_spec(
         {
             "experiment": "small",
+            "label": label,
             "workload": {"name": "synthetic-blobs"},
             "optimizer": {"method": "NAPTS"},
             "budget": {"epochs": 2},
@@ -51,3 +53,29 @@ def test_on_a_terminal_there_is_a_bar(tmp_path: Path) -> None:
     assert "rej " in shown
     assert "radius" in shown
     assert "00:0" in shown  # time left
+
+
+def _terminal(out: StringIO) -> Console:
+    return Console(file=out, force_terminal=True, width=140, legacy_windows=False)
+
+
+def test_brackets_in_a_label_are_text(tmp_path: Path) -> None:
+    out = StringIO()
+    with ConsoleObserver(1, _terminal(out)) as observer:
+        observer.on_run_start(_spec("window [5] [/b]"), 1, 10)
+        observer._bars.refresh()
+    assert "window [5] [/b] seed 0" in out.getvalue()
+
+
+def test_steps_only_note_what_the_next_refresh_shows() -> None:
+    """The thread of the bar redraws now and then; a step that redraws would slow the training."""
+    out = StringIO()
+    observer = ConsoleObserver(1, _terminal(out))  # without its thread, so nobody redraws
+    observer.on_run_start(_spec(), 3, 1000)
+    records = [StepRecord(loss=float(i), radius_after=0.1) for i in range(1000)]
+    for step, record in enumerate(records, start=1):
+        observer.on_step(record, 1, step)
+    assert out.getvalue() == ""
+    (run,) = [task for task in observer._bars.tasks if task.total == 3000]
+    assert run.completed == 1000
+    assert run.fields["detail"] == "epoch 1/3 loss 999.000 rej 0.00 radius 0.1"

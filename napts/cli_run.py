@@ -1,0 +1,164 @@
+"""What ``napts run`` and ``napts report`` do between parsing and exit."""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from napts.cli_errors import BUSY, FAILED, fail
+
+if TYPE_CHECKING:
+    from napts.experiment import RunOutcome, RunSpec
+
+
+@contextmanager
+def tracking(records: Path, tracking_uri: str | None, track: bool) -> Iterator[None]:
+    """Let the importer of MLflow go beside the training, if wanted.
+
+    Args:
+        records: The records folder.
+        tracking_uri: MLflow's address; None for the SQLite store inside the folder.
+        track: Whether it is wanted.
+
+    Yields:
+        Nothing.
+    """
+    if not track:
+        yield
+        return
+    from napts.tracking import start_watcher
+
+    try:
+        watcher = start_watcher(records, tracking_uri)
+    except (OSError, ValueError) as error:
+        raise fail(error) from None
+    try:
+        yield
+    finally:
+        behind = watcher.finish()
+        if behind:
+            click.echo(f"napts: {behind}", err=True)
+
+
+def train(
+    specs: Sequence["RunSpec"], records: Path, mode: Any, data_root: Path | None
+) -> list["RunOutcome"]:
+    """Train the specs and show how they go on; arguments as for `napts.experiment.run_all`.
+
+    Returns:
+        How each run ended; shorter than ``specs`` after an interruption.
+    """
+    from napts.console import ConsoleObserver
+    from napts.experiment import run_all
+    from napts.records.files import RecordWriteError
+    from napts.records.lock import RunBusy
+
+    try:
+        with ConsoleObserver(len(specs)) as observer:
+            return run_all(specs, records, mode=mode, data_root=data_root, observer=observer)
+    except RunBusy as error:
+        raise fail(error, BUSY) from None
+    except RecordWriteError as error:
+        raise fail(error, FAILED) from None
+    except (OSError, ValueError) as error:  # a failure of the training itself is recorded instead
+        raise fail(error) from None
+
+
+def print_outcomes(outcomes: Sequence["RunOutcome"], folder: Path, as_json: bool) -> None:
+    """Print how the runs ended: JSON, or the tables of a study.
+
+    Args:
+        outcomes: The runs.
+        folder: Folder of their experiment.
+        as_json: Whether a script reads it.
+    """
+    if not as_json:
+        if len(outcomes) > 1:
+            _print_tables(folder)
+        return
+    rows = [
+        {
+            "run_key": o.run_key,
+            "label": o.label,
+            "state": o.state,
+            "ran": o.ran,
+            "path": str(o.path),
+            "final": dict(o.final) if o.final else None,
+            "error": o.error,
+        }
+        for o in outcomes
+    ]
+    click.echo(json.dumps(rows, indent=2))
+
+
+def _print_tables(folder: Path) -> None:
+    from napts.analysis import comparison_tables, load_collection
+
+    try:
+        sections = load_collection(folder).sections
+    except (OSError, ValueError) as error:
+        # The runs have ended and are recorded; a damaged neighbour must not hide that.
+        click.echo(f"napts: no tables: {error}", err=True)
+        return
+    for section in sections:
+        for table in comparison_tables(section.runs):
+            click.echo(f"\n{table.to_text()}")
+
+
+def print_whereabouts(
+    records: Path, track: bool, tracking_uri: str | None, report_dir: Path | None
+) -> None:
+    """Print where the results lie, and how to look at them.
+
+    Args:
+        records: The records folder.
+        track: Whether they are in MLflow.
+        tracking_uri: MLflow's address, if not the default.
+        report_dir: Folder of the report, if one was made.
+    """
+    click.echo(f"\nRecords:  {records}")
+    if report_dir:
+        click.echo(f"Report:   {report_dir / 'report.html'}")
+    if track:
+        program = Path(sys.argv[0])
+        name = str(program) if program.parent.name == "bin" else "napts"
+        address = f" --tracking-uri {tracking_uri}" if tracking_uri else ""
+        click.echo(f"MLflow:   {name} ui {records}{address}")
+
+
+def make_reports(records: Path, out: Path, names: Sequence[str] = ()) -> list[Path]:
+    """Write reports and return their files.
+
+    Args:
+        records: The records folder.
+        out: Folder of the results.
+        names: Which reports; none for all.
+    """
+    from napts.plotting import render
+
+    wanted = "all" if not names or "all" in names else list(names)
+    try:
+        return render(wanted, records, out)
+    except (OSError, ValueError) as error:
+        raise fail(error) from None
+
+
+def attach_reports(records: Path, experiment: str, files: list[Path], uri: str | None) -> None:
+    """Put the files of a report into MLflow; if that fails, say so and go on.
+
+    Args:
+        records: The records folder.
+        experiment: Name of the experiment.
+        files: What to put there.
+        uri: MLflow's address; None for the SQLite store inside the folder.
+    """
+    from napts.tracking import SyncBusy, TrackingUnavailable, attach_artifacts
+
+    try:
+        attach_artifacts(records, experiment, files, uri)
+    except (LookupError, TrackingUnavailable, SyncBusy) as error:
+        click.echo(f"napts: the report is not attached in MLflow: {error}", err=True)
