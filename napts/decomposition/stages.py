@@ -131,6 +131,16 @@ class LayerPartition(Sequence[Stage]):
         )
 
     @property
+    def total(self) -> int:
+        """Number of stages."""
+        return len(self._stages)
+
+    @property
+    def holds_last(self) -> bool:
+        """Whether the last stage is here, as all of them are."""
+        return True
+
+    @property
     def parameter_sets(self) -> list[list[nn.Parameter]]:
         """The trainable parameters of each stage."""
         return [stage.parameters() for stage in self._stages]

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from napts.optim import vectors
+from napts.optim.communicator import Share, norm_share
 from napts.optim.vectors import Norm, Vector
 
 Direction = Literal["scaled_gradient", "sign", "l2"]
@@ -34,27 +35,49 @@ class LinearModel:
 
     Args:
         gradient: ``g_k``.
-        direction: Unit vector ``d`` of the model's own step ``-radius * d``.
-        slope: ``g_k^T d``, the reduction that the step promises per unit of radius.
+        raw: Direction ``d`` of the model's own step, of any length.
+        norm: Norm of the trust region, or of the scaling.
+
+    Its two scalars, ``||d||`` and ``g_k^T d``, are this rank's shares until :meth:`complete`.
     """
 
-    def __init__(self, gradient: Vector, direction: Vector, slope: Tensor | float) -> None:
+    def __init__(self, gradient: Vector, raw: Vector, norm: Norm) -> None:
         self.gradient = gradient
-        self.slope = slope
-        self._direction = direction
+        self._raw = raw
+        self._norm: Norm = norm
+        self._length: Tensor | float = vectors.norm(raw, norm)
+        self._inner: Tensor | float = vectors.dot(gradient, raw)
+
+    def shares(self) -> list[Share]:
+        """Return the shares that :meth:`complete` wants combined; none once it was called."""
+        if isinstance(self._length, float):
+            return []
+        return [(self._length, norm_share(self._norm)), (self._inner, "sum")]
+
+    def complete(self, length: float, inner: float) -> None:
+        """Take over the combined numbers, in the order of :meth:`shares`."""
+        self._length, self._inner = length, inner
 
     def minimise(self, radius: float) -> Step:
-        """Return the model's step of length ``radius``."""
-        return Step(vectors.scale(-radius, self._direction), radius * self.slope)
+        """Return the model's step of length ``radius``, ``-radius * d / ||d||``."""
+        factor = radius / self._positive_length()
+        return Step(vectors.scale(-factor, self._raw), factor * self._inner)
 
     def reduction(self, step: Vector) -> Tensor:
-        """Return the predicted reduction ``-g^T s`` of any step."""
+        """Return (this rank's share of) the predicted reduction ``-g^T s`` of any step."""
         return -vectors.dot(self.gradient, step)
 
     def mix(self, weight: float, first: Step, second: Step) -> Step:
         """Return ``weight * first + (1 - weight) * second``, eq. (10), with its prediction."""
         predicted = weight * first.predicted_reduction + (1 - weight) * second.predicted_reduction
         return Step(vectors.mix(weight, first.vector, second.vector), predicted)
+
+    def _positive_length(self) -> Tensor | float:
+        """Return ``||d||``; a zero gradient has no direction, its step is zero all the same."""
+        tiny = torch.finfo(self._raw[0].dtype).tiny
+        if isinstance(self._length, float):
+            return max(self._length, tiny) if self._length == self._length else self._length
+        return self._length.clamp_min(tiny)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +100,4 @@ class FirstOrder:
     def at(self, gradient: Vector) -> LinearModel:
         """Return the model around the iterate that has this gradient; waits for no device."""
         raw = [g.sign() for g in gradient] if self.direction == "sign" else gradient
-        length = vectors.norm(raw, "l2" if self.direction == "l2" else self.norm)
-        # A zero gradient has no direction: its step is zero, which promises nothing.
-        tiny = torch.finfo(length.dtype).tiny
-        direction = vectors.divide(raw, length.clamp_min(tiny))
-        return LinearModel(gradient, direction, vectors.dot(gradient, direction))
+        return LinearModel(gradient, raw, "l2" if self.direction == "l2" else self.norm)

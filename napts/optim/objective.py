@@ -1,23 +1,19 @@
-"""The batch loss as a function of the parameters, and the count of what its evaluations cost."""
+"""The batch loss as a function of the parameters: iterates, candidates and what they cost."""
 
 import math
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from napts.optim import vectors
+from napts.optim.communicator import Share, norm_share
 from napts.optim.local_model import FirstOrder, LinearModel, Step
+from napts.optim.passes import ClosurePasses, Passes
 from napts.optim.record import PassCounts
 from napts.optim.replay import Replay, cuda_devices
 from napts.optim.subdomains import Closure, Decomposition
 from napts.optim.vectors import Layout, Vector
-
-_BACKWARD_CALLED = (
-    "the closure must not call backward(): write `optimizer.step(lambda: criterion(model(inputs), "
-    "targets))`, the optimizer differentiates the loss itself and only where it has to"
-)
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -60,21 +56,32 @@ class Objective:
     """``f_B`` for one iteration: every evaluation sees the same data, masks and buffers.
 
     Args:
-        closure: Computes the loss of the batch, without ``backward()``.
+        closure: Computes the loss of the batch, without ``backward()``; or the passes of a
+            network that is spread over several ranks.
         layout: Where the parameters lie.
         local_model: Makes the local model from a gradient.
         counts: Where the passes are counted.
     """
 
     def __init__(
-        self, closure: Closure, layout: Layout, local_model: FirstOrder, counts: PassCounts
+        self,
+        closure: Closure | Passes,
+        layout: Layout,
+        local_model: FirstOrder,
+        counts: PassCounts,
     ) -> None:
         self.closure = closure
         self.layout = layout
         self.counts = counts
         self._local_model = local_model
         self._replay = Replay(cuda_devices(layout.parameters))
-        self._graph: Tensor | None = None
+        self._ahead: LinearModel | None = None
+        if isinstance(closure, Passes):
+            self._passes = closure
+            closure.counts = counts
+        else:
+            self._passes = ClosurePasses(closure, layout.parameters, counts)
+        self._communicator = self._passes.communicator
 
     def linearise(self, decomposition: Decomposition | None) -> Point:
         """Evaluate loss and gradient where the parameters are; fill the subdomains' caches.
@@ -88,23 +95,21 @@ class Objective:
         Raises:
             ValueError: If the closure has called ``backward()`` or does not return a scalar loss.
         """
-        untouched = [_gradient_version(p) for p in self.layout.parameters]
         with self._replay.first():
-            if decomposition is None:
-                loss = self._forward()
-            else:
-                with decomposition.capture():
-                    loss = self._forward()
-        if untouched != [_gradient_version(p) for p in self.layout.parameters] and any(
-            p.grad is not None for p in self.layout.parameters
-        ):
-            raise ValueError(_BACKWARD_CALLED)
-        boundaries = decomposition.boundaries() if decomposition is not None else []
-        gradients = self._differentiate(loss, boundaries)
-        if decomposition is not None:
-            decomposition.set_downstream(gradients[len(self.layout.parameters) :])
-        gradient = self.layout.flatten(gradients[: len(self.layout.parameters)])
-        return Point(self.layout.read(), loss.detach(), self._local_model.at(gradient))
+            loss, gradient = self._passes.linearise(decomposition)
+        return Point(self.layout.read(), loss, self._model(gradient))
+
+    def model_step(self, point: Point, radius: float) -> Step:
+        """Return the local model's own step of length ``radius``.
+
+        On several ranks its length may have to be combined first, the one number that an
+        acceptance test cannot bring along.
+        """
+        if self._communicator.size > 1 and (shares := point.model.shares()):
+            numbers = self._communicator.collect([(point.loss, "sum"), *shares])
+            point.loss = numbers[0]
+            point.model.complete(*numbers[1:])
+        return point.model.minimise(radius)
 
     def evaluate(self, point: Point, step: Step, trial: Vector, *, keep_graph: bool) -> Measured:
         """Evaluate a candidate: one forward pass and one transfer of scalars.
@@ -113,7 +118,7 @@ class Objective:
             point: Where the step starts; its pending numbers come to the host on this occasion.
             step: The candidate.
             trial: ``theta + s``; the parameters are left there.
-            keep_graph: Keep the graph, so that :meth:`linearise_trial` costs only a backward.
+            keep_graph: :meth:`linearise_trial` may follow.
 
         Returns:
             The numbers that an acceptance test needs.
@@ -122,16 +127,29 @@ class Objective:
             NonFiniteLossError: If the loss at ``point`` is NaN or infinite.
         """
         self.layout.write(trial)
-        trial_loss = self._value(keep_graph)
-        step_norm = vectors.norm(step.vector, self._local_model.norm)
-        pending = [point.loss, point.model.slope, step.predicted_reduction, trial_loss, step_norm]
-        loss, slope, predicted, value, length = vectors.to_host(pending)
-        point.loss, point.model.slope = loss, slope
-        _require_finite(loss)
-        return Measured(loss, value, predicted, length)
+        with self._replay.again():
+            trial_loss = self._passes.trial() if keep_graph else self._passes.value()
+        self._ahead = self._model_ahead() if keep_graph else None
+        kind = self._local_model.norm
+        here = point.model.shares()
+        ahead = self._ahead.shares() if self._ahead else []
+        shares: list[Share] = [
+            (point.loss, "sum"),
+            (step.predicted_reduction, "sum"),
+            (trial_loss, "sum"),
+            (vectors.norm(step.vector, kind), norm_share(kind)),
+        ]
+        numbers = self._communicator.collect([*shares, *here, *ahead])
+        point.loss, predicted, value, length = numbers[:4]
+        if here:
+            point.model.complete(*numbers[4:6])
+        if self._ahead:
+            self._ahead.complete(*numbers[-2:])
+        _require_finite(point.loss)
+        return Measured(point.loss, value, predicted, length)
 
     def linearise_trial(self, trial: Vector, trial_loss: float) -> Point:
-        """Turn the trial just evaluated into an iterate: a backward through the kept graph.
+        """Turn the trial just evaluated into an iterate.
 
         Args:
             trial: Its parameters.
@@ -140,10 +158,12 @@ class Objective:
         Returns:
             The new iterate.
         """
-        assert self._graph is not None
-        gradient = self.layout.flatten(self._differentiate(self._graph, []))
-        self._graph = None
-        return Point(trial, trial_loss, self._local_model.at(gradient))
+        self._passes.accept_trial()
+        if self._ahead is not None:
+            return Point(trial, trial_loss, self._ahead)
+        with self._replay.again():
+            gradient = self._passes.trial_gradient()
+        return Point(trial, trial_loss, self._model(gradient))
 
     def loss_of(self, point: Point) -> float:
         """Bring the loss of an iterate to the host ahead of its first acceptance test.
@@ -151,7 +171,7 @@ class Objective:
         Raises:
             NonFiniteLossError: If it is NaN or infinite.
         """
-        (point.loss,) = vectors.to_host([point.loss])
+        (point.loss,) = self._communicator.collect([(point.loss, "sum")])
         _require_finite(point.loss)
         return point.loss
 
@@ -160,48 +180,22 @@ class Objective:
         self.layout.write(
             [flat.to(b[0]) for flat, b in zip(theta, self.layout.blocks, strict=True)]
         )
-        return vectors.to_host([self._value(keep_graph=False)])[0]
+        with self._replay.again():
+            loss = self._passes.value()
+        return self._communicator.collect([(loss, "sum")])[0]
 
     def local_pass(self) -> AbstractContextManager[None]:
         """Surround a subdomain's own pass: it starts from the same buffers and leaves no trace."""
         return self._replay.again()
 
-    def _value(self, keep_graph: bool) -> Tensor:
-        self._graph = None
-        with self._replay.again():
-            loss = self._forward(keep_graph)
-        if keep_graph:
-            self._graph = loss
-        return loss.detach()
+    def _model(self, gradient: list[Tensor]) -> LinearModel:
+        return self._local_model.at(self.layout.flatten(gradient))
 
-    def _forward(self, keep_graph: bool = True) -> Tensor:
-        self.counts.forwards += 1
-        with torch.set_grad_enabled(keep_graph):
-            loss = self.closure()
-        if not isinstance(loss, Tensor) or loss.numel() != 1:
-            found = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
-            raise ValueError(f"the closure must return the loss, a scalar tensor, got {found}")
-        if keep_graph and not loss.requires_grad:
-            raise ValueError("the closure's loss does not depend on the optimizer's parameters")
-        with torch.set_grad_enabled(keep_graph):
-            return loss.reshape(())
-
-    def _differentiate(self, loss: Tensor, boundaries: list[Tensor]) -> list[Tensor]:
-        self.counts.backwards += 1
-        inputs = [*self.layout.parameters, *boundaries]
-        try:
-            return list(torch.autograd.grad(loss, inputs, materialize_grads=True))
-        except RuntimeError as error:
-            if "second time" in str(error):
-                raise ValueError(_BACKWARD_CALLED) from error
-            raise
+    def _model_ahead(self) -> LinearModel | None:
+        gradient = self._passes.known_trial_gradient()
+        return None if gradient is None else self._model(gradient)
 
 
 def _require_finite(loss: float) -> None:
     if not math.isfinite(loss):
         raise NonFiniteLossError(f"the loss at the current iterate is {loss}")
-
-
-def _gradient_version(parameter: Tensor) -> tuple[int, int] | None:
-    gradient = parameter.grad
-    return None if gradient is None else (id(gradient), gradient._version)

@@ -44,7 +44,7 @@ class AdditiveSchwarz:
             The proposed parameters ``theta_k + sum_d R_d^T s^(d)``, eq. (4).
         """
         gradient = point.model.gradient
-        length = self.solver.step_length(radius, len(gradient))
+        length = self.solver.step_length(radius, self.decomposition.total)
         for subdomain, block in enumerate(gradient):
             self._solve(objective, subdomain, block, length)
         self.decomposition.release()
@@ -53,7 +53,8 @@ class AdditiveSchwarz:
 
     def _solve(self, objective: Objective, subdomain: int, gradient: Tensor, length: float) -> None:
         layout = objective.layout
-        exact = self.last_block_exact and subdomain == len(layout.blocks) - 1
+        last = self.decomposition.holds_last and subdomain == len(layout.blocks) - 1
+        exact = self.last_block_exact and last
 
         def next_gradient() -> Tensor:
             with objective.local_pass():

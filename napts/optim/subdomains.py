@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -15,7 +15,19 @@ class Decomposition(Protocol):
 
     NAPTS section 2.1: during one global forward and backward pass every subdomain caches what it
     needs; after that its gradients at changed weights cost a pass through itself alone.
+
+    On several ranks an object stands for the subdomains of its own rank.
     """
+
+    @property
+    def total(self) -> int:
+        """Number of subdomains of all ranks."""
+        ...
+
+    @property
+    def holds_last(self) -> bool:
+        """Whether the last subdomain is on this rank."""
+        ...
 
     @property
     def parameter_sets(self) -> Sequence[Sequence[Tensor]]:
@@ -38,8 +50,12 @@ class Decomposition(Protocol):
         """Return eq. (2): the gradient at the present weights with the caches frozen."""
         ...
 
-    def exact_gradient_of_last(self, closure: Closure) -> list[Tensor]:
-        """Return the last subdomain's gradient of the loss itself, its input frozen."""
+    def exact_gradient_of_last(self, closure: Any) -> list[Tensor]:
+        """Return the last subdomain's gradient of the loss itself, its input frozen.
+
+        Args:
+            closure: What the optimizer's ``step`` was given.
+        """
         ...
 
     def release(self) -> None:

@@ -18,6 +18,7 @@ from napts.optim.correction import ConvexCombinations
 from napts.optim.history import History
 from napts.optim.local_model import FirstOrder, Step
 from napts.optim.objective import NonFiniteLossError, Objective, Point
+from napts.optim.passes import Passes
 from napts.optim.radius import RadiusRule
 from napts.optim.record import PassCounts, StepRecord, summarise
 from napts.optim.schwarz import AdditiveSchwarz
@@ -94,13 +95,15 @@ class TrustRegionOptimizer(Optimizer):
         return self._radius
 
     @torch.no_grad()
-    def step(self, closure: Closure) -> float:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def step(self, closure: Closure | Passes) -> float:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Perform one iteration of Algorithm 1 on one batch (lines 4 to 13).
 
         Args:
             closure: Computes the loss of the batch and returns it; it does not call
                 ``backward()``. It is called several times and must depend on nothing but the
-                parameters, the batch, and torch's random generators (which are replayed).
+                parameters, the batch, and torch's random generators (which are replayed). For
+                a network that is spread over ranks: what ``pipeline.batch(inputs, targets)``
+                returns.
 
         Returns:
             ``f_B(theta_k)``, the loss before the step. If it is NaN or infinite, no step is
@@ -130,7 +133,7 @@ class TrustRegionOptimizer(Optimizer):
             objective.layout.write(start.theta)
             raise
 
-        (loss,) = vectors.to_host([start.loss])
+        loss = float(start.loss)
         self.last_step = summarise(loss, iteration.trials, counts, radius, self._radius)
         return loss
 
@@ -172,10 +175,10 @@ class TrustRegionOptimizer(Optimizer):
 
     def _global_phase(self, iteration: Iteration, point: Point) -> None:
         """Take a trust-region step, retried with smaller radii: line 13, and all of TR and NTR."""
-        method = self._method
+        method, objective = self._method, iteration.objective
         test = self._open_test(iteration, point, method.global_history, keep_graph=False)
         for _ in range(method.max_tries):
-            outcome = test.judge(point.model.minimise(self._radius), "global", self._radius)
+            outcome = test.judge(objective.model_step(point, self._radius), "global", self._radius)
             before = self._radius
             self._radius = method.radius_rule.update(before, outcome.verdict)
             if outcome.theta is not None:
@@ -184,7 +187,7 @@ class TrustRegionOptimizer(Optimizer):
             # promises nothing promises no more when it is shorter.
             if self._radius == before or not promising(iteration.trials[-1].predicted_reduction):
                 break
-        iteration.objective.layout.write(point.theta)
+        objective.layout.write(point.theta)
 
     def _open_test(
         self, iteration: Iteration, point: Point, history: History | None, *, keep_graph: bool

@@ -100,14 +100,11 @@ def mix(weight: float, first: Vector, second: Vector) -> Vector:
     return [torch.lerp(b, a, weight) for a, b in zip(first, second, strict=True)]
 
 
-def scale(factor: float, vector: Vector) -> Vector:
-    """Return ``factor * vector``."""
+def scale(factor: float | Tensor, vector: Vector) -> Vector:
+    """Return ``factor * vector``; a scalar tensor is moved to each block's device and dtype."""
+    if isinstance(factor, Tensor):
+        return [factor.to(v) * v for v in vector]
     return [factor * v for v in vector]
-
-
-def divide(vector: Vector, divisor: Tensor) -> Vector:
-    """Return ``vector / divisor``; the scalar is moved to each block's device and dtype."""
-    return [v / divisor.to(v) for v in vector]
 
 
 def dot(first: Vector, second: Vector) -> Tensor:

@@ -1,0 +1,140 @@
+"""Passes through the network: who evaluates and differentiates the loss of the batch, and how."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from napts.optim.communicator import Communicator, OneProcess
+from napts.optim.record import PassCounts
+from napts.optim.subdomains import Closure, Decomposition
+
+_BACKWARD_CALLED = (
+    "the closure must not call backward(): write `optimizer.step(lambda: criterion(model(inputs), "
+    "targets))`, the optimizer differentiates the loss itself and only where it has to"
+)
+
+
+class Passes(ABC):
+    """Evaluates one batch's loss wherever the parameters stand.
+
+    A loss is this rank's share of it (see :mod:`napts.optim.communicator`); gradients are those
+    of the whole loss with respect to this rank's parameters. Every pass is counted.
+
+    Attributes:
+        communicator: Combines the shares of the ranks.
+        counts: Where passes are counted.
+    """
+
+    communicator: Communicator
+    counts: PassCounts
+
+    @abstractmethod
+    def linearise(self, decomposition: Decomposition | None) -> tuple[Tensor, list[Tensor]]:
+        """Return loss and gradient; fill the caches of the decomposition on the way."""
+
+    @abstractmethod
+    def value(self) -> Tensor:
+        """Return the loss: a forward pass and nothing else."""
+
+    @abstractmethod
+    def trial(self) -> Tensor:
+        """Return the loss at a trial point, whose gradient may be asked for next."""
+
+    @abstractmethod
+    def trial_gradient(self) -> list[Tensor]:
+        """Return the gradient at the latest trial point."""
+
+    def known_trial_gradient(self) -> list[Tensor] | None:
+        """Return the gradient at the latest trial point if it was computed with the loss."""
+        return None
+
+    def accept_trial(self) -> None:  # noqa: B027, most have nothing to do
+        """Note that the latest trial was accepted."""
+
+
+class ClosurePasses(Passes):
+    """The passes of one process, whose closure calls the whole model.
+
+    A trial keeps its graph, so that the gradient of an accepted trial costs only the backward.
+
+    Args:
+        closure: Computes the loss of the batch, without ``backward()``.
+        parameters: The parameters that are trained.
+        counts: Where passes are counted.
+    """
+
+    def __init__(self, closure: Closure, parameters: Sequence[Tensor], counts: PassCounts) -> None:
+        self.communicator = OneProcess()
+        self.counts = counts
+        self._closure = closure
+        self._parameters = list(parameters)
+        self._graph: Tensor | None = None
+
+    def linearise(self, decomposition: Decomposition | None) -> tuple[Tensor, list[Tensor]]:
+        """Return loss and gradient; fill the caches of the decomposition on the way.
+
+        Raises:
+            ValueError: If the closure has called ``backward()`` or does not return a scalar loss.
+        """
+        untouched = [_gradient_version(p) for p in self._parameters]
+        if decomposition is None:
+            loss = self._forward(differentiable=True)
+        else:
+            with decomposition.capture():
+                loss = self._forward(differentiable=True)
+        if untouched != [_gradient_version(p) for p in self._parameters] and any(
+            p.grad is not None for p in self._parameters
+        ):
+            raise ValueError(_BACKWARD_CALLED)
+        boundaries = decomposition.boundaries() if decomposition is not None else []
+        gradients = self._differentiate(loss, boundaries)
+        if decomposition is not None:
+            decomposition.set_downstream(gradients[len(self._parameters) :])
+        return loss.detach(), gradients[: len(self._parameters)]
+
+    def value(self) -> Tensor:
+        """Return the loss, without a graph."""
+        self._graph = None
+        return self._forward(differentiable=False)
+
+    def trial(self) -> Tensor:
+        """Return the loss and keep its graph."""
+        self._graph = None
+        self._graph = self._forward(differentiable=True)
+        return self._graph.detach()
+
+    def trial_gradient(self) -> list[Tensor]:
+        """Return the gradient at the latest trial point: a backward through the kept graph."""
+        assert self._graph is not None
+        gradients = self._differentiate(self._graph, [])
+        self._graph = None
+        return gradients
+
+    def _forward(self, *, differentiable: bool) -> Tensor:
+        self.counts.forwards += 1
+        with torch.set_grad_enabled(differentiable):
+            loss = self._closure()
+        if not isinstance(loss, Tensor) or loss.numel() != 1:
+            found = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+            raise ValueError(f"the closure must return the loss, a scalar tensor, got {found}")
+        if differentiable and not loss.requires_grad:
+            raise ValueError("the closure's loss does not depend on the optimizer's parameters")
+        with torch.set_grad_enabled(differentiable):
+            return loss.reshape(())
+
+    def _differentiate(self, loss: Tensor, boundaries: list[Tensor]) -> list[Tensor]:
+        self.counts.backwards += 1
+        inputs = [*self._parameters, *boundaries]
+        try:
+            return list(torch.autograd.grad(loss, inputs, materialize_grads=True))
+        except RuntimeError as error:
+            if "second time" in str(error):
+                raise ValueError(_BACKWARD_CALLED) from error
+            raise
+
+
+def _gradient_version(parameter: Tensor) -> tuple[int, int] | None:
+    gradient = parameter.grad
+    return None if gradient is None else (id(gradient), gradient._version)

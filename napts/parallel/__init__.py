@@ -1,0 +1,1 @@
+"""One network on many ranks: PyTorch's pipeline engine below, the same methods above."""

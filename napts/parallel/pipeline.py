@@ -1,0 +1,328 @@
+"""A network whose stages are spread over ranks: subdomains, passes and evaluation."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from napts.decomposition.stages import LayerPartition, Stage
+from napts.optim.passes import Passes
+from napts.optim.record import PassCounts
+from napts.optim.subdomains import Decomposition
+from napts.parallel.communicator import RankCommunicator
+from napts.parallel.engine import Engine, Loss, Place, Schedule
+from napts.parallel.microbatches import micro_batch_count
+from napts.parallel.rank_module import Boundary, RankModule
+from napts.parallel.trial_gradients import TrialGradients
+
+
+class Pipeline:
+    """The stages of a network on the ranks of a process group, contiguous and in order.
+
+    Implements :class:`napts.optim.subdomains.Decomposition` for the stages of this rank, so that
+    it takes the place of the partition in ``napts.NAPTS(pipeline)``. Methods without subdomains
+    take ``pipeline.parameters()``. Every rank does the same calls with the same batches::
+
+        with join_ranks() as ranks:
+            stages = napts.partition_layers(model, n_subdomains=4)
+            pipeline = Pipeline(stages, criterion, example_inputs, micro_batches=4)
+            optimizer = napts.NAPTS(pipeline)
+            for inputs, targets in loader:
+                loss = optimizer.step(pipeline.batch(inputs, targets))
+
+    The numbers do not depend on how many ranks there are. They do depend on the micro-batches
+    where a layer looks at the whole batch (BatchNorm).
+
+    Args:
+        partition: All stages; the model is on this rank's device. Only this rank's stages are
+            kept.
+        loss: Mean loss of a batch, from outputs ``(n, ...)`` and targets ``(n, ...)``.
+        example_inputs: A few inputs, to find out the shapes between the stages.
+        micro_batches: Micro-batches of a batch; see :func:`micro_batch_count`.
+        schedule: ``"gpipe"`` or ``"1f1b"``; see :class:`napts.parallel.engine.Engine`.
+        group: Process group; None for all ranks.
+
+    Attributes:
+        communicator: Combines the ranks' shares.
+        module: This rank's part of the network.
+        total: Number of stages of all ranks.
+        first: Index of this rank's first stage.
+        trial_gradients: How gradients of trial points are computed.
+
+    Raises:
+        ValueError: If there are more ranks than stages, or ``micro_batches`` is below 1.
+    """
+
+    def __init__(
+        self,
+        partition: LayerPartition,
+        loss: Loss,
+        example_inputs: Tensor,
+        *,
+        micro_batches: int = 1,
+        schedule: Schedule = "gpipe",
+        group: dist.ProcessGroup | None = None,
+    ) -> None:
+        rank, size = dist.get_rank(group), dist.get_world_size(group)
+        if size > len(partition):
+            raise ValueError(
+                f"found {size} ranks for {len(partition)} stages, allowed: at most one rank a stage"
+            )
+        if micro_batches < 1:
+            raise ValueError(f"Invalid micro_batches: {micro_batches}, must be at least 1")
+        device = partition[0].parameter_list[0].device
+        self.communicator = RankCommunicator(device, group)
+        self.total = len(partition)
+        self.first, after = shares(self.total, size)[rank]
+        self._stages: list[Stage] = partition[self.first : after]
+        self.module = RankModule(self._stages, self.first, device)
+        self.trial_gradients = TrialGradients()
+        shapes = _shapes(partition, example_inputs)
+        dtype = partition[0].parameter_list[0].dtype
+        entry, leave = shapes[self.first], shapes[after]
+        self._place = Place(rank, size, device, dtype, entry, leave, group)
+        self._loss, self._micro_batches, self._schedule = loss, micro_batches, schedule
+        self._engines: dict[int, Engine] = {}
+        self._boundaries: list[Boundary] = []
+        self._targets: tuple[Tensor, ...] = ()
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Return this rank's parameters that require a gradient, in the order of the stages."""
+        return [p for stage in self._stages for p in stage.parameters()]
+
+    def batch(self, inputs: Tensor, targets: Tensor) -> "PipelinePasses":
+        """Return what an optimizer's ``step`` takes for one batch.
+
+        Args:
+            inputs: ``(n, ...)`` inputs, the same on every rank.
+            targets: ``(n, ...)`` targets, likewise.
+        """
+        return PipelinePasses(self, inputs, targets)
+
+    def outputs(self, inputs: Tensor, targets: Tensor) -> Tensor | None:
+        """Run a batch forward, for evaluation: no gradient, no trace in the random numbers.
+
+        Returns:
+            The network's outputs on the last rank, None on the others.
+        """
+        state = torch.get_rng_state()
+        with self.module.one_pass():
+            _, outputs = self.engine(len(targets)).forward(inputs, targets)
+        torch.set_rng_state(state)
+        return outputs
+
+    @property
+    def bytes_sent(self) -> int:
+        """Bytes of activations and gradients that this rank has sent so far."""
+        return sum(engine.bytes_sent for engine in self._engines.values())
+
+    @property
+    def holds_last(self) -> bool:
+        """Whether the last stage is on this rank."""
+        return self._place.is_last
+
+    @property
+    def parameter_sets(self) -> list[list[nn.Parameter]]:
+        """The trainable parameters of each of this rank's stages."""
+        return [stage.parameters() for stage in self._stages]
+
+    @contextmanager
+    def capture(self) -> Iterator[None]:
+        """Do nothing: the passes of a batch fill the caches (:meth:`PipelinePasses.linearise`)."""
+        yield
+
+    def boundaries(self) -> list[Tensor]:
+        """Return nothing: downstream gradients are caught on their way."""
+        return []
+
+    def set_downstream(self, gradients: Sequence[Tensor]) -> None:
+        """Do nothing, as in :meth:`boundaries`."""
+
+    def local_gradient(self, subdomain: int) -> list[Tensor]:
+        """Return eq. (2) for one of this rank's stages at its present weights.
+
+        Costs no communication: inputs and downstream gradients are those of the captured pass.
+        """
+        downstream = self._boundaries[subdomain].downstream
+        return self._mean_gradient(subdomain, lambda outputs, i: (outputs, downstream[i]))
+
+    def exact_gradient_of_last(self, closure: Passes) -> list[Tensor]:
+        """Return the last stage's gradient of the loss itself, with only its input frozen."""
+        last = len(self._stages) - 1
+        return self._mean_gradient(
+            last, lambda outputs, i: (self._loss(outputs, self._targets[i]), None)
+        )
+
+    def release(self) -> None:
+        """Drop all boundary data."""
+        self._boundaries = []
+
+    def engine(self, batch_size: int) -> Engine:
+        """Return the engine for batches of this size, made on first use."""
+        if batch_size not in self._engines:
+            count = micro_batch_count(batch_size, self._micro_batches)
+            self._engines[batch_size] = Engine(
+                self.module,
+                self._place,
+                self._loss,
+                micro_batches=count,
+                micro_size=batch_size // count,
+                schedule=self._schedule,
+            )
+        return self._engines[batch_size]
+
+    def forward_backward(
+        self, inputs: Tensor, targets: Tensor, *, capture: bool
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Return this rank's share of the loss, and the gradient for its parameters.
+
+        Args:
+            inputs: ``(n, ...)`` inputs.
+            targets: ``(n, ...)`` targets.
+            capture: Keep boundary data for local passes.
+        """
+        parameters = self.parameters()
+        for parameter in parameters:
+            parameter.grad = None
+        boundaries = [Boundary() for _ in self._stages] if capture else None
+        with self.module.one_pass(boundaries):
+            loss = self.engine(len(targets)).forward_backward(inputs, targets)
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+        for parameter in parameters:
+            parameter.grad = None
+        if boundaries is not None:
+            self._boundaries = boundaries
+            count = micro_batch_count(len(targets), self._micro_batches)
+            self._targets = targets.chunk(count)
+        return loss, gradients
+
+    def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Return this rank's share of the loss; arguments as in :meth:`forward_backward`."""
+        with self.module.one_pass():
+            return self.engine(len(targets)).forward(inputs, targets)[0]
+
+    def _mean_gradient(
+        self, index: int, end: Callable[[Tensor, int], tuple[Tensor, Tensor | None]]
+    ) -> list[Tensor]:
+        """Return a stage's local gradient, the mean over the micro-batches.
+
+        Args:
+            index: The stage, among this rank's.
+            end: Turns the stage's outputs for a micro-batch into what is differentiated, and the
+                vector that it is multiplied with.
+        """
+        entries, wanted = self._boundaries[index].entries, self._stages[index].parameters()
+        total: list[Tensor] = []
+        for micro_batch, entry in enumerate(entries):
+            with torch.enable_grad():
+                outputs, vector = end(self.module.run_stage(index, micro_batch, entry), micro_batch)
+            part = list(torch.autograd.grad(outputs, wanted, vector, materialize_grads=True))
+            if total:
+                torch._foreach_add_(total, part)
+            else:
+                total = part
+        if len(entries) > 1:
+            torch._foreach_div_(total, len(entries))
+        return total
+
+
+class PipelinePasses(Passes):
+    """The passes of one batch through a pipeline; every rank does the same ones.
+
+    Args:
+        pipeline: The pipeline.
+        inputs: ``(n, ...)`` inputs.
+        targets: ``(n, ...)`` targets.
+    """
+
+    def __init__(self, pipeline: Pipeline, inputs: Tensor, targets: Tensor) -> None:
+        self.communicator = pipeline.communicator
+        self.counts = PassCounts()
+        self._pipeline = pipeline
+        self._inputs, self._targets = inputs, targets
+        self._ordinal = -1
+        self._undecided = False
+        self._gradient: list[Tensor] | None = None
+
+    def linearise(self, decomposition: Decomposition | None) -> tuple[Tensor, list[Tensor]]:
+        """Return loss and gradient; keep the boundary data if there is a decomposition."""
+        return self._forward_backward(capture=decomposition is not None)
+
+    def value(self) -> Tensor:
+        """Return the loss: a forward pass."""
+        self._settle(accepted=False)
+        self.counts.forwards += 1
+        return self._pipeline.forward(self._inputs, self._targets)
+
+    def trial(self) -> Tensor:
+        """Return the loss, and compute the gradient with it if that is expected to pay."""
+        self._settle(accepted=False)
+        self._ordinal += 1
+        self._undecided = True
+        if not self._pipeline.trial_gradients.at_once(self._ordinal):
+            self.counts.forwards += 1
+            return self._pipeline.forward(self._inputs, self._targets)
+        loss, self._gradient = self._forward_backward(capture=False)
+        return loss
+
+    def known_trial_gradient(self) -> list[Tensor] | None:
+        """Return the gradient at the latest trial point if it was computed at once."""
+        return self._gradient
+
+    def trial_gradient(self) -> list[Tensor]:
+        """Return the gradient at the latest trial point: a second forward, and the backward."""
+        return self._forward_backward(capture=False)[1]
+
+    def accept_trial(self) -> None:
+        """Note that the latest trial was accepted."""
+        self._settle(accepted=True)
+
+    def _forward_backward(self, *, capture: bool) -> tuple[Tensor, list[Tensor]]:
+        self.counts.forwards += 1
+        self.counts.backwards += 1
+        return self._pipeline.forward_backward(self._inputs, self._targets, capture=capture)
+
+    def _settle(self, *, accepted: bool) -> None:
+        """Note what became of the latest trial."""
+        if self._undecided:
+            self._pipeline.trial_gradients.observe(self._ordinal, accepted=accepted)
+        self._undecided = False
+        self._gradient = None
+
+
+def shares(stages: int, ranks: int) -> list[tuple[int, int]]:
+    """Divide stages among ranks: contiguous, as even as possible, the first ones larger.
+
+    Args:
+        stages: Number of stages.
+        ranks: Number of ranks, at most as many.
+
+    Returns:
+        For each rank the index of its first stage and of the one after its last.
+    """
+    base, extra = divmod(stages, ranks)
+    bounds = [0]
+    for rank in range(ranks):
+        bounds.append(bounds[-1] + base + (rank < extra))
+    return list(zip(bounds, bounds[1:], strict=False))
+
+
+@torch.no_grad()
+def _shapes(partition: LayerPartition, example_inputs: Tensor) -> list[torch.Size]:
+    """Return the shape of one sample before the first stage, between the stages and at the end.
+
+    In evaluation mode, so that no buffer and no generator notices.
+    """
+    everything = [partition.model, *(stage.module for stage in partition)]
+    modes = [(module, module.training) for part in everything for module in part.modules()]
+    shapes, current = [example_inputs.shape[1:]], example_inputs
+    try:
+        for stage in partition:
+            current = stage.module.eval()(current)
+            shapes.append(current.shape[1:])
+    finally:
+        for module, training in modes:
+            module.training = training
+    return shapes
