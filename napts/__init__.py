@@ -1,9 +1,9 @@
 """Trust-region and domain-decomposition training of neural networks.
 
 Optimizers: :class:`TR`, :class:`NTR`, :class:`APTS`, :class:`APTSA`, :class:`NAPTS`; the last
-three take the subdomains of :func:`partition_layers`. The harness that compares them is in the
-subpackages. Names are loaded on first use, which loads torch and nothing heavier; the command line
-starts without it.
+three take the subdomains of :func:`partition_layers`, or a :class:`Pipeline` on several ranks. The
+harness that compares them is in the subpackages. Names are loaded on first use, which loads torch
+and nothing heavier; the command line starts without it.
 """
 
 from importlib import import_module
@@ -14,10 +14,14 @@ from napts._version import __version__
 if TYPE_CHECKING:
     from napts.decomposition import LayerPartition, PartitionError, Stage, partition_layers
     from napts.optim import APTS, APTSA, NAPTS, NTR, TR, Baseline, StepRecord
+    from napts.parallel.pipeline import Pipeline
+    from napts.parallel.ranks import join_ranks
 
 _HOMES = {
     "napts.optim": ("APTS", "APTSA", "NAPTS", "NTR", "TR", "Baseline", "StepRecord"),
     "napts.decomposition": ("LayerPartition", "PartitionError", "Stage", "partition_layers"),
+    "napts.parallel.pipeline": ("Pipeline",),
+    "napts.parallel.ranks": ("join_ranks",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -30,9 +34,11 @@ __all__ = [
     "Baseline",
     "LayerPartition",
     "PartitionError",
+    "Pipeline",
     "Stage",
     "StepRecord",
     "__version__",
+    "join_ranks",
     "partition_layers",
 ]
 

@@ -17,9 +17,12 @@ from napts.cli_run import (
     make_reports,
     print_outcomes,
     print_whereabouts,
+    sharing,
+    started_elsewhere,
     tracking,
     train,
 )
+from napts.cli_sync import print_sync, timed_sync
 
 _RECORDS = click.option(
     "--records",
@@ -94,8 +97,12 @@ def run(
         raise fail(error) from None
     specs = [spec] if isinstance(spec, RunSpec) else spec.runs()
     experiment = specs[0].experiment
-    with tracking(records, tracking_uri, track):
-        outcomes = train(specs, records, mode, data_root)
+    started_elsewhere(specs)
+    with sharing(specs) as ranks:
+        if ranks is None:
+            return
+        with tracking(records, tracking_uri, track):
+            outcomes = train(specs, records, mode, data_root, ranks)
     # Before the report, so that they are told even where it cannot be made.
     print_outcomes(outcomes, records / experiment, as_json)
     finished = any(outcome.state == "done" for outcome in outcomes)
@@ -128,20 +135,19 @@ def sync(
 ) -> None:
     """Copy run directories into MLflow; also while they grow, and as often as one likes."""
     from napts.tracking import SyncBusy, TrackingUnavailable
-    from napts.tracking import sync as sync_records
 
     try:
         if keep_watching:
             _watch(records, tracking_uri, interval_s, as_json)
             return
-        report = sync_records(records, tracking_uri)
+        report, seconds = timed_sync(records, tracking_uri)
     except KeyboardInterrupt:
         raise click.exceptions.Exit(INTERRUPTED) from None
     except (TrackingUnavailable, SyncBusy) as error:
         raise fail(error, FAILED) from None
     except (OSError, ValueError) as error:
         raise fail(error) from None
-    _print_sync(report, as_json)
+    print_sync(report, as_json, seconds)
     if report.failed:
         raise click.exceptions.Exit(FAILED)
 
@@ -156,23 +162,13 @@ def _watch(records: Path, tracking_uri: str | None, interval_s: float, as_json: 
         nonlocal passes
         passes += 1
         if passes == 1 or report.created or report.updated:
-            _print_sync(report, as_json)
+            print_sync(report, as_json)
 
     try:
         watch(records, tracking_uri, interval_s, report=tell)
     except KeyboardInterrupt:
         if not passes:
             raise click.exceptions.Exit(FAILED) from None
-
-
-def _print_sync(report: Any, as_json: bool) -> None:
-    counts = {n: getattr(report, n) for n in ("created", "updated", "unchanged", "failed")}
-    if as_json:
-        click.echo(json.dumps({**counts, "problems": list(report.problems)}))
-        return
-    click.echo(", ".join(f"{number} {name}" for name, number in counts.items()))
-    for problem in report.problems:
-        click.echo(f"napts: {problem}", err=True)
 
 
 @main.command()

@@ -13,6 +13,7 @@ from napts.cli_errors import BUSY, FAILED, fail
 
 if TYPE_CHECKING:
     from napts.experiment import RunOutcome, RunSpec
+    from napts.parallel.ranks import Ranks
 
 
 @contextmanager
@@ -44,8 +45,59 @@ def tracking(records: Path, tracking_uri: str | None, track: bool) -> Iterator[N
             click.echo(f"napts: {behind}", err=True)
 
 
+def started_elsewhere(specs: Sequence["RunSpec"]) -> None:
+    """Start the ranks that the specs ask for, unless this process is one of them.
+
+    Args:
+        specs: The runs.
+
+    Raises:
+        Exit: When the ranks have ended, with the code of the first of them.
+    """
+    from napts.parallel.launch import start_ranks
+    from napts.parallel.ranks import ranks_in
+
+    count = max(spec.execution.ranks for spec in specs)
+    if count > 1 and ranks_in() == 1:
+        raise click.exceptions.Exit(start_ranks(count, "napts.cli", sys.argv[1:]))
+
+
+@contextmanager
+def sharing(specs: Sequence["RunSpec"]) -> Iterator["Ranks | None"]:
+    """Join the other ranks, where there are any.
+
+    Args:
+        specs: The runs.
+
+    Yields:
+        The ranks, if this is the first one or the only one; None on the others, which have
+        trained with it until there was nothing left to do.
+    """
+    from napts.experiment.follow import follow, leading
+    from napts.parallel.ranks import ALONE, join_ranks, local_rank, ranks_in
+    from napts.parallel.watch import RankLost
+
+    if ranks_in() == 1:
+        yield ALONE
+        return
+    try:
+        with join_ranks(specs[0].execution.torch_device(local_rank())) as ranks:
+            if ranks.leads:
+                with leading(ranks):
+                    yield ranks
+            else:
+                follow(ranks)
+                yield None
+    except RankLost as error:
+        raise fail(error, FAILED) from None
+
+
 def train(
-    specs: Sequence["RunSpec"], records: Path, mode: Any, data_root: Path | None
+    specs: Sequence["RunSpec"],
+    records: Path,
+    mode: Any,
+    data_root: Path | None,
+    ranks: "Ranks",
 ) -> list["RunOutcome"]:
     """Train the specs and show how they go on; arguments as for `napts.experiment.run_all`.
 
@@ -59,7 +111,9 @@ def train(
 
     try:
         with ConsoleObserver(len(specs)) as observer:
-            return run_all(specs, records, mode=mode, data_root=data_root, observer=observer)
+            return run_all(
+                specs, records, mode=mode, data_root=data_root, observer=observer, ranks=ranks
+            )
     except RunBusy as error:
         raise fail(error, BUSY) from None
     except RecordWriteError as error:

@@ -7,6 +7,8 @@ from pathlib import Path
 from napts.experiment.observer import Observer, RunOutcome
 from napts.experiment.runner import Mode, run
 from napts.experiment.spec import RunSpec
+from napts.parallel.ranks import ALONE, Ranks
+from napts.parallel.watch import RankLost
 from napts.records.files import RecordWriteError
 from napts.records.layout import STATUS, run_directory
 from napts.records.lock import RunBusy
@@ -20,6 +22,7 @@ def run_all(
     mode: Mode = "cached",
     data_root: str | Path | None = None,
     observer: Observer | None = None,
+    ranks: Ranks = ALONE,
 ) -> list[RunOutcome]:
     """Train the specs in order.
 
@@ -32,11 +35,14 @@ def run_all(
         mode: See :func:`napts.experiment.run`.
         data_root: See :func:`napts.experiment.run`.
         observer: Who watches.
+        ranks: Who shares the runs. With several, a run that fails ends the series: the ranks
+            have lost their common ground.
 
     Returns:
         How each run ended, in order; shorter than ``specs`` after an interruption.
 
     Raises:
+        RankLost: Another rank has died or failed.
         RunBusy: Another process is running one of them.
         RecordWriteError: The records cannot be written.
         ValueError: A spec cannot be carried out here (no data, no CUDA device).
@@ -45,13 +51,20 @@ def run_all(
     outcomes: list[RunOutcome] = []
     for spec in specs:
         try:
-            outcome = run(spec, records_root, mode=mode, data_root=data_root, observer=observer)
-        except (RunBusy, RecordWriteError):
+            outcome = run(
+                spec,
+                records_root,
+                mode=mode,
+                data_root=data_root,
+                observer=observer,
+                ranks=ranks,
+            )
+        except (RunBusy, RecordWriteError, RankLost):
             raise
         except KeyboardInterrupt:
             break
         except Exception as error:
-            if not _is_recorded(error, spec, records_root):
+            if ranks.size > 1 or not _is_recorded(error, spec, records_root):
                 raise
             # It has ended, so this only reads how; it was this call that ran it.
             outcome = replace(run(spec, records_root, mode="cached"), ran=True)

@@ -1,6 +1,6 @@
 """From options to a step optimizer: one interface for the methods and the baselines."""
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,11 @@ from torch import Tensor, nn
 from napts.decomposition import partition_layers
 from napts.experiment.options import AnyOptions, SchwarzOptions
 from napts.optim import APTS, APTSA, NAPTS, NTR, TR, Baseline, StepRecord
+from napts.optim.passes import Passes
 from napts.optim.subdomains import Closure
+
+if TYPE_CHECKING:
+    from napts.parallel.pipeline import Pipeline
 
 _TRUST_REGION = {"TR": TR, "NTR": NTR}
 _SCHWARZ = {"APTS": APTS, "APTSA": APTSA, "NAPTS": NAPTS}
@@ -24,7 +28,7 @@ class StepOptimizer(Protocol):
 
     last_step: StepRecord | None
 
-    def step(self, closure: Closure, /) -> float:
+    def step(self, closure: Closure | Passes, /) -> float:
         """Take one step; the closure returns the loss and calls no ``backward()``."""
         ...
 
@@ -38,13 +42,13 @@ class StepOptimizer(Protocol):
 
 
 def build_optimizer(
-    options: AnyOptions, model: nn.Module, *, example_inputs: Tensor | None = None
+    options: AnyOptions, model: "nn.Module | Pipeline", *, example_inputs: Tensor | None = None
 ) -> StepOptimizer:
     """Make the optimizer of a spec.
 
     Args:
         options: The method and its options.
-        model: The network, on its device and with its final type.
+        model: The network, on its device and with its final type; or this rank's part of it.
         example_inputs: A few inputs of the network. With them the subdomains are balanced by
             counted operations, without them by numbers of parameters.
 
@@ -55,8 +59,11 @@ def build_optimizer(
     if isinstance(options, SchwarzOptions):
         if options.subdomains is None:
             raise ValueError("optimizer.subdomains: missing, allowed: integer >= 1")
-        stages = partition_layers(model, options.subdomains, example_inputs=example_inputs)
+        stages = model
+        if isinstance(stages, nn.Module):
+            stages = partition_layers(stages, options.subdomains, example_inputs=example_inputs)
         return _SCHWARZ[options.method](stages, **arguments)
+    parameters = model.parameters() if isinstance(model, nn.Module) else model.groups()
     if options.method in _TRUST_REGION:
-        return _TRUST_REGION[options.method](model.parameters(), **arguments)
-    return Baseline(_BASELINES[options.method](model.parameters(), **arguments))
+        return _TRUST_REGION[options.method](parameters, **arguments)
+    return Baseline(_BASELINES[options.method](parameters, **arguments))

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
 from napts.experiment.checkpoint import find_checkpoint, has_checkpoints, remove_checkpoints
 from napts.experiment.clock import Times
+from napts.experiment.follow import announce, threads
 from napts.experiment.observer import Observer, RunOutcome
 from napts.experiment.progress import Progress
 from napts.experiment.signals import StopRequest
 from napts.experiment.spec import RunSpec
 from napts.experiment.trainer import Diverged, Interrupted, Setup, Trainer
+from napts.parallel.ranks import ALONE, Ranks, join_ranks
 from napts.records.environment import capture_environment
 from napts.records.files import RecordWriteError
 from napts.records.layout import RESTARTS, SPEC, STATUS, run_directory
@@ -35,6 +35,7 @@ def run(
     mode: Mode = "cached",
     data_root: str | Path | None = None,
     observer: Observer | None = None,
+    ranks: Ranks = ALONE,
 ) -> RunOutcome:
     """Train one run, or find that it has been trained.
 
@@ -51,11 +52,13 @@ def run(
             it.
         data_root: Folder of the data sets; None asks NAPTS_DATA, then the cache.
         observer: Who watches.
+        ranks: Who shares the run. This one leads; the others are in `follow`.
 
     Returns:
         How the run ended.
 
     Raises:
+        RankLost: Another rank has died, the run can be resumed; or it has failed.
         RunBusy: Another process is running it.
         DataMissing: The data set is not there; nothing was recorded.
         ValueError: The spec cannot be carried out here; nothing was recorded.
@@ -72,8 +75,13 @@ def run(
         observer.on_run_end(known)
         return known
     directory.mkdir(parents=True, exist_ok=True)
-    with RunLock(directory), _threads(spec.execution.threads), StopRequest() as stop:
-        outcome = _run_locked(spec, directory, mode, data_root, observer, stop)
+    with (
+        RunLock(directory),
+        threads(spec.execution.threads),
+        StopRequest() as stop,
+        _group(spec, ranks) as ranks,
+    ):
+        outcome = _run_locked(spec, directory, mode, data_root, observer, stop, ranks)
     observer.on_run_end(outcome)
     return outcome
 
@@ -85,15 +93,17 @@ def _run_locked(
     data_root: str | Path | None,
     observer: Observer,
     stop: StopRequest,
+    ranks: Ranks,
 ) -> RunOutcome:
     known = _ended(directory, spec)  # again: another process may just have ended it
     if known is not None and (mode == "cached" or (mode == "retry" and known.state == "done")):
         if known.state != "failed":
             remove_checkpoints(directory)  # a kill may have come between the end and the clearing
         return known
-    setup = Setup.of(spec, None if data_root is None else Path(data_root))
+    setup = Setup.of(spec, None if data_root is None else Path(data_root), ranks)
     start = _start(setup, directory, mode, known)
     environment = capture_environment(setup.device, setup.splits.digest)
+    environment["ranks"] = ranks.size
     writer = RunWriter(directory, spec.budget.epochs)
     try:
         writer.begin(
@@ -102,6 +112,8 @@ def _run_locked(
         trainer = Trainer(
             setup, writer, start.progress, start.times, observer, lambda: stop.signal_name
         )
+        if spec.pipeline is not None:
+            announce(ranks, spec, data_root, start.state)
         return _attempt(trainer, writer)
     finally:
         writer.close()
@@ -117,6 +129,15 @@ def _attempt(trainer: Trainer, writer: RunWriter) -> RunOutcome:
         state, error = "diverged", str(reason)
     except Interrupted as reason:
         state, error = "interrupted", str(reason)
+    except RuntimeError as reason:
+        lost = trainer.setup.ranks.lost(reason)
+        with contextlib.suppress(OSError):
+            trainer.flush()
+            state = "interrupted" if lost and not lost.failed else "failed"
+            writer.status(state, trainer.progress.finished, error=_last_line(lost or reason))
+        if lost is None:
+            raise
+        raise lost from reason
     except (KeyboardInterrupt, RecordWriteError) as reason:
         with contextlib.suppress(OSError):
             writer.status("interrupted", trainer.progress.finished, error=_last_line(reason))
@@ -141,6 +162,7 @@ class _Start:
     times: Times
     resumed_from: tuple[int, int] | None
     reason: str
+    state: dict[str, Any] | None = None
 
 
 def _start(setup: Setup, directory: Path, mode: Mode, ended: RunOutcome | None) -> _Start:
@@ -157,7 +179,7 @@ def _start(setup: Setup, directory: Path, mode: Mode, ended: RunOutcome | None) 
     progress = setup.restore(found.state)
     reason = "resumed" if found.warning is None else f"resumed from an older one: {found.warning}"
     position = (progress.epoch, progress.step)
-    return _Start(progress, Times(**found.state["times"]), position, reason)
+    return _Start(progress, Times(**found.state["times"]), position, reason, found.state)
 
 
 def _check_data(setup: Setup, state: dict[str, Any]) -> None:
@@ -198,11 +220,10 @@ def _last_line(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Set torch's threads for the run; they are a setting of the whole process."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def _group(spec: RunSpec, ranks: Ranks) -> Iterator[Ranks]:
+    """Form a group of one where a pipeline is to run and this process has none."""
+    if spec.pipeline is None or ranks.size > 1:
+        yield ranks
+        return
+    with join_ranks(spec.execution.torch_device(), alone=True) as ranks:
+        yield ranks

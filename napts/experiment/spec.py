@@ -66,12 +66,34 @@ class Budget(Options):
     batch_size: Annotated[int, Field(ge=1)] | None = None
 
 
+class Pipelining(Options):
+    """How the network is spread over ranks; part of the run key.
+
+    The numbers do not depend on how many ranks share the stages (``execution.ranks``), but on
+    the stages, to which random numbers belong, and on the micro-batches, over which BatchNorm
+    takes its statistics.
+
+    Attributes:
+        stages: Contiguous blocks of layers; None stands for the number of subdomains, which is
+            the only one allowed for methods with subdomains.
+        micro_batches: Parts of a batch that follow one another through the ranks. A batch that
+            they do not divide is cut into the next smaller number of equal parts.
+    """
+
+    stages: Annotated[int, Field(ge=1)] | None = None
+    micro_batches: Annotated[int, Field(ge=1)] = 1
+
+
 class Execution(Options):
     """Where and how a run runs; no part of the run key.
 
     Attributes:
         device: "cpu", "cuda", or "auto" for CUDA where there is a device.
         threads: Threads of one operation on the CPU.
+        ranks: Processes that share the stages of ``[pipeline]``, at most one for each. A run
+            that was interrupted may go on with another number.
+        schedule: Order of the micro-batches, "gpipe" or "1f1b" (with as many micro-batches as
+            ranks or more); the results are the same.
         checkpoint_every_s: Seconds between checkpoints within an epoch; the end of every epoch has
             one in any case.
         record_steps: Whether every step is recorded, not only every epoch.
@@ -79,11 +101,16 @@ class Execution(Options):
 
     device: Literal["cpu", "cuda", "auto"] = "cpu"
     threads: Annotated[int, Field(ge=1)] = 1
+    ranks: Annotated[int, Field(ge=1)] = 1
+    schedule: Literal["gpipe", "1f1b"] = "gpipe"
     checkpoint_every_s: Annotated[float, Field(ge=0.0)] = 60.0
     record_steps: bool = True
 
-    def torch_device(self) -> torch.device:
+    def torch_device(self, index: int | None = None) -> torch.device:
         """Return the device.
+
+        Args:
+            index: Which CUDA device, where one is taken; None for the current one.
 
         Raises:
             ValueError: CUDA is asked for and there is none.
@@ -91,7 +118,9 @@ class Execution(Options):
         available = torch.cuda.is_available()
         if self.device == "cuda" and not available:
             raise ValueError("execution.device: found cuda, allowed here: cpu (no CUDA device)")
-        return torch.device("cuda" if self.device != "cpu" and available else "cpu")
+        if self.device == "cpu" or not available:
+            return torch.device("cpu")
+        return torch.device("cuda") if index is None else torch.device("cuda", index)
 
 
 class RunSpec(Options):
@@ -105,7 +134,9 @@ class RunSpec(Options):
         workload: The problem.
         optimizer: The method and its options.
         budget: Epochs and batch size.
-        execution: Device, threads, checkpoints.
+        pipeline: Stages and micro-batches of a network that may be spread over ranks; None for
+            a network that is called as a whole.
+        execution: Device, threads, ranks, checkpoints.
     """
 
     experiment: Name
@@ -115,6 +146,7 @@ class RunSpec(Options):
     workload: WorkloadSpec
     optimizer: OptimizerOptions
     budget: Budget
+    pipeline: Pipelining | None = None
     execution: Execution = Execution()
 
     @model_validator(mode="after")
@@ -127,7 +159,36 @@ class RunSpec(Options):
         if isinstance(self.optimizer, SchwarzOptions) and self.optimizer.subdomains is None:
             optimizer = self.optimizer.model_copy(update={"subdomains": workload.subdomains})
             object.__setattr__(self, "optimizer", optimizer)
+        self._resolve_stages(workload)
         return self
+
+    def _resolve_stages(self, workload: Workload) -> None:
+        """Fill in and check the stages of a pipeline."""
+        ranks = self.execution.ranks
+        if self.pipeline is None:
+            if ranks > 1:
+                raise ValueError(f"execution.ranks: found {ranks}, allowed: 1 without [pipeline]")
+            return
+        subdomains = getattr(self.optimizer, "subdomains", None)
+        stages = self.pipeline.stages or subdomains or workload.subdomains
+        if subdomains is not None and stages != subdomains:
+            raise ValueError(
+                f"pipeline.stages: found {stages}, allowed: {subdomains}, one for each of "
+                "optimizer.subdomains"
+            )
+        if ranks > stages:
+            raise ValueError(f"execution.ranks: found {ranks}, allowed: 1 to {stages}, the stages")
+        if ranks > 1 and self.optimizer.method == "LBFGS":
+            raise ValueError(f"execution.ranks: found {ranks}, allowed: 1 for LBFGS")
+        pipeline = self.pipeline.model_copy(update={"stages": stages})
+        object.__setattr__(self, "pipeline", pipeline)
+
+    @property
+    def stages(self) -> int:
+        """Stages of the pipeline."""
+        assert self.pipeline is not None
+        assert self.pipeline.stages is not None  # set by _resolve
+        return self.pipeline.stages
 
     @property
     def display_label(self) -> str:
@@ -151,7 +212,10 @@ class RunSpec(Options):
 
     def science(self) -> dict[str, Any]:
         """Return the settings that determine the result, as plain nested data."""
-        return {key: value for key, value in self.as_dict().items() if key not in _NOT_SCIENCE}
+        science = {key: value for key, value in self.as_dict().items() if key not in _NOT_SCIENCE}
+        if self.pipeline is None:
+            del science["pipeline"]  # runs without one keep the key they had before there was one
+        return science
 
     @property
     def run_key(self) -> str:

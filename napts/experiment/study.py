@@ -6,7 +6,16 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from napts.experiment.options import OptimizerOptions, Options
-from napts.experiment.spec import Budget, Execution, Name, Precision, RunSpec, Seed, WorkloadSpec
+from napts.experiment.spec import (
+    Budget,
+    Execution,
+    Name,
+    Pipelining,
+    Precision,
+    RunSpec,
+    Seed,
+    WorkloadSpec,
+)
 
 
 class StudyMethod(Options):
@@ -47,7 +56,8 @@ class Study(Options):
         workload: The problem.
         methods: The methods.
         budget: Epochs and batch size.
-        execution: Device, threads, checkpoints.
+        pipeline: Stages and micro-batches, see :class:`RunSpec`.
+        execution: Device, threads, ranks, checkpoints.
     """
 
     experiment: Name
@@ -56,6 +66,7 @@ class Study(Options):
     workload: WorkloadSpec
     methods: Annotated[tuple[StudyMethod, ...], Field(strict=False, min_length=1)]
     budget: Budget
+    pipeline: Pipelining | None = None
     execution: Execution = Execution()
 
     @model_validator(mode="after")
@@ -88,5 +99,6 @@ class Study(Options):
             workload=self.workload,
             optimizer=method.optimizer,
             budget=budget,
+            pipeline=self.pipeline,
             execution=self.execution,
         )

@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from napts.experiment.checkpoint import save_checkpoint
 from napts.experiment.clock import Clock, Times
 from napts.experiment.methods import StepOptimizer, build_optimizer
+from napts.experiment.network import Network, SpreadNetwork, WholeNetwork
 from napts.experiment.observer import Observer
 from napts.experiment.progress import Progress
 from napts.experiment.seeding import random_state, restore_random_state, seed_everything
 from napts.experiment.spec import RunSpec
 from napts.optim import StepRecord
+from napts.parallel.ranks import ALONE, Ranks, local_rank
 from napts.records.write import RunWriter
 from napts.workloads import DataSplits, Workload, batch_count, batches
 
@@ -44,33 +46,42 @@ class Setup:
         workload: Its problem.
         splits: Its data, on the device.
         device: Where it computes.
-        model: The network, initialised from the seed.
+        network: The network, initialised from the seed, and who holds it.
         optimizer: The method.
+        ranks: Who shares the run.
     """
 
     spec: RunSpec
     workload: Workload
     splits: DataSplits
     device: torch.device
-    model: nn.Module
+    network: Network
     optimizer: StepOptimizer
+    ranks: Ranks
 
     @classmethod
-    def of(cls, spec: RunSpec, data_root: Path | None) -> "Setup":
+    def of(cls, spec: RunSpec, data_root: Path | None, ranks: Ranks = ALONE) -> "Setup":
         """Load the data, build network and method, and seed all generators.
+
+        Args:
+            spec: The run.
+            data_root: Folder of the data sets, or None.
+            ranks: Who shares the run.
 
         Raises:
             DataMissing: The data set is not there.
             ValueError: The device is not there, or the network cannot be cut as asked for.
         """
-        device = spec.execution.torch_device()
+        device = spec.execution.torch_device(local_rank() if ranks.size > 1 else None)
         workload = spec.workload.build()
         splits = workload.load(data_root, device=device, dtype=spec.dtype)
         model = workload.build_model(spec.seed).to(device=device, dtype=spec.dtype)
         examples, _ = splits.train.batch(slice(0, _EXAMPLES))
-        optimizer = build_optimizer(spec.optimizer, model, example_inputs=examples)
+        kind = WholeNetwork if spec.pipeline is None else SpreadNetwork
+        network = kind(spec, workload, model, examples, ranks)
+        optimizer = build_optimizer(spec.optimizer, network.stages, example_inputs=examples)
         seed_everything(spec.seed)
-        return cls(spec, workload, splits, device, model, optimizer)
+        return cls(spec, workload, splits, device, network, optimizer, ranks)
 
     @property
     def batches_per_epoch(self) -> int:
@@ -86,8 +97,7 @@ class Setup:
         Returns:
             How far the run had come.
         """
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.network.restore(state, self.optimizer)
         restore_random_state(state["random"])
         return Progress.from_dict(state["progress"])
 
@@ -97,7 +107,7 @@ class Trainer:
 
     Args:
         setup: What is trained.
-        writer: Where rows and status go.
+        writer: Where rows and status go; None on a rank that leaves that to another.
         progress: Where to begin.
         times: Times of the running epoch that an earlier process has spent.
         observer: Who watches.
@@ -107,7 +117,7 @@ class Trainer:
     def __init__(
         self,
         setup: Setup,
-        writer: RunWriter,
+        writer: RunWriter | None,
         progress: Progress,
         times: Times,
         observer: Observer,
@@ -143,12 +153,12 @@ class Trainer:
             self._train_epoch()
             self._finish_epoch()
         self._clock.switch("evaluation")
-        test = self.setup.workload.evaluate(self.setup.model, self.setup.splits.test)
+        test = self.setup.network.evaluate(self.setup.splits.test)
         return {**progress.latest, "test_loss": test.loss, "test_accuracy": test.accuracy}
 
     def flush(self) -> None:
         """Write the rows of the steps taken since the last checkpoint."""
-        if self.setup.spec.execution.record_steps:
+        if self.setup.spec.execution.record_steps and self._writer is not None:
             self._writer.steps(
                 {"epoch": epoch, "step": step, **record.as_dict(), "loss": record.loss}
                 for epoch, step, record in self._pending
@@ -156,13 +166,12 @@ class Trainer:
         self._pending.clear()
 
     def state(self) -> dict[str, Any]:
-        """Return what a checkpoint holds."""
+        """Return what a checkpoint holds; on several ranks all of them have to ask."""
         return {
             "data_digest": self.setup.splits.digest,
             "progress": self.progress.as_dict(),
             "times": asdict(self._clock.so_far()),
-            "model": self.setup.model.state_dict(),
-            "optimizer": self.setup.optimizer.state_dict(),
+            **self.setup.network.state(self.setup.optimizer),
             "random": random_state(),
         }
 
@@ -170,7 +179,7 @@ class Trainer:
         setup, progress = self.setup, self.progress
         epoch, size, seed = progress.epoch + 1, setup.spec.batch_size, setup.spec.seed
         self._clock.switch("train")
-        setup.model.train()
+        setup.network.module.train()
         for inputs, targets in batches(setup.splits.train, size, seed, epoch, start=progress.step):
             record = self._step(inputs, targets)
             progress.step += 1
@@ -183,17 +192,20 @@ class Trainer:
 
     def _step(self, inputs: Tensor, targets: Tensor) -> StepRecord:
         setup = self.setup
-        setup.optimizer.step(lambda: setup.workload.loss(setup.model(inputs), targets))
+        setup.optimizer.step(setup.network.batch(inputs, targets))
         record = setup.optimizer.last_step
         assert record is not None  # every step leaves its record
         return record
 
     def _pause_if_needed(self) -> None:
         signal_name = self._stop()
-        if signal_name is not None:
+        waited = time.monotonic() - self._saved_at
+        due = waited >= self.setup.spec.execution.checkpoint_every_s
+        stop, save = self.setup.network.agree(signal_name is not None, due)
+        if stop:
             self._save()
-            raise Interrupted(f"stopped by {signal_name}")
-        if time.monotonic() - self._saved_at >= self.setup.spec.execution.checkpoint_every_s:
+            raise Interrupted(f"stopped by {signal_name or 'a signal to another rank'}")
+        if save:
             self._save()
             self._clock.switch("train")
 
@@ -209,7 +221,7 @@ class Trainer:
         """
         setup, progress = self.setup, self.progress
         self._clock.switch("evaluation")
-        validation = setup.workload.evaluate(setup.model, setup.splits.validation)
+        validation = setup.network.evaluate(setup.splits.validation)
         self._clock.switch("logging")
         self.flush()
         row = progress.tally.as_row()
@@ -218,32 +230,39 @@ class Trainer:
         latest = {name: row[name] for name in ("train_loss", "val_loss", "val_accuracy")}
         progress.finish_epoch(latest, times)
         row = {"epoch": progress.epoch, **row, **self._costs(times)}
-        self._writer.epoch(row)
-        self._writer.status("running", progress.epoch)
+        if self._writer is not None:
+            self._writer.epoch(row)
+            self._writer.status("running", progress.epoch)
         self._observer.on_epoch(row)
         if not math.isfinite(validation.loss):
             self._diverge(f"validation loss {validation.loss} after epoch {progress.epoch}")
         self._save()
 
     def _costs(self, times: Times) -> dict[str, float]:
+        """Return the costs: wall times of this rank, CPU time of all, memory of the largest."""
+        memory = peak_memory_mb(self.setup.device)
+        cpu_seconds, memory = self.setup.network.costs(times.cpu_seconds, memory)
         return {
             "train_seconds": times.seconds("train"),
             "eval_seconds": times.seconds("evaluation"),
             "checkpoint_seconds": times.seconds("checkpoint"),
             "logging_seconds": times.seconds("logging"),
-            "cpu_seconds": times.cpu_seconds,
+            "cpu_seconds": cpu_seconds,
             "wall_seconds": times.wall_seconds,
             "elapsed_seconds": self.progress.elapsed_ns / 1e9,
-            "peak_memory_mb": peak_memory_mb(self.setup.device),
+            "peak_memory_mb": memory,
         }
 
     def _save(self) -> None:
         self._clock.switch("logging")
         self.flush()
         # What the checkpoint takes for granted has to outlive a loss of power, as it does itself.
-        self._writer.sync()
+        if self._writer is not None:
+            self._writer.sync()
         self._clock.switch("checkpoint")
-        save_checkpoint(self._writer.directory, self.setup.spec.run_key, self.state())
+        state = self.state()
+        if self._writer is not None:
+            save_checkpoint(self._writer.directory, self.setup.spec.run_key, state)
         self._clock.switch("logging")
         self._saved_at = time.monotonic()
 

@@ -10,21 +10,33 @@ from typing import Literal, Protocol
 
 from torch import Tensor
 
-from napts.optim.vectors import Norm, to_host
+from napts.optim import vectors
+from napts.optim.vectors import Norm, Vector
 
 Combine = Literal["sum", "root", "max"]
 """How shares combine: their sum, the root of the sum of their squares, or the largest."""
 
 Share = tuple[Tensor | float, Combine]
-"""A rank's share; a float is known to all ranks already."""
+"""A rank's share, one number or one per block; a float is known to all ranks already."""
 
 
 class Communicator(Protocol):
-    """Combines the shares of all ranks."""
+    """Combines the shares of all ranks.
 
-    @property
-    def size(self) -> int:
-        """Number of ranks."""
+    Attributes:
+        size: Number of ranks.
+        spread: Shares are not yet the numbers, whatever the number of ranks.
+    """
+
+    size: int
+    spread: bool
+
+    def norm(self, vector: Vector, kind: Norm) -> Tensor:
+        """Return this rank's share of a vector's norm."""
+        ...
+
+    def dot(self, first: Vector, second: Vector) -> Tensor:
+        """Return this rank's share of an inner product."""
         ...
 
     def collect(self, shares: Sequence[Share]) -> list[float]:
@@ -43,10 +55,22 @@ class OneProcess:
     """The communicator of a process that holds everything: its shares are the numbers."""
 
     size = 1
+    spread = False
+
+    def norm(self, vector: Vector, kind: Norm) -> Tensor:
+        """Return a vector's norm, a scalar on its device."""
+        return vectors.norm(vector, kind)
+
+    def dot(self, first: Vector, second: Vector) -> Tensor:
+        """Return an inner product, a scalar on its device."""
+        return vectors.dot(first, second)
 
     def collect(self, shares: Sequence[Share]) -> list[float]:
         """Bring the numbers to the host in one transfer."""
-        return to_host([value for value, _ in shares])
+        return vectors.to_host([value for value, _ in shares])
+
+
+ONE_PROCESS = OneProcess()
 
 
 def norm_share(kind: Norm) -> Combine:

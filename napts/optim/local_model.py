@@ -4,6 +4,7 @@ Family "local model" of the methods. The first-order model is ``m_k(s) = f(theta
 ``||s|| <= radius`` (NAPTS eq. (5)).
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from napts.optim import vectors
-from napts.optim.communicator import Share, norm_share
+from napts.optim.communicator import ONE_PROCESS, Communicator, Share, norm_share
 from napts.optim.vectors import Norm, Vector
 
 Direction = Literal["scaled_gradient", "sign", "l2"]
@@ -37,20 +38,24 @@ class LinearModel:
         gradient: ``g_k``.
         raw: Direction ``d`` of the model's own step, of any length.
         norm: Norm of the trust region, or of the scaling.
+        communicator: Combines the ranks' shares.
 
     Its two scalars, ``||d||`` and ``g_k^T d``, are this rank's shares until :meth:`complete`.
     """
 
-    def __init__(self, gradient: Vector, raw: Vector, norm: Norm) -> None:
+    def __init__(
+        self, gradient: Vector, raw: Vector, norm: Norm, communicator: Communicator
+    ) -> None:
         self.gradient = gradient
+        self._communicator = communicator
         self._raw = raw
         self._norm: Norm = norm
-        self._length: Tensor | float = vectors.norm(raw, norm)
-        self._inner: Tensor | float = vectors.dot(gradient, raw)
+        self._length: Tensor | float = communicator.norm(raw, norm)
+        self._inner: Tensor | float = communicator.dot(gradient, raw)
 
     def shares(self) -> list[Share]:
         """Return the shares that :meth:`complete` wants combined; none once it was called."""
-        if isinstance(self._length, float):
+        if not isinstance(self._length, Tensor):
             return []
         return [(self._length, norm_share(self._norm)), (self._inner, "sum")]
 
@@ -65,7 +70,7 @@ class LinearModel:
 
     def reduction(self, step: Vector) -> Tensor:
         """Return (this rank's share of) the predicted reduction ``-g^T s`` of any step."""
-        return -vectors.dot(self.gradient, step)
+        return -self._communicator.dot(self.gradient, step)
 
     def mix(self, weight: float, first: Step, second: Step) -> Step:
         """Return ``weight * first + (1 - weight) * second``, eq. (10), with its prediction."""
@@ -75,8 +80,8 @@ class LinearModel:
     def _positive_length(self) -> Tensor | float:
         """Return ``||d||``; a zero gradient has no direction, its step is zero all the same."""
         tiny = torch.finfo(self._raw[0].dtype).tiny
-        if isinstance(self._length, float):
-            return max(self._length, tiny) if self._length == self._length else self._length
+        if not isinstance(self._length, Tensor):
+            return self._length if math.isnan(self._length) else max(self._length, tiny)
         return self._length.clamp_min(tiny)
 
 
@@ -97,7 +102,13 @@ class FirstOrder:
     norm: Norm = "l2"
     direction: Direction = "scaled_gradient"
 
-    def at(self, gradient: Vector) -> LinearModel:
-        """Return the model around the iterate that has this gradient; waits for no device."""
+    def at(self, gradient: Vector, communicator: Communicator = ONE_PROCESS) -> LinearModel:
+        """Return the model around the iterate that has this gradient; waits for no device.
+
+        Args:
+            gradient: ``g_k``, this rank's blocks of it.
+            communicator: Combines the ranks' shares.
+        """
         raw = [g.sign() for g in gradient] if self.direction == "sign" else gradient
-        return LinearModel(gradient, raw, "l2" if self.direction == "l2" else self.norm)
+        norm = "l2" if self.direction == "l2" else self.norm
+        return LinearModel(gradient, raw, norm, communicator)

@@ -16,15 +16,15 @@ from napts.optim.vectors import Norm, blocks_by_kind
 
 
 class _PlainTrustRegion(TrustRegionOptimizer):
-    """A method without subdomains: its blocks are the parameters by device and dtype."""
+    """A method without subdomains: its blocks are the groups, by device and dtype."""
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         compose.check(defaults)
         super().__init__(params, defaults)
 
     def _blocks(self) -> Sequence[Sequence[Tensor]]:
-        parameters = [p for group in self.param_groups for p in group["params"]]
-        blocks = blocks_by_kind(p for p in parameters if p.requires_grad)
+        groups = [[p for p in g["params"] if p.requires_grad] for g in self.param_groups]
+        blocks = [block for group in groups for block in blocks_by_kind(group)]
         if not blocks:
             raise ValueError(f"{type(self).__name__}: no parameter requires a gradient")
         return blocks

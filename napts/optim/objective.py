@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from napts.optim import vectors
 from napts.optim.communicator import Share, norm_share
 from napts.optim.local_model import FirstOrder, LinearModel, Step
 from napts.optim.passes import ClosurePasses, Passes
@@ -105,7 +104,7 @@ class Objective:
         On several ranks its length may have to be combined first, the one number that an
         acceptance test cannot bring along.
         """
-        if self._communicator.size > 1 and (shares := point.model.shares()):
+        if self._communicator.spread and (shares := point.model.shares()):
             numbers = self._communicator.collect([(point.loss, "sum"), *shares])
             point.loss = numbers[0]
             point.model.complete(*numbers[1:])
@@ -137,7 +136,7 @@ class Objective:
             (point.loss, "sum"),
             (step.predicted_reduction, "sum"),
             (trial_loss, "sum"),
-            (vectors.norm(step.vector, kind), norm_share(kind)),
+            (self._communicator.norm(step.vector, kind), norm_share(kind)),
         ]
         numbers = self._communicator.collect([*shares, *here, *ahead])
         point.loss, predicted, value, length = numbers[:4]
@@ -189,7 +188,7 @@ class Objective:
         return self._replay.again()
 
     def _model(self, gradient: list[Tensor]) -> LinearModel:
-        return self._local_model.at(self.layout.flatten(gradient))
+        return self._local_model.at(self.layout.flatten(gradient), self._communicator)
 
     def _model_ahead(self) -> LinearModel | None:
         gradient = self._passes.known_trial_gradient()

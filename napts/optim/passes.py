@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from napts.optim.communicator import Communicator, OneProcess
+from napts.optim.communicator import ONE_PROCESS, Communicator
 from napts.optim.record import PassCounts
 from napts.optim.subdomains import Closure, Decomposition
 
@@ -66,7 +66,7 @@ class ClosurePasses(Passes):
     """
 
     def __init__(self, closure: Closure, parameters: Sequence[Tensor], counts: PassCounts) -> None:
-        self.communicator = OneProcess()
+        self.communicator = ONE_PROCESS
         self.counts = counts
         self._closure = closure
         self._parameters = list(parameters)

@@ -1,6 +1,7 @@
 """Passes over the ranks by PyTorch's pipeline engine."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -103,7 +104,7 @@ class Engine:
         losses: list[Tensor] = []
         self.bytes_sent += 0 if self._place.is_first else self._entry_bytes
         self.bytes_sent += 0 if self._place.is_last else self._exit_bytes
-        with torch.enable_grad():
+        with torch.enable_grad(), _plain_errors():
             self._training.step(
                 *self._inputs(inputs),
                 target=self._targets(targets),
@@ -125,9 +126,10 @@ class Engine:
         """
         losses: list[Tensor] = []
         self.bytes_sent += 0 if self._place.is_last else self._exit_bytes
-        outputs = self._forward.eval(
-            *self._inputs(inputs), target=self._targets(targets), losses=losses
-        )
+        with _plain_errors():
+            outputs = self._forward.eval(
+                *self._inputs(inputs), target=self._targets(targets), losses=losses
+            )
         return self._mean(losses), outputs
 
     def _inputs(self, inputs: Tensor) -> tuple[Tensor, ...]:
@@ -140,6 +142,17 @@ class Engine:
         if not losses:
             return torch.zeros((), dtype=self._place.dtype, device=self._place.device)
         return torch.stack([loss.detach() for loss in losses]).mean()
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Raise what the network raised, not the engine's description of what it was doing."""
+    try:
+        yield
+    except RuntimeError as error:
+        if error.__cause__ is not None and "failed to run forward" in str(error):
+            raise error.__cause__ from None
+        raise
 
 
 def _stage(

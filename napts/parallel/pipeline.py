@@ -1,13 +1,15 @@
 """A network whose stages are spread over ranks: subdomains, passes and evaluation."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from napts.decomposition.stages import LayerPartition, Stage
+from napts.decomposition.stages import LayerPartition
 from napts.optim.passes import Passes
 from napts.optim.record import PassCounts
 from napts.optim.subdomains import Decomposition
@@ -23,11 +25,11 @@ class Pipeline:
 
     Implements :class:`napts.optim.subdomains.Decomposition` for the stages of this rank, so that
     it takes the place of the partition in ``napts.NAPTS(pipeline)``. Methods without subdomains
-    take ``pipeline.parameters()``. Every rank does the same calls with the same batches::
+    take ``pipeline.groups()``. Every rank does the same calls with the same batches::
 
-        with join_ranks() as ranks:
+        with napts.join_ranks() as ranks:
             stages = napts.partition_layers(model, n_subdomains=4)
-            pipeline = Pipeline(stages, criterion, example_inputs, micro_batches=4)
+            pipeline = napts.Pipeline(stages, criterion, example_inputs, micro_batches=4)
             optimizer = napts.NAPTS(pipeline)
             for inputs, targets in loader:
                 loss = optimizer.step(pipeline.batch(inputs, targets))
@@ -49,6 +51,7 @@ class Pipeline:
         module: This rank's part of the network.
         total: Number of stages of all ranks.
         first: Index of this rank's first stage.
+        before: The parameters of the ranks before this one, without their contents.
         trial_gradients: How gradients of trial points are computed.
 
     Raises:
@@ -73,24 +76,38 @@ class Pipeline:
         if micro_batches < 1:
             raise ValueError(f"Invalid micro_batches: {micro_batches}, must be at least 1")
         device = partition[0].parameter_list[0].device
-        self.communicator = RankCommunicator(device, group)
+        width = -(-len(partition) // size)
+        self.communicator = RankCommunicator(device, width, group)
         self.total = len(partition)
         self.first, after = shares(self.total, size)[rank]
-        self._stages: list[Stage] = partition[self.first : after]
-        self.module = RankModule(self._stages, self.first, device)
+        stages = partition[self.first : after]
+        self.before = [
+            p.detach().to("meta") for s in partition[: self.first] for p in s.parameters()
+        ]
+        self._parameter_sets = [stage.parameters() for stage in stages]
+        self.module = RankModule(stages, self.first, device)
+        self._names = _names_of(partition.model, self.module)
         self.trial_gradients = TrialGradients()
         shapes = _shapes(partition, example_inputs)
         dtype = partition[0].parameter_list[0].dtype
         entry, leave = shapes[self.first], shapes[after]
         self._place = Place(rank, size, device, dtype, entry, leave, group)
-        self._loss, self._micro_batches, self._schedule = loss, micro_batches, schedule
+        self._loss, self._micro_batches = loss, micro_batches
+        self._schedule: Schedule = schedule
         self._engines: dict[int, Engine] = {}
         self._boundaries: list[Boundary] = []
         self._targets: tuple[Tensor, ...] = ()
 
+    def groups(self) -> list[dict[str, Any]]:
+        """Return this rank's parameters as groups, one per stage, for methods without subdomains.
+
+        With one group per stage the numbers have the same bits on any number of ranks.
+        """
+        return [{"params": part} for part in self._parameter_sets]
+
     def parameters(self) -> list[nn.Parameter]:
         """Return this rank's parameters that require a gradient, in the order of the stages."""
-        return [p for stage in self._stages for p in stage.parameters()]
+        return [p for part in self._parameter_sets for p in part]
 
     def batch(self, inputs: Tensor, targets: Tensor) -> "PipelinePasses":
         """Return what an optimizer's ``step`` takes for one batch.
@@ -126,7 +143,18 @@ class Pipeline:
     @property
     def parameter_sets(self) -> list[list[nn.Parameter]]:
         """The trainable parameters of each of this rank's stages."""
-        return [stage.parameters() for stage in self._stages]
+        return self._parameter_sets
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return this rank's parameters and buffers under their names in the whole network."""
+        tensors = {id(t): t.detach() for t in _tensors(self.module)}
+        return {name: tensors[key] for name, key in self._names.items() if key in tensors}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take over this rank's part of the whole network's parameters and buffers."""
+        for name, tensor in self.state_dict().items():
+            tensor.copy_(state[name])
 
     @contextmanager
     def capture(self) -> Iterator[None]:
@@ -150,7 +178,7 @@ class Pipeline:
 
     def exact_gradient_of_last(self, closure: Passes) -> list[Tensor]:
         """Return the last stage's gradient of the loss itself, with only its input frozen."""
-        last = len(self._stages) - 1
+        last = len(self._parameter_sets) - 1
         return self._mean_gradient(
             last, lambda outputs, i: (self._loss(outputs, self._targets[i]), None)
         )
@@ -186,7 +214,7 @@ class Pipeline:
         parameters = self.parameters()
         for parameter in parameters:
             parameter.grad = None
-        boundaries = [Boundary() for _ in self._stages] if capture else None
+        boundaries = [Boundary() for _ in self._parameter_sets] if capture else None
         with self.module.one_pass(boundaries):
             loss = self.engine(len(targets)).forward_backward(inputs, targets)
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
@@ -213,7 +241,7 @@ class Pipeline:
             end: Turns the stage's outputs for a micro-batch into what is differentiated, and the
                 vector that it is multiplied with.
         """
-        entries, wanted = self._boundaries[index].entries, self._stages[index].parameters()
+        entries, wanted = self._boundaries[index].entries, self._parameter_sets[index]
         total: list[Tensor] = []
         for micro_batch, entry in enumerate(entries):
             with torch.enable_grad():
@@ -306,7 +334,7 @@ def shares(stages: int, ranks: int) -> list[tuple[int, int]]:
     bounds = [0]
     for rank in range(ranks):
         bounds.append(bounds[-1] + base + (rank < extra))
-    return list(zip(bounds, bounds[1:], strict=False))
+    return list(pairwise(bounds))
 
 
 @torch.no_grad()
@@ -326,3 +354,14 @@ def _shapes(partition: LayerPartition, example_inputs: Tensor) -> list[torch.Siz
         for module, training in modes:
             module.training = training
     return shapes
+
+
+def _tensors(module: nn.Module) -> list[Tensor]:
+    return [*module.parameters(), *module.buffers()]
+
+
+def _names_of(model: nn.Module, part: nn.Module) -> dict[str, int]:
+    """Return the names that a part's tensors have in the whole model, with their identities."""
+    own = {id(t) for t in _tensors(part)}
+    named = [*model.named_parameters(), *model.named_buffers()]
+    return {name: id(t) for name, t in named if id(t) in own}

@@ -1,7 +1,6 @@
 """Joining the ranks of a run: one process each, started by torchrun, by Slurm, or just this one."""
 
 import os
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -60,20 +59,29 @@ class Ranks:
         dist.all_gather_object(values, value)
         return values
 
-    @contextmanager
-    def lost_ranks_named(self) -> Iterator[None]:
-        """Turn the error by which the loss of another rank shows into one that names it.
+    def lost(self, error: RuntimeError) -> RankLost | None:
+        """Return what is behind an error of a collective, if it is the loss of another rank.
 
-        Raises:
-            RankLost: Another rank has died or failed.
+        Args:
+            error: An error raised while ranks worked together.
         """
-        try:
-            yield
-        except RuntimeError as error:
-            lost = self.watch.who_is_lost() if self.watch else None
-            if lost is None:
-                raise
-            raise RankLost(lost) from error
+        if isinstance(error, RankLost):
+            return error
+        if self.watch is None or not _is_from_a_connection(error):
+            return None
+        lost = self.watch.who_is_lost()
+        return None if lost is None else RankLost(lost)
+
+
+def _is_from_a_connection(error: RuntimeError) -> bool:
+    text = str(error).lower()
+    return isinstance(error, dist.DistError) or any(
+        word in text for word in ("gloo", "nccl", "connection", "timed out")
+    )
+
+
+ALONE = Ranks(0, 1)
+"""The ranks of a process on its own."""
 
 
 def ranks_in(environment: Mapping[str, str] = os.environ) -> int:
@@ -86,7 +94,9 @@ def ranks_in(environment: Mapping[str, str] = os.environ) -> int:
 
 
 @contextmanager
-def join_ranks(device: torch.device | None = None, timeout_s: float = TIMEOUT_S) -> Iterator[Ranks]:
+def join_ranks(
+    device: torch.device | None = None, *, alone: bool = False, timeout_s: float = TIMEOUT_S
+) -> Iterator[Ranks]:
     """Form the process group of all ranks and leave it at the end.
 
     Ranks find one another by the variables that torchrun sets (``RANK``, ``WORLD_SIZE``,
@@ -94,6 +104,7 @@ def join_ranks(device: torch.device | None = None, timeout_s: float = TIMEOUT_S)
 
     Args:
         device: Where the ranks compute: gloo connects them on the CPU, NCCL on CUDA.
+        alone: Form a group of this process only, whatever else was started with it.
         timeout_s: Longest time in seconds that a collective waits for the others.
 
     Yields:
@@ -104,7 +115,7 @@ def join_ranks(device: torch.device | None = None, timeout_s: float = TIMEOUT_S)
     if ranks_in() > 1 and os.environ.get("LOCAL_WORLD_SIZE") == os.environ["WORLD_SIZE"]:
         # All on this machine: nothing has to listen outside it.
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    if "WORLD_SIZE" in os.environ:
+    if "WORLD_SIZE" in os.environ and not alone:
         store, rank, size = next(iter(dist.rendezvous("env://", timeout=timeout)))
     else:
         store, rank, size = dist.HashStore(), 0, 1
@@ -132,8 +143,3 @@ def _nothing() -> Iterator[None]:
 def local_rank(environment: Mapping[str, str] = os.environ) -> int:
     """Return which of this machine's ranks this is, and so which of its devices it takes."""
     return int(environment.get("LOCAL_RANK", "0"))
-
-
-def host_name() -> str:
-    """Return the name of this machine, for messages."""
-    return socket.gethostname()

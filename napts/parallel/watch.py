@@ -15,7 +15,7 @@ import torch.distributed as dist
 BEAT_S = 1.0
 """Seconds between signs of life."""
 
-SILENCE_S = 20.0
+SILENCE_S = 30.0
 """A rank on another machine that has been silent for so long is taken for dead."""
 
 GRACE_S = 10.0
@@ -25,7 +25,15 @@ EXIT_CODE = 1
 
 
 class RankLost(RuntimeError):
-    """Another rank has died or failed; the message names it."""
+    """Another rank has died or failed; the message names it.
+
+    Attributes:
+        failed: It ended by an exception of its own, which would come again.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.failed = " failed: " in message
 
 
 class Watch:

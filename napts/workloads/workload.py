@@ -1,6 +1,7 @@
 """What a workload is: data, a network, a loss and the defaults to train with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -140,23 +141,52 @@ class Workload:
         Raises:
             ValueError: If the set is empty.
         """
-        if not len(tensors):
-            raise ValueError(f"{self.name}: cannot evaluate on an empty set")
-        modes = [(module, module.training) for module in model.modules()]
-        model.eval()
-        try:
-            return self._evaluate(model, tensors, batch_size)
-        finally:
-            for module, training in modes:
-                module.training = training
+        with evaluation_mode(model):
+            loss, correct = self.sums(lambda inputs, _: model(inputs), tensors, batch_size)
+        return Evaluation(loss.item() / len(tensors), correct.item() / len(tensors))
 
     @torch.no_grad()
-    def _evaluate(self, model: nn.Module, tensors: TensorSet, batch_size: int) -> Evaluation:
+    def sums(
+        self,
+        forward: Callable[[Tensor, Tensor], Tensor | None],
+        tensors: TensorSet,
+        batch_size: int = 1000,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the summed loss and the number of correct samples of a whole set.
+
+        Args:
+            forward: Returns the outputs for inputs and targets of a batch, or None where another
+                rank has them; what is not known here counts 0.
+            tensors: Samples, at least one.
+            batch_size: Samples per forward pass.
+
+        Raises:
+            ValueError: If the set is empty.
+        """
+        if not len(tensors):
+            raise ValueError(f"{self.name}: cannot evaluate on an empty set")
         loss = torch.zeros((), dtype=torch.float64, device=tensors.device)
         correct = torch.zeros((), dtype=torch.int64, device=tensors.device)
         for first in range(0, len(tensors), batch_size):
             inputs, targets = tensors.batch(slice(first, first + batch_size))
-            outputs = model(inputs)
-            loss += self.loss_sum(outputs, targets)
-            correct += self.correct(outputs, targets)
-        return Evaluation(loss.item() / len(tensors), correct.item() / len(tensors))
+            outputs = forward(inputs, targets)
+            if outputs is not None:
+                loss += self.loss_sum(outputs, targets)
+                correct += self.correct(outputs, targets)
+        return loss, correct
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Put a network into evaluation mode, and its training flags back afterwards.
+
+    Args:
+        model: The network; flags of all submodules are kept.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

@@ -165,13 +165,13 @@ def test_double_precision(tmp_path: Path, spec_of) -> None:
 
 def test_evaluation_disturbs_neither_generators_nor_network(spec_of) -> None:
     setup = trainer.Setup.of(spec_of("Adam", "synthetic-batchnorm"), None)
-    setup.model.train()
-    before = torch.get_rng_state(), {k: v.clone() for k, v in setup.model.state_dict().items()}
-    setup.workload.evaluate(setup.model, setup.splits.validation)
+    setup.network.module.train()
+    before = torch.get_rng_state(), {k: v.clone() for k, v in setup.network.module.state_dict().items()}
+    setup.workload.evaluate(setup.network.module, setup.splits.validation)
     assert torch.equal(torch.get_rng_state(), before[0])
-    for name, value in setup.model.state_dict().items():
+    for name, value in setup.network.module.state_dict().items():
         assert torch.equal(value, before[1][name])
-    assert all(module.training for module in setup.model.modules())
+    assert all(module.training for module in setup.network.module.modules())
 
 
 def test_steps_need_not_be_recorded(tmp_path: Path, spec_of) -> None:

@@ -1,0 +1,93 @@
+"""The ranks that do not lead: they train what the first one announces, and write nothing."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from napts.experiment.clock import Times
+from napts.experiment.observer import Observer
+from napts.experiment.progress import Progress
+from napts.experiment.signals import StopRequest
+from napts.experiment.spec import RunSpec
+from napts.experiment.trainer import Diverged, Interrupted, Setup, Trainer
+from napts.parallel.ranks import Ranks
+
+
+def announce(
+    ranks: Ranks, spec: RunSpec, data_root: str | Path | None, state: dict[str, Any] | None
+) -> None:
+    """Tell the other ranks to train with this one.
+
+    Args:
+        ranks: The ranks.
+        spec: The run.
+        data_root: Folder of the data sets, or None.
+        state: The checkpoint to go on from, or None.
+    """
+    ranks.broadcast((spec.as_dict(), data_root, state))
+
+
+@contextlib.contextmanager
+def leading(ranks: Ranks) -> Iterator[None]:
+    """Dismiss the other ranks at the end; after an error they notice by themselves.
+
+    Args:
+        ranks: The ranks; this is the first one.
+    """
+    yield
+    ranks.broadcast(None)
+
+
+def follow(ranks: Ranks) -> None:
+    """Train what the first rank announces, until it dismisses the others.
+
+    Args:
+        ranks: The ranks; this is not the first one.
+
+    Raises:
+        RankLost: Another rank has died or failed.
+    """
+    with StopRequest() as stop:
+        try:
+            while (task := ranks.broadcast()) is not None:
+                _train(ranks, stop, *task)
+        except RuntimeError as error:
+            lost = ranks.lost(error)
+            if lost is None:
+                raise
+            raise lost from error
+
+
+def _train(
+    ranks: Ranks,
+    stop: StopRequest,
+    fields: dict[str, Any],
+    data_root: str | Path | None,
+    state: dict[str, Any] | None,
+) -> None:
+    spec = RunSpec.model_validate_json(json.dumps(fields))
+    with threads(spec.execution.threads):
+        setup = Setup.of(spec, None if data_root is None else Path(data_root), ranks)
+        progress = Progress() if state is None else setup.restore(state)
+        trainer = Trainer(setup, None, progress, Times(), Observer(), lambda: stop.signal_name)
+        with contextlib.suppress(Diverged, Interrupted):
+            trainer.train()
+
+
+@contextlib.contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Set torch's threads for a run; they are a setting of the whole process.
+
+    Args:
+        count: Threads of one operation.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

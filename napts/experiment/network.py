@@ -1,0 +1,177 @@
+"""The network of a run, whole in one process or spread over ranks: one interface for the loop."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from napts.decomposition import partition_layers
+from napts.experiment.methods import StepOptimizer
+from napts.experiment.spec import RunSpec
+from napts.optim.communicator import Combine, Share
+from napts.parallel.ranks import Ranks
+from napts.parallel.states import divide_state, merge_states
+from napts.workloads import Evaluation, TensorSet, Workload
+from napts.workloads.workload import evaluation_mode
+
+
+class Network(Protocol):
+    """What the training loop needs of a network.
+
+    Attributes:
+        module: The network, or this rank's part of it.
+        stages: What an optimizer is built on.
+    """
+
+    module: nn.Module
+    stages: Any
+
+    def batch(self, inputs: Tensor, targets: Tensor) -> Any:
+        """Return what an optimizer's ``step`` takes for a batch."""
+        ...
+
+    def evaluate(self, tensors: TensorSet) -> Evaluation:
+        """Return loss and accuracy on a set, the same on every rank."""
+        ...
+
+    def agree(self, *wishes: bool) -> list[bool]:
+        """Return for each wish whether some rank has it."""
+        ...
+
+    def costs(self, cpu_seconds: float, memory_mb: float) -> tuple[float, float]:
+        """Return the CPU seconds of all ranks and the memory of the one that uses most."""
+        ...
+
+    def state(self, optimizer: StepOptimizer) -> dict[str, Any]:
+        """Return parameters, buffers and the optimizer's state, complete on the first rank."""
+        ...
+
+    def restore(self, state: dict[str, Any], optimizer: StepOptimizer) -> None:
+        """Take over what :meth:`state` returned."""
+        ...
+
+
+class WholeNetwork:
+    """A network that one process calls as a whole.
+
+    Args:
+        spec: The run.
+        workload: Its problem.
+        model: The network, on its device.
+        examples: A few inputs.
+        ranks: Not used: every other rank idles.
+    """
+
+    def __init__(
+        self, spec: RunSpec, workload: Workload, model: nn.Module, examples: Tensor, ranks: Ranks
+    ) -> None:
+        self.module: nn.Module = model
+        self.stages = model
+        self._workload = workload
+
+    def batch(self, inputs: Tensor, targets: Tensor) -> Callable[[], Tensor]:
+        """Return the closure of a batch."""
+        return lambda: self._workload.loss(self.module(inputs), targets)
+
+    def evaluate(self, tensors: TensorSet) -> Evaluation:
+        """Return loss and accuracy on a set."""
+        return self._workload.evaluate(self.module, tensors)
+
+    def agree(self, *wishes: bool) -> list[bool]:
+        """Return the wishes."""
+        return list(wishes)
+
+    def costs(self, cpu_seconds: float, memory_mb: float) -> tuple[float, float]:
+        """Return the arguments."""
+        return cpu_seconds, memory_mb
+
+    def state(self, optimizer: StepOptimizer) -> dict[str, Any]:
+        """Return parameters, buffers and the optimizer's state."""
+        return {"model": self.module.state_dict(), "optimizer": optimizer.state_dict()}
+
+    def restore(self, state: dict[str, Any], optimizer: StepOptimizer) -> None:
+        """Take over what :meth:`state` returned."""
+        self.module.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+
+
+class SpreadNetwork:
+    """A network whose stages are spread over ranks; arguments as for :class:`WholeNetwork`.
+
+    Its state does not depend on the number of ranks, so that a run can go on with another one.
+    """
+
+    def __init__(
+        self, spec: RunSpec, workload: Workload, model: nn.Module, examples: Tensor, ranks: Ranks
+    ) -> None:
+        from napts.parallel.pipeline import Pipeline  # its engine takes a while to import
+
+        assert spec.pipeline is not None
+        self.stages: Pipeline = Pipeline(
+            partition_layers(model, spec.stages, example_inputs=examples),
+            workload.loss,
+            examples,
+            micro_batches=spec.pipeline.micro_batches,
+            schedule=spec.execution.schedule,
+        )
+        self.module: nn.Module = self.stages.module
+        self._workload, self._ranks = workload, ranks
+        self._blocks = [sum(p.numel() for p in part) for part in self.stages.parameter_sets]
+
+    def batch(self, inputs: Tensor, targets: Tensor) -> Any:
+        """Return the passes of a batch."""
+        return self.stages.batch(inputs, targets)
+
+    def evaluate(self, tensors: TensorSet) -> Evaluation:
+        """Return loss and accuracy on a set, the same on every rank."""
+        with evaluation_mode(self.module):
+            loss, correct = self._workload.sums(self.stages.outputs, tensors)
+        shares: list[Share] = [(loss, "sum"), (correct, "sum")]
+        total, hits = self.stages.communicator.collect(shares)
+        return Evaluation(total / len(tensors), hits / len(tensors))
+
+    def agree(self, *wishes: bool) -> list[bool]:
+        """Return for each wish whether some rank has it."""
+        return [bool(wish) for wish in self._collect([(float(w), "max") for w in wishes])]
+
+    def costs(self, cpu_seconds: float, memory_mb: float) -> tuple[float, float]:
+        """Return the CPU seconds of all ranks and the memory of the one that uses most."""
+        cpu, memory = self._collect([(cpu_seconds, "sum"), (memory_mb, "max")])
+        return cpu, memory
+
+    def state(self, optimizer: StepOptimizer) -> dict[str, Any]:
+        """Return parameters, buffers and the optimizer's state, complete on the first rank."""
+        own = (_on_host(self.stages.state_dict()), _on_host(optimizer.state_dict()))
+        parts = self._ranks.gather(own)
+        return {
+            "model": {name: tensor for model, _ in parts for name, tensor in model.items()},
+            "optimizer": merge_states([state for _, state in parts]),
+            "trial_gradients": self.stages.trial_gradients.state_dict(),
+        }
+
+    def restore(self, state: dict[str, Any], optimizer: StepOptimizer) -> None:
+        """Take over what :meth:`state` returned, with whatever number of ranks."""
+        self.stages.load_state_dict(state["model"])
+        own = optimizer.state_dict()
+        optimizer.load_state_dict(
+            divide_state(state["optimizer"], own, self.stages.before, self._blocks)
+        )
+        self.stages.trial_gradients.load_state_dict(state["trial_gradients"])
+
+    def _collect(self, values: list[tuple[float, Combine]]) -> list[float]:
+        shares: list[Share] = [
+            (torch.tensor(value, dtype=torch.float64), how) for value, how in values
+        ]
+        return self.stages.communicator.collect(shares)
+
+
+def _on_host(value: Any) -> Any:
+    """Return nested data with all tensors on the CPU."""
+    if isinstance(value, Tensor):
+        return value.cpu()
+    if isinstance(value, dict):
+        return {key: _on_host(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_on_host(item) for item in value]
+    return value

@@ -1,0 +1,191 @@
+"""Runs on ranks that are killed, and go on: with the command line and real processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SPEC = """
+experiment = "ranks"
+label = "{method}"
+[workload]
+name = "synthetic-batchnorm"
+[optimizer]
+method = "{method}"
+{options}
+[budget]
+epochs = {epochs}
+[pipeline]
+stages = 4
+micro_batches = 2
+[execution]
+checkpoint_every_s = 0.2
+"""
+EPOCHS = 25
+TIMES = ("seconds", "time", "attempt", "memory")
+
+
+def arguments(folder: Path, ranks: int, *more: str) -> list[str]:
+    command = [sys.executable, "-m", "napts.cli", "run", str(folder / "spec.toml"), "--no-track"]
+    return [*command, "--records", str(folder), "--set", f"execution.ranks={ranks}", *more]
+
+
+@contextmanager
+def started(folder: Path, ranks: int) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        arguments(folder, ranks),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        process.communicate(timeout=60)
+
+
+def finish(folder: Path, ranks: int) -> None:
+    ended = subprocess.run(
+        arguments(folder, ranks), capture_output=True, text=True, timeout=240, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
+def write_spec(folder: Path, method: str = "NAPTS", options: str = "") -> None:
+    folder.mkdir(exist_ok=True)
+    text = SPEC.format(method=method, options=options, epochs=EPOCHS)
+    (folder / "spec.toml").write_text(text)
+
+
+def directory(folder: Path) -> Path:
+    (found,) = (folder / "ranks").iterdir()
+    return found
+
+
+def rows(folder: Path, name: str) -> list[dict[str, Any]]:
+    from napts.records.read import load_run
+
+    run = load_run(directory(folder))
+    found = run.epochs if name == "epochs" else run.steps
+    return [{k: v for k, v in r.items() if not any(t in k for t in TIMES)} for r in found]
+
+
+def status(folder: Path) -> dict[str, Any]:
+    return json.loads((directory(folder) / "status.json").read_text())
+
+
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def epochs_done(folder: Path) -> int:
+    try:
+        return int(status(folder)["epoch"])
+    except (OSError, ValueError, StopIteration):
+        return 0
+
+
+def rank_processes(launcher: int) -> dict[int, int]:
+    """Return the process of each rank."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        try:
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            variables = (entry / "environ").read_bytes().split(b"\0")
+        except (OSError, ValueError, IndexError):
+            continue
+        rank = [v for v in variables if v.startswith(b"RANK=")]
+        if parent == launcher and rank:
+            found[int(rank[0].removeprefix(b"RANK="))] = int(entry.name)
+    return found
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    write_spec(folder)
+    finish(folder, 1)
+    return folder
+
+
+@pytest.mark.parametrize(("victim", "resumed_on"), [(2, 2), (0, 4)])
+def test_a_killed_rank_ends_the_others_and_the_run_goes_on(
+    tmp_path: Path, undisturbed: Path, victim: int, resumed_on: int
+) -> None:
+    write_spec(tmp_path)
+    with started(tmp_path, 4) as process:
+        wait_until(lambda: epochs_done(tmp_path) >= 2, process)
+        processes = rank_processes(process.pid)
+        assert sorted(processes) == [0, 1, 2, 3]
+        os.kill(processes[victim], signal.SIGKILL)
+        _, told = process.communicate(timeout=60)
+        assert process.returncode == 1
+    assert f"rank {victim} (process {processes[victim]}" in told or victim == 0
+    assert f"rank {victim}" in told
+    for pid in processes.values():
+        assert not Path(f"/proc/{pid}").exists()
+    if victim:
+        assert status(tmp_path)["state"] == "interrupted"
+        assert f"rank {victim}" in status(tmp_path)["error"]
+    finish(tmp_path, resumed_on)
+    assert rows(tmp_path, "epochs") == rows(undisturbed, "epochs")
+    assert rows(tmp_path, "steps") == rows(undisturbed, "steps")
+    restarts = (directory(tmp_path) / "restarts.jsonl").read_text().splitlines()
+    assert len(restarts) == 2
+    assert json.loads(restarts[1])["resumed_from_epoch"] >= 1
+
+
+def test_a_polite_end_leaves_a_checkpoint(tmp_path: Path, undisturbed: Path) -> None:
+    write_spec(tmp_path)
+    with started(tmp_path, 2) as process:
+        wait_until(lambda: epochs_done(tmp_path) >= 2, process)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=90)
+        assert process.returncode == 130
+    assert status(tmp_path)["state"] == "interrupted"
+    finish(tmp_path, 1)
+    assert rows(tmp_path, "steps") == rows(undisturbed, "steps")
+
+
+def test_a_method_that_keeps_iterates_goes_on_with_other_ranks(tmp_path: Path) -> None:
+    """Remembered parameters and radius are divided anew."""
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    for folder in (whole, cut):
+        write_spec(folder, "NTR", 'history_scope = "reeval"')
+    finish(whole, 2)
+    with started(cut, 4) as process:
+        wait_until(lambda: epochs_done(cut) >= 2, process)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=90)
+    finish(cut, 3)
+    assert rows(cut, "steps") == rows(whole, "steps")
+
+
+def test_what_a_spec_may_not_ask_for(tmp_path: Path) -> None:
+    write_spec(tmp_path)
+    for setting, allowed in [
+        ("execution.ranks=5", "allowed: 1 to 4"),
+        ("pipeline.stages=3", "allowed: 4"),
+        ("pipeline.micro_batches=0", ">= 1"),
+    ]:
+        ended = subprocess.run(
+            arguments(tmp_path, 1, "--set", setting), capture_output=True, text=True, check=False
+        )
+        assert ended.returncode == 2
+        assert allowed in ended.stderr
+        assert len(ended.stderr.strip().splitlines()) == 1
