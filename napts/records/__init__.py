@@ -7,17 +7,32 @@ truth about a run: trackers, tables and figures are made from it and can be made
 from napts.records.condense import condense
 from napts.records.files import RecordWriteError
 from napts.records.lock import RunBusy, RunLock, is_locked
-from napts.records.read import STATES, RecordError, RunRecord, find_runs, load_run
+from napts.records.merge import MergeBusy, Merged, MergeReport, merge
+from napts.records.read import (
+    STATES,
+    RecordError,
+    RunRecord,
+    RunStatus,
+    find_runs,
+    load_run,
+    read_status,
+)
 
 __all__ = [
     "STATES",
+    "MergeBusy",
+    "MergeReport",
+    "Merged",
     "RecordError",
     "RecordWriteError",
     "RunBusy",
     "RunLock",
     "RunRecord",
+    "RunStatus",
     "condense",
     "find_runs",
     "is_locked",
     "load_run",
+    "merge",
+    "read_status",
 ]

@@ -21,8 +21,8 @@ CURSOR = "napts.cursor"
 ARTIFACTS = "napts.artifacts"
 PARENT = "mlflow.parentRunId"
 ARTIFACT_FILES = ("spec.json", "environment.json")
-METRICS_PER_REQUEST = 1000
-"""MLflow's limit for one batch."""
+ENTITIES_PER_REQUEST = 1000
+"""MLflow's limit for metrics, parameters and tags in one batch."""
 
 _BOOKKEEPING = (CURSOR, ARTIFACTS)
 
@@ -109,10 +109,7 @@ class Entry:
             known = None
         change: Change = "unchanged" if known else "created"
         run = known or self._create(carried)
-        if known is None or cursor is None:
-            self._describe(run.info.run_id)
-            cursor = Cursor()
-        sent = self._send(run, cursor)
+        sent = self._send(run, cursor if known else None)
         return "updated" if change == "unchanged" and sent else change
 
     def _create(self, carried: dict[str, str]) -> "Run":
@@ -125,31 +122,43 @@ class Entry:
             run_name=payload.run_name(self.record),
         )
 
-    def _describe(self, run_id: str) -> None:
-        """Send what never changes; sending it twice is harmless."""
-        from mlflow.entities import Dataset, DatasetInput, InputTag, Param
+    def _send(self, run: "Run", cursor: Cursor | None) -> bool:
+        """Send what is missing; tell whether anything was.
 
-        params = [Param(key, value) for key, value in payload.parameters(self.record.spec).items()]
-        for chunk in _chunks(params, 100):
-            self.client.log_batch(run_id, params=chunk)
+        Args:
+            run: The copy.
+            cursor: How much it has; None if even what never changes may be missing.
+        """
+        run_id = run.info.run_id
+        tags = self._changed_tags(run.data.tags)
+        points, after = self._pending(cursor or Cursor())
+        if cursor is None:
+            self._log_data_set(run_id)
+        uploaded = send_files(self.client, run, self._files())
+        if uploaded is not None:
+            tags[ARTIFACTS] = uploaded
+        if cursor != after:
+            tags[CURSOR] = after.text()
+        self._log(run_id, self._parameters() if cursor is None else [], points, tags)
+        removed = self._remove_stale_tags(run)
+        moved = self._set_status(run)
+        return bool(points or tags or removed or moved)
+
+    def _parameters(self) -> list[Any]:
+        from mlflow.entities import Param
+
+        return [Param(key, value) for key, value in payload.parameters(self.record.spec).items()]
+
+    def _log_data_set(self, run_id: str) -> None:
+        """Name the data; doing it twice is harmless."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
         digest = payload.data_digest(self.record.environment)
         if digest is not None:
             name = self.record.workload
             data = Dataset(name, digest, "local", json.dumps({"workload": name}))
             inputs = [DatasetInput(data, [InputTag("mlflow.data.context", "training")])]
             self.client.log_inputs(run_id, inputs)
-
-    def _send(self, run: "Run", cursor: Cursor) -> bool:
-        """Send new metrics, changed tags, artifacts and the status; tell whether anything was."""
-        tags = self._changed_tags(run.data.tags)
-        points, after = self._pending(cursor)
-        if Cursor.of(run.data.tags) != after:
-            tags[CURSOR] = after.text()
-        self._log(run.info.run_id, points, tags)
-        removed = self._remove_stale_tags(run)
-        uploaded = self._upload(run)
-        moved = self._set_status(run)
-        return bool(points or tags or removed or uploaded or moved)
 
     def _pending(self, cursor: Cursor) -> tuple[list[payload.Point], Cursor]:
         rows = self.record.epochs
@@ -159,12 +168,19 @@ class Entry:
             points += payload.final_points(self.record)
         return points, Cursor(len(rows), payload.digest_of(rows) if rows else "", final)
 
-    def _log(self, run_id: str, points: list[payload.Point], tags: dict[str, str]) -> None:
+    def _log(
+        self, run_id: str, params: list[Any], points: list[payload.Point], tags: dict[str, str]
+    ) -> None:
         """Send metrics and then tags, so that the cursor never runs ahead of the metrics."""
         from mlflow.entities import Metric, RunTag
 
-        metrics = [Metric(*point) for point in points]
-        for chunk in _chunks(metrics, METRICS_PER_REQUEST):
+        # The last epoch first: MLflow compares each value with the latest it has, and would
+        # otherwise replace that one again with every epoch.
+        metrics = [Metric(*point) for point in reversed(points)]
+        room = ENTITIES_PER_REQUEST - len(params)
+        if params or metrics:
+            self.client.log_batch(run_id, metrics=metrics[:room], params=params)
+        for chunk in _chunks(metrics[room:], ENTITIES_PER_REQUEST):
             self.client.log_batch(run_id, metrics=chunk)
         if tags:
             self.client.log_batch(run_id, tags=[RunTag(*item) for item in tags.items()])
@@ -182,10 +198,9 @@ class Entry:
             self.client.delete_tag(run.info.run_id, tag)
         return bool(stale)
 
-    def _upload(self, run: "Run") -> bool:
+    def _files(self) -> list[Path]:
         files = [self.record.path / name for name in ARTIFACT_FILES]
-        files = [file for file in files if file.is_file()]
-        return upload(self.client, run, files)
+        return [file for file in files if file.is_file()]
 
     def _set_status(self, run: "Run") -> bool:
         return set_status(self.client, run, self.state)
@@ -202,17 +217,33 @@ def upload(client: Any, run: "Run", files: Iterable[Path]) -> bool:
     Returns:
         Whether anything was sent.
     """
+    digest = send_files(client, run, files)
+    if digest is not None:
+        client.set_tag(run.info.run_id, ARTIFACTS, digest)
+    return digest is not None
+
+
+def send_files(client: Any, run: "Run", files: Iterable[Path]) -> str | None:
+    """Attach files as `upload` does, but leave it to the caller to note that in the tags.
+
+    Args:
+        client: The ``MlflowClient``.
+        run: The run as fetched from the store, with its tags.
+        files: Files that exist.
+
+    Returns:
+        The value for the tag `ARTIFACTS`, or None if nothing was sent.
+    """
     files = list(files)
     contents = b"\0".join(
         part for file in files for part in (file.name.encode(), file.read_bytes())
     )
     digest = hashlib.sha256(contents).hexdigest()[: payload.DIGEST_LENGTH]
     if not files or run.data.tags.get(ARTIFACTS) == digest:
-        return False
+        return None
     for file in files:
         client.log_artifact(run.info.run_id, str(file))
-    client.set_tag(run.info.run_id, ARTIFACTS, digest)
-    return True
+    return digest
 
 
 def set_status(client: Any, run: "Run", state: RunState) -> bool:

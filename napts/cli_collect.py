@@ -1,0 +1,143 @@
+"""``napts sweep collect``: the runs of a sweep from several places into one, and into MLflow."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from napts.cli_errors import BUSY, FAILED, INTERRUPTED, fail
+from napts.cli_sync import print_sync, sync_counts, timed_sync
+
+if TYPE_CHECKING:
+    from napts.experiment import RunSpec
+    from napts.records import MergeReport
+    from napts.tracking import SyncReport
+
+_TOLD = ("advanced", "conflict", "problem")
+
+
+@click.command()
+@click.argument("sweep", type=click.Path(path_type=Path))
+@click.argument("sources", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.option(
+    "--records",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("records"),
+    show_default=True,
+    help="Folder of all run directories; the runs are copied into it.",
+)
+@click.option("--track/--no-track", default=True, help="Sync MLflow afterwards.")
+@click.option(
+    "--tracking-uri", help="MLflow's address; by default a SQLite store inside the records."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+def collect(
+    sweep: Path,
+    sources: tuple[Path, ...],
+    records: Path,
+    track: bool,
+    tracking_uri: str | None,
+    as_json: bool,
+) -> None:
+    """Copy the runs of SWEEP from the records folders SOURCES into one, then sync MLflow.
+
+    Of two copies of a run the one that is further is kept, so this can be done as often as one
+    likes, also while the runs go on. Finished results that contradict each other are named, and
+    none of them is replaced.
+    """
+    specs = _runs(sweep)
+    wanted = {(spec.experiment, spec.run_key) for spec in specs}
+    try:
+        report = _merge(sources, records, wanted)
+        if not as_json:
+            _print_merge(report, records, wanted)
+        synced = _sync(records, tracking_uri) if track else None
+    except KeyboardInterrupt:
+        raise click.exceptions.Exit(INTERRUPTED) from None
+    if as_json:
+        click.echo(json.dumps(_as_data(report, synced, records, wanted)))
+    elif synced is not None:
+        click.echo("MLflow: ", nl=False)
+        print_sync(synced[0], False, synced[1])
+    if not report.clean or (synced is not None and synced[0].failed):
+        raise click.exceptions.Exit(FAILED)
+
+
+def _runs(sweep: Path) -> "list[RunSpec]":
+    from napts.experiment import SpecError
+    from napts.launch.sweepfile import load_sweep
+
+    try:
+        return load_sweep(sweep).runs()
+    except SpecError as error:
+        raise fail(error) from None
+
+
+def _merge(sources: tuple[Path, ...], records: Path, wanted: set[tuple[str, str]]) -> "MergeReport":
+    from napts.cli_progress import progress_bar
+    from napts.records import MergeBusy, merge
+
+    try:
+        with progress_bar("collecting") as tell:
+            return merge(sources, records, only=wanted, progress=tell)
+    except MergeBusy as error:
+        raise fail(error, BUSY) from None
+    except OSError as error:
+        raise fail(error) from None
+
+
+def _sync(records: Path, tracking_uri: str | None) -> "tuple[SyncReport, float]":
+    from napts.tracking import SyncBusy, TrackingUnavailable
+
+    try:
+        return timed_sync(records, tracking_uri)
+    except SyncBusy as error:
+        raise fail(error, BUSY) from None
+    except TrackingUnavailable as error:
+        raise fail(f"the runs are collected, but MLflow is behind: {error}", FAILED) from None
+    except (OSError, ValueError) as error:
+        raise fail(error) from None
+
+
+def _print_merge(report: "MergeReport", records: Path, wanted: set[tuple[str, str]]) -> None:
+    click.echo(", ".join(_count(action, n) for action, n in report.counts().items()))
+    missing = _missing(records, wanted)
+    if missing:
+        click.echo(f"{missing:,} of {len(wanted):,} runs of the sweep are still missing")
+    for item in report.items:
+        if item.action == "advanced":
+            click.echo(f"{item.path.name}: {item.detail}")
+        elif item.action in _TOLD:
+            click.echo(f"napts: {item.action}: {item.detail}", err=True)
+
+
+def _count(action: str, number: int) -> str:
+    plural = "s" if action in ("conflict", "problem") and number != 1 else ""
+    return f"{number:,} {action}{plural}"
+
+
+def _missing(records: Path, wanted: set[tuple[str, str]]) -> int:
+    from napts.records.layout import SPEC, run_directory
+
+    return sum(not (run_directory(records, *names) / SPEC).exists() for names in wanted)
+
+
+def _as_data(
+    report: "MergeReport",
+    synced: "tuple[SyncReport, float] | None",
+    records: Path,
+    wanted: set[tuple[str, str]],
+) -> dict[str, Any]:
+    told = [
+        {"path": str(item.path), "action": item.action, "detail": item.detail}
+        for item in report.items
+        if item.action in _TOLD
+    ]
+    return {
+        **report.counts(),
+        "missing": _missing(records, wanted),
+        "planned": len(wanted),
+        "told": told,
+        "sync": sync_counts(*synced) if synced else None,
+    }

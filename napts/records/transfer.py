@@ -1,0 +1,166 @@
+"""Copying a run directory so that a reader sees all of it or nothing, whatever interrupts that.
+
+The copy is made in a hidden folder beside its place and then renamed. Where an older copy is in the
+way, that one is renamed aside first; `recover` puts it back if the next rename never came.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+from napts.records import layout
+from napts.records.lock import RunLock
+from napts.records.read import load_run
+from napts.records.rows import RecordError
+
+_STAGED = ".incoming"
+_ASIDE = ".replaced"
+_BLOCK = 1 << 20
+
+
+def run_files(run: Path, root: Path) -> list[Path]:
+    """Return the files of a run directory that make up the run.
+
+    Args:
+        run: The run directory.
+        root: The folder that links must not leave.
+
+    Returns:
+        Paths relative to ``run``, in the order in which a run that is being written can be copied:
+        checkpoints before the rows that they rely on, ``status.json`` before the rows that it
+        speaks of. Left out are the lock, temporary and hidden files.
+
+    Raises:
+        RecordError: A symbolic link leads out of ``root``.
+    """
+    inside = root.resolve()
+    _check_link(run, inside)
+    found = []
+    for folder, subfolders, names in os.walk(run):
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        for name in names:
+            path = Path(folder, name)
+            if name == layout.LOCK or name.endswith(".tmp") or name.startswith("."):
+                continue
+            _check_link(path, inside)
+            if path.is_file():
+                found.append(path.relative_to(run))
+    return sorted(found, key=_copy_order)
+
+
+def _check_link(path: Path, inside: Path) -> None:
+    if not path.resolve().is_relative_to(inside):
+        raise RecordError(f"{path}: a link that leaves {inside}, not followed")
+
+
+def _copy_order(path: Path) -> tuple[int, str]:
+    if path.name == layout.CHECKPOINT:
+        return 0, str(path)
+    if path.name.startswith("checkpoint"):
+        return 1, str(path)
+    # A restart makes older rows void, so it has to come after them.
+    return {layout.STATUS: 2, layout.RESTARTS: 4}.get(path.name, 3), str(path)
+
+
+def identical(first: Path, second: Path, files: list[Path]) -> bool:
+    """Tell whether two run directories hold the same files.
+
+    Args:
+        first: A run directory.
+        second: Another one.
+        files: What `run_files` says of ``first``.
+
+    Returns:
+        Whether ``second`` has the same files with the same contents, and no others.
+    """
+    if sorted(run_files(second, second)) != sorted(files):
+        return False
+    return all(_same_bytes(first / name, second / name) for name in files)
+
+
+def _same_bytes(first: Path, second: Path) -> bool:
+    if first.stat().st_size != second.stat().st_size:
+        return False
+    with first.open("rb") as one, second.open("rb") as other:
+        while block := one.read(_BLOCK):
+            if block != other.read(_BLOCK):
+                return False
+    return True
+
+
+def copy_run(source: Path, files: list[Path], target: Path) -> None:
+    """Copy a run directory, also over an older copy of it.
+
+    Args:
+        source: The run directory; it may be being written.
+        files: What to copy, as `run_files` gives it.
+        target: Where to.
+
+    Raises:
+        RunBusy: A process is writing ``target``.
+        RecordError: What was copied is damaged; ``target`` is as it was.
+        OSError: Copying failed; ``target`` is as it was.
+    """
+    staged = _beside(target, _STAGED)
+    shutil.rmtree(staged, ignore_errors=True)
+    try:
+        staged.mkdir(parents=True)
+        for name in files:
+            _copy_file(source / name, staged / name)
+        load_run(staged)
+        _put(staged, target)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    target.parent.mkdir(exist_ok=True, parents=True)
+    try:
+        before = source.stat()
+        shutil.copyfile(source, target)
+    except FileNotFoundError:  # the run has just removed or rotated a checkpoint
+        return
+    descriptor = os.open(target, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    # The time tells whether a run is still alive; of access rights only the contents' matter here.
+    os.utime(target, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def _put(staged: Path, target: Path) -> None:
+    if not target.exists():
+        staged.rename(target)
+        return
+    aside = _beside(target, _ASIDE)
+    with RunLock(target):
+        # The same lock file, so that who waits for the old directory's lock gets the new one's.
+        os.link(target / layout.LOCK, staged / layout.LOCK)
+        target.rename(aside)
+        try:
+            staged.rename(target)
+        except BaseException:
+            aside.rename(target)
+            raise
+    shutil.rmtree(aside)
+
+
+def recover(records_root: Path) -> None:
+    """Put right what a copy left behind that was killed.
+
+    Args:
+        records_root: The records folder that was copied into; nobody else may be copying into it.
+    """
+    for aside in records_root.glob(f"*/.*{_ASIDE}"):
+        target = aside.with_name(aside.name[1 : -len(_ASIDE)])
+        if target.exists():
+            shutil.rmtree(aside)
+        else:
+            aside.rename(target)
+    for staged in records_root.glob(f"*/.*{_STAGED}"):
+        shutil.rmtree(staged)
+
+
+def _beside(target: Path, suffix: str) -> Path:
+    return target.with_name(f".{target.name}{suffix}")
