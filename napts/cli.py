@@ -22,6 +22,7 @@ from napts.cli_run import (
     tracking,
     train,
 )
+from napts.cli_sweep import sweep
 from napts.cli_sync import print_sync, timed_sync
 
 _RECORDS = click.option(
@@ -115,6 +116,9 @@ def run(
         raise click.exceptions.Exit(INTERRUPTED)
     if any(outcome.state != "done" for outcome in outcomes):
         raise click.exceptions.Exit(FAILED)
+
+
+main.add_command(sweep)
 
 
 # --- MLflow --------------------------------------------------------------------------------------

@@ -73,21 +73,12 @@ def sharing(specs: Sequence["RunSpec"]) -> Iterator["Ranks | None"]:
         The ranks, if this is the first one or the only one; None on the others, which have
         trained with it until there was nothing left to do.
     """
-    from napts.experiment.follow import follow, leading
-    from napts.parallel.ranks import ALONE, join_ranks, local_rank, ranks_in
+    from napts.experiment.follow import joined
     from napts.parallel.watch import RankLost
 
-    if ranks_in() == 1:
-        yield ALONE
-        return
     try:
-        with join_ranks(specs[0].execution.torch_device(local_rank())) as ranks:
-            if ranks.leads:
-                with leading(ranks):
-                    yield ranks
-            else:
-                follow(ranks)
-                yield None
+        with joined(specs) as ranks:
+            yield ranks
     except RankLost as error:
         raise fail(error, FAILED) from None
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from napts.experiment.progress import Progress
 from napts.experiment.signals import StopRequest
 from napts.experiment.spec import RunSpec
 from napts.experiment.trainer import Diverged, Interrupted, Setup, Trainer
-from napts.parallel.ranks import Ranks
+from napts.parallel.ranks import ALONE, Ranks, join_ranks, local_rank, ranks_in
 
 
 def announce(
@@ -40,6 +40,32 @@ def leading(ranks: Ranks) -> Iterator[None]:
     """
     yield
     ranks.broadcast(None)
+
+
+@contextlib.contextmanager
+def joined(specs: Sequence[RunSpec]) -> Iterator[Ranks | None]:
+    """Join the ranks that were started with this process, if any.
+
+    Args:
+        specs: The runs that they will share.
+
+    Yields:
+        The ranks, if this is the first one or the only one; None on the others, which have
+        trained with it until there was nothing left to do.
+
+    Raises:
+        RankLost: Another rank has died or failed.
+    """
+    if ranks_in() == 1:
+        yield ALONE
+        return
+    with join_ranks(specs[0].execution.torch_device(local_rank())) as ranks:
+        if ranks.leads:
+            with leading(ranks):
+                yield ranks
+        else:
+            follow(ranks)
+            yield None
 
 
 def follow(ranks: Ranks) -> None:

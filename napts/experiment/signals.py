@@ -5,16 +5,18 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
+
 
 class StopRequest:
-    """Within a ``with`` block, notes SIGTERM and Ctrl-C instead of dying of them.
+    """Within a ``with`` block, notes SIGTERM, SIGUSR2 and Ctrl-C instead of dying of them.
 
-    The loop looks at `signal_name` between steps. A second signal is not waited for: it raises
-    KeyboardInterrupt at once. Outside the main thread, where Python delivers no signals, nothing is
-    installed.
+    The loop looks at `signal_name` between steps. SIGUSR2 is what Slurm's jobs get before their
+    time ends. A second Ctrl-C is not waited for: it raises KeyboardInterrupt at once. Outside the
+    main thread, where Python delivers no signals, nothing is installed.
 
     Attributes:
-        signal_name: "SIGTERM" or "SIGINT" once one has arrived, else None.
+        signal_name: "SIGTERM", "SIGUSR2" or "SIGINT" once one has arrived, else None.
     """
 
     def __init__(self) -> None:
@@ -23,7 +25,7 @@ class StopRequest:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in _SIGNALS:
                 self._previous[number] = signal.signal(number, self._note)
         return self
 
@@ -37,6 +39,6 @@ class StopRequest:
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.signal_name is not None:
+        if self.signal_name is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.signal_name = signal.Signals(number).name
+        self.signal_name = self.signal_name or signal.Signals(number).name

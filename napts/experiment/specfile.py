@@ -41,6 +41,20 @@ class SpecError(ValueError):
         super().__init__("\n".join(self.problems))
 
 
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises:
+        SpecError: The file is missing or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SpecError([f"{path}: cannot be read, {error.strerror}"]) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SpecError([f"{path}: not valid TOML, {error}"]) from None
+
+
 def load_spec(path: str | Path, overrides: Iterable[str] = ()) -> RunSpec | Study:
     """Read a spec or a study from a TOML file.
 
@@ -54,14 +68,7 @@ def load_spec(path: str | Path, overrides: Iterable[str] = ()) -> RunSpec | Stud
     Raises:
         SpecError: The file is missing, is not TOML, or does not describe a run.
     """
-    path = Path(path)
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SpecError([f"{path}: cannot be read, {error.strerror}"]) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SpecError([f"{path}: not valid TOML, {error}"]) from None
-    return parse_spec(apply_overrides(data, overrides), str(path))
+    return parse_spec(apply_overrides(read_toml(Path(path)), overrides), str(path))
 
 
 def parse_spec(data: Mapping[str, Any], source: str = "spec") -> RunSpec | Study:
@@ -74,7 +81,7 @@ def parse_spec(data: Mapping[str, Any], source: str = "spec") -> RunSpec | Study
     Raises:
         SpecError: The data do not describe a run.
     """
-    return _validate(Study if "methods" in data else RunSpec, data, source)
+    return validated(Study if "methods" in data else RunSpec, data, source)
 
 
 def apply_overrides(data: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
@@ -121,7 +128,17 @@ def _assign(data: dict[str, Any], names: list[str], value: Any, assignment: str)
         raise SpecError([f"--set: {assignment!r} does not name a place in the spec"]) from None
 
 
-def _validate(model: type[Model], data: Mapping[str, Any], source: str) -> Model:
+def validated(model: type[Model], data: Mapping[str, Any], source: str) -> Model:
+    """Validate plain data as a model.
+
+    Args:
+        model: The model.
+        data: Nested plain data.
+        source: Where they come from, for messages.
+
+    Raises:
+        SpecError: They are not valid; one line per problem.
+    """
     try:
         return model.model_validate(dict(data))
     except ValidationError as error:

@@ -1,6 +1,8 @@
 """What a run ran on: code, libraries, processor, accelerator. Captured once per attempt."""
 
+import contextlib
 import hashlib
+import json
 import os
 import platform
 import subprocess
@@ -11,6 +13,9 @@ import numpy
 import torch
 
 from napts._version import __version__
+
+SNAPSHOT_STATE = "napts-revision.json"
+"""File beside a copy of the package that says what :func:`git_state` said of the original."""
 
 _GIT_TIMEOUT_S = 10.0
 
@@ -52,8 +57,11 @@ def git_state(package: Path) -> dict[str, Any]:
     Returns:
         ``git_revision``, ``git_dirty`` (changes within the package, new files included) and
         ``git_diff_digest`` (of those changes). All None where the package lies in no checkout of
-        its own, for example in a ``site-packages`` folder.
+        its own, for example in a ``site-packages`` folder. A copy made for a job tells those of
+        the original.
     """
+    with contextlib.suppress(OSError, ValueError):
+        return json.loads((package.parent / SNAPSHOT_STATE).read_text(encoding="utf-8"))
     unknown = {"git_revision": None, "git_dirty": None, "git_diff_digest": None}
     top = _git(package, "rev-parse", "--show-toplevel")
     # An environment folder may lie inside some other project's checkout; that one is not ours.

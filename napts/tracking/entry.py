@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from napts.records.read import RunRecord
+from napts.records.state import RunState
 from napts.tracking import payload
-from napts.tracking.state import RunState
 from napts.tracking.store import Store
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napts.records.read import RunRecord, find_runs, load_run
+from napts.records.state import STALE_AFTER_S, RunState, judge
 from napts.tracking import payload
 from napts.tracking.entry import Entry
 from napts.tracking.lock import LOCK_WAIT_S, exclusive
-from napts.tracking.state import STALE_AFTER_S, RunState, judge
 from napts.tracking.store import (
     Store,
     TrackingUnavailable,

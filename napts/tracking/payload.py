@@ -141,7 +141,7 @@ def run_name(record: RunRecord) -> str:
 
 
 def run_tags(record: RunRecord, state: str) -> dict[str, str]:
-    """Return the tags of a run; ``state`` is one of `napts.tracking.state.MLFLOW_STATUS`."""
+    """Return the tags of a run; ``state`` is one of `napts.records.state.MLFLOW_STATUS`."""
     environment = record.environment
     attempts = max([row["attempt"] for row in (*record.restarts, *record.epochs)], default=0)
     tags: dict[str, Any] = {

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napts.records.read import RunRecord
+from napts.records.state import RunState
 from napts.tracking import payload
 from napts.tracking.entry import set_status, upload
 from napts.tracking.lock import LOCK_WAIT_S, exclusive
-from napts.tracking.state import RunState
 from napts.tracking.store import Store, default_tracking_uri, lock_path, quiet
 
 if TYPE_CHECKING:

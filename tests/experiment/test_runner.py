@@ -165,13 +165,13 @@ def test_double_precision(tmp_path: Path, spec_of) -> None:
 
 def test_evaluation_disturbs_neither_generators_nor_network(spec_of) -> None:
     setup = trainer.Setup.of(spec_of("Adam", "synthetic-batchnorm"), None)
-    setup.network.module.train()
-    before = torch.get_rng_state(), {k: v.clone() for k, v in setup.network.module.state_dict().items()}
-    setup.workload.evaluate(setup.network.module, setup.splits.validation)
+    model = setup.network.module.train()
+    before = torch.get_rng_state(), {k: v.clone() for k, v in model.state_dict().items()}
+    setup.network.evaluate(setup.splits.validation)
     assert torch.equal(torch.get_rng_state(), before[0])
-    for name, value in setup.network.module.state_dict().items():
+    for name, value in model.state_dict().items():
         assert torch.equal(value, before[1][name])
-    assert all(module.training for module in setup.network.module.modules())
+    assert all(module.training for module in model.modules())
 
 
 def test_steps_need_not_be_recorded(tmp_path: Path, spec_of) -> None:

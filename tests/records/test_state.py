@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from napts.tracking.state import MLFLOW_STATUS, judge
+from napts.records.state import MLFLOW_STATUS, judge
 
 HERE = platform.node()
 

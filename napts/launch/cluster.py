@@ -1,0 +1,96 @@
+"""Profiles: where the runs of a sweep are executed, and what its jobs get there."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from napts.experiment.options import Options
+from napts.experiment.specfile import SpecError, read_toml, validated
+
+Texts = Annotated[tuple[str, ...], Field(strict=False)]
+
+
+class LocalCluster(Options):
+    """This machine, several runs at a time.
+
+    Attributes:
+        kind: "local".
+        parallel: Jobs at a time.
+        gpus: Numbers of the GPUs that are dealt out, one for each rank of a run on CUDA.
+    """
+
+    kind: Literal["local"]
+    parallel: Annotated[int, Field(ge=1)] = 1
+    gpus: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False)] = ()
+
+
+class SlurmCluster(Options):
+    """A Slurm cluster; what is None is left to it.
+
+    Attributes:
+        kind: "slurm".
+        partition: Partition of the jobs.
+        account: Account that pays for them.
+        qos: Quality of service.
+        constraint: Features that their nodes must have.
+        timeout_min: Wall time of a job in minutes, where the sweep does not say.
+        memory_gb: Memory of a job in GB, likewise.
+        gpus_per_rank: GPUs of every rank of a run on CUDA.
+        runs_per_job: Runs that one job does one after the other, where the sweep does not say.
+        array_parallelism: Jobs of an array that run at a time.
+        max_array_size: Jobs of one array at most; None asks Slurm.
+        signal_delay_s: Seconds before the time limit at which a job is told to write its
+            checkpoint and is requeued.
+        max_timeouts: How often a job is requeued after its time limit. Submitit takes every end
+            of a job of ten minutes or less for a time limit, so this is no small number.
+        setup: Shell lines that a job begins with, such as ``module load ...``.
+        srun_args: Arguments of srun.
+        additional: Further ``#SBATCH`` settings.
+        python: Python of the jobs; None for the one that submits.
+    """
+
+    kind: Literal["slurm"]
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    timeout_min: Annotated[int, Field(ge=1)] = 60
+    memory_gb: Annotated[float, Field(gt=0)] | None = None
+    gpus_per_rank: Annotated[int, Field(ge=0)] = 1
+    runs_per_job: Annotated[int, Field(ge=1)] = 1
+    array_parallelism: Annotated[int, Field(ge=1)] = 32
+    max_array_size: Annotated[int, Field(ge=1)] | None = None
+    signal_delay_s: Annotated[int, Field(ge=1)] = 90
+    max_timeouts: Annotated[int, Field(ge=0)] = 1000
+    setup: Texts = ()
+    srun_args: Texts = ()
+    additional: dict[str, Any] = Field(default_factory=dict)
+    python: str | None = None
+
+    @property
+    def interpreter(self) -> str:
+        """Python of the jobs."""
+        return self.python or sys.executable
+
+
+Cluster = LocalCluster | SlurmCluster
+
+_KINDS: dict[str, type[LocalCluster] | type[SlurmCluster]] = {
+    "local": LocalCluster,
+    "slurm": SlurmCluster,
+}
+
+
+def load_cluster(path: str | Path) -> Cluster:
+    """Read a profile from a TOML file.
+
+    Raises:
+        SpecError: The file is missing, is not TOML, or is no profile.
+    """
+    data = read_toml(Path(path))
+    kind = data.get("kind")
+    if kind not in _KINDS:
+        raise SpecError([f"{path}: kind: found {kind!r}, allowed: {', '.join(_KINDS)}"])
+    return validated(_KINDS[kind], data, str(path))

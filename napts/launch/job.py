@@ -1,0 +1,111 @@
+"""What a job does: a few runs, one after the other, that survive what befalls the job."""
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from napts.experiment.many import run_all
+from napts.experiment.observer import RunOutcome
+from napts.experiment.runner import Mode
+from napts.experiment.spec import RunSpec
+
+_TERMINATED = 128 + signal.SIGTERM
+_WAIT_VARIABLE = "NAPTS_TERMINATION_WAIT_S"
+_WAIT_S = 120.0
+
+
+class RunsFailed(RuntimeError):
+    """Some runs of a job have failed; each of them says in its records why."""
+
+
+@dataclass(frozen=True)
+class SweepJob:
+    """Runs some specs; what submitit pickles, and calls in the job.
+
+    The runs write checkpoints and go on from them by themselves, so that a job may be killed or
+    started again at any time. Told by SIGUSR2 that its time ends, it writes a checkpoint and then
+    lets submitit requeue it. Told by SIGTERM that it is preempted or cancelled, it writes a
+    checkpoint and waits to be killed: a job that ends by itself then would count as completed.
+
+    Attributes:
+        specs: The runs, as plain data.
+        records_root: Folder of all records, absolute.
+        data_root: Folder of the data sets, or None.
+        mode: "cached", or "retry" to do failed runs again.
+    """
+
+    specs: tuple[dict[str, Any], ...]
+    records_root: str
+    data_root: str | None = None
+    mode: Mode = "cached"
+
+    def __call__(self) -> list[dict[str, Any]]:
+        """Run the specs on this process, or on all ranks of the job.
+
+        Returns:
+            How each run ended.
+
+        Raises:
+            RunsFailed: Some of them failed; the others have been run all the same.
+        """
+        from napts.console import ConsoleObserver
+        from napts.experiment.follow import joined
+
+        specs = [RunSpec.model_validate_json(json.dumps(fields)) for fields in self.specs]
+        _find_other_ranks()
+        with joined(specs) as ranks, ConsoleObserver(len(specs)) as observer:
+            if ranks is None:
+                return []
+            outcomes = run_all(
+                specs,
+                self.records_root,
+                mode=self.mode,
+                data_root=self.data_root,
+                observer=observer,
+                ranks=ranks,
+            )
+        if outcomes and outcomes[-1].state == "interrupted":
+            _give_way(outcomes[-1])
+        _tell_failures(outcomes)
+        return [{"run_key": o.run_key, "state": o.state, "error": o.error} for o in outcomes]
+
+    def checkpoint(self) -> Any:
+        """Return what submitit starts when the job is requeued; runs that failed stay so."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(replace(self, mode="cached"))
+
+
+def _find_other_ranks() -> None:
+    """In a Slurm job of several tasks, set the variables by which ranks find one another."""
+    if int(os.environ.get("SLURM_NTASKS", "1")) == 1 or "SUBMITIT_EXECUTOR" not in os.environ:
+        return
+    from submitit.helpers import TorchDistributedEnvironment
+
+    environment = TorchDistributedEnvironment().export(set_cuda_visible_devices=False)
+    if environment.local_world_size == environment.world_size:
+        # On one node nobody else has to reach the ranks, nor resolve the node's name.
+        os.environ["MASTER_ADDR"] = "127.0.0.1"
+
+
+def _give_way(outcome: RunOutcome) -> None:
+    """End the process as whoever interrupted the run expects it; may return only outside Slurm."""
+    name = (outcome.error or "").rpartition(" ")[2]
+    if name == "SIGUSR2" and callable(signal.getsignal(signal.SIGUSR2)):
+        # Submitit's handler: it requeues the job and exits.
+        os.kill(os.getpid(), signal.SIGUSR2)
+    if "SLURM_JOB_ID" in os.environ:
+        time.sleep(float(os.environ.get(_WAIT_VARIABLE, _WAIT_S)))
+    sys.exit(_TERMINATED)
+
+
+def _tell_failures(outcomes: Sequence[RunOutcome]) -> None:
+    failed = [outcome for outcome in outcomes if outcome.state == "failed"]
+    if failed:
+        first = f"{failed[0].label}: {failed[0].error}"
+        raise RunsFailed(f"{len(failed)} of {len(outcomes)} runs failed, the first {first}")

@@ -1,0 +1,75 @@
+"""The jobs of a sweep that were submitted, in the order of their submission."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from napts.records.files import RowFile
+from napts.records.layout import check_name
+from napts.records.rows import read_rows
+
+_FOLDER = ".launch"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job that was submitted.
+
+    Attributes:
+        job_id: Slurm's number, with that of the array element (``"17_3"``); for a local job the
+            number of its process.
+        kind: "slurm" or "local".
+        run_keys: Runs that it does.
+        log: File of its output; for several ranks that of the first.
+        time: When it was submitted, in unix seconds.
+        revision: Name of the code that it runs.
+        started: For a local job when its process was created, which tells it from a later one
+            with its number.
+    """
+
+    job_id: str
+    kind: str
+    run_keys: tuple[str, ...]
+    log: str
+    time: float
+    revision: str
+    started: float | None = None
+
+
+class Ledger:
+    """Where the jobs of one experiment are written down.
+
+    Args:
+        records_root: Folder of all records.
+        experiment: Name of the experiment.
+
+    Attributes:
+        folder: Folder for logs, code and the ledger itself.
+    """
+
+    def __init__(self, records_root: str | Path, experiment: str) -> None:
+        self.folder = Path(records_root).absolute() / _FOLDER / check_name(experiment)
+        self._path = self.folder / "ledger.jsonl"
+
+    def jobs(self) -> list[Job]:
+        """Return all jobs, oldest first."""
+        return [_job(row) for row in read_rows(self._path)]
+
+    def latest(self) -> dict[str, Job]:
+        """Return for each run key the job that was submitted last."""
+        return {key: job for job in self.jobs() for key in job.run_keys}
+
+    def add(self, jobs: Iterable[Job]) -> None:
+        """Write jobs down; they are on the disk afterwards."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        file = RowFile(self._path)
+        try:
+            file.append(asdict(job) for job in jobs)
+            file.sync()
+        finally:
+            file.close()
+
+
+def _job(row: dict[str, Any]) -> Job:
+    return Job(**{**row, "run_keys": tuple(row["run_keys"])})

@@ -1,0 +1,217 @@
+"""Slurm, through submitit and a few of its own commands."""
+
+import os
+import shlex
+import subprocess
+import time
+import uuid
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from submitit.slurm.slurm import SlurmExecutor
+
+from napts.launch.cluster import SlurmCluster
+from napts.launch.job import SweepJob
+from napts.launch.ledger import Job, Ledger
+from napts.launch.packs import Array, Shape
+from napts.launch.slurm_errors import SlurmUnavailable
+from napts.launch.snapshot import Snapshot
+
+_ANSWER_S = 30.0
+_DEFAULT_ARRAY_SIZE = 1001
+
+
+class _Executor(SlurmExecutor):
+    """Submitit's executor; its text can be looked at where there is no Slurm."""
+
+    @classmethod
+    def affinity(cls) -> int:
+        return 2
+
+
+def submit_array(
+    array: Array,
+    jobs: Sequence[SweepJob],
+    cluster: SlurmCluster,
+    ledger: Ledger,
+    snapshot: Snapshot,
+) -> list[Job]:
+    """Submit the jobs of one array and write them down.
+
+    Args:
+        array: What the jobs ask for, and their runs.
+        jobs: The jobs, in the same order.
+        cluster: The profile.
+        ledger: Where they are written down.
+        snapshot: The code that they run.
+
+    Returns:
+        The jobs as submitted.
+
+    Raises:
+        SlurmUnavailable: Slurm refused them.
+    """
+    # A folder of its own: a fresh cluster counts its jobs from 1 again, and an old job's files
+    # would be taken for the new one's.
+    folder = ledger.folder / "jobs" / uuid.uuid4().hex[:12]
+    executor = _executor(array.shape, cluster, folder, snapshot, ledger.folder.name)
+    try:
+        with executor.batch():
+            submitted = [executor.submit(job) for job in jobs]
+    except (OSError, subprocess.SubprocessError, RuntimeError) as error:
+        raise SlurmUnavailable(f"sbatch: {_last_line(error)}") from error
+    now = time.time()
+    written = [
+        Job(
+            job_id=job.job_id,
+            kind="slurm",
+            run_keys=tuple(run.planned.spec.run_key for run in runs),
+            log=str(job.paths.stderr),
+            time=now,
+            revision=snapshot.name,
+        )
+        for job, runs in zip(submitted, array.jobs, strict=True)
+    ]
+    ledger.add(written)
+    return written
+
+
+def sbatch_text(
+    array: Array, cluster: SlurmCluster, folder: Path, snapshot: Snapshot, name: str
+) -> str:
+    """Return what would be given to sbatch for an array; touches nothing.
+
+    Args:
+        array: What the jobs ask for, and their runs.
+        cluster: The profile.
+        folder: Folder of the jobs' files.
+        snapshot: The code that they would run.
+        name: Name of the jobs.
+    """
+    executor = _executor(array.shape, cluster, folder, snapshot, name)
+    if len(array.jobs) > 1:
+        executor.parameters["map_count"] = len(array.jobs)
+    return executor._make_submission_file_text(executor._submitit_command_str, "")
+
+
+def _executor(
+    shape: Shape, cluster: SlurmCluster, folder: Path, snapshot: Snapshot, name: str
+) -> SlurmExecutor:
+    executor = _Executor(
+        folder, max_num_timeout=cluster.max_timeouts, python=shlex.quote(cluster.interpreter)
+    )
+    optional = {
+        "partition": cluster.partition,
+        "account": cluster.account,
+        "qos": cluster.qos,
+        "constraint": cluster.constraint,
+        "mem_gb": shape.memory_gb,
+        "gpus_per_node": cluster.gpus_per_rank * shape.ranks if shape.cuda else None,
+        "srun_args": list(cluster.srun_args) or None,
+        "additional_parameters": {"requeue": True, **cluster.additional},
+    }
+    executor.update_parameters(
+        job_name=f"napts-{name}",
+        timeout_min=shape.timeout_min,
+        nodes=1,
+        tasks_per_node=shape.ranks,
+        cpus_per_task=shape.threads,
+        signal_delay_s=cluster.signal_delay_s,
+        array_parallelism=cluster.array_parallelism,
+        setup=_setup(shape, cluster, snapshot),
+        **{key: value for key, value in optional.items() if value is not None},
+    )
+    return executor
+
+
+def _setup(shape: Shape, cluster: SlurmCluster, snapshot: Snapshot) -> list[str]:
+    variables = {
+        "PYTHONPATH": str(snapshot.path),
+        "OMP_NUM_THREADS": str(shape.threads),
+        # Since Slurm 22.05 srun does not take over sbatch's --cpus-per-task.
+        "SRUN_CPUS_PER_TASK": str(shape.threads),
+    }
+    if "NAPTS_DATA" in os.environ:
+        variables["NAPTS_DATA"] = str(Path(os.environ["NAPTS_DATA"]).absolute())
+    exports = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
+    return [*cluster.setup, *exports]
+
+
+def max_array_size(cluster: SlurmCluster) -> int:
+    """Return how many jobs an array may have, by the profile or by Slurm.
+
+    Args:
+        cluster: The profile.
+    """
+    if cluster.max_array_size is not None:
+        return cluster.max_array_size
+    try:
+        lines = _ask("scontrol", "show", "config").splitlines()
+    except SlurmUnavailable:
+        return _DEFAULT_ARRAY_SIZE - 1
+    sizes = [line.partition("=")[2] for line in lines if line.startswith("MaxArraySize")]
+    # Slurm's limit is one above the largest index.
+    return max(int(sizes[0]) - 1, 1) if sizes else _DEFAULT_ARRAY_SIZE - 1
+
+
+def job_states(jobs: Iterable[Job]) -> dict[str, str]:
+    """Return what Slurm says of jobs.
+
+    Args:
+        jobs: Jobs of the ledger.
+
+    Returns:
+        The state of each job that it knows, such as ``"RUNNING"`` or ``"TIMEOUT"``, by its number.
+
+    Raises:
+        SlurmUnavailable: It does not answer.
+    """
+    wanted = {job.job_id for job in jobs if job.kind == "slurm"}
+    if not wanted:
+        return {}
+    ended = _ask(
+        *("sacct", "--allocations", "--noheader", "--parsable2", "--format=JobID,State"),
+        f"--jobs={','.join(sorted({job_id.partition('_')[0] for job_id in wanted}))}",
+    )
+    # The queue last: it knows the elements of an array before they start, and is up to date.
+    queued = _ask("squeue", "--array", "--noheader", "--states=all", "--format=%i|%T")
+    pairs = [line.split("|") for line in (ended + queued).splitlines() if "|" in line]
+    # sacct says who cancelled a job: "CANCELLED by 0".
+    return {number: state.split()[0] for number, state in pairs if number in wanted and state}
+
+
+def cancel(jobs: Iterable[Job]) -> list[Job]:
+    """End the jobs that are waiting or running.
+
+    Args:
+        jobs: Jobs of the ledger.
+
+    Returns:
+        Those that there were.
+
+    Raises:
+        SlurmUnavailable: Slurm does not answer.
+    """
+    mine = {job.job_id: job for job in jobs if job.kind == "slurm"}
+    queued = _ask("squeue", "--array", "--noheader", "--format=%i").split()
+    there = [mine[number] for number in queued if number in mine]
+    if there:
+        _ask("scancel", *(job.job_id for job in there))
+    return there
+
+
+def _ask(*command: str) -> str:
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=_ANSWER_S)
+    except FileNotFoundError:
+        raise SlurmUnavailable(f"{command[0]}: not found, is this a Slurm cluster?") from None
+    except subprocess.TimeoutExpired:
+        raise SlurmUnavailable(f"{command[0]}: no answer within {_ANSWER_S:.0f} s") from None
+    if result.returncode:
+        reason = (result.stderr.strip().splitlines() or ["failed"])[-1]
+        raise SlurmUnavailable(f"{command[0]}: {reason}")
+    return result.stdout
+
+
+def _last_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]

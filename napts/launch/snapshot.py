@@ -1,0 +1,91 @@
+"""The code that jobs run: a copy made when they are submitted."""
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import napts
+from napts._version import __version__
+from napts.experiment.specfile import SpecError
+from napts.records.environment import SNAPSHOT_STATE, git_state
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A copy of the package.
+
+    Attributes:
+        path: Folder to put in front of Python's search path.
+        name: Its revision, or the version of an installed package.
+    """
+
+    path: Path
+    name: str
+
+
+def take_snapshot(
+    folder: Path, *, allow_dirty: bool = False, package: Path | None = None
+) -> Snapshot:
+    """Copy the package as it is now; the same code is copied only once.
+
+    Args:
+        folder: Where copies are kept.
+        allow_dirty: Copy uncommitted changes as well, instead of refusing.
+        package: Folder of the package; by default of the one that runs.
+
+    Returns:
+        The copy. It says in a file what ``environment.json`` of its runs will say.
+
+    Raises:
+        SpecError: The package has uncommitted changes and they are not allowed.
+    """
+    package = package or Path(napts.__file__).resolve().parent
+    state = git_state(package)
+    if state["git_dirty"] and not allow_dirty:
+        raise SpecError(
+            [f"{package}: found uncommitted changes, allowed: a clean revision, or --allow-dirty"]
+        )
+    name = _name(state)
+    target = folder / name
+    if not target.exists():
+        staged = folder / f".{name}.{uuid.uuid4().hex}"
+        staged.mkdir(parents=True)
+        _copy(package, staged, state)
+        (staged / SNAPSHOT_STATE).write_text(json.dumps(state), encoding="utf-8")
+        _settle(staged, target)
+    return Snapshot(target, name)
+
+
+def _name(state: dict[str, Any]) -> str:
+    if state["git_revision"] is None:
+        return f"version-{__version__}"
+    short = state["git_revision"][:12]
+    return f"{short}-dirty-{state['git_diff_digest']}" if state["git_dirty"] else short
+
+
+def _copy(package: Path, staged: Path, state: dict[str, Any]) -> None:
+    if state["git_revision"] is None or state["git_dirty"]:
+        ignore = shutil.ignore_patterns("__pycache__", "*.pyc")
+        shutil.copytree(package, staged / package.name, ignore=ignore)
+        return
+    command = ["git", "-C", str(package.parent), "archive", state["git_revision"], package.name]
+    archive = subprocess.run(command, capture_output=True, check=True).stdout
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        tar.extractall(staged, filter="data")
+
+
+def _settle(staged: Path, target: Path) -> None:
+    """Give the copy its name, unless another process was faster."""
+    try:
+        os.rename(staged, target)
+    except OSError:
+        shutil.rmtree(staged)
+        if not target.exists():
+            raise

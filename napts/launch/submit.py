@@ -1,0 +1,165 @@
+"""Submitting what is left of a sweep."""
+
+import fcntl
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from napts.launch.cluster import Cluster, LocalCluster, SlurmCluster
+from napts.launch.job import SweepJob
+from napts.launch.ledger import Job, Ledger
+from napts.launch.local import LocalRunner, Tell
+from napts.launch.packs import Array, job_of, make_arrays
+from napts.launch.plan import Plan, RunView, make_plan
+from napts.launch.snapshot import Snapshot, take_snapshot
+from napts.launch.sweepfile import Sweep
+
+
+class SubmissionBusy(RuntimeError):
+    """Another process is submitting the same sweep."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What was submitted, or would be.
+
+    Attributes:
+        plan: The sweep as it was found.
+        arrays: The jobs, by array; none where nothing is left to do.
+        jobs: What was written down of the jobs; empty after a dry run.
+        codes: Exit codes of local jobs.
+        stopped: Local jobs were interrupted.
+    """
+
+    plan: Plan
+    arrays: list[Array]
+    jobs: list[Job]
+    codes: tuple[int, ...] = ()
+    stopped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Submitter:
+    """Submits sweeps to a cluster.
+
+    Attributes:
+        cluster: Its profile.
+        records_root: Folder of all records.
+        data_root: Folder of the data sets, or None.
+        retry_failed: Submit failed and diverged runs as well.
+        allow_dirty: Let jobs run uncommitted code.
+        tell: Told of every local job that has ended.
+    """
+
+    cluster: Cluster
+    records_root: Path
+    data_root: Path | None = None
+    retry_failed: bool = False
+    allow_dirty: bool = False
+    tell: Tell = lambda run, code, log: None
+
+    def look(self, sweep: Sweep) -> Plan:
+        """Return what became of a sweep; asks Slurm if it is the cluster.
+
+        Raises:
+            SlurmUnavailable: Slurm does not answer.
+        """
+        queue = None
+        if isinstance(self.cluster, SlurmCluster):
+            from napts.launch.slurm import job_states
+
+            queue = job_states(Ledger(self.records_root, sweep.experiment).jobs())
+        return make_plan(sweep, self.records_root, queue)
+
+    def arrays(self, plan: Plan) -> list[Array]:
+        """Return the jobs that a submission would submit."""
+        return make_arrays(
+            plan.left(retry_failed=self.retry_failed), self.cluster, self._max_size()
+        )
+
+    def sbatch_texts(self, sweep: Sweep, arrays: Sequence[Array]) -> list[str]:
+        """Return what sbatch would be given; touches nothing.
+
+        Args:
+            sweep: The sweep.
+            arrays: The arrays.
+        """
+        from napts.launch.slurm import sbatch_text
+
+        assert isinstance(self.cluster, SlurmCluster)
+        folder = Ledger(self.records_root, sweep.experiment).folder
+        snapshot = Snapshot(folder / "code" / "REVISION", "REVISION")
+        jobs = folder / "jobs" / "SUBMISSION"
+        return [sbatch_text(a, self.cluster, jobs, snapshot, sweep.experiment) for a in arrays]
+
+    def submit(self, sweep: Sweep) -> Submission:
+        """Submit what is left of a sweep; a local cluster has run it when this returns.
+
+        Raises:
+            SpecError: The code has uncommitted changes.
+            SubmissionBusy: Another process is submitting the same sweep.
+            SlurmUnavailable: Slurm does not answer or refuses.
+            ValueError: A run cannot be carried out on this cluster.
+        """
+        ledger = Ledger(self.records_root, sweep.experiment)
+        with _one_at_a_time(ledger.folder):
+            plan = self.look(sweep)
+            arrays = self.arrays(plan)
+            if not arrays:
+                return Submission(plan, [], [])
+            snapshot = take_snapshot(ledger.folder / "code", allow_dirty=self.allow_dirty)
+            jobs = [[self._job(runs) for runs in array.jobs] for array in arrays]
+            if isinstance(self.cluster, LocalCluster):
+                return self._run_here(self.cluster, plan, arrays, jobs, ledger, snapshot)
+            written = self._submit(self.cluster, arrays, jobs, ledger, snapshot)
+        return Submission(plan, arrays, written)
+
+    def _run_here(
+        self,
+        cluster: LocalCluster,
+        plan: Plan,
+        arrays: list[Array],
+        jobs: list[list[SweepJob]],
+        ledger: Ledger,
+        snapshot: Snapshot,
+    ) -> Submission:
+        before = len(ledger.jobs())
+        runner = LocalRunner(cluster, ledger, snapshot, self.tell)
+        codes = runner.run(arrays, jobs)
+        return Submission(plan, arrays, ledger.jobs()[before:], tuple(codes), runner.stopped)
+
+    def _submit(
+        self,
+        cluster: SlurmCluster,
+        arrays: list[Array],
+        jobs: list[list[SweepJob]],
+        ledger: Ledger,
+        snapshot: Snapshot,
+    ) -> list[Job]:
+        from napts.launch.slurm import submit_array
+
+        pairs = zip(arrays, jobs, strict=True)
+        return [job for a, j in pairs for job in submit_array(a, j, cluster, ledger, snapshot)]
+
+    def _job(self, runs: Sequence[RunView]) -> SweepJob:
+        return job_of(runs, self.records_root, self.data_root, retry_failed=self.retry_failed)
+
+    def _max_size(self) -> int:
+        if isinstance(self.cluster, LocalCluster):
+            return 1_000_000
+        from napts.launch.slurm import max_array_size
+
+        return max_array_size(self.cluster)
+
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Hold the sweep's lock, which goes with the process that holds it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SubmissionBusy(f"{folder}: another process is submitting this sweep") from None
+        yield

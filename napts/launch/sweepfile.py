@@ -1,0 +1,236 @@
+"""A sweep: a study whose settings are varied, and what its jobs ask for."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
+
+from napts.experiment.options import Options
+from napts.experiment.spec import Name, RunSpec, Seed
+from napts.experiment.specfile import (
+    SpecError,
+    apply_overrides,
+    parse_spec,
+    read_toml,
+    validated,
+)
+from napts.launch.search import Cell, Random, Values, cell_label, grid_cells
+
+Grid = dict[str, Values]
+Seeds = Annotated[tuple[Seed, ...], Field(strict=False, min_length=1)]
+
+_TABLES = ("workload", "optimizer", "budget", "execution", "pipeline")
+_MAX_LABEL = 100
+
+
+class Resources(Options):
+    """What a job asks for, besides what follows from a run's spec.
+
+    Attributes:
+        timeout_min: Wall time of a job in minutes; None leaves it to the cluster's profile.
+        memory_gb: Memory of a job in GB; likewise.
+        runs_per_job: Runs that one job does one after the other.
+    """
+
+    timeout_min: Annotated[int, Field(ge=1)] | None = None
+    memory_gb: Annotated[float, Field(gt=0)] | None = None
+    runs_per_job: Annotated[int, Field(ge=1)] | None = None
+
+    def over(self, other: "Resources") -> "Resources":
+        """Return these, and the other's where these say nothing."""
+        own = self.model_dump(exclude_none=True)
+        return other.model_copy(update=own)
+
+
+class SweepMethod(Options):
+    """One entry of ``[[methods]]``: a method, its fixed options, and those that are varied.
+
+    Attributes:
+        method: Name of the method.
+        label: Name in tables and figures; the method's own name by default. What is varied is
+            added to it.
+        epochs: Epochs, where they differ from the sweep's.
+        seeds: Seeds, where they differ from the sweep's.
+        grid: Values of settings, all combinations of which are run. A name without a dot is an
+            option of the method, one with a dot a place in the spec (``budget.batch_size``).
+        random: Quasi-random points, crossed with the grid.
+        set: Values of places in the spec, for this method.
+        resources: What its jobs ask for, where it differs from the sweep's.
+        options: The fixed options.
+    """
+
+    method: str
+    label: Annotated[str, Field(min_length=1, max_length=_MAX_LABEL)] | None = None
+    epochs: Annotated[int, Field(ge=1)] | None = None
+    seeds: Seeds | None = None
+    grid: Grid = Field(default_factory=dict)
+    random: Random | None = None
+    set: dict[str, Any] = Field(default_factory=dict)
+    resources: Resources = Resources()
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, data: Any) -> Any:
+        """Accept the flat table of the file: what has no other meaning is an option."""
+        if not isinstance(data, Mapping) or "options" in data:
+            return data
+        own = {key: data[key] for key in data if key in cls.model_fields}
+        return {**own, "options": {k: v for k, v in data.items() if k not in own}}
+
+    def cells(self, common: Grid) -> list[Cell]:
+        """Return the settings to try, those that all methods have in common included."""
+        points = self.random.cells() if self.random else [{}]
+        return [{**fixed, **p} for fixed in grid_cells({**common, **self.grid}) for p in points]
+
+
+class SweepFile(Options):
+    """Contents of a sweep file; a study file is one without anything varied.
+
+    Attributes:
+        experiment: Name of the folder of the runs.
+        seeds: Seeds that every setting is run with.
+        precision: Type of parameters and activations.
+        workload: The problem, as in a run's spec.
+        budget: Epochs and batch size, as in a run's spec.
+        pipeline: As in a run's spec.
+        execution: As in a run's spec.
+        grid: Settings varied for every method.
+        resources: What jobs ask for.
+        methods: The methods.
+    """
+
+    experiment: Name
+    seeds: Seeds
+    precision: str = "float32"
+    workload: dict[str, Any]
+    budget: dict[str, Any]
+    pipeline: dict[str, Any] | None = None
+    execution: dict[str, Any] = Field(default_factory=dict)
+    grid: Grid = Field(default_factory=dict)
+    resources: Resources = Resources()
+    methods: Annotated[tuple[SweepMethod, ...], Field(strict=False, min_length=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRun:
+    """One run of a sweep.
+
+    Attributes:
+        spec: What is run.
+        resources: What its job asks for.
+    """
+
+    spec: RunSpec
+    resources: Resources
+
+    @property
+    def name(self) -> str:
+        """Name for people, such as ``"NAPTS window=5 seed 3"``."""
+        return f"{self.spec.display_label} seed {self.spec.seed}"
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """A sweep file and all its runs.
+
+    Attributes:
+        path: The file.
+        experiment: Name of the folder of the runs.
+        planned: The runs, seed by seed, so that load on the machine meets all settings alike.
+    """
+
+    path: Path
+    experiment: str
+    planned: list[PlannedRun]
+
+    def runs(self) -> list[RunSpec]:
+        """Return the specs of all runs."""
+        return [planned.spec for planned in self.planned]
+
+
+def load_sweep(path: str | Path, overrides: Iterable[str] = ()) -> Sweep:
+    """Read a sweep from a TOML file and expand it.
+
+    Args:
+        path: The file.
+        overrides: Assignments such as ``budget.epochs=3``, as for a spec.
+
+    Raises:
+        SpecError: The file is missing, is not TOML, or some run of it is not valid.
+    """
+    path = Path(path)
+    data = apply_overrides(read_toml(path), overrides)
+    file = validated(SweepFile, data, str(path))
+    return Sweep(path, file.experiment, _expand(file, str(path)))
+
+
+def _expand(file: SweepFile, source: str) -> list[PlannedRun]:
+    by_method = [list(_runs_of(file, i, m, source)) for i, m in enumerate(file.methods)]
+    planned = [run for runs in by_method for run in runs]
+    _check_distinct(planned, source)
+    order = {seed: i for i, seed in enumerate(dict.fromkeys(run.spec.seed for run in planned))}
+    return sorted(planned, key=lambda run: order[run.spec.seed])
+
+
+def _runs_of(file: SweepFile, index: int, method: SweepMethod, source: str) -> Iterable[PlannedRun]:
+    varied = {name for name, values in {**file.grid, **method.grid}.items() if len(values) > 1}
+    varied |= set(method.random.ranges) if method.random else set()
+    base = method.label or method.method
+    for seed in method.seeds or file.seeds:
+        for cell in method.cells(file.grid):
+            tag = cell_label({name: value for name, value in cell.items() if name in varied})
+            label = f"{base} {tag}".strip()[:_MAX_LABEL] if tag or method.label else None
+            data = _run_data(file, method, seed, cell, label)
+            where = f"{source}: methods.{index} ({label or base})"
+            spec = parse_spec(data, where)
+            assert isinstance(spec, RunSpec)
+            yield PlannedRun(spec, method.resources.over(file.resources))
+
+
+def _run_data(
+    file: SweepFile, method: SweepMethod, seed: int, cell: Cell, label: str | None
+) -> dict[str, Any]:
+    """Return the fields of one run's spec."""
+    data: dict[str, Any] = {
+        "experiment": file.experiment,
+        "seed": seed,
+        "precision": file.precision,
+        "workload": dict(file.workload),
+        "optimizer": {"method": method.method, **method.options},
+        "budget": dict(file.budget),
+        "execution": dict(file.execution),
+    }
+    if label is not None:
+        data["label"] = label
+    if file.pipeline is not None:
+        data["pipeline"] = dict(file.pipeline)
+    if method.epochs is not None:
+        data["budget"]["epochs"] = method.epochs
+    for name, value in {**method.set, **cell}.items():
+        table, _, key = name.partition(".")
+        if key and table in _TABLES:
+            data[table] = {**data.get(table, {}), key: value}
+        elif key:
+            raise SpecError([f"{name}: found a place in {table!r}, allowed: {', '.join(_TABLES)}"])
+        else:
+            data["optimizer"][name] = value
+    return data
+
+
+def _check_distinct(planned: Iterable[PlannedRun], source: str) -> None:
+    names: dict[str, str] = {}
+    labels: dict[tuple[str, int], str] = {}
+    for run in planned:
+        key, label = run.spec.run_key, (run.spec.display_label, run.spec.seed)
+        if key in names:
+            raise SpecError(
+                [f"{source}: {names[key]} and {run.name} are the same run, allowed: once"]
+            )
+        if label in labels:
+            raise SpecError(
+                [f"{source}: found two settings called {run.name}, allowed: a label for each"]
+            )
+        names[key], labels[label] = run.name, key
