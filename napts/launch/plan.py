@@ -133,7 +133,9 @@ def _state(
         return claimed
     if job is not None and job.kind == "slurm" and asked:
         if job_state in _GOING:
-            return "running" if claimed == "running" and not retried else "queued"
+            # Of several runs in a job one is at work; the records say which.
+            at_work = claimed == "running" if len(job.run_keys) > 1 else True
+            return "running" if job_state not in _WAITING and at_work else "queued"
         return "missing" if claimed is None else "interrupted"
     if claimed is None:
         return "missing"
