@@ -41,8 +41,9 @@ start() { # NAME COMMAND...
 }
 
 start_time() { # PID -> when it started, which with its number tells a process from any other
-  # The name in the second field may hold spaces, so count from its closing bracket.
-  sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20
+  # The name in the second field may hold spaces, so count from its closing bracket. A zombie has
+  # ended.
+  sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | awk '$1 != "Z" { print $20 }'
 }
 
 pid_of() { # NAME -> its process number if it still runs
@@ -71,15 +72,11 @@ give_up() { # NAME WHAT
   exit 1
 }
 
-stop() { # NAME
+stop() { # NAME; nothing that it holds outlives the folder, so there is no reason to wait for it
   local pid
   pid="$(pid_of "$1")" || return 0
-  kill "$pid" 2>/dev/null || true
-  for _ in {1..50}; do
-    pid_of "$1" >/dev/null || return 0
-    sleep 0.1
-  done
   kill -KILL "$pid" 2>/dev/null || true
+  while pid_of "$1" >/dev/null; do sleep 0.05; done
 }
 
 node_names() { seq -f 'n%g' 1 "$NODES"; }
@@ -270,14 +267,8 @@ all_up() {
 down() {
   local name
   [[ -d "$dir/run" ]] || return 0
-  # Jobs first, while there is somebody to end them.
-  if pid_of slurmctld >/dev/null; then
-    timeout 10 scancel --user=root --signal=KILL --full >/dev/null 2>&1 || true
-    timeout 10 scancel --user=root >/dev/null 2>&1 || true
-  fi
-  for name in $(cd "$dir/run" && ls | grep -E '^n[0-9]+$'); do stop "$name"; done
+  for name in slurmctld $(node_names) slurmdbd mariadbd munged; do stop "$name"; done
   stop_leftovers
-  for name in slurmctld slurmdbd mariadbd munged; do stop "$name"; done
   rm -rf "$dir"
 }
 

@@ -129,7 +129,7 @@ def _state(
     if claimed not in (None, *STATES):
         raise RecordError(f"{path / STATUS}: state {claimed!r}, not one of {', '.join(STATES)}")
     retried = job is not None and job.time > float(status.get("updated") or 0.0)
-    if claimed in ("done", "failed", "diverged") and not (retried and job_state in _WAITING):
+    if claimed in ("done", "failed", "diverged") and not (retried and job_state in _GOING):
         return claimed
     if job is not None and job.kind == "slurm" and asked:
         if job_state in _GOING:

@@ -207,8 +207,9 @@ def test_the_end_of_the_time_is_survived(bench: Bench, tmp_path: Path) -> None:
     assert len(bench.restarts(0)) == 2
 
 
-def test_slurms_own_time_limit(bench: Bench, tmp_path: Path) -> None:
-    bench.write(epochs=400)
+def test_slurms_own_time_limit(bench: Bench) -> None:
+    """Slurm looks at the limits of its jobs every half a minute, so this takes a while."""
+    bench.write(epochs=1300)
     profile = CLUSTER.format(parallel=8, delay=55)
     (bench.folder / "cluster.toml").write_text(profile)
     text = (bench.folder / "sweep.toml").read_text().replace("timeout_min = 5", "timeout_min = 1")
@@ -216,7 +217,7 @@ def test_slurms_own_time_limit(bench: Bench, tmp_path: Path) -> None:
     bench.submit()
     bench.wait_for_end(240)
     assert len(bench.restarts(0)) >= 2
-    assert_undisturbed(bench, tmp_path)
+    assert bench.run(0).state == "done"
 
 
 def test_a_cancelled_run_goes_on_from_an_older_checkpoint(bench: Bench, tmp_path: Path) -> None:
@@ -239,7 +240,7 @@ def test_a_cancelled_run_goes_on_from_an_older_checkpoint(bench: Bench, tmp_path
 
 def test_a_node_that_fails(bench: Bench, tmp_path: Path) -> None:
     """Everything on it is gone at once; Slurm notices, and starts the job on another node."""
-    bench.write(epochs=150)
+    bench.write(epochs=300)
     bench.submit()
     view = bench.wait_for_epoch(0)
     assert view.job is not None
