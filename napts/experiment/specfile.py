@@ -3,15 +3,15 @@
 import difflib
 import math
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from napts.experiment.options import METHODS, OPTIONS_BY_METHOD
-from napts.experiment.spec import Budget, Execution, RunSpec
+from napts.experiment.spec import RunSpec
 from napts.experiment.study import Study
 from napts.workloads import options_model
 
@@ -26,7 +26,6 @@ _TYPES = {
     "model_type": "a table",
     "model_attributes_type": "a table",
 }
-_TABLES: dict[str, type[BaseModel]] = {"budget": Budget, "execution": Execution}
 
 
 class SpecError(ValueError):
@@ -142,7 +141,18 @@ def validated(model: type[Model], data: Mapping[str, Any], source: str) -> Model
     try:
         return model.model_validate(dict(data))
     except ValidationError as error:
-        raise SpecError(_problem(dict(e), model, data, source) for e in error.errors()) from None
+        items = [dict(item) for item in error.errors()]
+        raise SpecError(
+            _problem(item, model, data, source) for item in items if not _follows(item, items)
+        ) from None
+
+
+def _follows(item: dict[str, Any], items: Iterable[dict[str, Any]]) -> bool:
+    """Tell whether a list is called too short only because some of its items are not valid."""
+    place = item["loc"]
+    return item["type"] == "too_short" and any(
+        len(other["loc"]) > len(place) and other["loc"][: len(place)] == place for other in items
+    )
 
 
 def _problem(
@@ -179,12 +189,28 @@ def _unknown_key(
         model = OPTIONS_BY_METHOD[str(tag)]
     elif place[0] == "workload":
         model = options_model(data["workload"]["name"])
-    elif place[0] in _TABLES and len(place) == 2:
-        model = _TABLES[str(place[0])]
+    else:
+        model = _model_at(model, place[:-1])
     known = list(model.model_fields)
     close = difflib.get_close_matches(str(place[-1]), known, n=1)
     hint = f", did you mean {close[0]}?" if close else ","
     return f"unknown key{hint} allowed: {', '.join(known)}"
+
+
+def _model_at(model: type[BaseModel], place: tuple[int | str, ...]) -> type[BaseModel]:
+    """Return the model of the table at a place; the innermost one that can be told."""
+    for part in place:
+        field = model.model_fields.get(str(part))
+        if field is not None:
+            model = next(_models_in(field.annotation), model)
+    return model
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models_in(argument)
 
 
 def _explain(item: dict[str, Any]) -> str:
@@ -207,6 +233,8 @@ def _allowed(kind: str, context: dict[str, Any], message: str) -> str:
             return f"{noun} {sign} {context[name]}"
     if kind == "literal_error":
         return context["expected"].replace("'", "")
+    if kind == "too_short":
+        return f"at least {context['min_length']} of them"
     if kind == "string_pattern_mismatch":
         return "letters, digits, '.', '_' and '-', no '.' in front"
     return _TYPES.get(kind, message[:1].lower() + message[1:])

@@ -130,7 +130,8 @@ class Bench:
             job = f"SLURM_ARRAY_JOB_ID={array}" if element else f"SLURM_JOB_ID={array}"
             wanted = [job, f"SLURM_CONF={self.cluster.environment['SLURM_CONF']}", "SLURM_PROCID=0"]
             wanted += [f"SLURM_ARRAY_TASK_ID={element}"] if element else []
-            if all(w in variables for w in wanted) and "submitit.core._submit" in command:
+            is_task = "python" in command[0] and "submitit.core._submit" in command
+            if is_task and all(variable in variables for variable in wanted):
                 return int(entry.name)
         raise AssertionError(f"job {job_id} has no process")
 
