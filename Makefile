@@ -16,7 +16,7 @@ reproduce: $(READY)
 	$(BIN)/napts run studies/digits.toml --records $(RECORDS) --report $(OUT)
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

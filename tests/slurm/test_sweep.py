@@ -17,6 +17,7 @@ from napts.launch.ledger import Ledger
 from napts.launch.plan import RunView, make_plan
 from napts.launch.slurm import job_states
 from napts.launch.sweepfile import load_sweep
+from napts.plotting import render
 from napts.records.layout import CHECKPOINT
 from napts.records.read import load_run
 from tests.slurm.conftest import ROOT, Cluster, wait_until
@@ -82,7 +83,7 @@ class Bench:
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=180,
             check=False,
         )
         assert ended.returncode == code, ended.stdout + ended.stderr
@@ -193,6 +194,22 @@ def test_twelve_runs_with_one_preempted_and_one_killed(bench: Bench, tmp_path: P
         view = bench.run(index)
         calm = run(view.planned.spec, tmp_path / "undisturbed")
         assert numbers(view.path) == numbers(calm.path), index
+    show(bench, tmp_path / "here")
+
+
+def show(bench: Bench, here: Path) -> None:
+    """Collect the sweep elsewhere, as on the reader's machine: MLflow and the figure have it."""
+    from napts.tracking.store import Store, default_tracking_uri
+
+    told = bench.napts("collect", str(bench.records), "--records", str(here))
+    assert "12" in told
+    store = Store(default_tracking_uri(here))
+    runs = store.runs(store.experiment_id("sweep"))
+    children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
+    assert len(children) == 12
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    figures = render("figure2", here, here.parent / "figures")
+    assert any(file.suffix == ".svg" and file.stat().st_size > 10_000 for file in figures)
 
 
 def test_the_end_of_the_time_is_survived(bench: Bench, tmp_path: Path) -> None:
