@@ -1,6 +1,6 @@
 # Two commands do everything on a machine with Python 3.11 and a package index:
 #   make reproduce   train all methods on the embedded data set, print the table, write the report
-#   make test        run the tests
+#   make test        run the tests; "make test-slurm" those on a real Slurm of this machine (root)
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,13 +10,17 @@ OUT ?= out
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: reproduce test lint bench clean
+.PHONY: reproduce test test-slurm lint bench clean
 
 reproduce: $(READY)
 	$(BIN)/napts run studies/digits.toml --records $(RECORDS) --report $(OUT)
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slurm" $(ARGS)
+
+test-slurm: $(READY)
+	slurm/local_cluster.sh install
+	$(BIN)/python -m pytest -m slurm $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

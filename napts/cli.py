@@ -12,6 +12,7 @@ import click
 
 from napts._version import __version__
 from napts.cli_errors import FAILED, INTERRUPTED, fail
+from napts.cli_options import DATA_ROOT, JSON, OVERRIDES, RECORDS, TRACKING_URI
 from napts.cli_run import (
     attach_reports,
     make_reports,
@@ -25,23 +26,6 @@ from napts.cli_run import (
 from napts.cli_sweep import sweep
 from napts.cli_sync import print_sync, timed_sync
 
-_RECORDS = click.option(
-    "--records",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("records"),
-    show_default=True,
-    help="Folder of all run directories.",
-)
-_URI = click.option(
-    "--tracking-uri", help="MLflow's address; by default a SQLite store inside the records."
-)
-_DATA = click.option(
-    "--data-root",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of data sets in torchvision's layout; by default NAPTS_DATA, then a cache.",
-)
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
-
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="napts")
@@ -54,9 +38,7 @@ def main() -> None:
 
 @main.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="optimizer.window=10, ..."
-)
+@OVERRIDES
 @click.option(
     "--mode",
     type=click.Choice(["cached", "retry", "force"]),
@@ -64,17 +46,17 @@ def main() -> None:
     show_default=True,
     help="Leave alone what has ended; try failed runs again; do everything again.",
 )
-@_RECORDS
-@_DATA
+@RECORDS
+@DATA_ROOT
 @click.option("--track/--no-track", default=True, help="Log to MLflow beside the training.")
-@_URI
+@TRACKING_URI
 @click.option(
     "--report",
     "report_dir",
     type=click.Path(path_type=Path, file_okay=False),
     help="Also write figures, tables and the HTML report into this folder.",
 )
-@_JSON
+@JSON
 def run(
     file: Path,
     overrides: tuple[str, ...],
@@ -126,10 +108,10 @@ main.add_command(sweep)
 
 @main.command()
 @click.argument("records", type=click.Path(path_type=Path))
-@_URI
+@TRACKING_URI
 @click.option("--watch", "keep_watching", is_flag=True, help="Go on until interrupted.")
 @click.option("--interval", "interval_s", default=5.0, show_default=True, help="Seconds between.")
-@_JSON
+@JSON
 def sync(
     records: Path,
     tracking_uri: str | None,
@@ -177,7 +159,7 @@ def _watch(records: Path, tracking_uri: str | None, interval_s: float, as_json: 
 
 @main.command()
 @click.argument("records", type=click.Path(path_type=Path), default=Path("records"))
-@_URI
+@TRACKING_URI
 @click.option("--port", default=5000, show_default=True, type=click.IntRange(1, 65535))
 def ui(records: Path, tracking_uri: str | None, port: int) -> None:
     """Open MLflow on the synced RECORDS, on this machine's loopback address."""
@@ -202,7 +184,7 @@ def ui(records: Path, tracking_uri: str | None, port: int) -> None:
     show_default=True,
     help="Folder of the figures, tables and report.html.",
 )
-@_JSON
+@JSON
 def report(arguments: tuple[str, ...], out: Path, as_json: bool) -> None:
     """Make figures, tables and the HTML page from RECORDS: figure2, compare, table, html or all."""
     if not arguments:
@@ -222,8 +204,8 @@ def data() -> None:
 
 @data.command()
 @click.argument("name")
-@_DATA
-@_JSON
+@DATA_ROOT
+@JSON
 def prepare(name: str, data_root: Path | None, as_json: bool) -> None:
     """Download the data set NAME (or that of a workload) if it is missing, and verify it."""
     from napts.workloads import prepare as prepare_data
@@ -238,7 +220,7 @@ def prepare(name: str, data_root: Path | None, as_json: bool) -> None:
 
 
 @main.command()
-@_JSON
+@JSON
 def info(as_json: bool) -> None:
     """Show versions, the machine, the methods and the workloads."""
     import torch

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from napts.cli_errors import BUSY, FAILED, INTERRUPTED, fail
+from napts.cli_options import JSON, RECORDS, TRACKING_URI
 from napts.cli_sync import print_sync, sync_counts, timed_sync
 
 if TYPE_CHECKING:
@@ -20,18 +21,10 @@ _TOLD = ("advanced", "conflict", "problem")
 @click.command()
 @click.argument("sweep", type=click.Path(path_type=Path))
 @click.argument("sources", type=click.Path(path_type=Path), nargs=-1, required=True)
-@click.option(
-    "--records",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("records"),
-    show_default=True,
-    help="Folder of all run directories; the runs are copied into it.",
-)
+@RECORDS
 @click.option("--track/--no-track", default=True, help="Sync MLflow afterwards.")
-@click.option(
-    "--tracking-uri", help="MLflow's address; by default a SQLite store inside the records."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+@TRACKING_URI
+@JSON
 def collect(
     sweep: Path,
     sources: tuple[Path, ...],

@@ -9,6 +9,7 @@ import click
 
 from napts.cli_collect import collect
 from napts.cli_errors import BUSY, FAILED, INTERRUPTED, fail
+from napts.cli_options import DATA_ROOT, JSON, OVERRIDES, RECORDS
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,23 +20,12 @@ if TYPE_CHECKING:
     from napts.launch.sweepfile import Sweep
 
 _SWEEP = click.argument("file", type=click.Path(path_type=Path), metavar="SWEEP")
-_RECORDS = click.option(
-    "--records",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("records"),
-    show_default=True,
-    help="Folder of all run directories.",
-)
 _CLUSTER = click.option(
     "--cluster",
     "cluster_file",
     type=click.Path(path_type=Path),
     help="Profile of the cluster, as in slurm/clusters.",
 )
-_SET = click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="budget.epochs=3, ..."
-)
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 
 
 @click.group()
@@ -49,10 +39,10 @@ sweep.add_command(collect)
 @sweep.command()
 @_SWEEP
 @_CLUSTER
-@_RECORDS
-@_SET
+@RECORDS
+@OVERRIDES
 @click.option("--retry-failed", is_flag=True, help="Count failed and diverged runs as left to do.")
-@_JSON
+@JSON
 def plan(
     file: Path,
     cluster_file: Path | None,
@@ -82,17 +72,13 @@ def plan(
 @sweep.command()
 @_SWEEP
 @_CLUSTER
-@_RECORDS
-@click.option(
-    "--data-root",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of data sets in torchvision's layout; by default NAPTS_DATA, then a cache.",
-)
-@_SET
+@RECORDS
+@DATA_ROOT
+@OVERRIDES
 @click.option("--retry-failed", is_flag=True, help="Do failed and diverged runs again.")
 @click.option("--allow-dirty", is_flag=True, help="Let jobs run uncommitted code; it is recorded.")
 @click.option("--dry-run", is_flag=True, help="Show what would be submitted; touches nothing.")
-@_JSON
+@JSON
 def submit(
     file: Path,
     cluster_file: Path | None,
@@ -139,11 +125,11 @@ def submit(
 
 @sweep.command()
 @_SWEEP
-@_RECORDS
-@_SET
+@RECORDS
+@OVERRIDES
 @click.option("--watch", is_flag=True, help="Draw it again until all have ended, or Ctrl-C.")
 @click.option("--interval", "interval_s", default=2.0, show_default=True, help="Seconds between.")
-@_JSON
+@JSON
 def status(
     file: Path,
     records: Path,
@@ -170,9 +156,9 @@ def status(
 
 @sweep.command()
 @_SWEEP
-@_RECORDS
-@_SET
-@_JSON
+@RECORDS
+@OVERRIDES
+@JSON
 def cancel(file: Path, records: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     """End the jobs of SWEEP that wait or run, and no others; their runs can be resumed."""
     from napts.launch.ledger import Ledger

@@ -26,8 +26,8 @@ STATES = ("running", "done", "failed", "diverged", "interrupted")
 
 
 @dataclass(frozen=True)
-class RunRecord:
-    """One run as its directory tells it.
+class RunStatus:
+    """What the two small files of a run directory say; enough to tell how far a run is.
 
     Attributes:
         path: The run directory.
@@ -36,10 +36,6 @@ class RunRecord:
         label: Name of the method for people; the method's own name unless the spec says otherwise.
         spec: The validated spec as nested plain data.
         status: Contents of ``status.json``; a run that never wrote one is "interrupted".
-        environment: Contents of ``environment.json``, empty where it is missing.
-        epochs: Surviving rows of ``epochs.jsonl`` in order of the epoch; row 0 is the evaluation
-            before training.
-        restarts: Every attempt, in order.
     """
 
     path: Path
@@ -48,6 +44,29 @@ class RunRecord:
     label: str
     spec: dict[str, Any]
     status: dict[str, Any]
+
+    @property
+    def state(self) -> str:
+        """One of `STATES`."""
+        return self.status["state"]
+
+    @property
+    def epoch(self) -> int:
+        """Epochs finished, as the status says."""
+        return self.status.get("epoch") or 0
+
+
+@dataclass(frozen=True)
+class RunRecord(RunStatus):
+    """One run as its directory tells it, with all its rows.
+
+    Attributes:
+        environment: Contents of ``environment.json``, empty where it is missing.
+        epochs: Surviving rows of ``epochs.jsonl`` in order of the epoch; row 0 is the evaluation
+            before training.
+        restarts: Every attempt, in order.
+    """
+
     environment: dict[str, Any]
     epochs: list[Row]
     restarts: list[Row]
@@ -74,45 +93,9 @@ class RunRecord:
         return self.spec["seed"]
 
     @property
-    def state(self) -> str:
-        """One of `STATES`."""
-        return self.status["state"]
-
-    @property
     def final(self) -> dict[str, float] | None:
         """Losses and accuracies at the end of the run, or None unless it is done."""
         return self.status.get("final")
-
-
-@dataclass(frozen=True)
-class RunStatus:
-    """What the two small files of a run directory say; enough to tell how far a run is.
-
-    Attributes:
-        path: The run directory.
-        run_key: Name of the run.
-        experiment: Name of the experiment that the run belongs to.
-        label: Name of the method for people.
-        spec: The validated spec as nested plain data.
-        status: Contents of ``status.json``; a run that never wrote one is "interrupted".
-    """
-
-    path: Path
-    run_key: str
-    experiment: str
-    label: str
-    spec: dict[str, Any]
-    status: dict[str, Any]
-
-    @property
-    def state(self) -> str:
-        """One of `STATES`."""
-        return self.status["state"]
-
-    @property
-    def epoch(self) -> int:
-        """Epochs finished, as the status says."""
-        return self.status.get("epoch") or 0
 
 
 def read_status(path: str | Path) -> RunStatus:

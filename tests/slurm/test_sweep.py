@@ -199,12 +199,13 @@ def test_twelve_runs_with_one_preempted_and_one_killed(bench: Bench, tmp_path: P
 
 def show(bench: Bench, here: Path) -> None:
     """Collect the sweep elsewhere, as on the reader's machine: MLflow and the figure have it."""
-    from napts.tracking.store import Store, default_tracking_uri
+    from napts.tracking.store import Store, default_tracking_uri, quiet
 
     told = bench.napts("collect", str(bench.records), "--records", str(here))
     assert "12" in told
-    store = Store(default_tracking_uri(here))
-    runs = store.runs(store.experiment_id("sweep"))
+    with quiet():
+        store = Store(default_tracking_uri(here))
+        runs = store.runs(store.experiment_id("sweep"))
     children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
     assert len(children) == 12
     assert {run.info.status for run in runs} == {"FINISHED"}

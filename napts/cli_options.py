@@ -1,0 +1,25 @@
+"""Options that several commands have."""
+
+from pathlib import Path
+
+import click
+
+RECORDS = click.option(
+    "--records",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("records"),
+    show_default=True,
+    help="Folder of all run directories.",
+)
+TRACKING_URI = click.option(
+    "--tracking-uri", help="MLflow's address; by default a SQLite store inside the records."
+)
+DATA_ROOT = click.option(
+    "--data-root",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of data sets in torchvision's layout; by default NAPTS_DATA, then a cache.",
+)
+OVERRIDES = click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="optimizer.window=10, ..."
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
