@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from napts.cli_errors import BUSY, FAILED, INTERRUPTED, fail
-from napts.cli_options import JSON, RECORDS, TRACKING_URI
+from napts.cli_options import JSON, OVERRIDES, RECORDS, TRACKING_URI
 from napts.cli_sync import print_sync, sync_counts, timed_sync
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ _TOLD = ("advanced", "conflict", "problem")
 @click.argument("sweep", type=click.Path(path_type=Path))
 @click.argument("sources", type=click.Path(path_type=Path), nargs=-1, required=True)
 @RECORDS
+@OVERRIDES
 @click.option("--track/--no-track", default=True, help="Sync MLflow afterwards.")
 @TRACKING_URI
 @JSON
@@ -29,6 +30,7 @@ def collect(
     sweep: Path,
     sources: tuple[Path, ...],
     records: Path,
+    overrides: tuple[str, ...],
     track: bool,
     tracking_uri: str | None,
     as_json: bool,
@@ -39,7 +41,7 @@ def collect(
     likes, also while the runs go on. Finished results that contradict each other are named, and
     none of them is replaced.
     """
-    specs = _runs(sweep)
+    specs = _runs(sweep, overrides)
     wanted = {(spec.experiment, spec.run_key) for spec in specs}
     try:
         report = _merge(sources, records, wanted)
@@ -57,12 +59,12 @@ def collect(
         raise click.exceptions.Exit(FAILED)
 
 
-def _runs(sweep: Path) -> "list[RunSpec]":
+def _runs(sweep: Path, overrides: tuple[str, ...]) -> "list[RunSpec]":
     from napts.experiment import SpecError
     from napts.launch.sweepfile import load_sweep
 
     try:
-        return load_sweep(sweep).runs()
+        return load_sweep(sweep, overrides).runs()
     except SpecError as error:
         raise fail(error) from None
 

@@ -20,6 +20,10 @@ DATA_ROOT = click.option(
     help="Folder of data sets in torchvision's layout; by default NAPTS_DATA, then a cache.",
 )
 OVERRIDES = click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="optimizer.window=10, ..."
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Replace a value: budget.epochs=3, ...",
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")

@@ -1,5 +1,6 @@
 """Running several specs one after the other: one that fails does not stop the others."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -50,6 +51,7 @@ def run_all(
     observer = observer or Observer()
     outcomes: list[RunOutcome] = []
     for spec in specs:
+        began = time.time()
         try:
             outcome = run(
                 spec,
@@ -64,7 +66,7 @@ def run_all(
         except KeyboardInterrupt:
             break
         except Exception as error:
-            if ranks.size > 1 or not _is_recorded(error, spec, records_root):
+            if ranks.size > 1 or not _is_recorded(error, began, spec, records_root):
                 raise
             # It has ended, so this only reads how; it was this call that ran it.
             outcome = replace(run(spec, records_root, mode="cached"), ran=True)
@@ -75,9 +77,11 @@ def run_all(
     return outcomes
 
 
-def _is_recorded(error: Exception, spec: RunSpec, records_root: str | Path) -> bool:
+def _is_recorded(error: Exception, began: float, spec: RunSpec, records_root: str | Path) -> bool:
+    """Tell whether an error is the failure that the run wrote into its status just now."""
     directory = run_directory(records_root, spec.experiment, spec.run_key)
     if not (directory / STATUS).exists():
         return False
     status = load_run(directory).status
-    return status["state"] == "failed" and type(error).__name__ in (status["error"] or "")
+    fresh = status["state"] == "failed" and (status.get("updated") or 0.0) >= began
+    return fresh and type(error).__name__ in (status["error"] or "")

@@ -111,6 +111,8 @@ def join_ranks(
         The ranks. An exception that leaves the block is told to the other ranks.
     """
     cuda = device is not None and device.type == "cuda"
+    if cuda:
+        torch.cuda.set_device(device)  # where NCCL puts what it gathers
     timeout = timedelta(seconds=timeout_s)
     if ranks_in() > 1 and os.environ.get("LOCAL_WORLD_SIZE") == os.environ["WORLD_SIZE"]:
         # All on this machine: nothing has to listen outside it.

@@ -61,6 +61,7 @@ def test_submitting_twice_submits_nothing_new(bench: Bench) -> None:
     told = bench.napts("status")
     assert "NTR window=5" in told
     assert "8/8" in told
+    assert "8/8" in bench.napts("status", "--watch"), "there is nothing left to wait for"
     assert len(find_runs(bench.records)) == 4, "what is kept beside the runs is no run"
 
 

@@ -194,6 +194,7 @@ def test_twelve_runs_with_one_preempted_and_one_killed(bench: Bench, tmp_path: P
         view = bench.run(index)
         calm = run(view.planned.spec, tmp_path / "undisturbed")
         assert numbers(view.path) == numbers(calm.path), index
+    assert not list(bench.records.rglob("*.db")), "jobs write run directories and nothing else"
     show(bench, tmp_path / "here")
 
 
