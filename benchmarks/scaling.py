@@ -54,8 +54,11 @@ def build(workload: str, batch_size: int, micro_batches: int, schedule: Any) -> 
     return pipeline, inputs, targets
 
 
-def _timed(ranks: Ranks, rounds: int, action: Callable[[], Any]) -> tuple[float, float]:
-    """Return the median wall time of an action and the idle share of all ranks in percent."""
+def _timed(ranks: Ranks, rounds: int, action: Callable[[], Any]) -> tuple[str, float]:
+    """Return the wall time of an action in milliseconds, median [smallest, largest], on this rank.
+
+    And the idle share of all ranks in percent.
+    """
     action()
     seconds, cpu = [], []
     for _ in range(rounds):
@@ -65,7 +68,8 @@ def _timed(ranks: Ranks, rounds: int, action: Callable[[], Any]) -> tuple[float,
         cpu.append(time.process_time() - cpu_start)
         seconds.append(time.perf_counter() - start)
     wall, busy = (sum(part) for part in zip(*ranks.gather((sum(seconds), sum(cpu))), strict=True))
-    return statistics.median(seconds), 100 * (1 - busy / wall)
+    times = (statistics.median(seconds), min(seconds), max(seconds))
+    return "{:.0f} [{:.0f}, {:.0f}]".format(*(1e3 * t for t in times)), 100 * (1 - busy / wall)
 
 
 def measure(
@@ -93,10 +97,10 @@ def measure(
         "ranks": ranks.size,
         "micro_batches": micro_batches,
         "n": rounds,
-        "pass_ms": 1e3 * one_pass,
+        "pass_ms": one_pass,
         "idle_percent": idle,
         "bubble_percent": 100 * (ranks.size - 1) / (micro_batches + ranks.size - 1),
-        "step_ms": 1e3 * one_step,
+        "step_ms": one_step,
         "sent_mb_per_step": sum(ranks.gather(share)) / 1e6,
         "collectives_per_test": (pipeline.communicator.collectives - collectives) / tests,
         "memory_mb": max(ranks.gather(_resident_mb() - before)),
@@ -163,7 +167,8 @@ def _print(rows: list[dict[str, Any]], arguments: argparse.Namespace) -> None:
     )
     print("| " + " | ".join(rows[0]) + " |\n|" + "---:|" * len(rows[0]))
     for row in rows:
-        print("| " + " | ".join(f"{v:.3g}" for v in row.values()) + " |")
+        cells = [v if isinstance(v, str) else f"{v:.3g}" for v in row.values()]
+        print("| " + " | ".join(cells) + " |")
 
 
 class PipelineStep:

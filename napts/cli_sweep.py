@@ -116,7 +116,7 @@ def submit(
         click.echo(f"nothing to submit: {_counted(submission.plan.counts())}")
     elif not isinstance(cluster, LocalCluster):
         runs = sum(len(job["runs"]) for job in jobs)
-        click.echo(f"submitted {runs} runs in {len(jobs)} jobs of {len(submission.arrays)} arrays")
+        click.echo(f"submitted {runs} runs: jobs {len(jobs)}, arrays {len(submission.arrays)}")
     if submission.stopped:
         raise click.exceptions.Exit(INTERRUPTED)
     if any(submission.codes):
