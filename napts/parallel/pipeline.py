@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -11,12 +10,12 @@ from torch import Tensor, nn
 
 from napts.decomposition.stages import LayerPartition
 from napts.optim.passes import Passes
-from napts.optim.record import PassCounts
-from napts.optim.subdomains import Decomposition
 from napts.parallel.communicator import RankCommunicator
 from napts.parallel.engine import Engine, Loss, Place, Schedule
 from napts.parallel.microbatches import micro_batch_count
+from napts.parallel.pipeline_passes import PipelinePasses
 from napts.parallel.rank_module import Boundary, RankModule
+from napts.parallel.spread import names_in, sample_shapes, shares, tensors_of
 from napts.parallel.trial_gradients import TrialGradients
 
 
@@ -55,7 +54,9 @@ class Pipeline:
         trial_gradients: How gradients of trial points are computed.
 
     Raises:
-        ValueError: If there are more ranks than stages, or ``micro_batches`` is below 1.
+        ValueError: If there are more ranks than stages, ``micro_batches`` is below 1, or a stage
+            calls a function that depends on the training mode, such as ``F.dropout``: its stage
+            would stay in the mode in which it was partitioned.
     """
 
     def __init__(
@@ -75,6 +76,12 @@ class Pipeline:
             )
         if micro_batches < 1:
             raise ValueError(f"Invalid micro_batches: {micro_batches}, must be at least 1")
+        held = [index for index, stage in enumerate(partition) if stage.mode is not None]
+        if held:
+            raise ValueError(
+                f"stage {held[0]} calls a function that depends on the training mode, allowed on "
+                "ranks: a module for it (nn.Dropout)"
+            )
         device = partition[0].parameter_list[0].device
         width = -(-len(partition) // size)
         self.communicator = RankCommunicator(device, width, group)
@@ -86,9 +93,9 @@ class Pipeline:
         ]
         self._parameter_sets = [stage.parameters() for stage in stages]
         self.module = RankModule(stages, self.first, device)
-        self._names = _names_of(partition.model, self.module)
+        self._names = names_in(partition.model, self.module)
         self.trial_gradients = TrialGradients()
-        shapes = _shapes(partition, example_inputs)
+        shapes = sample_shapes(partition, example_inputs)
         dtype = partition[0].parameter_list[0].dtype
         entry, leave = shapes[self.first], shapes[after]
         self._place = Place(rank, size, device, dtype, entry, leave, group)
@@ -109,7 +116,7 @@ class Pipeline:
         """Return this rank's parameters that require a gradient, in the order of the stages."""
         return [p for part in self._parameter_sets for p in part]
 
-    def batch(self, inputs: Tensor, targets: Tensor) -> "PipelinePasses":
+    def batch(self, inputs: Tensor, targets: Tensor) -> PipelinePasses:
         """Return what an optimizer's ``step`` takes for one batch.
 
         Args:
@@ -147,7 +154,7 @@ class Pipeline:
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return this rank's parameters and buffers under their names in the whole network."""
-        tensors = {id(t): t.detach() for t in _tensors(self.module)}
+        tensors = {id(t): t.detach() for t in tensors_of(self.module)}
         return {name: tensors[key] for name, key in self._names.items() if key in tensors}
 
     @torch.no_grad()
@@ -254,114 +261,3 @@ class Pipeline:
         if len(entries) > 1:
             torch._foreach_div_(total, len(entries))
         return total
-
-
-class PipelinePasses(Passes):
-    """The passes of one batch through a pipeline; every rank does the same ones.
-
-    Args:
-        pipeline: The pipeline.
-        inputs: ``(n, ...)`` inputs.
-        targets: ``(n, ...)`` targets.
-    """
-
-    def __init__(self, pipeline: Pipeline, inputs: Tensor, targets: Tensor) -> None:
-        self.communicator = pipeline.communicator
-        self.counts = PassCounts()
-        self._pipeline = pipeline
-        self._inputs, self._targets = inputs, targets
-        self._ordinal = -1
-        self._undecided = False
-        self._gradient: list[Tensor] | None = None
-
-    def linearise(self, decomposition: Decomposition | None) -> tuple[Tensor, list[Tensor]]:
-        """Return loss and gradient; keep the boundary data if there is a decomposition."""
-        return self._forward_backward(capture=decomposition is not None)
-
-    def value(self) -> Tensor:
-        """Return the loss: a forward pass."""
-        self._settle(accepted=False)
-        self.counts.forwards += 1
-        return self._pipeline.forward(self._inputs, self._targets)
-
-    def trial(self) -> Tensor:
-        """Return the loss, and compute the gradient with it if that is expected to pay."""
-        self._settle(accepted=False)
-        self._ordinal += 1
-        self._undecided = True
-        if not self._pipeline.trial_gradients.at_once(self._ordinal):
-            self.counts.forwards += 1
-            return self._pipeline.forward(self._inputs, self._targets)
-        loss, self._gradient = self._forward_backward(capture=False)
-        return loss
-
-    def known_trial_gradient(self) -> list[Tensor] | None:
-        """Return the gradient at the latest trial point if it was computed at once."""
-        return self._gradient
-
-    def trial_gradient(self) -> list[Tensor]:
-        """Return the gradient at the latest trial point: a second forward, and the backward."""
-        return self._forward_backward(capture=False)[1]
-
-    def accept_trial(self) -> None:
-        """Note that the latest trial was accepted."""
-        self._settle(accepted=True)
-
-    def _forward_backward(self, *, capture: bool) -> tuple[Tensor, list[Tensor]]:
-        self.counts.forwards += 1
-        self.counts.backwards += 1
-        return self._pipeline.forward_backward(self._inputs, self._targets, capture=capture)
-
-    def _settle(self, *, accepted: bool) -> None:
-        """Note what became of the latest trial."""
-        if self._undecided:
-            self._pipeline.trial_gradients.observe(self._ordinal, accepted=accepted)
-        self._undecided = False
-        self._gradient = None
-
-
-def shares(stages: int, ranks: int) -> list[tuple[int, int]]:
-    """Divide stages among ranks: contiguous, as even as possible, the first ones larger.
-
-    Args:
-        stages: Number of stages.
-        ranks: Number of ranks, at most as many.
-
-    Returns:
-        For each rank the index of its first stage and of the one after its last.
-    """
-    base, extra = divmod(stages, ranks)
-    bounds = [0]
-    for rank in range(ranks):
-        bounds.append(bounds[-1] + base + (rank < extra))
-    return list(pairwise(bounds))
-
-
-@torch.no_grad()
-def _shapes(partition: LayerPartition, example_inputs: Tensor) -> list[torch.Size]:
-    """Return the shape of one sample before the first stage, between the stages and at the end.
-
-    In evaluation mode, so that no buffer and no generator notices.
-    """
-    everything = [partition.model, *(stage.module for stage in partition)]
-    modes = [(module, module.training) for part in everything for module in part.modules()]
-    shapes, current = [example_inputs.shape[1:]], example_inputs
-    try:
-        for stage in partition:
-            current = stage.module.eval()(current)
-            shapes.append(current.shape[1:])
-    finally:
-        for module, training in modes:
-            module.training = training
-    return shapes
-
-
-def _tensors(module: nn.Module) -> list[Tensor]:
-    return [*module.parameters(), *module.buffers()]
-
-
-def _names_of(model: nn.Module, part: nn.Module) -> dict[str, int]:
-    """Return the names that a part's tensors have in the whole model, with their identities."""
-    own = {id(t) for t in _tensors(part)}
-    named = [*model.named_parameters(), *model.named_buffers()]
-    return {name: id(t) for name, t in named if id(t) in own}

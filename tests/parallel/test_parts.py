@@ -74,6 +74,21 @@ def test_what_a_pipeline_refuses(alone: Ranks) -> None:
         napts.Pipeline(parts, functional.cross_entropy, torch.randn(2, 3), micro_batches=0)
 
 
+class _WithFunction(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(3, 4), nn.Linear(4, 2)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self.second(functional.dropout(self.first(inputs), 0.5, self.training))
+
+
+def test_functions_that_depend_on_the_mode_are_refused(alone: Ranks) -> None:
+    parts = napts.partition_layers(_WithFunction(), 2)
+    with pytest.raises(ValueError, match="stage 1 calls a function that depends on the training"):
+        napts.Pipeline(parts, functional.cross_entropy, torch.randn(2, 3))
+
+
 def test_an_error_of_the_network_comes_through_as_it_is(alone: Ranks) -> None:
     model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
     inputs, targets = torch.randn(1, 3), torch.randint(2, (1,))

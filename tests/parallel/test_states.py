@@ -8,7 +8,7 @@ from torch import Tensor
 
 import napts
 from napts.optim import Baseline
-from napts.parallel.pipeline import shares
+from napts.parallel.spread import shares
 from napts.parallel.states import divide_state, merge_states
 
 SIZES = (3, 5, 2, 4)
