@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from napts.cli import main
-from napts.cli_errors import BAD_INPUT, FAILED, INTERRUPTED
+from napts.cli.errors import BAD_INPUT, FAILED, INTERRUPTED
 from napts.workloads.torchvision_data import IMAGE_DATASETS
 from tests.workloads.conftest import FASHION_TEST, FASHION_TRAIN, write_fashion
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from napts.cli_collect import collect
-from napts.cli_errors import BAD_INPUT, BUSY, FAILED
+from napts.cli.collect import collect
+from napts.cli.errors import BAD_INPUT, BUSY, FAILED
 from napts.experiment import Study, load_spec, run_all
 from napts.records import RunLock, find_runs, load_run
 from tests.helpers.run_factory import write_run

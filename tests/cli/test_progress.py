@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from napts.cli import main
-from napts.cli_progress import progress_bar, rate
+from napts.cli.progress import progress_bar, rate
 from tests.helpers.run_factory import write_comparison
 
 

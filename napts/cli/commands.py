@@ -1,8 +1,4 @@
-"""The command line: parse, call, print.
-
-Everything heavy is imported inside the commands, so that ``napts --help`` is immediate. What a
-person got wrong is said in one line, with exit code 2.
-"""
+"""All commands but those of sweeps, and the group that holds them."""
 
 import json
 from pathlib import Path
@@ -11,9 +7,9 @@ from typing import Any
 import click
 
 from napts._version import __version__
-from napts.cli_errors import FAILED, INTERRUPTED, fail
-from napts.cli_options import DATA_ROOT, JSON, OVERRIDES, RECORDS, TRACKING_URI
-from napts.cli_run import (
+from napts.cli.errors import FAILED, INTERRUPTED, fail
+from napts.cli.options import DATA_ROOT, JSON, OVERRIDES, RECORDS, TRACKING_URI
+from napts.cli.run import (
     attach_reports,
     make_reports,
     print_outcomes,
@@ -23,8 +19,8 @@ from napts.cli_run import (
     tracking,
     train,
 )
-from napts.cli_sweep import sweep
-from napts.cli_sync import print_sync, timed_sync
+from napts.cli.sweep import sweep
+from napts.cli.sync import print_sync, timed_sync
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -239,7 +235,3 @@ def info(as_json: bool) -> None:
         return
     for key, value in found.items():
         click.echo(f"{key}: {', '.join(map(str, value)) if isinstance(value, list) else value}")
-
-
-if __name__ == "__main__":
-    main()

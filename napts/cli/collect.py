@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from napts.cli_errors import BUSY, FAILED, INTERRUPTED, fail
-from napts.cli_options import JSON, OVERRIDES, RECORDS, TRACKING_URI
-from napts.cli_sync import print_sync, sync_counts, timed_sync
+from napts.cli.errors import BUSY, FAILED, INTERRUPTED, fail
+from napts.cli.options import JSON, OVERRIDES, RECORDS, TRACKING_URI
+from napts.cli.sync import print_sync, sync_counts, timed_sync
 
 if TYPE_CHECKING:
     from napts.experiment import RunSpec
@@ -70,7 +70,7 @@ def _runs(sweep: Path, overrides: tuple[str, ...]) -> "list[RunSpec]":
 
 
 def _merge(sources: tuple[Path, ...], records: Path, wanted: set[tuple[str, str]]) -> "MergeReport":
-    from napts.cli_progress import progress_bar
+    from napts.cli.progress import progress_bar
     from napts.records import MergeBusy, merge
 
     try:

@@ -28,7 +28,7 @@ def timed_sync(records: Path, tracking_uri: str | None) -> "tuple[SyncReport, fl
         TrackingUnavailable: The store does not answer.
         SyncBusy: Another process kept importing into the same store.
     """
-    from napts.cli_progress import progress_bar
+    from napts.cli.progress import progress_bar
     from napts.tracking import sync
 
     start = time.perf_counter()
@@ -57,7 +57,7 @@ def print_sync(report: "SyncReport", as_json: bool, seconds: float | None = None
         as_json: Print one JSON object instead.
         seconds: How long it took, if that is to be told.
     """
-    from napts.cli_progress import rate
+    from napts.cli.progress import rate
 
     if as_json:
         click.echo(json.dumps(sync_counts(report, seconds)))

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from napts.cli_collect import collect
-from napts.cli_errors import BUSY, FAILED, INTERRUPTED, fail
-from napts.cli_options import DATA_ROOT, JSON, OVERRIDES, RECORDS
+from napts.cli.collect import collect
+from napts.cli.errors import BUSY, FAILED, INTERRUPTED, fail
+from napts.cli.options import DATA_ROOT, JSON, OVERRIDES, RECORDS
 
 if TYPE_CHECKING:
     from rich.table import Table
