@@ -72,14 +72,14 @@ class Plan:
 
 
 def make_plan(
-    sweep: Sweep, records_root: str | Path, queue: Mapping[str, str] | None = None
+    sweep: Sweep, records_root: str | Path, queue: Mapping[Job, str] | None = None
 ) -> Plan:
     """Find out what became of a sweep's runs, from two small files of each.
 
     Args:
         sweep: The sweep.
         records_root: Folder of all records.
-        queue: Slurm's state of each job of the sweep, by its number; None if Slurm was not asked.
+        queue: Slurm's state of each job of the sweep; None if Slurm was not asked.
 
     Raises:
         RecordError: A record cannot be read.
@@ -96,12 +96,12 @@ def _view(
     records_root: str | Path,
     there: Collection[str],
     jobs: Mapping[str, Job],
-    queue: Mapping[str, str] | None,
+    queue: Mapping[Job, str] | None,
 ) -> RunView:
     key = planned.spec.run_key
     path = run_directory(records_root, planned.spec.experiment, key)
     job = jobs.get(key)
-    job_state = queue.get(job.job_id) if job and queue is not None else None
+    job_state = queue.get(job) if job and queue is not None else None
     status: dict[str, Any] = {}
     if key in there and (path / STATUS).exists():
         status = read_object(path / STATUS)

@@ -154,30 +154,28 @@ def max_array_size(cluster: SlurmCluster) -> int:
     return max(int(sizes[0]) - 1, 1) if sizes else _DEFAULT_ARRAY_SIZE - 1
 
 
-def job_states(jobs: Iterable[Job]) -> dict[str, str]:
+def job_states(jobs: Iterable[Job]) -> dict[Job, str]:
     """Return what Slurm says of jobs.
+
+    Accounting is asked as well, where the cluster has it: the queue forgets jobs that have ended.
 
     Args:
         jobs: Jobs of the ledger.
 
     Returns:
-        The state of each job that it knows, such as ``"RUNNING"`` or ``"TIMEOUT"``, by its number.
+        The state of each job that it knows, such as ``"RUNNING"`` or ``"TIMEOUT"``.
 
     Raises:
-        SlurmUnavailable: It does not answer.
+        SlurmUnavailable: The queue does not answer.
     """
-    wanted = {job.job_id for job in jobs if job.kind == "slurm"}
+    wanted = _Wanted(jobs)
     if not wanted:
         return {}
-    ended = _ask(
-        *("sacct", "--allocations", "--noheader", "--parsable2", "--format=JobID,State"),
-        f"--jobs={','.join(sorted({job_id.partition('_')[0] for job_id in wanted}))}",
-    )
     # The queue last: it knows the elements of an array before they start, and is up to date.
-    queued = _ask("squeue", "--array", "--noheader", "--states=all", "--format=%i|%T")
-    pairs = [line.split("|") for line in (ended + queued).splitlines() if "|" in line]
+    rows = [*_accounted(wanted), *_queued("--states=all")]
     # sacct says who cancelled a job: "CANCELLED by 0".
-    return {number: state.split()[0] for number, state in pairs if number in wanted and state}
+    found = ((wanted.job(number, command), state.split()) for number, state, command in rows)
+    return {job: words[0] for job, words in found if job is not None and words}
 
 
 def cancel(jobs: Iterable[Job]) -> list[Job]:
@@ -192,12 +190,60 @@ def cancel(jobs: Iterable[Job]) -> list[Job]:
     Raises:
         SlurmUnavailable: Slurm does not answer.
     """
-    mine = {job.job_id: job for job in jobs if job.kind == "slurm"}
-    queued = _ask("squeue", "--array", "--noheader", "--format=%i").split()
-    there = [mine[number] for number in queued if number in mine]
+    wanted = _Wanted(jobs)
+    found = (wanted.job(number, command) for number, _, command in _queued())
+    there = [job for job in found if job is not None]
     if there:
         _ask("scancel", *(job.job_id for job in there))
     return there
+
+
+class _Wanted:
+    """Jobs of a ledger, told from other people's that have their numbers.
+
+    A fresh cluster counts its jobs from 1 again; what identifies a job is the folder of its
+    submission, which the path of its script holds.
+    """
+
+    def __init__(self, jobs: Iterable[Job]) -> None:
+        mine = [job for job in jobs if job.kind == "slurm"]
+        self._jobs = {(job.job_id, Path(job.log).parent.name): job for job in mine}
+
+    def __bool__(self) -> bool:
+        return bool(self._jobs)
+
+    def job(self, number: str, command: str) -> Job | None:
+        """Return the job that has this number and was submitted by this command."""
+        return self._jobs.get((number, Path(command).parent.name))
+
+    @property
+    def numbers(self) -> list[str]:
+        """The numbers, those of arrays without their elements."""
+        return sorted({number.partition("_")[0] for number, _ in self._jobs})
+
+
+def _queued(*options: str) -> list[tuple[str, str, str]]:
+    """Return number, state and script of all jobs in the queue."""
+    return _rows(_ask("squeue", "--array", "--noheader", *options, "--format=%i|%T|%o"))
+
+
+def _accounted(wanted: _Wanted) -> list[tuple[str, str, str]]:
+    """Return number, state and command of the jobs; nothing where there is no accounting."""
+    try:
+        text = _ask(
+            *("sacct", "--allocations", "--noheader", "--parsable2"),
+            *("--format=JobID,State,SubmitLine", f"--jobs={','.join(wanted.numbers)}"),
+        )
+    except SlurmUnavailable:
+        return []
+    return _rows(text)
+
+
+def _rows(text: str) -> list[tuple[str, str, str]]:
+    parts = [line.split("|", 2) for line in text.splitlines()]
+    return [
+        (number, state, command) for number, state, command in (p for p in parts if len(p) == 3)
+    ]
 
 
 def _ask(*command: str) -> str:

@@ -31,7 +31,7 @@ def write_status(sweep: Sweep, root: Path, index: int, **status: Any) -> Path:
     return directory
 
 
-def state_of(sweep: Sweep, root: Path, queue: dict[str, str] | None = None) -> RunView:
+def state_of(sweep: Sweep, root: Path, queue: dict[Job, str] | None = None) -> RunView:
     return make_plan(sweep, root, queue).runs[0]
 
 
@@ -81,10 +81,11 @@ def test_slurm_knows_better_than_the_records(
 ) -> None:
     """A killed process leaves its status as it was; only a run that has ended has the last word."""
     key = sweep.runs()[0].run_key
-    Ledger(tmp_path, "tests").add([Job("7_0", "slurm", (key,), "log", NOW - 60, "code")])
+    job = Job("7_0", "slurm", (key,), "log", NOW - 60, "code")
+    Ledger(tmp_path, "tests").add([job])
     if claimed is not None:
         write_status(sweep, tmp_path, 0, state=claimed, epoch=1)
-    queue = {} if job_state is None else {"7_0": job_state}
+    queue = {} if job_state is None else {job: job_state}
     view = state_of(sweep, tmp_path, queue)
     assert (view.state, view.job_state) == (expected, job_state)
 
@@ -92,18 +93,20 @@ def test_slurm_knows_better_than_the_records(
 def test_a_failed_run_that_was_submitted_again_is_queued(sweep: Sweep, tmp_path: Path) -> None:
     key = sweep.runs()[0].run_key
     write_status(sweep, tmp_path, 0, state="failed", epoch=1, error="E")
-    Ledger(tmp_path, "tests").add([Job("8", "slurm", (key,), "log", NOW + 60, "code")])
-    assert state_of(sweep, tmp_path, {"8": "PENDING"}).state == "queued"
-    assert state_of(sweep, tmp_path, {"8": "CANCELLED"}).state == "failed"
+    job = Job("8", "slurm", (key,), "log", NOW + 60, "code")
+    Ledger(tmp_path, "tests").add([job])
+    assert state_of(sweep, tmp_path, {job: "PENDING"}).state == "queued"
+    assert state_of(sweep, tmp_path, {job: "CANCELLED"}).state == "failed"
 
 
 def test_of_several_runs_in_a_job_the_records_say_which_is_at_work(
     sweep: Sweep, tmp_path: Path
 ) -> None:
     keys = tuple(run.run_key for run in sweep.runs())
-    Ledger(tmp_path, "tests").add([Job("9", "slurm", keys, "log", NOW - 60, "code")])
+    job = Job("9", "slurm", keys, "log", NOW - 60, "code")
+    Ledger(tmp_path, "tests").add([job])
     write_status(sweep, tmp_path, 0, state="running", epoch=1)
-    states = [run.state for run in make_plan(sweep, tmp_path, {"9": "RUNNING"}).runs]
+    states = [run.state for run in make_plan(sweep, tmp_path, {job: "RUNNING"}).runs]
     assert states == ["running", "queued"]
 
 
