@@ -12,7 +12,7 @@ from torch.utils.hooks import RemovableHandle
 
 from napts.decomposition.cuts import Unit, extract
 from napts.optim.replay import RandomState, cuda_devices
-from napts.optim.subdomains import Closure
+from napts.optim.subdomains import Closure, Part
 
 
 @dataclass(slots=True)
@@ -75,25 +75,37 @@ class Stage:
         """Return the block's parameters that require a gradient."""
         return [p for p in self.parameter_list if p.requires_grad]
 
-    def local_gradient(self) -> list[Tensor]:
+    def local_gradient(self, part: Part | None = None) -> list[Tensor]:
         """Return eq. (2) at the present weights.
 
         The vector-Jacobian product of the block with its input and its downstream gradient frozen
         at the captured iterate; at that iterate's weights it is the global gradient's block.
+
+        Args:
+            part: Use only these samples. Dropout masks are then not those of the captured pass,
+                and BatchNorm takes its statistics over the part.
         """
-        outputs = self.local_forward()
+        entry, downstream = self._captured_entry(), self._cache.downstream
+        if part is not None and downstream is not None:
+            entry, downstream = part.cut(entry, downstream)
         return list(
             torch.autograd.grad(
-                outputs, self.parameters(), self._cache.downstream, materialize_grads=True
+                self._forward(entry), self.parameters(), downstream, materialize_grads=True
             )
         )
 
     def local_forward(self) -> Tensor:
         """Run the block on its captured input, with the random numbers of the captured pass."""
-        entry, random = self._cache.entry, self._cache.random
-        if entry is None or random is None:
+        return self._forward(self._captured_entry())
+
+    def _captured_entry(self) -> Tensor:
+        if self._cache.entry is None:
             raise RuntimeError("no boundary data: run a forward pass inside capture() first")
-        random.restore()
+        return self._cache.entry
+
+    def _forward(self, entry: Tensor) -> Tensor:
+        assert self._cache.random is not None
+        self._cache.random.restore()
         with torch.enable_grad():
             return self.module(entry)
 
@@ -214,9 +226,9 @@ class LayerPartition(Sequence[Stage]):
             stage._cache.downstream = gradient.detach()
             stage._cache.output = None
 
-    def local_gradient(self, subdomain: int) -> list[Tensor]:
+    def local_gradient(self, subdomain: int, part: Part | None = None) -> list[Tensor]:
         """Return eq. (2) for one stage at its present weights."""
-        return self._stages[subdomain].local_gradient()
+        return self._stages[subdomain].local_gradient(part)
 
     def exact_gradient_of_last(self, closure: Closure) -> list[Tensor]:
         """Return the last stage's gradient of the loss, with only the stage's input frozen.

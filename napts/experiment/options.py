@@ -5,7 +5,9 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from napts.optim.cadam import Cap
+from napts.optim.correction import Retry
 from napts.optim.local_model import Direction
+from napts.optim.moments import KeepMoments
 from napts.optim.options import (
     CORRECTION_WEIGHTS,
     HistoryKind,
@@ -13,6 +15,8 @@ from napts.optim.options import (
     check,
     default_radii,
 )
+from napts.optim.schwarz import Shares
+from napts.optim.trust_region import GlobalStep
 from napts.optim.vectors import Norm
 
 Positive = Annotated[float, Field(gt=0.0)]
@@ -91,12 +95,17 @@ class SchwarzOptions(TrustRegionOptions):
     betas: Betas = (0.9, 0.999)
     eps: Positive = 1e-8
     last_block_exact: bool = False
+    moments: KeepMoments = "reset"
+    shares: Shares = "equal"
+    local_fraction: Weight = 1.0
 
 
 class CorrectionOptions(MethodOptions):
-    """Options of the correction loop, eq. (10); documented at `napts.NAPTS`."""
+    """Options of what follows the proposal; documented at `napts.NAPTS`."""
 
     correction: Annotated[tuple[Weight, ...], Field(strict=False)] = CORRECTION_WEIGHTS
+    retry: Retry = "mixture"
+    global_step: GlobalStep = "always"
 
 
 class TROptions(TrustRegionOptions):

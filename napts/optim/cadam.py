@@ -1,13 +1,12 @@
 """CAdam: the local solver of NAPTS, Adam with every step cut to a share of the radius."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import Tensor
 
+from napts.optim.moments import Moments
 from napts.optim.vectors import Norm, norm
 
 Cap = Literal["scale", "clip"]
@@ -15,11 +14,7 @@ Cap = Literal["scale", "clip"]
 
 @dataclass(frozen=True, slots=True)
 class CAdam:
-    """Runs ``T`` local Adam steps whose lengths add up to at most the radius, NAPTS eq. (3).
-
-    Moments start at zero in every outer iteration (our choice; the paper does not say). In the
-    2-norm a subdomain's share of the radius is ``radius / sqrt(N)``, so that the lifted step of
-    ``N`` subdomains is no longer than the radius; in the infinity norm it is the radius itself.
+    """Makes ``T`` local Adam steps whose lengths add up to at most the radius, NAPTS eq. (3).
 
     Attributes:
         steps: Local steps ``T``.
@@ -35,41 +30,45 @@ class CAdam:
     cap: Cap
     norm: Norm
 
-    def step_length(self, radius: float, subdomains: int) -> float:
-        """Return the longest step that one subdomain may take, a ``T``-th of its share."""
+    def equal_share(self, radius: float, subdomains: int) -> float:
+        """Return the longest step of a subdomain, a ``T``-th of its share of the radius.
+
+        In the 2-norm the share is ``radius / sqrt(N)``, so that the lifted step of ``N``
+        subdomains is no longer than the radius; in the infinity norm it is the radius itself.
+        """
         share = radius / math.sqrt(subdomains) if self.norm == "l2" else radius
         return share / self.steps
 
-    def solve(
-        self,
-        gradient: Tensor,
-        next_gradient: Callable[[], Tensor],
-        move: Callable[[Tensor], None],
-        length: float,
-    ) -> None:
-        """Move one subdomain's weights by ``T`` steps.
+    def direction(self, moments: Moments, gradient: Tensor, out: Tensor) -> None:
+        """Take in a flat gradient and write Adam's direction into a flat tensor."""
+        moments.update(gradient, out, self.betas, self.eps)
+
+    def length(self, direction: Tensor) -> float | Tensor:
+        """Return the length of a flat direction in the trust-region norm."""
+        return norm([direction], self.norm)
+
+    def truncate(self, direction: Tensor, length: float | Tensor) -> float | Tensor:
+        """Cut a direction to a length, eq. (3).
 
         Args:
-            gradient: Flat gradient at the start; the first step needs no pass of its own.
-            next_gradient: Returns the flat local gradient at the present weights.
-            move: Adds a flat step to the weights.
-            length: Longest step, from :meth:`step_length`.
-        """
-        beta_1, beta_2 = self.betas
-        first, second = torch.zeros_like(gradient), torch.zeros_like(gradient)
-        for t in range(1, self.steps + 1):
-            if t > 1:
-                gradient = next_gradient()
-            first.lerp_(gradient, 1 - beta_1)
-            second.mul_(beta_2).addcmul_(gradient, gradient, value=1 - beta_2)
-            # Both bias corrections in one factor, as torch's Adam has them.
-            root = math.sqrt(1 - beta_2**t)
-            direction = first / second.sqrt().add_(self.eps * root)
-            move(self._truncate(direction, root / (1 - beta_1**t), length))
+            direction: Adam's direction; overwritten if its coordinates are clipped.
+            length: Longest step.
 
-    def _truncate(self, direction: Tensor, factor: float, length: float) -> Tensor:
-        """Return ``-factor * direction``, cut to the length; overwrites the direction."""
-        if self.cap == "clip":
-            bound = length / math.sqrt(direction.numel()) if self.norm == "l2" else length
-            return direction.mul_(-factor).clamp_(-bound, bound)
-        return direction.mul_(-(length / norm([direction], self.norm)).clamp(max=factor))
+        Returns:
+            The factor, at most 1, that makes it the step.
+        """
+        if self.cap == "scale":
+            return _share(length, self.length(direction))
+        bound = length / math.sqrt(direction.numel()) if self.norm == "l2" else length
+        if isinstance(bound, Tensor):
+            direction.clamp_(min=-bound, max=bound)
+        else:
+            direction.clamp_(-bound, bound)
+        return 1.0
+
+
+def _share(length: float | Tensor, whole: float | Tensor) -> float | Tensor:
+    """Return ``min(1, length / whole)``."""
+    if isinstance(whole, Tensor):
+        return (length / whole).clamp(max=1.0)
+    return 1.0 if whole <= length else length / whole

@@ -31,11 +31,11 @@ class Communicator(Protocol):
     size: int
     spread: bool
 
-    def norm(self, vector: Vector, kind: Norm) -> Tensor:
+    def norm(self, vector: Vector, kind: Norm) -> Tensor | float:
         """Return this rank's share of a vector's norm."""
         ...
 
-    def dot(self, first: Vector, second: Vector) -> Tensor:
+    def dot(self, first: Vector, second: Vector) -> Tensor | float:
         """Return this rank's share of an inner product."""
         ...
 
@@ -52,17 +52,20 @@ class Communicator(Protocol):
 
 
 class OneProcess:
-    """The communicator of a process that holds everything: its shares are the numbers."""
+    """The communicator of a process that holds everything: its shares are the numbers.
+
+    On the CPU they are read at once; elsewhere they stay on their device until :meth:`collect`.
+    """
 
     size = 1
     spread = False
 
-    def norm(self, vector: Vector, kind: Norm) -> Tensor:
-        """Return a vector's norm, a scalar on its device."""
+    def norm(self, vector: Vector, kind: Norm) -> Tensor | float:
+        """Return a vector's norm."""
         return vectors.norm(vector, kind)
 
-    def dot(self, first: Vector, second: Vector) -> Tensor:
-        """Return an inner product, a scalar on its device."""
+    def dot(self, first: Vector, second: Vector) -> Tensor | float:
+        """Return an inner product."""
         return vectors.dot(first, second)
 
     def collect(self, shares: Sequence[Share]) -> list[float]:

@@ -2,8 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from napts.optim.local_model import LinearModel, Step
+
+Retry = Literal["mixture", "shrink"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +29,19 @@ class ConvexCombinations:
         own = model.minimise(radius)
         for weight in self.weights:
             yield weight, model.mix(weight, own, proposal)
+
+
+@dataclass(frozen=True, slots=True)
+class ShrinkingRadius:
+    """Shrinks the radius and shortens the proposal with it, as a trust-region method would.
+
+    Ours, in place of the mixtures of the paper: it needs no second direction.
+
+    Attributes:
+        max_tries: Trials of the proposal, the first one included.
+    """
+
+    max_tries: int
+
+
+Correction = ConvexCombinations | ShrinkingRadius

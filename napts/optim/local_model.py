@@ -4,7 +4,6 @@ Family "local model" of the methods. The first-order model is ``m_k(s) = f(theta
 ``||s|| <= radius`` (NAPTS eq. (5)).
 """
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,18 +16,35 @@ from napts.optim.vectors import Norm, Vector
 
 Direction = Literal["scaled_gradient", "sign", "l2"]
 
+_TINY = torch.finfo(torch.float32).tiny
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A candidate step ``s``.
+    """A candidate step ``s = factor * direction``; the product is formed only where it is needed.
 
     Attributes:
-        vector: The step, one flat tensor per block.
+        direction: One flat tensor per block.
         predicted_reduction: ``m(0) - m(s)``, a number once it is known on the host.
+        length: Its length in the trust-region norm, or ``None`` if that has to be computed.
+        factor: What the direction is multiplied with.
     """
 
-    vector: Vector
+    direction: Vector
     predicted_reduction: Tensor | float
+    length: Tensor | float | None = None
+    factor: Tensor | float = 1.0
+
+    @property
+    def vector(self) -> Vector:
+        """The step ``s``, one flat tensor per block."""
+        return vectors.scale(self.factor, self.direction)
+
+    def shortened(self, share: float) -> "Step":
+        """Return ``share * s``, which promises ``share`` times as much."""
+        promised = share * self.predicted_reduction
+        length = None if self.length is None else share * self.length
+        return Step(self.direction, promised, length, share * self.factor)
 
 
 class LinearModel:
@@ -36,25 +52,37 @@ class LinearModel:
 
     Args:
         gradient: ``g_k``.
-        raw: Direction ``d`` of the model's own step, of any length.
-        norm: Norm of the trust region, or of the scaling.
+        raw: Direction ``d`` of the model's own step, of any length; may be the gradient itself.
+        norm: Norm in which the step is scaled to the radius.
         communicator: Combines the ranks' shares.
+        measured: That norm is the trust region's.
 
-    Its two scalars, ``||d||`` and ``g_k^T d``, are this rank's shares until :meth:`complete`.
+    Its two scalars, ``||d||`` and ``g_k^T d``, may be this rank's shares, or still on a device,
+    until :meth:`complete`.
     """
 
     def __init__(
-        self, gradient: Vector, raw: Vector, norm: Norm, communicator: Communicator
+        self,
+        gradient: Vector,
+        raw: Vector,
+        norm: Norm,
+        communicator: Communicator,
+        *,
+        measured: bool,
     ) -> None:
         self.gradient = gradient
         self._communicator = communicator
         self._raw = raw
         self._norm: Norm = norm
+        self._measured = measured
         self._length: Tensor | float = communicator.norm(raw, norm)
-        self._inner: Tensor | float = communicator.dot(gradient, raw)
+        if raw is gradient and norm == "l2" and not communicator.spread:
+            self._inner: Tensor | float = self._length * self._length
+        else:
+            self._inner = communicator.dot(gradient, raw)
 
     def shares(self) -> list[Share]:
-        """Return the shares that :meth:`complete` wants combined; none once it was called."""
+        """Return the shares that :meth:`complete` wants; none if the numbers are known."""
         if not isinstance(self._length, Tensor):
             return []
         return [(self._length, norm_share(self._norm)), (self._inner, "sum")]
@@ -66,23 +94,25 @@ class LinearModel:
     def minimise(self, radius: float) -> Step:
         """Return the model's step of length ``radius``, ``-radius * d / ||d||``."""
         factor = radius / self._positive_length()
-        return Step(vectors.scale(-factor, self._raw), factor * self._inner)
+        length = factor * self._length if self._measured else None
+        return Step(self._raw, factor * self._inner, length, -factor)
 
-    def reduction(self, step: Vector) -> Tensor:
+    def reduction(self, step: Vector) -> Tensor | float:
         """Return (this rank's share of) the predicted reduction ``-g^T s`` of any step."""
         return -self._communicator.dot(self.gradient, step)
 
     def mix(self, weight: float, first: Step, second: Step) -> Step:
         """Return ``weight * first + (1 - weight) * second``, eq. (10), with its prediction."""
         predicted = weight * first.predicted_reduction + (1 - weight) * second.predicted_reduction
-        return Step(vectors.mix(weight, first.vector, second.vector), predicted)
+        part = vectors.scale(weight * first.factor, first.direction)
+        mixture = vectors.add_scaled(part, (1 - weight) * second.factor, second.direction)
+        return Step(mixture, predicted)
 
     def _positive_length(self) -> Tensor | float:
         """Return ``||d||``; a zero gradient has no direction, its step is zero all the same."""
-        tiny = torch.finfo(self._raw[0].dtype).tiny
-        if not isinstance(self._length, Tensor):
-            return self._length if math.isnan(self._length) else max(self._length, tiny)
-        return self._length.clamp_min(tiny)
+        if isinstance(self._length, Tensor):
+            return self._length.clamp_min(_TINY)
+        return _TINY if self._length < _TINY else self._length
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,4 +141,4 @@ class FirstOrder:
         """
         raw = [g.sign() for g in gradient] if self.direction == "sign" else gradient
         norm = "l2" if self.direction == "l2" else self.norm
-        return LinearModel(gradient, raw, norm, communicator)
+        return LinearModel(gradient, raw, norm, communicator, measured=norm == self.norm)

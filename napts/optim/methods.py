@@ -7,11 +7,14 @@ from torch import Tensor
 
 from napts.optim import options as compose
 from napts.optim.cadam import Cap
+from napts.optim.correction import Retry
 from napts.optim.history import Window
 from napts.optim.local_model import Direction
+from napts.optim.moments import KeepMoments
 from napts.optim.options import CORRECTION_WEIGHTS, HistoryKind, HistoryScope
+from napts.optim.schwarz import Shares
 from napts.optim.subdomains import Decomposition
-from napts.optim.trust_region import Composition, TrustRegionOptimizer
+from napts.optim.trust_region import Composition, GlobalStep, TrustRegionOptimizer
 from napts.optim.vectors import Norm, blocks_by_kind
 
 
@@ -220,7 +223,18 @@ class NAPTS(_Schwarz):
         betas: CAdam's decay rates, as in the authors' earlier code.
         eps: CAdam's denominator term, likewise.
         last_block_exact: See :class:`napts.optim.schwarz.AdditiveSchwarz`.
+        moments: ``"reset"`` starts CAdam from zero moments in every iteration (our choice for the
+            paper, which does not say), ``"kept"`` goes on with those of the global gradients.
+        shares: ``"equal"`` gives each subdomain the same part of the radius (the paper), with
+            ``"joint"`` the proposal has the direction that Adam on all subdomains together has.
+        local_fraction: Share of the cached batch, in (0, 1], that each local step after the first
+            one uses; consecutive steps use consecutive parts. 1 in the paper.
         correction: Weights of eq. (10), each in (0, 1], in the order tried; empty for none.
+        retry: What follows a failed proposal: ``"mixture"``, eq. (10), or ``"shrink"``, which
+            shrinks the radius and the proposal with it, up to ``max_tries`` times in all (ours).
+        global_step: ``"always"`` (the paper), ``"on_failure"``: only if the proposal and its
+            corrections were rejected, or ``"never"`` (both ours). Without it an accepted batch
+            costs one global forward and backward, ``local_steps - 1`` local passes, one forward.
         radius: See :class:`TR`, as for all arguments below. One radius serves both phases.
         radius_min: See :class:`TR`.
         radius_max: See :class:`TR`.
@@ -258,7 +272,12 @@ class NAPTS(_Schwarz):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         last_block_exact: bool = False,
+        moments: KeepMoments = "reset",
+        shares: Shares = "equal",
+        local_fraction: float = 1.0,
         correction: Sequence[float] = CORRECTION_WEIGHTS,
+        retry: Retry = "mixture",
+        global_step: GlobalStep = "always",
         radius: float | None = None,
         radius_min: float | None = None,
         radius_max: float | None = None,
@@ -282,6 +301,7 @@ class NAPTS(_Schwarz):
             proposal_history=memory if options["shared_history"] else compose.history(options),
             preconditioner=compose.schwarz(options, self._decomposition),
             correction=compose.correction(options),
+            global_step=options["global_step"],
             reevaluate=options["history_scope"] == "reeval",
             forget=options["history_scope"] == "per_batch",
         )
@@ -299,7 +319,12 @@ class APTS(_Schwarz):
         betas: See :class:`NAPTS`.
         eps: See :class:`NAPTS`.
         last_block_exact: See :class:`NAPTS`.
+        moments: See :class:`NAPTS`.
+        shares: See :class:`NAPTS`.
+        local_fraction: See :class:`NAPTS`.
         correction: See :class:`NAPTS`.
+        retry: See :class:`NAPTS`.
+        global_step: See :class:`NAPTS`.
         radius: See :class:`TR`.
         radius_min: See :class:`TR`.
         radius_max: See :class:`TR`.
@@ -327,7 +352,12 @@ class APTS(_Schwarz):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         last_block_exact: bool = False,
+        moments: KeepMoments = "reset",
+        shares: Shares = "equal",
+        local_fraction: float = 1.0,
         correction: Sequence[float] = CORRECTION_WEIGHTS,
+        retry: Retry = "mixture",
+        global_step: GlobalStep = "always",
         radius: float | None = None,
         radius_min: float | None = None,
         radius_max: float | None = None,
@@ -350,6 +380,7 @@ class APTS(_Schwarz):
             proposal_history=Window(0),
             preconditioner=compose.schwarz(options, self._decomposition),
             correction=compose.correction(options),
+            global_step=options["global_step"],
         )
 
 
@@ -366,6 +397,9 @@ class APTSA(_Schwarz):
         betas: See :class:`NAPTS`.
         eps: See :class:`NAPTS`.
         last_block_exact: See :class:`NAPTS`.
+        moments: See :class:`NAPTS`.
+        shares: See :class:`NAPTS`.
+        local_fraction: See :class:`NAPTS`.
         radius: See :class:`TR`.
         radius_min: See :class:`TR`.
         radius_max: See :class:`TR`.
@@ -393,6 +427,9 @@ class APTSA(_Schwarz):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         last_block_exact: bool = False,
+        moments: KeepMoments = "reset",
+        shares: Shares = "equal",
+        local_fraction: float = 1.0,
         radius: float | None = None,
         radius_min: float | None = None,
         radius_max: float | None = None,

@@ -10,7 +10,7 @@ from napts.optim.communicator import Share, norm_share
 from napts.optim.local_model import FirstOrder, LinearModel, Step
 from napts.optim.passes import ClosurePasses, Passes
 from napts.optim.record import PassCounts
-from napts.optim.replay import Replay, cuda_devices
+from napts.optim.replay import Replay
 from napts.optim.subdomains import Closure, Decomposition
 from napts.optim.vectors import Layout, Vector
 
@@ -73,7 +73,7 @@ class Objective:
         self.layout = layout
         self.counts = counts
         self._local_model = local_model
-        self._replay = Replay(cuda_devices(layout.parameters))
+        self._replay = Replay(layout.cuda_devices)
         self._ahead: LinearModel | None = None
         if isinstance(closure, Passes):
             self._passes = closure
@@ -110,13 +110,15 @@ class Objective:
             point.model.complete(*numbers[1:])
         return point.model.minimise(radius)
 
-    def evaluate(self, point: Point, step: Step, trial: Vector, *, keep_graph: bool) -> Measured:
+    def evaluate(
+        self, point: Point, step: Step, trial: Vector | None, *, keep_graph: bool
+    ) -> Measured:
         """Evaluate a candidate: one forward pass and one transfer of scalars.
 
         Args:
             point: Where the step starts; its pending numbers come to the host on this occasion.
             step: The candidate.
-            trial: ``theta + s``; the parameters are left there.
+            trial: ``theta + s`` if it is there already; the parameters are left there.
             keep_graph: :meth:`linearise_trial` may follow.
 
         Returns:
@@ -125,7 +127,10 @@ class Objective:
         Raises:
             NonFiniteLossError: If the loss at ``point`` is NaN or infinite.
         """
-        self.layout.write(trial)
+        if trial is None:
+            self.layout.write_sum(point.theta, step.factor, step.direction)
+        else:
+            self.layout.write(trial)
         with self._replay.again():
             trial_loss = self._passes.trial() if keep_graph else self._passes.value()
         self._ahead = self._model_ahead() if keep_graph else None
@@ -136,7 +141,7 @@ class Objective:
             (point.loss, "sum"),
             (step.predicted_reduction, "sum"),
             (trial_loss, "sum"),
-            (self._communicator.norm(step.vector, kind), norm_share(kind)),
+            (self._share_of_length(step), norm_share(kind)),
         ]
         numbers = self._communicator.collect([*shares, *here, *ahead])
         point.loss, predicted, value, length = numbers[:4]
@@ -183,9 +188,25 @@ class Objective:
             loss = self._passes.value()
         return self._communicator.collect([(loss, "sum")])[0]
 
+    def length(self, vector: Vector) -> Tensor | float:
+        """Return a vector's length in the trust-region norm, over all ranks.
+
+        On several ranks it costs a collective.
+        """
+        kind = self._local_model.norm
+        share = self._communicator.norm(vector, kind)
+        if not self._communicator.spread:
+            return share
+        return self._communicator.collect([(share, norm_share(kind))])[0]
+
     def local_pass(self) -> AbstractContextManager[None]:
         """Surround a subdomain's own pass: it starts from the same buffers and leaves no trace."""
         return self._replay.again()
+
+    def _share_of_length(self, step: Step) -> Tensor | float:
+        if step.length is not None:
+            return step.length
+        return self._communicator.norm(step.vector, self._local_model.norm)
 
     def _model(self, gradient: list[Tensor]) -> LinearModel:
         return self._local_model.at(self.layout.flatten(gradient), self._communicator)

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from napts.optim.cadam import CAdam
-from napts.optim.correction import ConvexCombinations
+from napts.optim.correction import ConvexCombinations, Correction, ShrinkingRadius
 from napts.optim.history import ConstantMemory, History, Window
 from napts.optim.local_model import FirstOrder
+from napts.optim.moments import KeptMoments, ResetMoments
 from napts.optim.radius import RadiusRule
 from napts.optim.schwarz import AdditiveSchwarz
 from napts.optim.subdomains import Decomposition
@@ -30,6 +31,10 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "cap": ("scale", "clip"),
     "history": ("windowed", "constant-memory"),
     "history_scope": ("rolling", "reeval", "per_batch"),
+    "moments": ("reset", "kept"),
+    "shares": ("equal", "joint"),
+    "retry": ("mixture", "shrink"),
+    "global_step": ("always", "on_failure", "never"),
 }
 
 
@@ -69,6 +74,9 @@ def check(options: Mapping[str, Any]) -> None:
     _require(options, "betas", lambda v: len(v) == 2 and all(0 <= b < 1 for b in v), "in [0, 1)")
     _require(options, "eps", lambda v: v > 0, "above 0")
     _require(options, "correction", lambda v: all(0 < w <= 1 for w in v), "weights in (0, 1]")
+    _require(options, "local_fraction", lambda v: 0 < v <= 1, "in (0, 1]")
+    if options.get("last_block_exact"):
+        _require(options, "local_fraction", lambda v: v == 1, "1 with last_block_exact")
 
 
 def _require(options: Mapping[str, Any], name: str, test: Any, allowed: str) -> None:
@@ -112,10 +120,19 @@ def schwarz(options: Mapping[str, Any], decomposition: Decomposition) -> Additiv
         cap=options["cap"],
         norm=options["norm"],
     )
-    return AdditiveSchwarz(decomposition, solver, options["last_block_exact"])
+    return AdditiveSchwarz(
+        decomposition,
+        solver,
+        last_block_exact=options["last_block_exact"],
+        moments=KeptMoments() if options["moments"] == "kept" else ResetMoments(),
+        shares=options["shares"],
+        fraction=options["local_fraction"],
+    )
 
 
-def correction(options: Mapping[str, Any]) -> ConvexCombinations | None:
-    """Compose the correction; no weights, no correction."""
+def correction(options: Mapping[str, Any]) -> Correction | None:
+    """Compose the correction; no weights, no mixtures."""
+    if options["retry"] == "shrink":
+        return ShrinkingRadius(options["max_tries"])
     weights = tuple(options["correction"])
     return ConvexCombinations(weights) if weights else None

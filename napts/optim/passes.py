@@ -78,15 +78,14 @@ class ClosurePasses(Passes):
         Raises:
             ValueError: If the closure has called ``backward()`` or does not return a scalar loss.
         """
-        untouched = [_gradient_version(p) for p in self._parameters]
+        before = _gradients_in(self._parameters)
         if decomposition is None:
             loss = self._forward(differentiable=True)
         else:
             with decomposition.capture():
                 loss = self._forward(differentiable=True)
-        if untouched != [_gradient_version(p) for p in self._parameters] and any(
-            p.grad is not None for p in self._parameters
-        ):
+        after = _gradients_in(self._parameters)
+        if after != before and any(after):
             raise ValueError(_BACKWARD_CALLED)
         boundaries = decomposition.boundaries() if decomposition is not None else []
         gradients = self._differentiate(loss, boundaries)
@@ -114,15 +113,13 @@ class ClosurePasses(Passes):
 
     def _forward(self, *, differentiable: bool) -> Tensor:
         self.counts.forwards += 1
-        with torch.set_grad_enabled(differentiable):
-            loss = self._closure()
-        if not isinstance(loss, Tensor) or loss.numel() != 1:
-            found = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
-            raise ValueError(f"the closure must return the loss, a scalar tensor, got {found}")
-        if differentiable and not loss.requires_grad:
+        if not differentiable:
+            return _scalar(self._closure())  # torch.no_grad() is in force in every step
+        with torch.enable_grad():
+            loss = _scalar(self._closure())
+        if not loss.requires_grad:
             raise ValueError("the closure's loss does not depend on the optimizer's parameters")
-        with torch.set_grad_enabled(differentiable):
-            return loss.reshape(())
+        return loss
 
     def _differentiate(self, loss: Tensor, boundaries: list[Tensor]) -> list[Tensor]:
         self.counts.backwards += 1
@@ -135,6 +132,14 @@ class ClosurePasses(Passes):
             raise
 
 
-def _gradient_version(parameter: Tensor) -> tuple[int, int] | None:
-    gradient = parameter.grad
-    return None if gradient is None else (id(gradient), gradient._version)
+def _scalar(loss: object) -> Tensor:
+    if not isinstance(loss, Tensor) or loss.numel() != 1:
+        found = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+        raise ValueError(f"the closure must return the loss, a scalar tensor, got {found}")
+    return loss if loss.dim() == 0 else loss.reshape(())
+
+
+def _gradients_in(parameters: Sequence[Tensor]) -> list[tuple[int, int] | None]:
+    """Return which ``.grad`` there are, in which version."""
+    gradients = [parameter.grad for parameter in parameters]
+    return [None if g is None else (id(g), g._version) for g in gradients]

@@ -4,8 +4,8 @@ Dropout masks and BatchNorm statistics would otherwise change from one evaluatio
 a ratio of reductions would compare two different functions.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -33,47 +33,57 @@ class RandomState:
 
 
 class _Buffers:
-    """Values of the buffers of all modules that the closure calls, found by watching it."""
+    """Values of the buffers of all modules that the closure calls, found by watching it.
+
+    While it is entered it keeps the buffers of every module that is called, as they were before
+    its call. Torch calls modules more slowly while a hook for all of them is set. An outermost
+    module brings its children with it, so the hook is lifted until that module returns.
+    """
 
     def __init__(self) -> None:
         self._seen: set[nn.Module] = set()
         self._owners: list[tuple[dict[str, Any], str, Tensor]] = []
         self._before: list[Tensor] = []
         self._after: list[Tensor] = []
+        self._hook: RemovableHandle | None = None
 
-    @contextmanager
-    def watch(self) -> Iterator[None]:
-        """Keep the buffers of every module that is called, as they were before its call.
+    def __enter__(self) -> None:
+        self._hook = register_module_forward_pre_hook(self._on_call)
 
-        Torch calls modules more slowly while a hook for all of them is set. An outermost module
-        brings its children with it, so the hook is lifted until that module returns.
-        """
-        handles: list[RemovableHandle] = []
+    def __exit__(self, *_error: object) -> None:
+        self._lift()
+        self._after = [owner[name].detach().clone() for owner, name, _ in self._owners]
 
-        def on_call(module: nn.Module, _inputs: object) -> None:
+    def _on_call(self, module: nn.Module, _inputs: object) -> None:
+        if module._modules:
             self._keep(module)
-            handles.pop().remove()
-            handles.append(module.register_forward_hook(on_return))
+            self._lift()
+            self._hook = module.register_forward_hook(self._on_return)
+        elif module._buffers:  # without children it calls no other module
+            self._keep(module)
 
-        def on_return(_module: nn.Module, _inputs: object, _outputs: object) -> None:
-            handles.pop().remove()
-            handles.append(register_module_forward_pre_hook(on_call))
+    def _on_return(self, _module: nn.Module, _inputs: object, _outputs: object) -> None:
+        self._lift()
+        self._hook = register_module_forward_pre_hook(self._on_call)
 
-        handles.append(register_module_forward_pre_hook(on_call))
-        try:
-            yield
-        finally:
-            handles.pop().remove()
-            self._after = [owner[name].detach().clone() for owner, name, _ in self._owners]
+    def _lift(self) -> None:
+        if self._hook is not None:
+            self._hook.remove()
+            self._hook = None
 
     def _keep(self, module: nn.Module) -> None:
-        for child in module.modules():
-            if child in self._seen:
+        # Not module.modules(), which spends most of its time on names.
+        waiting: list[nn.Module | None] = [module]
+        while waiting:
+            child = waiting.pop()
+            if child is None or child in self._seen:
                 continue
             self._seen.add(child)
-            owned = [(child._buffers, n, b) for n, b in child._buffers.items() if b is not None]
-            self._owners += owned
-            self._before += [buffer.detach().clone() for _, _, buffer in owned]
+            waiting.extend(child._modules.values())
+            for name, buffer in child._buffers.items():
+                if buffer is not None:
+                    self._owners.append((child._buffers, name, buffer))
+                    self._before.append(buffer.detach().clone())
 
     def restore_before(self) -> None:
         self._restore(self._before)
@@ -106,23 +116,42 @@ class Replay:
         self._before = RandomState(devices)
         self._after = self._before
 
-    @contextmanager
-    def first(self) -> Iterator[None]:
+    def first(self) -> AbstractContextManager[None]:
         """Watch the first evaluation of the iteration."""
-        with self._buffers.watch():
-            yield
-        self._after = RandomState(self._devices)
+        return _First(self)
 
-    @contextmanager
-    def again(self) -> Iterator[None]:
+    def again(self) -> AbstractContextManager[None]:
         """Run a further evaluation as if it were the first one, and leave no trace."""
-        self._before.restore()
-        self._buffers.restore_before()
-        try:
-            yield
-        finally:
-            self._after.restore()
-            self._buffers.restore_after()
+        return _Again(self)
+
+
+# Classes, since a generator as context manager takes several times as long, and this happens at
+# every pass.
+
+
+@dataclass(slots=True)
+class _First(AbstractContextManager[None]):
+    replay: Replay
+
+    def __enter__(self) -> None:
+        self.replay._buffers.__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        self.replay._buffers.__exit__(*error)
+        self.replay._after = RandomState(self.replay._devices)
+
+
+@dataclass(slots=True)
+class _Again(AbstractContextManager[None]):
+    replay: Replay
+
+    def __enter__(self) -> None:
+        self.replay._before.restore()
+        self.replay._buffers.restore_before()
+
+    def __exit__(self, *_error: object) -> None:
+        self.replay._after.restore()
+        self.replay._buffers.restore_after()
 
 
 def cuda_devices(tensors: list[Tensor]) -> list[torch.device]:

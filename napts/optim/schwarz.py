@@ -1,13 +1,17 @@
 """The additive Schwarz preconditioner: subdomains propose, each on its own, all at once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 from torch import Tensor
 
 from napts.optim.cadam import CAdam
+from napts.optim.moments import Moments, ResetMoments
 from napts.optim.objective import Objective, Point
-from napts.optim.subdomains import Decomposition
+from napts.optim.subdomains import Decomposition, Part
 from napts.optim.vectors import Vector
+
+Shares = Literal["equal", "joint"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +23,19 @@ class AdditiveSchwarz:
         solver: What each subdomain runs.
         last_block_exact: Let the last subdomain follow the loss itself rather than its frozen
             downstream gradient. The paper freezes it; the authors' code of IAPTS does not.
+        moments: Whether the solver's moments outlive the iteration.
+        shares: How the subdomains share the radius: the same length for each (``"equal"``, the
+            paper), or the length that each first direction has in all of them together, scaled
+            to the radius (``"joint"``, ours; one more collective on several ranks).
+        fraction: Share of the cached batch that a local step after the first one uses.
     """
 
     decomposition: Decomposition
     solver: CAdam
     last_block_exact: bool = False
+    moments: ResetMoments = field(default_factory=ResetMoments)
+    shares: Shares = "equal"
+    fraction: float = 1.0
 
     @property
     def captured(self) -> Decomposition | None:
@@ -44,24 +56,44 @@ class AdditiveSchwarz:
             The proposed parameters ``theta_k + sum_d R_d^T s^(d)``, eq. (4).
         """
         gradient = point.model.gradient
-        length = self.solver.step_length(radius, self.decomposition.total)
+        moments = self.moments.begin(gradient)
         for subdomain, block in enumerate(gradient):
-            self._solve(objective, subdomain, block, length)
+            direction = objective.layout.buffer(subdomain)
+            self.solver.direction(moments[subdomain], block, direction)
+        lengths = self._lengths(objective, radius, len(gradient))
+        moments = self.moments.propose(moments) if self.solver.steps > 1 else moments
+        for subdomain, length in enumerate(lengths):
+            self._solve(objective, subdomain, moments[subdomain], length)
         self.decomposition.release()
         objective.counts.local_passes += self.solver.steps - 1
         return objective.layout.read()
 
-    def _solve(self, objective: Objective, subdomain: int, gradient: Tensor, length: float) -> None:
-        layout = objective.layout
-        last = self.decomposition.holds_last and subdomain == len(layout.blocks) - 1
-        exact = self.last_block_exact and last
+    def _lengths(self, objective: Objective, radius: float, here: int) -> list[float | Tensor]:
+        """Return the longest step of each subdomain that is here."""
+        if self.shares == "equal":
+            return [self.solver.equal_share(radius, self.decomposition.total)] * here
+        directions = [objective.layout.buffer(subdomain) for subdomain in range(here)]
+        whole = objective.length(directions)
+        if isinstance(whole, float) and whole == 0.0:
+            return [0.0] * here  # nothing moves anyway
+        scale = radius / self.solver.steps / whole
+        return [scale * self.solver.length(direction) for direction in directions]
 
-        def next_gradient() -> Tensor:
-            with objective.local_pass():
-                if exact:
-                    tensors = self.decomposition.exact_gradient_of_last(objective.closure)
-                else:
-                    tensors = self.decomposition.local_gradient(subdomain)
-            return layout.flatten_block(tensors)
+    def _solve(
+        self, objective: Objective, subdomain: int, moments: Moments, length: float | Tensor
+    ) -> None:
+        """Take the local steps of one subdomain; the first direction is in its buffer."""
+        layout, direction = objective.layout, objective.layout.buffer(subdomain)
+        layout.shift(subdomain, self.solver.truncate(direction, length))
+        for turn in range(self.solver.steps - 1):
+            gradient = layout.flatten_block(self._local_gradient(objective, subdomain, turn))
+            self.solver.direction(moments, gradient, direction)
+            layout.shift(subdomain, self.solver.truncate(direction, length))
 
-        self.solver.solve(gradient, next_gradient, lambda s: layout.shift(subdomain, s), length)
+    def _local_gradient(self, objective: Objective, subdomain: int, turn: int) -> list[Tensor]:
+        last = self.decomposition.holds_last and subdomain == len(objective.layout.blocks) - 1
+        with objective.local_pass():
+            if self.last_block_exact and last:
+                return self.decomposition.exact_gradient_of_last(objective.closure)
+            part = Part(self.fraction, turn) if self.fraction < 1.0 else None
+            return self.decomposition.local_gradient(subdomain, part)

@@ -2,11 +2,47 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
 Closure = Callable[[], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which samples of a cached batch a local step uses: a new part at every step.
+
+    Attributes:
+        fraction: Share of the samples, in (0, 1].
+        turn: Number of the local pass in its iteration, from 0.
+    """
+
+    fraction: float
+    turn: int
+
+    def samples(self, size: int) -> slice:
+        """Return the samples among ``size``; consecutive turns go through the batch in order."""
+        count = max(1, round(self.fraction * size))
+        start = self.turn % (size // count) * count
+        return slice(start, start + count)
+
+    def cut(self, inputs: Tensor, downstream: Tensor) -> tuple[Tensor, Tensor]:
+        """Cut a subdomain's input and downstream gradient, scaled to stand for the whole batch.
+
+        Raises:
+            RuntimeError: If their first dimensions are not the same.
+        """
+        size = inputs.shape[0]
+        if downstream.shape[0] != size:
+            raise RuntimeError(
+                "local_fraction: the input and the output of a stage must have the samples as "
+                f"first dimension, found {tuple(inputs.shape)} and {tuple(downstream.shape)}"
+            )
+        samples = self.samples(size)
+        scale = size / (samples.stop - samples.start)
+        return inputs[samples], downstream[samples] * scale
 
 
 @runtime_checkable
@@ -46,8 +82,14 @@ class Decomposition(Protocol):
         """Cache the gradients of the loss at :meth:`boundaries`."""
         ...
 
-    def local_gradient(self, subdomain: int) -> list[Tensor]:
-        """Return eq. (2): the gradient at the present weights with the caches frozen."""
+    def local_gradient(self, subdomain: int, part: Part | None = None) -> list[Tensor]:
+        """Return eq. (2): the gradient at the present weights with the caches frozen.
+
+        Args:
+            subdomain: Which one.
+            part: Take only these samples of the cached batch, and estimate the gradient of the
+                whole from them.
+        """
         ...
 
     def exact_gradient_of_last(self, closure: Any) -> list[Tensor]:

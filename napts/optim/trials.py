@@ -3,7 +3,6 @@
 import math
 from dataclasses import dataclass, field
 
-from napts.optim import vectors
 from napts.optim.acceptance import FAILED, Reference, Verdict, accept_finite, judge, promising
 from napts.optim.history import History, Success
 from napts.optim.local_model import Step
@@ -31,10 +30,20 @@ class Iteration:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The verdict on a candidate and, if it was accepted, the parameters it leads to."""
+    """The verdict on a candidate.
+
+    Attributes:
+        verdict: The verdict.
+        theta: The parameters it leads to, if it was accepted and they are wanted.
+    """
 
     verdict: Verdict
-    theta: Vector | None
+    theta: Vector | None = None
+
+    @property
+    def accepted(self) -> bool:
+        """The candidate was accepted; the parameters are those it leads to."""
+        return self.verdict.accepted
 
 
 class AcceptanceTest:
@@ -46,7 +55,7 @@ class AcceptanceTest:
         history: The memory they are judged with, which grows by an accepted one; ``None``
             accepts whatever has a finite loss.
         eta: Acceptance threshold ``eta_1``.
-        keep_graph: An accepted trial will be linearised.
+        keep_graph: An accepted trial will be linearised; its parameters are wanted.
     """
 
     def __init__(
@@ -94,16 +103,16 @@ class AcceptanceTest:
         if not self._fresh and isinstance(known, float) and not promising(known):
             empty = Measured(self._iteration.objective.loss_of(self._point), math.nan, known, 0.0)
             self._note(empty, FAILED, phase, radius, coefficient, evaluated=False)
-            return Outcome(FAILED, None)
+            return Outcome(FAILED)
         self._fresh = False
-        theta = theta or vectors.add(self._point.theta, step.vector)
-        measured = self._iteration.objective.evaluate(
-            self._point, step, theta, keep_graph=self._keep_graph
-        )
+        objective = self._iteration.objective
+        measured = objective.evaluate(self._point, step, theta, keep_graph=self._keep_graph)
         verdict = self._decide(measured)
         self._note(measured, verdict, phase, radius, coefficient, evaluated=True)
         if not verdict.accepted:
-            return Outcome(verdict, None)
+            return Outcome(verdict)
+        if theta is None and (self._keep_graph or self._iteration.reevaluate):
+            theta = objective.layout.written()
         self._remember(measured, theta)
         return Outcome(verdict, theta)
 
@@ -130,7 +139,7 @@ class AcceptanceTest:
         usable = measured if math.isfinite(measured) else -math.inf
         return Reference(usable, reference.predicted)
 
-    def _remember(self, measured: Measured, theta: Vector) -> None:
+    def _remember(self, measured: Measured, theta: Vector | None) -> None:
         if self._history is None:
             return
         iteration = self._iteration

@@ -4,9 +4,10 @@ The displayed form of the algorithm could not be recovered from the paper's text
 used here are those of a reconstruction from its prose (README, "What is reconstructed").
 """
 
+import operator
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from torch.optim import Optimizer
 
 from napts.optim import vectors
 from napts.optim.acceptance import promising
-from napts.optim.correction import ConvexCombinations
+from napts.optim.correction import ConvexCombinations, Correction, ShrinkingRadius
 from napts.optim.history import History
 from napts.optim.local_model import FirstOrder, Step
 from napts.optim.objective import NonFiniteLossError, Objective, Point
@@ -22,9 +23,12 @@ from napts.optim.passes import Passes
 from napts.optim.radius import RadiusRule
 from napts.optim.record import PassCounts, StepRecord, summarise
 from napts.optim.schwarz import AdditiveSchwarz
+from napts.optim.step_hooks import with_step_hooks
 from napts.optim.subdomains import Closure
 from napts.optim.trials import AcceptanceTest, Iteration, Outcome
-from napts.optim.vectors import Layout
+from napts.optim.vectors import Layout, Vector
+
+GlobalStep = Literal["always", "on_failure", "never"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,8 @@ class Composition:
             accepts every proposal that has a finite loss and leaves the radius alone.
         preconditioner: Where the proposal comes from; ``None`` for the plain trust region.
         correction: What is tried when the proposal fails.
+        global_step: When the global step follows the preconditioned phase: ``"always"`` (the
+            paper), after a failed phase (``"on_failure"``), or ``"never"``.
         reevaluate: Measure the reference on the current batch.
         forget: Clear the memories at every new batch.
     """
@@ -50,7 +56,8 @@ class Composition:
     global_history: History
     proposal_history: History | None = None
     preconditioner: AdditiveSchwarz | None = None
-    correction: ConvexCombinations | None = None
+    correction: Correction | None = None
+    global_step: GlobalStep = "always"
     reevaluate: bool = False
     forget: bool = False
 
@@ -59,6 +66,12 @@ class Composition:
         """The distinct memories, in a fixed order."""
         pair = [self.global_history, self.proposal_history]
         return list({id(history): history for history in pair if history is not None}.values())
+
+
+class _Try(Protocol):
+    """Judges the step for the present radius."""
+
+    def __call__(self, *, first: bool) -> Outcome: ...
 
 
 class TrustRegionOptimizer(Optimizer):
@@ -94,6 +107,7 @@ class TrustRegionOptimizer(Optimizer):
         """The current trust-region radius."""
         return self._radius
 
+    @with_step_hooks
     @torch.no_grad()
     def step(self, closure: Closure | Passes) -> float:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Perform one iteration of Algorithm 1 on one batch (lines 4 to 13).
@@ -125,7 +139,8 @@ class TrustRegionOptimizer(Optimizer):
         try:
             if schwarz is not None:
                 point = self._preconditioned_phase(iteration, schwarz, start)  # lines 5 to 12
-            self._global_phase(iteration, point)  # line 13
+            if point is not None:
+                self._global_phase(iteration, point)  # line 13
         except NonFiniteLossError:
             objective.layout.write(start.theta)
         except BaseException:
@@ -139,55 +154,101 @@ class TrustRegionOptimizer(Optimizer):
 
     def _preconditioned_phase(
         self, iteration: Iteration, schwarz: AdditiveSchwarz, start: Point
-    ) -> Point:
+    ) -> Point | None:
         """Propose, test and correct, lines 5 to 12.
 
         Returns:
-            The intermediate iterate: where the accepted step leads, else where it started.
+            The intermediate iterate, from which the global step is to be taken: where the
+            accepted step leads, else where it started. ``None`` if no global step follows.
         """
         objective, method = iteration.objective, self._method
-        test = self._open_test(iteration, start, method.proposal_history, keep_graph=True)  # line 5
+        goes_on = method.global_step == "always"
+        test = self._open_test(iteration, start, method.proposal_history, keep_graph=goes_on)
         proposed = schwarz.propose(objective, start, self._radius)  # lines 6 to 9
         vector = vectors.subtract(proposed, start.theta)
         proposal = Step(vector, start.model.reduction(vector))
-        outcome = test.judge(proposal, "proposal", self._radius, 0.0, proposed)  # line 10
-        if outcome.theta is None and method.correction is not None:
-            promised = iteration.trials[-1].predicted_reduction
-            outcome = self._correct(test, method.correction, start, Step(vector, promised))
-        if method.proposal_history is not None:
-            self._radius = method.radius_rule.update(self._radius, outcome.verdict)  # line 12
-        if outcome.theta is None:
+        outcome = self._settle(iteration, test, start, proposal, proposed)  # lines 10 to 12
+        schwarz.moments.commit()
+        if not outcome.accepted:
             objective.layout.write(start.theta)
-            return start
+            return None if method.global_step == "never" else start
+        if not goes_on:
+            return None
+        assert outcome.theta is not None
         return objective.linearise_trial(outcome.theta, iteration.trials[-1].trial_loss)
 
-    def _correct(
-        self, test: AcceptanceTest, correction: ConvexCombinations, start: Point, proposal: Step
+    def _settle(
+        self,
+        iteration: Iteration,
+        test: AcceptanceTest,
+        start: Point,
+        proposal: Step,
+        proposed: Vector,
+    ) -> Outcome:
+        """Test the proposal, correct it if it fails, and update the radius: lines 10 to 12."""
+        method, made_for = self._method, self._radius
+
+        def try_proposal() -> Outcome:
+            return test.judge(proposal, "proposal", made_for, 0.0, proposed)
+
+        def try_for_radius(*, first: bool) -> Outcome:
+            if first:
+                return try_proposal()
+            shorter = proposal.shortened(self._radius / made_for)
+            return test.judge(shorter, "correction", self._radius)
+
+        if isinstance(method.correction, ShrinkingRadius):
+            return self._shrink_until_accepted(
+                iteration, method.correction.max_tries, try_for_radius
+            )
+        outcome = try_proposal()
+        if not outcome.accepted and method.correction is not None:
+            promised = iteration.trials[-1].predicted_reduction
+            known = replace(proposal, predicted_reduction=promised)
+            outcome = self._mix(test, method.correction, start, known)
+        if method.proposal_history is not None:
+            self._radius = method.radius_rule.update(self._radius, outcome.verdict)
+        return outcome
+
+    def _mix(
+        self, test: AcceptanceTest, mixtures: ConvexCombinations, start: Point, proposal: Step
     ) -> Outcome:
         """Try convex combinations until one is accepted, line 11; return the last outcome."""
         outcome = None
-        for weight, step in correction.candidates(start.model, proposal, self._radius):
+        for weight, step in mixtures.candidates(start.model, proposal, self._radius):
             outcome = test.judge(step, "correction", self._radius, weight)
-            if outcome.theta is not None:
+            if outcome.accepted:
                 break
         assert outcome is not None
         return outcome
 
     def _global_phase(self, iteration: Iteration, point: Point) -> None:
         """Take a trust-region step, retried with smaller radii: line 13, and all of TR and NTR."""
-        method, objective = self._method, iteration.objective
-        test = self._open_test(iteration, point, method.global_history, keep_graph=False)
-        for _ in range(method.max_tries):
-            outcome = test.judge(objective.model_step(point, self._radius), "global", self._radius)
-            before = self._radius
-            self._radius = method.radius_rule.update(before, outcome.verdict)
-            if outcome.theta is not None:
-                return
+        objective = iteration.objective
+        test = self._open_test(iteration, point, self._method.global_history, keep_graph=False)
+
+        def try_for_radius(*, first: bool) -> Outcome:
+            return test.judge(objective.model_step(point, self._radius), "global", self._radius)
+
+        outcome = self._shrink_until_accepted(iteration, self._method.max_tries, try_for_radius)
+        if not outcome.accepted:
+            objective.layout.write(point.theta)
+
+    def _shrink_until_accepted(
+        self, iteration: Iteration, max_tries: int, try_for_radius: _Try
+    ) -> Outcome:
+        """Try a step for the radius, and for smaller radii as long as it fails."""
+        outcome = None
+        for attempt in range(max_tries):
+            outcome, before = try_for_radius(first=attempt == 0), self._radius
+            self._radius = self._method.radius_rule.update(before, outcome.verdict)
             # At the smallest radius the next try would be this trial again; and a step that
             # promises nothing promises no more when it is shorter.
-            if self._radius == before or not promising(iteration.trials[-1].predicted_reduction):
+            promised = iteration.trials[-1].predicted_reduction
+            if outcome.accepted or self._radius == before or not promising(promised):
                 break
-        objective.layout.write(point.theta)
+        assert outcome is not None
+        return outcome
 
     def _open_test(
         self, iteration: Iteration, point: Point, history: History | None, *, keep_graph: bool
@@ -197,18 +258,20 @@ class TrustRegionOptimizer(Optimizer):
 
     def _current_layout(self) -> Layout:
         """Return the layout of the parameters that require a gradient now."""
-        blocks = self._blocks()
         layout = self._layout
-        trained = [id(p) for block in blocks for p in block]
-        if layout is None or trained != [id(p) for p in layout.parameters]:
-            layout = self._layout = Layout(blocks)
+        trained = [p for group in self.param_groups for p in group["params"] if p.requires_grad]
+        same = layout is not None and len(trained) == len(layout.parameters)
+        if layout is None or not (same and all(map(operator.is_, trained, layout.parameters))):
+            layout = self._layout = Layout(self._blocks())
         return layout
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state as plain numbers and tensors, radius and memories included."""
+        schwarz = self._method.preconditioner
         self.state[self._anchor] = {
             "radius": self._radius,
             "histories": [history.state_dict() for history in self._method.histories],
+            "moments": {} if schwarz is None else schwarz.moments.state_dict(),
         }
         return super().state_dict()
 
@@ -222,6 +285,8 @@ class TrustRegionOptimizer(Optimizer):
         self._radius = state["radius"]
         for history, saved in zip(self._method.histories, state["histories"], strict=True):
             history.load_state_dict(saved)
+        if self._method.preconditioner is not None:
+            self._method.preconditioner.moments.load_state_dict(state.get("moments", {}))
 
     @property
     def _anchor(self) -> Tensor:

@@ -5,18 +5,22 @@ device and dtype). Keeping a vector as a short list of flat tensors makes an ope
 per block, lets blocks live on different devices, and is the form in which a rank holds its part.
 """
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from typing import Literal
 
 import torch
 from torch import Tensor
+
+from napts.optim.replay import cuda_devices
 
 Vector = list[Tensor]
 Norm = Literal["l2", "inf"]
 
 
 class Layout:
-    """Where each parameter lies in the flat blocks.
+    """Where each parameter lies in the flat blocks; to be used under ``torch.no_grad()``.
 
     Args:
         blocks: The parameters of each block; all of a block share a device and a dtype.
@@ -35,11 +39,17 @@ class Layout:
         self.parameters = [p for block in self.blocks for p in block]
         self._sizes = [[p.numel() for p in block] for block in self.blocks]
         self._shapes = [[p.shape for p in block] for block in self.blocks]
+        self._buffers: list[tuple[Tensor, list[Tensor]] | None] = [None] * len(self.blocks)
 
     @property
     def sizes(self) -> list[int]:
         """Number of parameters of each block."""
         return [sum(sizes) for sizes in self._sizes]
+
+    @cached_property
+    def cuda_devices(self) -> list[torch.device]:
+        """The CUDA devices that hold some of the parameters."""
+        return cuda_devices(self.parameters)
 
     def flatten(self, tensors: Sequence[Tensor]) -> Vector:
         """Copy one tensor per parameter (gradients, say) into a vector."""
@@ -53,28 +63,66 @@ class Layout:
     @staticmethod
     def flatten_block(tensors: Sequence[Tensor]) -> Tensor:
         """Copy the tensors of one block into a flat tensor."""
-        return torch.cat([tensor.reshape(-1) for tensor in tensors])
+        if len(tensors) == 1:
+            return tensors[0].reshape(-1).clone()
+        # In one call what torch.cat would take one more per tensor for.
+        return torch._C._nn.flatten_dense_tensors(tensors)  # pyright: ignore[reportAttributeAccessIssue]
 
-    def views(self, block: int, flat: Tensor) -> list[Tensor]:
-        """Return views of a block's flat tensor in the shapes of its parameters."""
+    def buffer(self, block: int) -> Tensor:
+        """Return a flat tensor of a block's size, to be filled and given to :meth:`shift`.
+
+        It is always the same one, and :meth:`write` overwrites it. Cutting a flat tensor into
+        the shapes of the parameters takes longer than a copy; here it was done once.
+        """
+        return self._views_of(block)[0]
+
+    def _views_of(self, block: int) -> tuple[Tensor, list[Tensor]]:
+        found, like = self._buffers[block], self.blocks[block][0]
+        # A model may be moved or converted in place.
+        if found is None or found[0].dtype != like.dtype or found[0].device != like.device:
+            flat = torch.empty(sum(self._sizes[block]), dtype=like.dtype, device=like.device)
+            found = self._buffers[block] = flat, self._cut(block, flat)
+        return found
+
+    def _cut(self, block: int, flat: Tensor) -> list[Tensor]:
         parts = flat.split(self._sizes[block])
         return [part.view(s) for part, s in zip(parts, self._shapes[block], strict=True)]
 
-    @torch.no_grad()
     def read(self) -> Vector:
         """Copy the parameters into a vector."""
         return [self.flatten_block(block) for block in self.blocks]
 
-    @torch.no_grad()
     def write(self, vector: Vector) -> None:
         """Set the parameters to a vector's values."""
         for index, flat in enumerate(vector):
-            torch._foreach_copy_(self.blocks[index], self.views(index, flat))
+            buffer, views = self._views_of(index)
+            buffer.copy_(flat)
+            torch._foreach_copy_(self.blocks[index], views)
 
-    @torch.no_grad()
-    def shift(self, block: int, flat: Tensor) -> None:
-        """Add a flat tensor to the parameters of one block."""
-        torch._foreach_add_(self.blocks[block], self.views(block, flat))
+    def write_sum(self, first: Vector, factor: float | Tensor, second: Vector) -> None:
+        """Set the parameters to ``first + factor * second``."""
+        for index, (a, b) in enumerate(zip(first, second, strict=True)):
+            buffer, views = self._views_of(index)
+            if isinstance(factor, Tensor):
+                torch.addcmul(a, b, factor.to(b), out=buffer)
+            else:
+                torch.add(a, b, alpha=factor, out=buffer)
+            torch._foreach_copy_(self.blocks[index], views)
+
+    def written(self) -> Vector:
+        """Return a copy of what was last written."""
+        return [self.buffer(index).clone() for index in range(len(self.blocks))]
+
+    def shift(self, block: int, factor: float | Tensor) -> None:
+        """Add a block's buffer, times a factor, to its parameters.
+
+        A factor that is still on a device is multiplied into the buffer.
+        """
+        buffer, views = self._views_of(block)
+        if isinstance(factor, Tensor):
+            buffer.mul_(factor)
+            factor = 1.0
+        torch._foreach_add_(self.blocks[block], views, alpha=factor)
 
 
 def blocks_by_kind(parameters: Iterable[Tensor]) -> list[list[Tensor]]:
@@ -95,30 +143,40 @@ def subtract(first: Vector, second: Vector) -> Vector:
     return [a - b for a, b in zip(first, second, strict=True)]
 
 
-def mix(weight: float, first: Vector, second: Vector) -> Vector:
-    """Return ``weight * first + (1 - weight) * second``."""
-    return [torch.lerp(b, a, weight) for a, b in zip(first, second, strict=True)]
+def add_scaled(first: Vector, factor: float | Tensor, second: Vector) -> Vector:
+    """Return ``first + factor * second``, in one pass if the factor is on the host."""
+    if isinstance(factor, Tensor):
+        return add(first, scale(factor, second))
+    return [torch.add(a, b, alpha=factor) for a, b in zip(first, second, strict=True)]
 
 
 def scale(factor: float | Tensor, vector: Vector) -> Vector:
-    """Return ``factor * vector``; a scalar tensor is moved to each block's device and dtype."""
+    """Return ``factor * vector``; a scalar tensor is moved to each block's device and dtype.
+
+    A factor of 1 returns the vector itself.
+    """
     if isinstance(factor, Tensor):
         return [factor.to(v) * v for v in vector]
-    return [factor * v for v in vector]
+    return vector if factor == 1.0 else [factor * v for v in vector]
 
 
-def dot(first: Vector, second: Vector) -> Tensor:
-    """Return the inner product, a scalar on the first block's device."""
-    return _total([torch.dot(a, b) for a, b in zip(first, second, strict=True)])
+def dot(first: Vector, second: Vector) -> Tensor | float:
+    """Return the inner product; see :func:`number` for its type."""
+    return _total([number(torch.dot(a, b)) for a, b in zip(first, second, strict=True)])
 
 
-def norm(vector: Vector, kind: Norm) -> Tensor:
-    """Return the 2-norm or the infinity norm, a scalar on the first block's device."""
+def norm(vector: Vector, kind: Norm) -> Tensor | float:
+    """Return the 2-norm or the infinity norm; see :func:`number` for its type."""
     if kind == "inf":
-        parts = [v.abs().max() for v in vector]
-        return parts[0] if len(parts) == 1 else torch.stack([p.to(parts[0]) for p in parts]).max()
-    parts = [torch.linalg.vector_norm(v) for v in vector]
-    return parts[0] if len(parts) == 1 else _total([p * p for p in parts]).sqrt()
+        parts = [number(v.abs().max()) for v in vector]
+        return parts[0] if len(parts) == 1 else _largest(parts)
+    parts = [number(torch.linalg.vector_norm(v)) for v in vector]
+    return parts[0] if len(parts) == 1 else _total([p * p for p in parts]) ** 0.5
+
+
+def number(value: Tensor) -> Tensor | float:
+    """Return a scalar's value where reading it waits for nothing, that is on the CPU."""
+    return value.item() if value.device.type == "cpu" else value
 
 
 def to_host(values: Sequence[Tensor | float]) -> list[float]:
@@ -130,16 +188,36 @@ def to_host(values: Sequence[Tensor | float]) -> list[float]:
     Returns:
         The values as Python floats, in the same order.
     """
+    values = [number(v) if isinstance(v, Tensor) else v for v in values]
     tensors = [v for v in values if isinstance(v, Tensor)]
     if not tensors:
-        return [float(v) for v in values]
+        return values  # pyright: ignore[reportReturnType]
     device = tensors[0].device
-    if all(t.device.type == "cpu" for t in tensors):
-        return [float(v) for v in values]
     packed = torch.stack([t.detach().to(device, torch.float64) for t in tensors])
     numbers = iter(packed.tolist())
-    return [next(numbers) if isinstance(v, Tensor) else float(v) for v in values]
+    return [next(numbers) if isinstance(v, Tensor) else v for v in values]
 
 
-def _total(parts: list[Tensor]) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.stack([p.to(parts[0]) for p in parts]).sum()
+def _total(parts: Sequence[Tensor | float]) -> Tensor | float:
+    """Add numbers; of several devices on the first one's."""
+    return parts[0] if len(parts) == 1 else _combined(parts, sum, torch.sum)
+
+
+def _largest(parts: Sequence[Tensor | float]) -> Tensor | float:
+    return _combined(parts, _max_or_nan, torch.max)
+
+
+def _combined(
+    parts: Sequence[Tensor | float],
+    of_numbers: Callable[[list[float]], float],
+    of_tensor: Callable[[Tensor], Tensor],
+) -> Tensor | float:
+    tensors = [p for p in parts if isinstance(p, Tensor)]
+    if not tensors:
+        return of_numbers([p for p in parts if not isinstance(p, Tensor)])
+    like = tensors[0]
+    return of_tensor(torch.stack([torch.as_tensor(p).to(like) for p in parts]))
+
+
+def _max_or_nan(numbers: list[float]) -> float:
+    return math.nan if any(math.isnan(n) for n in numbers) else max(numbers)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from napts.decomposition.stages import LayerPartition
 from napts.optim.passes import Passes
+from napts.optim.subdomains import Part
 from napts.parallel.communicator import RankCommunicator
 from napts.parallel.engine import Engine, Loss, Place, Schedule
 from napts.parallel.microbatches import micro_batch_count
@@ -175,19 +176,25 @@ class Pipeline:
     def set_downstream(self, gradients: Sequence[Tensor]) -> None:
         """Do nothing, as in :meth:`boundaries`."""
 
-    def local_gradient(self, subdomain: int) -> list[Tensor]:
+    def local_gradient(self, subdomain: int, part: Part | None = None) -> list[Tensor]:
         """Return eq. (2) for one of this rank's stages at its present weights.
 
-        Costs no communication: inputs and downstream gradients are those of the captured pass.
+        Costs no communication: inputs and downstream gradients are those of the captured pass. A
+        part is taken of every micro-batch.
         """
-        downstream = self._boundaries[subdomain].downstream
-        return self._mean_gradient(subdomain, lambda outputs, i: (outputs, downstream[i]))
+        boundary = self._boundaries[subdomain]
+        pairs = list(zip(boundary.entries, boundary.downstream, strict=True))
+        if part is not None:
+            pairs = [part.cut(entry, downstream) for entry, downstream in pairs]
+        entries, vectors = zip(*pairs, strict=True)
+        return self._mean_gradient(subdomain, entries, lambda outputs, i: (outputs, vectors[i]))
 
     def exact_gradient_of_last(self, closure: Passes) -> list[Tensor]:
         """Return the last stage's gradient of the loss itself, with only its input frozen."""
         last = len(self._parameter_sets) - 1
+        entries = self._boundaries[last].entries
         return self._mean_gradient(
-            last, lambda outputs, i: (self._loss(outputs, self._targets[i]), None)
+            last, entries, lambda outputs, i: (self._loss(outputs, self._targets[i]), None)
         )
 
     def release(self) -> None:
@@ -239,16 +246,20 @@ class Pipeline:
             return self.engine(len(targets)).forward(inputs, targets)[0]
 
     def _mean_gradient(
-        self, index: int, end: Callable[[Tensor, int], tuple[Tensor, Tensor | None]]
+        self,
+        index: int,
+        entries: Sequence[Tensor],
+        end: Callable[[Tensor, int], tuple[Tensor, Tensor | None]],
     ) -> list[Tensor]:
         """Return a stage's local gradient, the mean over the micro-batches.
 
         Args:
             index: The stage, among this rank's.
+            entries: The stage's input for each micro-batch.
             end: Turns the stage's outputs for a micro-batch into what is differentiated, and the
                 vector that it is multiplied with.
         """
-        entries, wanted = self._boundaries[index].entries, self._parameter_sets[index]
+        wanted = self._parameter_sets[index]
         total: list[Tensor] = []
         for micro_batch, entry in enumerate(entries):
             with torch.enable_grad():

@@ -1,7 +1,7 @@
 """States of optimizers on ranks: merged into one for a checkpoint, and divided again.
 
 A merged state speaks of all parameters in the order of the stages, so that it can be divided among
-another number of ranks. A vector (``theta``, a remembered iterate) is one flat tensor in it.
+another number of ranks. A vector (a remembered iterate, say) is one flat tensor in it.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,9 @@ import torch
 from torch import Tensor
 
 State = dict[str, Any]
+
+_VECTORS = ("theta", "first", "second")
+"""Names under which optimizers keep vectors: remembered iterates, averages of gradients."""
 
 
 def merge_states(states: Sequence[State]) -> State:
@@ -71,7 +74,7 @@ def _is_common(value: Any) -> bool:
 
 def _merge(values: Sequence[Any], name: str = "") -> Any:
     value = values[0]
-    if name == "theta":
+    if name in _VECTORS:
         return torch.cat([flat.reshape(-1).cpu() for vector in values for flat in vector])
     if isinstance(value, dict):
         return {key: _merge([v[key] for v in values], key) for key in value}
@@ -81,7 +84,7 @@ def _merge(values: Sequence[Any], name: str = "") -> Any:
 
 
 def _divide(value: Any, blocks: Sequence[int], offset: int, name: str = "") -> Any:
-    if name == "theta":
+    if name in _VECTORS:
         return list(_slice(value, blocks, offset))
     if isinstance(value, dict):
         return {key: _divide(v, blocks, offset, key) for key, v in value.items()}

@@ -1,0 +1,125 @@
+"""Adam's running averages of gradients, and who keeps them from one iteration to the next."""
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from napts.optim.vectors import Vector
+
+KeepMoments = Literal["reset", "kept"]
+
+
+class Moments:
+    """Running averages of a block's gradients and of their squares.
+
+    Args:
+        first: Average of the gradients, flat.
+        second: Average of their squares.
+        count: Number of gradients in them, a float32 scalar on their device.
+    """
+
+    def __init__(self, first: Tensor, second: Tensor, count: Tensor) -> None:
+        self.first, self.second, self.count = first, second, count
+
+    @classmethod
+    def zeros(cls, like: Tensor) -> "Moments":
+        """Return the averages of no gradient."""
+        count = torch.zeros((), dtype=torch.float32, device=like.device)
+        return cls(torch.zeros_like(like), torch.zeros_like(like), count)
+
+    def clone(self) -> "Moments":
+        """Return a copy that can go its own way."""
+        return Moments(self.first.clone(), self.second.clone(), self.count.clone())
+
+    def update(self, gradient: Tensor, out: Tensor, betas: tuple[float, float], eps: float) -> None:
+        """Take in a gradient and write Adam's direction into a tensor.
+
+        Args:
+            gradient: The gradient, flat.
+            out: Receives ``-m^ / (sqrt(v^) + eps)`` with both averages free of bias.
+            betas: Decay rates of the averages.
+            eps: Term added to the denominator.
+        """
+        self.count += 1
+        # One pass over the vectors: the kernel of torch's fused Adam, with learning rate 1, moves
+        # a parameter that was zero by just the direction.
+        torch._fused_adam_(
+            *([out.zero_()], [gradient], [self.first], [self.second], [], [self.count]),
+            lr=1.0,
+            beta1=betas[0],
+            beta2=betas[1],
+            weight_decay=0.0,
+            eps=eps,
+            amsgrad=False,
+            maximize=False,
+        )
+
+
+class ResetMoments:
+    """Forgets: every iteration starts from zero averages (our choice for the paper's methods)."""
+
+    def begin(self, gradients: Vector) -> list[Moments]:
+        """Return zero averages, one for each block."""
+        return [Moments.zeros(gradient) for gradient in gradients]
+
+    def propose(self, moments: list[Moments]) -> list[Moments]:
+        """Return the averages that local steps may change: these."""
+        return moments
+
+    def commit(self) -> None:
+        """Do nothing."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return nothing."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Do nothing."""
+
+
+class KeptMoments(ResetMoments):
+    """Remembers the averages of the global gradients, one for each iteration.
+
+    Gradients of local steps stay out: they belong to points that may be rejected. An iteration
+    that ends without a judged step (its loss is not finite, the closure failed) leaves no trace.
+    """
+
+    def __init__(self) -> None:
+        self._kept: list[Moments] = []
+        self._proposed: list[Moments] = []
+
+    def begin(self, gradients: Vector) -> list[Moments]:
+        """Return copies of the averages so far."""
+        sizes = [gradient.numel() for gradient in gradients]
+        if [kept.first.numel() for kept in self._kept] != sizes:
+            return super().begin(gradients)
+        return [kept.clone() for kept in self._kept]
+
+    def propose(self, moments: list[Moments]) -> list[Moments]:
+        """Note the averages that :meth:`commit` shall keep; return copies for local steps."""
+        self._proposed = moments
+        return [each.clone() for each in moments]
+
+    def commit(self) -> None:
+        """Keep what was proposed."""
+        self._kept, self._proposed = self._proposed, []
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the averages as vectors, and how many gradients are in them."""
+        if not self._kept:
+            return {}
+        return {
+            "first": [kept.first for kept in self._kept],
+            "second": [kept.second for kept in self._kept],
+            "count": int(self._kept[0].count),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over averages saved by :meth:`state_dict`."""
+        self._kept = []
+        if state:
+            self._kept = [
+                Moments(first, second, torch.tensor(float(state["count"]), device=first.device))
+                for first, second in zip(state["first"], state["second"], strict=True)
+            ]
