@@ -61,7 +61,7 @@ class AdditiveSchwarz:
             direction = objective.layout.buffer(subdomain)
             self.solver.direction(moments[subdomain], block, direction)
         lengths = self._lengths(objective, radius, len(gradient))
-        moments = self.moments.propose(moments) if self.solver.steps > 1 else moments
+        moments = self.moments.propose(moments)
         for subdomain, length in enumerate(lengths):
             self._solve(objective, subdomain, moments[subdomain], length)
         self.decomposition.release()
