@@ -34,8 +34,18 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
+LATER = ("moments", "shares", "local_fraction", "retry", "global_step")
+"""Options that came after the first runs; a run that leaves them at their defaults keeps its key."""
+
+
 class MethodOptions(Options):
     """Options of a method; every concrete class adds ``method``, the name that tells it apart."""
+
+    def science(self) -> dict[str, Any]:
+        """Return what determines the result, as plain data."""
+        fields, values = type(self).model_fields, self.model_dump(mode="json")
+        unused = {n for n in LATER if n in fields and values[n] == fields[n].default}
+        return {name: value for name, value in values.items() if name not in unused}
 
     def arguments(self) -> dict[str, Any]:
         """Return the keyword arguments of the optimizer's constructor."""

@@ -213,6 +213,7 @@ class RunSpec(Options):
     def science(self) -> dict[str, Any]:
         """Return the settings that determine the result, as plain nested data."""
         science = {key: value for key, value in self.as_dict().items() if key not in _NOT_SCIENCE}
+        science["optimizer"] = self.optimizer.science()
         if self.pipeline is None:
             del science["pipeline"]  # runs without one keep the key they had before there was one
         return science
