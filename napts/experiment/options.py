@@ -35,7 +35,7 @@ class Options(BaseModel):
 
 
 LATER = ("moments", "shares", "local_fraction", "retry", "global_step")
-"""Options that came after the first runs; a run that leaves them at their defaults keeps its key."""
+"""Options younger than the first runs; at their defaults they are no part of the run key."""
 
 
 class MethodOptions(Options):

@@ -99,7 +99,8 @@ def accept_finite(loss: float, trial_loss: float, predicted: float) -> Verdict:
     """Accept every trial that has a finite loss: the proposal of APTSA (NAPTS, section 3)."""
     if not math.isfinite(trial_loss):
         return FAILED
-    current = (loss - trial_loss, predicted)
+    # Nothing was promised: there is no ratio to speak of.
+    current = (loss - trial_loss, predicted) if promising(predicted) else FAILED.current
     return Verdict(True, False, current, current)
 
 

@@ -18,13 +18,17 @@ from tests.reference.flat import MLPProblem, Options, Reference, StepResult
 SIZES = (6, 12, 10, 8, 4)
 STEPS = 60
 HISTORY = ("window", "history", "history_scope")
-SCHWARZ = ("local_steps", "cap", "betas", "eps", "last_block_exact")
+SCHWARZ = (
+    *("local_steps", "cap", "betas", "eps", "last_block_exact"),
+    *("moments", "shares", "local_fraction"),
+)
+PROPOSAL = ("correction", "retry", "global_step")
 OWN_OPTIONS = {
     "TR": (),
     "NTR": HISTORY,
-    "APTS": (*SCHWARZ, "correction"),
+    "APTS": (*SCHWARZ, *PROPOSAL),
     "APTSA": SCHWARZ,
-    "NAPTS": (*HISTORY, *SCHWARZ, "correction", "shared_history"),
+    "NAPTS": (*HISTORY, *SCHWARZ, *PROPOSAL, "shared_history"),
 }
 COMMON = [
     {},
@@ -49,6 +53,23 @@ LOCAL = [
     {"cap": "clip", "norm": "inf"},
     {"last_block_exact": True},
     {"betas": (0.5, 0.9), "eps": 1e-3},
+    {"moments": "kept"},
+    {"moments": "kept", "local_steps": 1},
+    {"shares": "joint"},
+    {"shares": "joint", "norm": "inf", "cap": "clip"},
+    {"local_fraction": 0.3},
+    {"local_fraction": 0.5, "moments": "kept", "shares": "joint", "last_block_exact": False},
+]
+FAILING = {"radius": 2.0, "radius_min": 0.25, "radius_max": 8.0}
+LIGHT = {"local_steps": 1, "moments": "kept", "shares": "joint", "eta_1": 0.5, "eta_2": 0.9}
+RETRIES = [
+    {"retry": "shrink", **FAILING},
+    {"retry": "shrink", "max_tries": 1, **FAILING},
+    {"retry": "shrink", "global_step": "on_failure", **FAILING},
+    {"global_step": "on_failure", **FAILING},
+    {"global_step": "never", **FAILING},
+    {"retry": "shrink", "global_step": "never", **LIGHT},
+    {"retry": "shrink", "global_step": "never", **LIGHT, **FAILING},
 ]
 CORRECTIONS = [
     {"radius": 2.0, "radius_min": 1.0},
@@ -63,7 +84,7 @@ def _cases() -> Iterator[Any]:
         settings = list(COMMON)
         settings += NON_MONOTONE if method in ("NTR", "NAPTS") else []
         settings += LOCAL if method in ("APTS", "APTSA", "NAPTS") else []
-        settings += CORRECTIONS if method in ("APTS", "NAPTS") else []
+        settings += [*CORRECTIONS, *RETRIES] if method in ("APTS", "NAPTS") else []
         if method == "NAPTS":
             settings += [{**s, "shared_history": False} for s in NON_MONOTONE[::3]]
         for options in settings:

@@ -32,6 +32,13 @@ BAD_SCHWARZ: list[tuple[dict[str, Any], str]] = [
     ({"betas": (0.9, 1.0)}, "Invalid betas"),
     ({"eps": 0.0}, "Invalid eps"),
     ({"cap": "cut"}, "Invalid cap"),
+    ({"moments": "lost"}, "Invalid moments: lost, must be one of reset, kept"),
+    ({"shares": "fair"}, "Invalid shares"),
+    ({"local_fraction": 0.0}, r"Invalid local_fraction: 0\.0, must be in \(0, 1\]"),
+    ({"local_fraction": 1.5}, "Invalid local_fraction"),
+    ({"local_fraction": 0.5, "last_block_exact": True}, "must be 1 with last_block_exact"),
+    ({"retry": "again"}, "Invalid retry"),
+    ({"global_step": "sometimes"}, "Invalid global_step"),
 ]
 BAD_HISTORY: list[tuple[dict[str, Any], str]] = [
     ({"window": -1}, "Invalid window"),
@@ -81,7 +88,14 @@ OPTIONS: list[dict[str, Any]] = [
     {"history_scope": "reeval"},
     {"history": "constant-memory", "history_scope": "reeval"},
 ]
-VARIANTS = [(m, o) for m in METHODS for o in (OPTIONS if m in ("NTR", "NAPTS") else OPTIONS[:1])]
+KEPT: list[dict[str, Any]] = [
+    {"moments": "kept"},
+    {"moments": "kept", "local_steps": 1, "shares": "joint", "local_fraction": 0.5},
+]
+VARIANTS = [
+    *((m, o) for m in METHODS for o in (OPTIONS if m in ("NTR", "NAPTS") else OPTIONS[:1])),
+    *((m, o) for m in ("APTS", "APTSA", "NAPTS") for o in KEPT),
+]
 
 
 @pytest.mark.parametrize(("method", "options"), VARIANTS)
@@ -114,11 +128,11 @@ def noisy_again(state: dict[str, torch.Tensor]) -> nn.Module:
     return model
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("method", "options"), VARIANTS)
 @pytest.mark.parametrize("clone", [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))])
-def test_copies_are_independent_and_equal(method: str, clone: Any) -> None:
+def test_copies_are_independent_and_equal(method: str, options: dict[str, Any], clone: Any) -> None:
     model = plain()
-    optimizer = make(method, model)
+    optimizer = make(method, model, **options)
     _run(optimizer, model, 0, 5)
     twin_model, twin = clone((model, optimizer))
     expected = _run(optimizer, model, 5, 10)

@@ -19,6 +19,10 @@ BATCH = 16  # and a last one of 6
 METHODS = ("TR", "NTR", "APTS", "APTSA", "NAPTS")
 STAGES = 4
 SIZES = (1, 2, 4)
+LIGHT = {
+    **{"local_steps": 1, "moments": "kept", "shares": "joint"},
+    **{"retry": "shrink", "global_step": "never", "eta_1": 0.5, "eta_2": 0.9},
+}
 Results = dict[int, list[dict[str, Any]]]
 """For each number of ranks what every rank told."""
 
@@ -77,6 +81,11 @@ def _cases() -> dict[str, Case]:
         "NAPTS one step": Case("NAPTS", options={"local_steps": 1}),
         "APTS corrected": Case("APTS", options={"norm": "inf", "radius": 0.3, "radius_max": 0.5}),
         "NAPTS still": Case("NAPTS", options={"radius_min": 1e-9}, steps=500, still=True),
+        "NAPTS kept": Case("NAPTS", options={"moments": "kept"}, micro_batches=2),
+        "NAPTS parts": Case("NAPTS", options={"local_fraction": 0.4}, micro_batches=2),
+        "NAPTS light": Case("NAPTS", options=LIGHT, steps=100),
+        "NAPTS light clipped": Case("NAPTS", options={**LIGHT, "cap": "clip", "norm": "inf"}),
+        "NAPTS on failure": Case("NAPTS", options={**wide, "global_step": "on_failure"}),
         "NTR reeval": Case("NTR", options={**wide, "history_scope": "reeval"}),
         "Adam": Case("Adam", with_dropout, {"lr": 0.01}, micro_batches=2),
         "SGD": Case("SGD", normalised, {"lr": 0.1, "momentum": 0.9}, micro_batches=3),

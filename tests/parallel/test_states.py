@@ -65,6 +65,20 @@ def test_every_parameter_keeps_its_own_moments() -> None:
     assert [state["state"][i]["exp_avg"].numel() for i in range(4)] == list(SIZES)
 
 
+def test_kept_moments_are_vectors_of_all_ranks() -> None:
+    def state(*sizes: int) -> dict[str, Any]:
+        moments = {name: [torch.ones(n) for n in sizes] for name in ("first", "second")}
+        common = {"radius": 1.0, "histories": [], "moments": {**moments, "count": 3}}
+        return {"state": {0: common}, "param_groups": [{"params": [0]} for _ in sizes]}
+
+    whole = merge_states([state(2, 3), state(4)])
+    assert whole["state"][0]["moments"]["second"].shape == (9,)
+    ahead = [torch.empty(2, device="meta")]
+    part = divide_state(whole, state(3, 4), ahead, [3, 4])["state"][0]["moments"]
+    assert [[t.numel() for t in part[name]] for name in ("first", "second")] == [[3, 4]] * 2
+    assert part["count"] == 3
+
+
 def test_a_remembered_iterate_is_whole() -> None:
     state = merged("NTR", 2)
     entries = state["state"][0]["histories"][0]["entries"]

@@ -22,6 +22,7 @@ from tests.reference.history import (
 )
 from tests.reference.mlp import MLPProblem
 from tests.reference.steps import (
+    Averages,
     Options,
     Problem,
     local_model_step,
@@ -103,6 +104,7 @@ class Reference:
         self.theta = np.array(theta0, dtype=np.float64)
         self.radius, self.radius_min, self.radius_max = options.radii()
         self.steps = 0
+        self.averages = Averages.none(problem.n)
         window = options.window if method in ("NTR", "NAPTS") else 0
         self.history_global = make_history(options.history, window, options.history_scope)
         self.history_proposal = (
@@ -132,18 +134,29 @@ class Reference:
                 self.result.forwards += 1
         else:
             if self.method not in ("TR", "NTR"):
-                loss, gradient = self._preconditioned_phase(loss, gradient)
-            self._global_phase(loss, gradient)
+                arrived = self._preconditioned_phase(loss, gradient)
+            else:
+                arrived = loss, gradient
+            if arrived is not None:
+                self._global_phase(*arrived)
         self.result.theta = self.theta.copy()
         self.result.radius_after = self.radius
         self.result.accepted = any(trial.accepted for trial in self.result.trials)
         return self.result
 
-    def _preconditioned_phase(self, loss: float, gradient: Vector) -> tuple[float, Vector]:
-        """Lines 6-12; returns loss and gradient at the intermediate iterate."""
+    def _preconditioned_phase(self, loss: float, gradient: Vector) -> tuple[float, Vector] | None:
+        """Lines 6-12; returns loss and gradient where line 13 is to start, if it is to happen."""
         proposal = schwarz_proposal(
-            self.problem, self.theta, gradient, self.radius, self.options, self.batch
+            self.problem,
+            self.theta,
+            gradient,
+            self.radius,
+            self.options,
+            self.batch,
+            self.averages,
         )
+        if self.options.moments == "kept":
+            self.averages = self.averages.take(gradient, self.options.betas)
         self.result.local_passes += self.options.local_steps - 1
         predicted = -float(gradient @ proposal)
         if self.method == "APTSA":
@@ -157,12 +170,16 @@ class Reference:
         self.result.rejections_proposal += not trial.accepted
 
         if self.method != "APTSA":
-            if not trial.accepted:
+            if self.options.retry == "shrink":
+                trial, step = self._shrink(trial, proposal, loss, reference)
+            elif not trial.accepted:
                 trial, step = self._correct(trial, proposal, predicted, loss, gradient, reference)
             self._update_radius(trial)
         if not trial.accepted:
-            return loss, gradient
+            return None if self.options.global_step == "never" else (loss, gradient)
         self._move(trial, step, loss, self.history_proposal)
+        if self.options.global_step != "always":
+            return None
         assert trial.trial_loss is not None
         return trial.trial_loss, self._differentiate(self.theta)
 
@@ -189,6 +206,24 @@ class Reference:
                 break
             self.result.rejections_correction += 1
         return trial, mixture
+
+    def _shrink(
+        self, trial: Trial, proposal: Vector, loss: float, reference: ReferencePoint
+    ) -> tuple[Trial, Vector]:
+        """Instead of line 11: the proposal again, as much shorter as the radius has become."""
+        whole, step = self.radius, proposal
+        for _ in range(self.options.max_tries - 1):
+            if trial.accepted or not trial.predicted > SMALLEST_PREDICTION:
+                break
+            before = self.radius
+            self._update_radius(trial)
+            if self.radius == before:
+                break
+            step = proposal * (self.radius / whole)
+            predicted = trial.predicted * (self.radius / before)
+            trial = self._try("correction", None, step, predicted, loss, reference, evaluate=False)
+            self.result.rejections_correction += not trial.accepted
+        return trial, step
 
     def _global_phase(self, loss: float, gradient: Vector) -> None:
         """Line 13, which is the whole of TR and NTR."""

@@ -35,6 +35,11 @@ class Options:
     last_block_exact: bool = False
     correction: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8, 1.0)
     shared_history: bool = True
+    moments: str = "reset"
+    shares: str = "equal"
+    local_fraction: float = 1.0
+    retry: str = "mixture"
+    global_step: str = "always"
 
     def radii(self) -> tuple[float, float, float]:
         """Initial, smallest and largest radius."""
@@ -86,40 +91,101 @@ def local_model_step(gradient: Vector, radius: float, norm: str, direction: str)
     return -radius * vector / length
 
 
+@dataclass
+class Averages:
+    """Adam's two running averages over all coordinates, and how many gradients are in them."""
+
+    first: Vector
+    second: Vector
+    count: int = 0
+
+    @classmethod
+    def none(cls, n: int) -> Averages:
+        """The averages of no gradient."""
+        return cls(np.zeros(n), np.zeros(n))
+
+    def take(self, slope: Vector, betas: tuple[float, float]) -> Averages:
+        """The averages with one more gradient."""
+        return Averages(
+            betas[0] * self.first + (1.0 - betas[0]) * slope,
+            betas[1] * self.second + (1.0 - betas[1]) * slope * slope,
+            self.count + 1,
+        )
+
+    def part(self, block: slice) -> Averages:
+        """Those of one subdomain."""
+        return Averages(self.first[block], self.second[block], self.count)
+
+    def direction(self, options: Options) -> Vector:
+        """Adam's direction, free of bias."""
+        mean = self.first / (1.0 - options.betas[0] ** self.count)
+        spread = self.second / (1.0 - options.betas[1] ** self.count)
+        return -mean / (np.sqrt(spread) + options.eps)
+
+
 def schwarz_proposal(
-    problem: Problem, theta: Vector, gradient: Vector, radius: float, options: Options, batch: Any
+    problem: Problem,
+    theta: Vector,
+    gradient: Vector,
+    radius: float,
+    options: Options,
+    batch: Any,
+    before: Averages | None = None,
 ) -> Vector:
     """Lines 6-9: capped Adam steps in every subdomain, assembled into one step (eqs. 2-4)."""
+    if before is None:
+        before = Averages.none(problem.n)
+    start = before.take(gradient, options.betas)
+    whole = trust_region_norm(start.direction(options), options.norm)
     step = np.zeros(problem.n)
     for d, block in enumerate(problem.blocks):
-        local = theta[block].copy()
-        first = np.zeros(local.size)
-        second = np.zeros(local.size)
-        for t in range(1, options.local_steps + 1):
-            if t == 1:
-                slope = gradient[block]
-            elif options.last_block_exact and d == len(problem.blocks) - 1:
-                slope = problem.last_block_gradient(local, theta, batch)
-            else:
-                slope = problem.local_gradient(d, local, theta, batch)
-            first = options.betas[0] * first + (1.0 - options.betas[0]) * slope
-            second = options.betas[1] * second + (1.0 - options.betas[1]) * slope * slope
-            mean = first / (1.0 - options.betas[0] ** t)
-            spread = second / (1.0 - options.betas[1] ** t)
-            update = -mean / (np.sqrt(spread) + options.eps)
-            local = local + _capped(update, radius, len(problem.blocks), options)
+        local, averages = theta[block].copy(), start.part(block)
+        longest = _longest(averages.direction(options), whole, radius, len(problem.blocks), options)
+        for t in range(options.local_steps):
+            if t > 0:
+                slope = _local_slope(problem, d, local, theta, batch, t - 1, options)
+                averages = averages.take(slope, options.betas)
+            local = local + _capped(averages.direction(options), longest, options)
         step[block] = local - theta[block]
     return step
 
 
-def _capped(update: Vector, radius: float, subdomains: int, options: Options) -> Vector:
-    """Eq. (3): one local step within its share of the trust region."""
+def _local_slope(
+    problem: Problem,
+    d: int,
+    local: Vector,
+    theta: Vector,
+    batch: Any,
+    turn: int,
+    options: Options,
+) -> Vector:
+    """Eq. (2) on all samples, or on the next few of them, whose mean loss stands for the whole."""
+    if options.last_block_exact and d == len(problem.blocks) - 1:
+        return problem.last_block_gradient(local, theta, batch)
+    if options.local_fraction == 1.0:
+        return problem.local_gradient(d, local, theta, batch)
+    size = len(batch[0])
+    few = max(1, round(options.local_fraction * size))
+    at = few * (turn % (size // few))
+    return problem.local_gradient(d, local, theta, tuple(part[at : at + few] for part in batch))
+
+
+def _longest(
+    direction: Vector, whole: float, radius: float, subdomains: int, options: Options
+) -> float:
+    """How long one local step of a subdomain may be."""
     share = radius / options.local_steps
-    if options.norm == "l2":
-        # Only the 2-norm of the assembled step grows with the number of subdomains.
-        share /= math.sqrt(subdomains)
+    if options.shares == "joint":
+        # As long as in the step that all subdomains together would take within the region.
+        return share * trust_region_norm(direction, options.norm) / whole if whole > 0 else 0.0
+    # Only the 2-norm of the assembled step grows with the number of subdomains.
+    return share / math.sqrt(subdomains) if options.norm == "l2" else share
+
+
+def _capped(update: Vector, longest: float, options: Options) -> Vector:
+    """Eq. (3): one local step within its share of the trust region."""
     if options.cap == "clip":
-        bound = share if options.norm == "inf" else share / math.sqrt(update.size)
+        bound = longest if options.norm == "inf" else longest / math.sqrt(update.size)
         return np.clip(update, -bound, bound)
     length = trust_region_norm(update, options.norm)
-    return update * (share / length) if length > share else update
+    return update * (longest / length) if length > longest else update
