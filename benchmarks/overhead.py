@@ -12,17 +12,24 @@ ideal time of that round).
 import argparse
 import json
 import statistics
-import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
 
-import numpy as np
 import torch
-from scipy.stats import bootstrap
 
-from benchmarks.problems import METHODS, Problem, optimizer, problem
+from benchmarks.problems import METHODS, optimizer, problem
+from benchmarks.timing import median_interval, seconds
 
 WORKLOADS = ("mnist-fcnn", "cifar10-cnn")
+_SHORT = {"radius": 1e-3, "radius_min": 1e-3, "radius_max": 1e-3}
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    **{method: (method, {}) for method in METHODS},
+    # Steps so short that the first trial is accepted, the case of the paper's cost model.
+    "NAPTS T=3": ("NAPTS", {"local_steps": 3, **_SHORT}),
+    "NAPTS T=5": ("NAPTS", {"local_steps": 5, **_SHORT}),
+    "light": ("light", {}),
+}
+"""What is measured, by name: a method and its options."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +38,7 @@ class Overhead:
 
     Attributes:
         workload: Name of the workload.
-        method: Name of the method.
+        method: Name of the case.
         rounds: Steps measured.
         step_ms: Median time of a step in milliseconds.
         step_over_pass: Median of step time over the time of one forward and backward pass.
@@ -56,16 +63,11 @@ class Overhead:
     local_passes: float
 
 
-def _seconds(action: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    action()
-    return time.perf_counter() - start
-
-
-def measure(workload: str, method: str, batch_size: int, threads: int, rounds: int) -> Overhead:
-    """Measure one method on one workload."""
+def measure(workload: str, case: str, batch_size: int, threads: int, rounds: int) -> Overhead:
+    """Measure one of `CASES` on one workload."""
     on = problem(workload, batch_size, threads)
-    method_under_test = optimizer(method, on)
+    method, options = CASES[case]
+    method_under_test = optimizer(method, on, **options)
     parameters = list(on.model.parameters())
 
     def forward() -> None:
@@ -79,12 +81,12 @@ def measure(workload: str, method: str, batch_size: int, threads: int, rounds: i
         warm_up()
     rows = []
     for _ in range(rounds):
-        passes = (_seconds(forward), _seconds(forward_backward))
-        step = _seconds(lambda: method_under_test.step(on.closure))
-        again = (_seconds(forward), _seconds(forward_backward))
+        passes = (seconds(forward), seconds(forward_backward))
+        step = seconds(lambda: method_under_test.step(on.closure))
+        again = (seconds(forward), seconds(forward_backward))
         single, double = (sum(pair) / 2 for pair in zip(passes, again, strict=True))
         rows.append((step, single, double, method_under_test.last_step))
-    return _summary(workload, method, rows)
+    return _summary(workload, case, rows)
 
 
 def _summary(workload: str, method: str, rows: list) -> Overhead:
@@ -92,9 +94,7 @@ def _summary(workload: str, method: str, rows: list) -> Overhead:
         step / ((r.forwards - r.backwards) * single + (r.backwards + r.local_passes) * double)
         for step, single, double, r in rows
     ]
-    interval = bootstrap(
-        (ratios,), np.median, rng=np.random.default_rng(0), method="percentile"
-    ).confidence_interval
+    low, high = median_interval(ratios)
     records = [row[3] for row in rows]
     return Overhead(
         workload=workload,
@@ -103,8 +103,8 @@ def _summary(workload: str, method: str, rows: list) -> Overhead:
         step_ms=1e3 * statistics.median(row[0] for row in rows),
         step_over_pass=statistics.median(step / double for step, _, double, _ in rows),
         ratio=statistics.median(ratios),
-        low=float(interval.low),
-        high=float(interval.high),
+        low=low,
+        high=high,
         forwards=statistics.mean(r.forwards for r in records),
         backwards=statistics.mean(r.backwards for r in records),
         local_passes=statistics.mean(r.local_passes for r in records),
@@ -124,56 +124,23 @@ class StepOverhead:
         return measure(workload, method, batch_size=1000, threads=1, rounds=rounds).ratio
 
 
-class StepTime:
-    """asv: wall time of one step, and the passes it pays for."""
-
-    params = (("mnist-fcnn", "cifar10-mini"), METHODS)
-    param_names = ("workload", "method")
-    timeout = 300
-    _on: Problem
-
-    def setup(self, workload: str, method: str) -> None:
-        self._on = problem(workload, batch_size=200, threads=1)
-        self._optimizer = optimizer(method, self._on)
-        self._optimizer.step(self._on.closure)
-
-    def time_step(self, workload: str, method: str) -> None:
-        self._optimizer.step(self._on.closure)
-
-    def _after_twenty_steps(self, count: str) -> float:
-        total = 0
-        for _ in range(20):
-            self._optimizer.step(self._on.closure)
-            total += getattr(self._optimizer.last_step, count)
-        return total / 20
-
-    def track_forwards(self, workload: str, method: str) -> float:
-        return self._after_twenty_steps("forwards")
-
-    def track_backwards(self, workload: str, method: str) -> float:
-        return self._after_twenty_steps("backwards")
-
-    def track_rejections(self, workload: str, method: str) -> float:
-        return self._after_twenty_steps("rejections")
-
-
 def main() -> None:
     """Print the table, as text or as JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--workload", choices=WORKLOADS, action="append")
-    parser.add_argument("--method", choices=METHODS, action="append")
+    parser.add_argument("--method", choices=CASES, action="append")
     parser.add_argument("--batch-size", type=int, default=1000)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, help="default: 100 for mnist-fcnn, 7 for cifar10-cnn")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    row = "{:12} {:6} {:>6} {:>10} {:>9} {:>9} {:>15} {:>20}"
+    row = "{:12} {:9} {:>6} {:>10} {:>9} {:>9} {:>15} {:>20}"
     if not given.json:
         header = ("workload", "method", "rounds", "step [ms]", "step/FB", "overhead")
         print(row.format(*header, "95 % interval", "forw./backw./local"))
     for workload in given.workload or WORKLOADS:
         rounds = given.rounds or (100 if workload == "mnist-fcnn" else 7)
-        for method in given.method or METHODS:
+        for method in given.method or CASES:
             found = measure(workload, method, given.batch_size, given.threads, rounds)
             if given.json:
                 print(json.dumps(asdict(found)), flush=True)

@@ -16,9 +16,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from benchmarks.made_runs import write_run
 from napts.records import find_runs, load_run, merge, read_status
 from napts.tracking import sync
-from tests.helpers.run_factory import write_run
 
 METHODS = ("TR", "NTR", "APTS", "APTSA", "NAPTS", "Adam", "SGD", "LBFGS")
 

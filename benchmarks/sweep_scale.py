@@ -14,9 +14,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.made_runs import write_run
 from napts.launch.sweepfile import load_sweep
 from napts.records.layout import run_directory
-from tests.helpers.run_factory import write_run
 
 _SWEEP = """
 experiment = "scale"

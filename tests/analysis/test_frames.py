@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.made_runs import FIRST_START, Row, write_run
 from napts.analysis import epochs_frame, load_collection, runs_frame
 from napts.records import RecordError, load_run
-from tests.helpers.run_factory import FIRST_START, Row, write_run
 
 
 def test_derived_columns_per_batch(tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.made_runs import Row, write_comparison, write_run
 from napts.analysis import Table, comparison, comparison_tables, load_collection
 from napts.analysis.summary import PAPER_SECONDS
 from napts.analysis.tables import number, percent, spread
-from tests.helpers.run_factory import Row, write_comparison, write_run
 
 
 def seconds(value: float):

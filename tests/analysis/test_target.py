@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from benchmarks.made_runs import Row, write_run
 from napts.analysis import load_collection, time_to_target
-from tests.helpers.run_factory import Row, write_run
 
 
 def frame(tmp_path: Path, reached: dict[int, int | None]) -> pd.DataFrame:

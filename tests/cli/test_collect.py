@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from benchmarks.made_runs import write_run
 from napts.cli.collect import collect
 from napts.cli.errors import BAD_INPUT, BUSY, FAILED
 from napts.experiment import Study, load_spec, run_all
 from napts.records import RunLock, find_runs, load_run
-from tests.helpers.run_factory import write_run
 
 SWEEP = """
 experiment = "demo"

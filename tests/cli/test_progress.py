@@ -7,9 +7,9 @@ import re
 from click.testing import CliRunner
 from rich.console import Console
 
+from benchmarks.made_runs import write_comparison
 from napts.cli import main
 from napts.cli.progress import progress_bar, rate
-from tests.helpers.run_factory import write_comparison
 
 
 def shown(terminal: bool) -> str:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.made_runs import write_comparison
 from napts.plotting import write_report
-from tests.helpers.run_factory import write_comparison
 
 selenium = pytest.importorskip("selenium", reason="needs selenium")
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")

@@ -10,9 +10,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from benchmarks.made_runs import write_comparison, write_run
 from napts.plotting import REPORTS, render, write_report
 from napts.records import RecordError
-from tests.helpers.run_factory import write_comparison, write_run
 
 REPOSITORY = Path(__file__).parents[2]
 

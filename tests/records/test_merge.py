@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.made_runs import write_run
 from napts.records import MergeBusy, RunLock, find_runs, load_run, merge, read_status
 from napts.records.lock import is_locked
-from tests.helpers.run_factory import write_run
 
 EPOCHS = 4
 Contents = dict[str, bytes]

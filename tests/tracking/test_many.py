@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from benchmarks.made_runs import write_comparison, write_run
 from napts.records import find_runs, load_run
 from napts.tracking import SyncReport, default_tracking_uri, sync
 from napts.tracking.importer import open_importer
 from napts.tracking.store import Store, quiet
-from tests.helpers.run_factory import write_comparison, write_run
 
 RUNS, EPOCHS = 60, 3
 METHODS = ("TR", "APTS", "NAPTS", "Adam", "SGD")
