@@ -5,6 +5,7 @@
 prints them as a table.
 """
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -17,9 +18,9 @@ STEPS = 100
 BATCH = 200
 WORKLOADS = ("digits-cnn", "mnist-fcnn")
 _ALL = (*METHODS, "light")
-Counts = dict[tuple[str, str], dict[str, float]]
 
 
+@cache
 def count(workload: str, method: str) -> dict[str, float]:
     """Train for some steps on mini-batches and count."""
     on = problem(workload, 10 * BATCH, learnable=True)
@@ -70,25 +71,20 @@ class Counters:
     param_names = ("workload", "method")
     timeout = 600
 
-    def setup_cache(self) -> Counts:
-        return {(w, m): count(w, m) for w in WORKLOADS for m in _ALL}
+    def track_forwards(self, workload: str, method: str) -> float:
+        return count(workload, method)["forwards"] / STEPS
 
-    setup_cache.timeout = 600  # pyright: ignore[reportFunctionMemberAccess]
+    def track_backwards(self, workload: str, method: str) -> float:
+        return count(workload, method)["backwards"] / STEPS
 
-    def track_forwards(self, counts: Counts, workload: str, method: str) -> float:
-        return counts[workload, method]["forwards"] / STEPS
+    def track_local_passes(self, workload: str, method: str) -> float:
+        return count(workload, method)["local_passes"] / STEPS
 
-    def track_backwards(self, counts: Counts, workload: str, method: str) -> float:
-        return counts[workload, method]["backwards"] / STEPS
+    def track_rejections(self, workload: str, method: str) -> float:
+        return count(workload, method)["rejections"]
 
-    def track_local_passes(self, counts: Counts, workload: str, method: str) -> float:
-        return counts[workload, method]["local_passes"] / STEPS
-
-    def track_rejections(self, counts: Counts, workload: str, method: str) -> float:
-        return counts[workload, method]["rejections"]
-
-    def track_final_loss(self, counts: Counts, workload: str, method: str) -> float:
-        return counts[workload, method]["loss"]
+    def track_final_loss(self, workload: str, method: str) -> float:
+        return count(workload, method)["loss"]
 
     for _track in (track_forwards, track_backwards, track_local_passes):
         _track.unit = "passes/step"  # pyright: ignore[reportFunctionMemberAccess]

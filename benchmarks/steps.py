@@ -1,9 +1,10 @@
 """asv: what a step costs - time, phases and memory."""
 
 import statistics
+from functools import cache
 
 from benchmarks.phases import PHASES, phase_times
-from benchmarks.problems import METHODS, SCHWARZ, Problem, optimizer, problem
+from benchmarks.problems import METHODS, SCHWARZ, optimizer, problem
 
 _ALL = (*METHODS, "light", "Adam")
 
@@ -68,16 +69,13 @@ class StepPhases:
     timeout = 600
     unit = "ms"
 
-    def setup_cache(self) -> dict[tuple[str, str], dict[str, float]]:
-        return {(w, m): _phases(problem(w, 1000), m) for w in self.params[0] for m in SCHWARZ}
-
-    setup_cache.timeout = 600  # pyright: ignore[reportFunctionMemberAccess]
-
-    def track_phase(self, cache: dict, workload: str, method: str, phase: str) -> float:
-        return cache[workload, method][phase]
+    def track_phase(self, workload: str, method: str, phase: str) -> float:
+        return _phases(workload, method)[phase]
 
 
-def _phases(on: Problem, method: str, steps: int = 15) -> dict[str, float]:
+@cache
+def _phases(workload: str, method: str, steps: int = 15) -> dict[str, float]:
+    on = problem(workload, 1000)
     under_test = optimizer(method, on)
     under_test.step(on.closure)
     rows: list[dict[str, float]] = []
