@@ -16,6 +16,7 @@ def partition_layers(
     *,
     example_inputs: Tensor | None = None,
     cost: Cost | None = None,
+    compile_local: bool = False,
 ) -> LayerPartition:
     """Cut a network into contiguous blocks of layers, one per subdomain (NAPTS, section 3).
 
@@ -30,6 +31,9 @@ def partition_layers(
         example_inputs: A batch of inputs; needed to count operations or to measure time.
         cost: What is balanced: ``"parameters"``, ``"flops"`` or ``"seconds"``. By default
             operations if there are example inputs, else parameters.
+        compile_local: Compile each block with ``torch.compile`` for its local steps, on CUDA as
+            one captured graph; needs a compiler, pays where batches keep their shape. The model
+            itself stays as it is. Not for pipelines.
 
     Returns:
         The subdomains, a sequence of :class:`Stage`.
@@ -51,7 +55,7 @@ def partition_layers(
     costs = unit_costs(model, divided, cost, example_inputs)
     bounds = balance(costs, n_subdomains)
     blocks = [divided[start:stop] for start, stop in pairwise(bounds)]
-    stages = [Stage.of(model, graph, block) for block in blocks]
+    stages = [Stage.of(model, graph, block, compile_local=compile_local) for block in blocks]
     return LayerPartition(model, stages)
 
 

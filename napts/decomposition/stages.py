@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Self, overload
+from typing import Any, Self, cast, overload
 
 import torch
 from torch import Tensor, fx, nn
@@ -13,6 +13,8 @@ from torch.utils.hooks import RemovableHandle
 from napts.decomposition.cuts import Unit, extract
 from napts.optim.replay import RandomState, cuda_devices
 from napts.optim.subdomains import Closure, Part
+
+Run = Callable[[Tensor], Tensor]
 
 
 @dataclass(slots=True)
@@ -45,6 +47,7 @@ class Stage:
         exit_call: Which call of that module in a forward pass it is, from 0.
         names: Qualified names of the block's modules, for display.
         mode: Training mode that a function inside was traced with; ``None`` if there is none.
+        compile_local: Whether local passes run compiled.
     """
 
     module: nn.Module
@@ -53,10 +56,14 @@ class Stage:
     exit_call: int
     names: list[str]
     mode: bool | None = None
+    compile_local: bool = False
     _cache: _Cache = field(default_factory=_Cache, repr=False)
+    _compiled: Run | None = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, model: nn.Module, graph: fx.Graph, block: Sequence[Unit]) -> Self:
+    def of(
+        cls, model: nn.Module, graph: fx.Graph, block: Sequence[Unit], *, compile_local: bool
+    ) -> Self:
         """Build the stage of some consecutive units."""
         nodes = [node for unit in block for node in unit.nodes]
         last = nodes[-1]
@@ -69,6 +76,7 @@ class Stage:
             exit_call=calls.index(last) if leaves else 0,
             names=[str(n.target) for n in nodes if n.op == "call_module"],
             mode=model.training if any("training" in n.kwargs for n in nodes) else None,
+            compile_local=compile_local,
         )
 
     def parameters(self) -> list[nn.Parameter]:
@@ -88,10 +96,9 @@ class Stage:
         entry, downstream = self._captured_entry(), self._cache.downstream
         if part is not None and downstream is not None:
             entry, downstream = part.cut(entry, downstream)
+        outputs = self._forward(entry)
         return list(
-            torch.autograd.grad(
-                self._forward(entry), self.parameters(), downstream, materialize_grads=True
-            )
+            torch.autograd.grad(outputs, self.parameters(), downstream, materialize_grads=True)
         )
 
     def local_forward(self) -> Tensor:
@@ -106,8 +113,29 @@ class Stage:
     def _forward(self, entry: Tensor) -> Tensor:
         assert self._cache.random is not None
         self._cache.random.restore()
+        downstream = self._cache.downstream
         with torch.enable_grad():
-            return self.module(entry)
+            outputs = self._runner(entry)
+            # The same tensor, unless the precision is reduced.
+            return outputs if downstream is None else outputs.to(downstream.dtype)
+
+    @property
+    def _runner(self) -> Run:
+        """What runs the block alone: the module, or its compiled form, made on first use."""
+        if not self.compile_local:
+            return self.module
+        if self._compiled is None:
+            # Random numbers as without compilation, so that masks are those of the captured pass;
+            # on CUDA one graph for each shape.
+            options: dict[str, Any] = {
+                "fallback_random": True,
+                "triton.cudagraphs": torch.cuda.is_available(),
+            }
+            self._compiled = cast(Run, torch.compile(self.module, dynamic=False, options=options))
+        return self._compiled
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_compiled": None}
 
 
 class LayerPartition(Sequence[Stage]):

@@ -61,7 +61,12 @@ def build_optimizer(
             raise ValueError("optimizer.subdomains: missing, allowed: integer >= 1")
         stages = model
         if isinstance(stages, nn.Module):
-            stages = partition_layers(stages, options.subdomains, example_inputs=example_inputs)
+            stages = partition_layers(
+                stages,
+                options.subdomains,
+                example_inputs=example_inputs,
+                compile_local=options.compile_local,
+            )
         return _SCHWARZ[options.method](stages, **arguments)
     parameters = model.parameters() if isinstance(model, nn.Module) else model.groups()
     if options.method in _TRUST_REGION:

@@ -69,9 +69,12 @@ class WholeNetwork:
         self.module: nn.Module = model
         self.stages = model
         self._workload = workload
+        self._channels_last = spec.execution.channels_last
 
     def batch(self, inputs: Tensor, targets: Tensor) -> Callable[[], Tensor]:
         """Return the closure of a batch."""
+        if self._channels_last and inputs.dim() == 4:
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
         return lambda: self._workload.loss(self.module(inputs), targets)
 
     def evaluate(self, tensors: TensorSet) -> Evaluation:

@@ -15,6 +15,7 @@ from napts.optim.options import (
     check,
     default_radii,
 )
+from napts.optim.precision import LocalPrecision
 from napts.optim.schwarz import Shares
 from napts.optim.trust_region import GlobalStep
 from napts.optim.vectors import Norm
@@ -34,7 +35,15 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-LATER = ("moments", "shares", "local_fraction", "retry", "global_step")
+LATER = (
+    "moments",
+    "shares",
+    "local_fraction",
+    "local_precision",
+    "compile_local",
+    "retry",
+    "global_step",
+)
 """Options younger than the first runs; at their defaults they are no part of the run key."""
 
 
@@ -49,7 +58,7 @@ class MethodOptions(Options):
 
     def arguments(self) -> dict[str, Any]:
         """Return the keyword arguments of the optimizer's constructor."""
-        return self.model_dump(exclude={"method", "subdomains"})
+        return self.model_dump(exclude={"method", "subdomains", "compile_local"})
 
 
 class TrustRegionOptions(MethodOptions):
@@ -97,6 +106,7 @@ class SchwarzOptions(TrustRegionOptions):
 
     Attributes:
         subdomains: Number of layer blocks; None stands for the workload's default.
+        compile_local: Compile the blocks for their local steps; see `napts.partition_layers`.
     """
 
     subdomains: Annotated[int, Field(ge=1)] | None = None
@@ -108,6 +118,8 @@ class SchwarzOptions(TrustRegionOptions):
     moments: KeepMoments = "reset"
     shares: Shares = "equal"
     local_fraction: Weight = 1.0
+    local_precision: LocalPrecision = "full"
+    compile_local: bool = False
 
 
 class CorrectionOptions(MethodOptions):

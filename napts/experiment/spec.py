@@ -94,6 +94,8 @@ class Execution(Options):
             that was interrupted may go on with another number.
         schedule: Order of the micro-batches, "gpipe" or "1f1b" (with as many micro-batches as
             ranks or more); the results are the same.
+        channels_last: Whether images and the weights of convolutions lie channel after channel in
+            memory, pixel by pixel; the results differ by rounding only.
         checkpoint_every_s: Seconds between checkpoints within an epoch; the end of every epoch has
             one in any case.
         record_steps: Whether every step is recorded, not only every epoch.
@@ -103,6 +105,7 @@ class Execution(Options):
     threads: Annotated[int, Field(ge=1)] = 1
     ranks: Annotated[int, Field(ge=1)] = 1
     schedule: Literal["gpipe", "1f1b"] = "gpipe"
+    channels_last: bool = False
     checkpoint_every_s: Annotated[float, Field(ge=0.0)] = 60.0
     record_steps: bool = True
 
@@ -178,6 +181,8 @@ class RunSpec(Options):
             )
         if ranks > stages:
             raise ValueError(f"execution.ranks: found {ranks}, allowed: 1 to {stages}, the stages")
+        if getattr(self.optimizer, "compile_local", False):
+            raise ValueError("optimizer.compile_local: found true, allowed: false with [pipeline]")
         if ranks > 1 and self.optimizer.method == "LBFGS":
             raise ValueError(f"execution.ranks: found {ranks}, allowed: 1 for LBFGS")
         pipeline = self.pipeline.model_copy(update={"stages": stages})

@@ -12,6 +12,7 @@ from napts.optim.history import Window
 from napts.optim.local_model import Direction
 from napts.optim.moments import KeepMoments
 from napts.optim.options import CORRECTION_WEIGHTS, HistoryKind, HistoryScope
+from napts.optim.precision import LocalPrecision
 from napts.optim.schwarz import Shares
 from napts.optim.subdomains import Decomposition
 from napts.optim.trust_region import Composition, GlobalStep, TrustRegionOptimizer
@@ -229,6 +230,8 @@ class NAPTS(_Schwarz):
             ``"joint"`` the proposal has the direction that Adam on all subdomains together has.
         local_fraction: Share of the cached batch, in (0, 1], that each local step after the first
             one uses; consecutive steps use consecutive parts. 1 in the paper.
+        local_precision: ``"full"``, ``"tf32"`` or ``"bfloat16"`` for those steps' gradients; see
+            :func:`napts.optim.precision.reduced`. The loss and its gradient are always in full.
         correction: Weights of eq. (10), each in (0, 1], in the order tried; empty for none.
         retry: What follows a failed proposal: ``"mixture"``, eq. (10), or ``"shrink"``, which
             shrinks the radius and the proposal with it, up to ``max_tries`` times in all (ours).
@@ -275,6 +278,7 @@ class NAPTS(_Schwarz):
         moments: KeepMoments = "reset",
         shares: Shares = "equal",
         local_fraction: float = 1.0,
+        local_precision: LocalPrecision = "full",
         correction: Sequence[float] = CORRECTION_WEIGHTS,
         retry: Retry = "mixture",
         global_step: GlobalStep = "always",
@@ -322,6 +326,7 @@ class APTS(_Schwarz):
         moments: See :class:`NAPTS`.
         shares: See :class:`NAPTS`.
         local_fraction: See :class:`NAPTS`.
+        local_precision: See :class:`NAPTS`.
         correction: See :class:`NAPTS`.
         retry: See :class:`NAPTS`.
         global_step: See :class:`NAPTS`.
@@ -355,6 +360,7 @@ class APTS(_Schwarz):
         moments: KeepMoments = "reset",
         shares: Shares = "equal",
         local_fraction: float = 1.0,
+        local_precision: LocalPrecision = "full",
         correction: Sequence[float] = CORRECTION_WEIGHTS,
         retry: Retry = "mixture",
         global_step: GlobalStep = "always",
@@ -400,6 +406,7 @@ class APTSA(_Schwarz):
         moments: See :class:`NAPTS`.
         shares: See :class:`NAPTS`.
         local_fraction: See :class:`NAPTS`.
+        local_precision: See :class:`NAPTS`.
         radius: See :class:`TR`.
         radius_min: See :class:`TR`.
         radius_max: See :class:`TR`.
@@ -430,6 +437,7 @@ class APTSA(_Schwarz):
         moments: KeepMoments = "reset",
         shares: Shares = "equal",
         local_fraction: float = 1.0,
+        local_precision: LocalPrecision = "full",
         radius: float | None = None,
         radius_min: float | None = None,
         radius_max: float | None = None,

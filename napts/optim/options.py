@@ -33,6 +33,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "history_scope": ("rolling", "reeval", "per_batch"),
     "moments": ("reset", "kept"),
     "shares": ("equal", "joint"),
+    "local_precision": ("full", "tf32", "bfloat16"),
     "retry": ("mixture", "shrink"),
     "global_step": ("always", "on_failure", "never"),
 }
@@ -127,6 +128,7 @@ def schwarz(options: Mapping[str, Any], decomposition: Decomposition) -> Additiv
         moments=KeptMoments() if options["moments"] == "kept" else ResetMoments(),
         shares=options["shares"],
         fraction=options["local_fraction"],
+        precision=options["local_precision"],
     )
 
 

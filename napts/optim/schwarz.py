@@ -8,6 +8,7 @@ from torch import Tensor
 from napts.optim.cadam import CAdam
 from napts.optim.moments import Moments, ResetMoments
 from napts.optim.objective import Objective, Point
+from napts.optim.precision import LocalPrecision, reduced
 from napts.optim.subdomains import Decomposition, Part
 from napts.optim.vectors import Vector
 
@@ -28,6 +29,7 @@ class AdditiveSchwarz:
             paper), or the length that each first direction has in all of them together, scaled
             to the radius (``"joint"``, ours; one more collective on several ranks).
         fraction: Share of the cached batch that a local step after the first one uses.
+        precision: In which precision those local steps compute their gradients.
     """
 
     decomposition: Decomposition
@@ -36,6 +38,7 @@ class AdditiveSchwarz:
     moments: ResetMoments = field(default_factory=ResetMoments)
     shares: Shares = "equal"
     fraction: float = 1.0
+    precision: LocalPrecision = "full"
 
     @property
     def captured(self) -> Decomposition | None:
@@ -92,7 +95,8 @@ class AdditiveSchwarz:
 
     def _local_gradient(self, objective: Objective, subdomain: int, turn: int) -> list[Tensor]:
         last = self.decomposition.holds_last and subdomain == len(objective.layout.blocks) - 1
-        with objective.local_pass():
+        device = objective.layout.blocks[subdomain][0].device
+        with objective.local_pass(), reduced(self.precision, device):
             if self.last_block_exact and last:
                 return self.decomposition.exact_gradient_of_last(objective.closure)
             part = Part(self.fraction, turn) if self.fraction < 1.0 else None

@@ -57,7 +57,8 @@ class Pipeline:
     Raises:
         ValueError: If there are more ranks than stages, ``micro_batches`` is below 1, or a stage
             calls a function that depends on the training mode, such as ``F.dropout``: its stage
-            would stay in the mode in which it was partitioned.
+            would stay in the mode in which it was partitioned; or if the stages are to be
+            compiled.
     """
 
     def __init__(
@@ -77,6 +78,8 @@ class Pipeline:
             )
         if micro_batches < 1:
             raise ValueError(f"Invalid micro_batches: {micro_batches}, must be at least 1")
+        if any(stage.compile_local for stage in partition):
+            raise ValueError("Invalid partition: compile_local is not for pipelines")
         held = [index for index, stage in enumerate(partition) if stage.mode is not None]
         if held:
             raise ValueError(
@@ -264,6 +267,8 @@ class Pipeline:
         for micro_batch, entry in enumerate(entries):
             with torch.enable_grad():
                 outputs, vector = end(self.module.run_stage(index, micro_batch, entry), micro_batch)
+                if vector is not None:
+                    outputs = outputs.to(vector.dtype)
             part = list(torch.autograd.grad(outputs, wanted, vector, materialize_grads=True))
             if total:
                 torch._foreach_add_(total, part)

@@ -1,0 +1,33 @@
+"""Numbers with fewer digits for local steps, while the loss itself keeps them all."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+
+LocalPrecision = Literal["full", "tf32", "bfloat16"]
+
+
+@contextmanager
+def reduced(precision: LocalPrecision, device: torch.device) -> Iterator[None]:
+    """Compute in a precision while this is open.
+
+    Args:
+        precision: ``"full"`` is that of the parameters; ``"tf32"`` lets CUDA devices multiply
+            float32 matrices with 10 bits of mantissa (elsewhere nothing changes); ``"bfloat16"``
+            is torch's autocast. Parameters and gradients keep their type in every case.
+        device: Where it is computed.
+    """
+    if precision == "bfloat16":
+        with torch.autocast(device.type, torch.bfloat16):
+            yield
+    elif precision == "tf32" and device.type == "cuda":
+        before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+        try:
+            yield
+        finally:
+            torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+    else:
+        yield

@@ -1,0 +1,66 @@
+"""What only a CUDA device can show; skipped without one."""
+
+from typing import Any
+
+import pytest
+import torch
+
+import napts
+from benchmarks.problems import LIGHT
+from tests.helpers.networks import METHODS, batch, closure, plain
+
+pytestmark = [
+    pytest.mark.cuda,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+SCHWARZ: list[dict[str, Any]] = [{}, LIGHT, {"cap": "clip", "shares": "joint"}]
+
+
+def _transfers(method: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return for each step the number of scalars' transfers and of acceptance tests."""
+    model = plain(torch.float32).cuda()
+    data = tuple(part.cuda() for part in batch(dtype=torch.float32))
+    first: Any = model.parameters()
+    if method not in ("TR", "NTR"):
+        first = napts.partition_layers(model, 4)
+    optimizer = getattr(napts, method)(first, **options)
+    calls = 0
+    original = torch.Tensor.tolist
+
+    def counted(tensor: torch.Tensor) -> Any:
+        nonlocal calls
+        calls += tensor.is_cuda
+        return original(tensor)
+
+    monkeypatch.setattr(torch.Tensor, "tolist", counted)
+    surplus = []
+    for _ in range(5):
+        calls = 0
+        optimizer.step(closure(model, data))
+        tests = sum(trial.evaluated for trial in optimizer.last_step.trials)
+        surplus.append(calls - tests)
+    return surplus
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_one_transfer_for_each_acceptance_test(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _transfers(method, {}, monkeypatch) == [0] * 5
+
+
+@pytest.mark.parametrize("options", SCHWARZ)
+def test_options_need_no_more_transfers(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _transfers("NAPTS", options, monkeypatch) == [0] * 5
+
+
+def test_local_steps_wait_for_nothing() -> None:
+    model = plain(torch.float32).cuda()
+    inputs, targets = (part.cuda() for part in batch(dtype=torch.float32))
+    stages = napts.partition_layers(model, 4, compile_local=True)
+    optimizer = napts.NAPTS(stages, local_steps=5, global_step="never")
+    for _ in range(3):
+        loss = optimizer.step(closure(model, (inputs, targets)))
+    assert loss > 0
