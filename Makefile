@@ -10,7 +10,9 @@ OUT ?= out
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: reproduce test test-slurm lint bench clean
+.PHONY: environment reproduce test test-slurm lint bench bench-check clean
+
+environment: $(READY)
 
 reproduce: $(READY)
 	$(BIN)/napts run studies/digits.toml --records $(RECORDS) --report $(OUT)
@@ -27,8 +29,15 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
+# All asv suites on the commit that is checked out (about 40 minutes), then the overhead table.
 bench: $(READY)
-	$(BIN)/python -m benchmarks.overhead $(ARGS)
+	test -f ~/.asv-machine.json || $(BIN)/asv machine --yes
+	$(BIN)/asv run --python=same --launch-method spawn --set-commit-hash $$(git rev-parse HEAD) $(ARGS)
+	$(BIN)/python -m benchmarks.overhead
+
+bench-check: $(READY)
+	$(BIN)/asv check --python=same
+	$(BIN)/python -m benchmarks.counters
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .asv *.egg-info

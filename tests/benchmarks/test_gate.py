@@ -1,7 +1,6 @@
 """The gate on two revisions of this tree: it sees what was planted, and nothing else."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,47 +9,32 @@ import pytest
 
 from benchmarks.gate import BAD_INPUT, NOTHING, OK, WORSE, Comparison, main
 from benchmarks.gate import _verdict as verdict
+from tests.benchmarks.conftest import ROOT, commit, git, repository
 
-ROOT = Path(__file__).parents[2]
 FORWARDS = r"counters\.Counters\.track_forwards\('digits-cnn', 'TR'\)"
 STEP = r"^steps\.StepTime\.time_step\('mnist-fcnn', 1000, 'TR'\)"
 OBJECTIVE = Path("napts/optim/objective.py")
 EVALUATION = "        with self._replay.again():\n            trial_loss ="
 
 
-def _git(folder: Path, *arguments: str) -> str:
-    identity = ("-c", "user.name=tester", "-c", "user.email=tester@example.org")
-    command = ["git", "-C", str(folder), *identity, *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
-
 @pytest.fixture(scope="module")
 def revisions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository of this tree as it is, with three branches that each plant something."""
     folder = tmp_path_factory.mktemp("repository")
-    for top in ("napts", "benchmarks"):
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / top, folder / top, ignore=ignored)
-    _git(folder, "init", "--initial-branch=main")
-    _commit(folder, "as it is")
+    repository(folder)
     _plant(folder, "slow", f"        __import__('time').sleep(0.005)\n{EVALUATION}")
     _plant(folder, "forward", f"        self._passes.value()\n{EVALUATION}")
     _plant(folder, "broken", f"        raise RuntimeError('planted')\n{EVALUATION}")
     return folder
 
 
-def _commit(folder: Path, message: str) -> None:
-    _git(folder, "add", "--all")
-    _git(folder, "commit", "--message", message)
-
-
 def _plant(folder: Path, branch: str, lines: str) -> None:
-    _git(folder, "switch", "--create", branch, "main")
+    git(folder, "switch", "--create", branch, "main")
     text = (folder / OBJECTIVE).read_text()
     assert text.count(EVALUATION) == 1
     (folder / OBJECTIVE).write_text(text.replace(EVALUATION, lines))
-    _commit(folder, branch)
-    _git(folder, "switch", "main")
+    commit(folder, branch)
+    git(folder, "switch", "main")
 
 
 def gate(folder: Path, head: str, bench: str) -> subprocess.CompletedProcess[str]:
@@ -79,7 +63,7 @@ def test_what_was_planted_is_found(
     assert result.returncode == code, result.stdout + result.stderr
     assert line in result.stdout
     assert result.stdout.startswith("| benchmark | base | head | ratio | |")
-    assert _git(revisions, "worktree", "list").count("\n") == 1
+    assert git(revisions, "worktree", "list").count("\n") == 1
 
 
 def test_nothing_measured_is_no_success(revisions: Path) -> None:
