@@ -17,7 +17,7 @@ _MB = 1024 / 1e6
 
 
 def peak(workload: str, batch_size: int, method: str, steps: int) -> tuple[float, float]:
-    """Return the growth over the state before the first step, and the peak of the process, in MB."""
+    """Return by how much the peak grew from before the first step, and the peak itself, in MB."""
     on = problem(workload, batch_size, learnable=True)
     under_test = optimizer(method, on)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MB

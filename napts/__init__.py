@@ -13,12 +13,12 @@ from napts._version import __version__
 
 if TYPE_CHECKING:
     from napts.decomposition import LayerPartition, PartitionError, Stage, partition_layers
-    from napts.optim import APTS, APTSA, NAPTS, NTR, TR, Baseline, StepRecord
+    from napts.optim import APTS, APTSA, NAPTS, NTR, PRESETS, TR, Baseline, StepRecord
     from napts.parallel.pipeline import Pipeline
     from napts.parallel.ranks import join_ranks
 
 _HOMES = {
-    "napts.optim": ("APTS", "APTSA", "NAPTS", "NTR", "TR", "Baseline", "StepRecord"),
+    "napts.optim": ("APTS", "APTSA", "NAPTS", "NTR", "PRESETS", "TR", "Baseline", "StepRecord"),
     "napts.decomposition": ("LayerPartition", "PartitionError", "Stage", "partition_layers"),
     "napts.parallel.pipeline": ("Pipeline",),
     "napts.parallel.ranks": ("join_ranks",),
@@ -30,6 +30,7 @@ __all__ = [
     "APTSA",
     "NAPTS",
     "NTR",
+    "PRESETS",
     "TR",
     "Baseline",
     "LayerPartition",

@@ -93,9 +93,11 @@ def epochs_frame(runs: Sequence[RunRecord]) -> pd.DataFrame:
         runs: Runs of any number of experiments, in any order.
 
     Returns:
-        The columns `IDENTITY`, ``epoch``, `MEASURES` (seconds, totals of the epoch, megabytes),
+        The columns `IDENTITY`, ``epoch``, ``local_fraction`` (share of the batch that a local
+        pass uses), `MEASURES` (seconds, totals of the epoch, megabytes),
         the values of `PER_BATCH`, ``pass_equivalents`` of the epoch in forward-backward passes of
-        the whole network, and the running totals ``train_seconds_total`` and
+        the whole network, and the running totals ``train_seconds_total``,
+        ``cpu_seconds_total`` and
         ``pass_equivalents_total``. Epoch 0 is the evaluation before training: its values per
         batch are NaN and its running totals zero.
     """
@@ -104,12 +106,13 @@ def epochs_frame(runs: Sequence[RunRecord]) -> pd.DataFrame:
         {
             **_identity(run, label),
             "epoch": row["epoch"],
+            "local_fraction": run.spec["optimizer"].get("local_fraction", 1.0),
             **{name: row.get(name) for name in MEASURES},
         }
         for run, label in zip(runs, labels, strict=True)
         for row in run.epochs
     ]
-    frame = pd.DataFrame(rows, columns=[*IDENTITY, "epoch", *MEASURES])
+    frame = pd.DataFrame(rows, columns=[*IDENTITY, "epoch", "local_fraction", *MEASURES])
     frame = frame.astype({name: float for name in MEASURES})
     return _with_totals(_sorted(_with_rates(frame), "epoch"))
 
@@ -120,17 +123,19 @@ def _with_rates(frame: pd.DataFrame) -> pd.DataFrame:
     passes = (
         FORWARD_COST * frame["forwards"]
         + BACKWARD_COST * frame["backwards"]
-        + LOCAL_COST * frame["local_passes"]
+        + LOCAL_COST * frame["local_fraction"] * frame["local_passes"]
     )
     return frame.assign(**rates, pass_equivalents=passes)
 
 
 def _with_totals(frame: pd.DataFrame) -> pd.DataFrame:
-    training = frame[["train_seconds", "pass_equivalents"]].where(frame["epoch"] > 0, 0.0)
+    summed = ["train_seconds", "cpu_seconds", "pass_equivalents"]
+    training = frame[summed].where(frame["epoch"] > 0, 0.0)
     keys = [frame[name] for name in ("experiment", "run_key")]
     totals = training.groupby(keys).cumsum()
     return frame.assign(
         train_seconds_total=totals["train_seconds"],
+        cpu_seconds_total=totals["cpu_seconds"],
         pass_equivalents_total=totals["pass_equivalents"],
     )
 

@@ -11,7 +11,10 @@ from scipy import stats
 
 from napts.analysis.labels import grouped
 
-CLOCKS = ("epoch", "train_seconds_total", "elapsed_seconds", "pass_equivalents_total")
+CLOCKS = (
+    *("epoch", "train_seconds_total", "cpu_seconds_total", "elapsed_seconds"),
+    "pass_equivalents_total",
+)
 """Columns of the epochs frame along which time may be measured."""
 
 

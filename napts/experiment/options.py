@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticKnownError
 
 from napts.optim.cadam import Cap
 from napts.optim.correction import Retry
@@ -16,6 +17,7 @@ from napts.optim.options import (
     default_radii,
 )
 from napts.optim.precision import LocalPrecision
+from napts.optim.presets import PRESETS
 from napts.optim.schwarz import Shares
 from napts.optim.trust_region import GlobalStep
 from napts.optim.vectors import Norm
@@ -159,6 +161,17 @@ class NAPTSOptions(HistoryOptions, CorrectionOptions, SchwarzOptions):
 
     method: Literal["NAPTS"]
     shared_history: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_preset(cls, data: Any) -> Any:
+        """Take ``preset = "light"`` for the options it stands for, which are what is stored."""
+        if not isinstance(data, dict) or "preset" not in data:
+            return data
+        given = {name: value for name, value in data.items() if name != "preset"}
+        if data["preset"] not in PRESETS:
+            raise PydanticKnownError("literal_error", {"expected": ", ".join(PRESETS)})
+        return {**PRESETS[data["preset"]], **given}
 
 
 class AdamOptions(MethodOptions):

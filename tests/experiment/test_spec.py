@@ -1,8 +1,10 @@
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import napts
 from napts.experiment import RunSpec, SpecError, Study, apply_overrides, load_spec, parse_spec
 
 SPEC = """
@@ -223,3 +225,19 @@ def test_study_errors(tmp_path: Path, old: str, new: str, message: str) -> None:
     with pytest.raises(SpecError) as caught:
         load_study(tmp_path / "study.toml", STUDY.replace(old, new))
     assert any(f": {message}" in problem for problem in caught.value.problems)
+
+
+def test_a_preset_is_stored_as_the_options_it_stands_for() -> None:
+    plain = {"experiment": "e", "workload": {"name": "digits-cnn"}, "budget": {"epochs": 1}}
+
+    def key(**optimizer: Any) -> str:
+        return RunSpec.model_validate({**plain, "optimizer": optimizer}).run_key
+
+    light = napts.PRESETS["light"]
+    assert key(method="NAPTS", preset="light") == key(method="NAPTS", **light)
+    changed = {**light, "eta_1": 0.4}
+    assert key(method="NAPTS", preset="light", eta_1=0.4) == key(method="NAPTS", **changed)
+    with pytest.raises(ValueError, match="light"):
+        key(method="NAPTS", preset="heavy")
+    with pytest.raises(ValueError, match="preset"):
+        key(method="APTS", preset="light")

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+import napts
 from napts.optim import StepRecord
 from tests.helpers.networks import METHODS, closure, make
 from tests.reference.flat import MLPProblem, Options, Reference, StepResult
@@ -61,15 +62,15 @@ LOCAL = [
     {"local_fraction": 0.5, "moments": "kept", "shares": "joint", "last_block_exact": False},
 ]
 FAILING = {"radius": 2.0, "radius_min": 0.25, "radius_max": 8.0}
-LIGHT = {"local_steps": 1, "moments": "kept", "shares": "joint", "eta_1": 0.5, "eta_2": 0.9}
+LIGHT = napts.PRESETS["light"]
 RETRIES = [
     {"retry": "shrink", **FAILING},
     {"retry": "shrink", "max_tries": 1, **FAILING},
     {"retry": "shrink", "global_step": "on_failure", **FAILING},
     {"global_step": "on_failure", **FAILING},
     {"global_step": "never", **FAILING},
-    {"retry": "shrink", "global_step": "never", **LIGHT},
-    {"retry": "shrink", "global_step": "never", **LIGHT, **FAILING},
+    LIGHT,
+    {**LIGHT, **FAILING},
 ]
 CORRECTIONS = [
     {"radius": 2.0, "radius_min": 1.0},

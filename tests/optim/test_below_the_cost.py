@@ -11,10 +11,7 @@ import napts
 from napts.optim.subdomains import Part
 from tests.helpers.networks import batch, closure, make, plain, same, snapshot
 
-LIGHT: dict[str, Any] = {
-    **{"local_steps": 1, "moments": "kept", "shares": "joint"},
-    **{"retry": "shrink", "global_step": "never"},
-}
+LIGHT = napts.PRESETS["light"]
 
 
 def flat(model: nn.Module) -> Tensor:

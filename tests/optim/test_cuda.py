@@ -6,14 +6,13 @@ import pytest
 import torch
 
 import napts
-from benchmarks.problems import LIGHT
 from tests.helpers.networks import METHODS, batch, closure, plain
 
 pytestmark = [
     pytest.mark.cuda,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
 ]
-SCHWARZ: list[dict[str, Any]] = [{}, LIGHT, {"cap": "clip", "shares": "joint"}]
+SCHWARZ: list[dict[str, Any]] = [{}, napts.PRESETS["light"], {"cap": "clip", "shares": "joint"}]
 
 
 def _transfers(method: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> list[int]:

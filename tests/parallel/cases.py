@@ -19,10 +19,7 @@ BATCH = 16  # and a last one of 6
 METHODS = ("TR", "NTR", "APTS", "APTSA", "NAPTS")
 STAGES = 4
 SIZES = (1, 2, 4)
-LIGHT = {
-    **{"local_steps": 1, "moments": "kept", "shares": "joint"},
-    **{"retry": "shrink", "global_step": "never", "eta_1": 0.5, "eta_2": 0.9},
-}
+LIGHT = napts.PRESETS["light"]
 Results = dict[int, list[dict[str, Any]]]
 """For each number of ranks what every rank told."""
 
