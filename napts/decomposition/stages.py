@@ -11,8 +11,9 @@ from torch import Tensor, fx, nn
 from torch.utils.hooks import RemovableHandle
 
 from napts.decomposition.cuts import Unit, extract
-from napts.optim.replay import RandomState, cuda_devices
+from napts.optim.replay import RandomState
 from napts.optim.subdomains import Closure, Part
+from napts.optim.vectors import cuda_devices
 
 Run = Callable[[Tensor], Tensor]
 
@@ -211,7 +212,7 @@ class LayerPartition(Sequence[Stage]):
         self._check_untouched()
 
     def _hooks(self, calls: list[int]) -> Iterator[RemovableHandle]:
-        devices = cuda_devices(list(self.model.parameters()))
+        devices = cuda_devices(self.model.parameters())
 
         def on_input(_module: nn.Module, inputs: tuple[Any, ...]) -> None:
             calls.append(1)

@@ -152,8 +152,3 @@ class _Again(AbstractContextManager[None]):
     def __exit__(self, *_error: object) -> None:
         self.replay._after.restore()
         self.replay._buffers.restore_after()
-
-
-def cuda_devices(tensors: list[Tensor]) -> list[torch.device]:
-    """Return the CUDA devices that hold some of the tensors, in order of appearance."""
-    return list(dict.fromkeys(t.device for t in tensors if t.device.type == "cuda"))

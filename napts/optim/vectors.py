@@ -13,8 +13,6 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from napts.optim.replay import cuda_devices
-
 Vector = list[Tensor]
 Norm = Literal["l2", "inf"]
 
@@ -123,6 +121,11 @@ class Layout:
             buffer.mul_(factor)
             factor = 1.0
         torch._foreach_add_(self.blocks[block], views, alpha=factor)
+
+
+def cuda_devices(tensors: Iterable[Tensor]) -> list[torch.device]:
+    """Return the CUDA devices that hold some of the tensors, in order of appearance."""
+    return list(dict.fromkeys(t.device for t in tensors if t.device.type == "cuda"))
 
 
 def blocks_by_kind(parameters: Iterable[Tensor]) -> list[list[Tensor]]:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from napts.decomposition.stages import Stage
-from napts.optim.replay import RandomState, cuda_devices
+from napts.optim.replay import RandomState
+from napts.optim.vectors import cuda_devices
 
 _STRIDE = 1 << 20
 """Seeds of successive stages are this far apart; far more than there are micro-batches."""
