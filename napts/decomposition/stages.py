@@ -11,6 +11,7 @@ from torch import Tensor, fx, nn
 from torch.utils.hooks import RemovableHandle
 
 from napts.decomposition.cuts import Unit, extract
+from napts.optim.gradients import gradients
 from napts.optim.replay import RandomState
 from napts.optim.subdomains import Closure, Part
 from napts.optim.vectors import cuda_devices
@@ -97,10 +98,7 @@ class Stage:
         entry, downstream = self._captured_entry(), self._cache.downstream
         if part is not None and downstream is not None:
             entry, downstream = part.cut(entry, downstream)
-        outputs = self._forward(entry)
-        return list(
-            torch.autograd.grad(outputs, self.parameters(), downstream, materialize_grads=True)
-        )
+        return gradients(self._forward(entry), self.parameters(), downstream)
 
     def local_forward(self) -> Tensor:
         """Run the block on its captured input, with the random numbers of the captured pass."""
@@ -249,9 +247,9 @@ class LayerPartition(Sequence[Stage]):
         """Return the captured outputs ``a_d`` of all stages."""
         return [stage._cache.output for stage in self._stages if stage._cache.output is not None]
 
-    def set_downstream(self, gradients: Sequence[Tensor]) -> None:
+    def set_downstream(self, downstream: Sequence[Tensor]) -> None:
         """Cache the downstream gradients ``delta_d``; the captured graph is no longer held."""
-        for stage, gradient in zip(self._stages, gradients, strict=True):
+        for stage, gradient in zip(self._stages, downstream, strict=True):
             stage._cache.downstream = gradient.detach()
             stage._cache.output = None
 
@@ -267,7 +265,7 @@ class LayerPartition(Sequence[Stage]):
         stage = self._stages[-1]
         with _stand_in(self.model, stage.local_forward), torch.enable_grad():
             loss = closure()
-        return list(torch.autograd.grad(loss, stage.parameters(), materialize_grads=True))
+        return gradients(loss, stage.parameters())
 
     def release(self) -> None:
         """Drop all boundary data."""

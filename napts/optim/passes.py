@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from napts.optim.communicator import ONE_PROCESS, Communicator
+from napts.optim.gradients import gradients
 from napts.optim.record import PassCounts
 from napts.optim.subdomains import Closure, Decomposition
 
@@ -88,10 +89,10 @@ class ClosurePasses(Passes):
         if after != before and any(after):
             raise ValueError(_BACKWARD_CALLED)
         boundaries = decomposition.boundaries() if decomposition is not None else []
-        gradients = self._differentiate(loss, boundaries)
+        found = self._differentiate(loss, boundaries)
         if decomposition is not None:
-            decomposition.set_downstream(gradients[len(self._parameters) :])
-        return loss.detach(), gradients[: len(self._parameters)]
+            decomposition.set_downstream(found[len(self._parameters) :])
+        return loss.detach(), found[: len(self._parameters)]
 
     def value(self) -> Tensor:
         """Return the loss, without a graph."""
@@ -107,9 +108,9 @@ class ClosurePasses(Passes):
     def trial_gradient(self) -> list[Tensor]:
         """Return the gradient at the latest trial point: a backward through the kept graph."""
         assert self._graph is not None
-        gradients = self._differentiate(self._graph, [])
+        found = self._differentiate(self._graph, [])
         self._graph = None
-        return gradients
+        return found
 
     def _forward(self, *, differentiable: bool) -> Tensor:
         self.counts.forwards += 1
@@ -125,7 +126,7 @@ class ClosurePasses(Passes):
         self.counts.backwards += 1
         inputs = [*self._parameters, *boundaries]
         try:
-            return list(torch.autograd.grad(loss, inputs, materialize_grads=True))
+            return gradients(loss, inputs)
         except RuntimeError as error:
             if "second time" in str(error):
                 raise ValueError(_BACKWARD_CALLED) from error
@@ -141,5 +142,5 @@ def _scalar(loss: object) -> Tensor:
 
 def _gradients_in(parameters: Sequence[Tensor]) -> list[tuple[int, int] | None]:
     """Return which ``.grad`` there are, in which version."""
-    gradients = [parameter.grad for parameter in parameters]
-    return [None if g is None else (id(g), g._version) for g in gradients]
+    found = [parameter.grad for parameter in parameters]
+    return [None if g is None else (id(g), g._version) for g in found]

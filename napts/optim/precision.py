@@ -1,7 +1,7 @@
 """Numbers with fewer digits for local steps, while the loss itself keeps them all."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Literal
 
 import torch
@@ -9,8 +9,9 @@ import torch
 LocalPrecision = Literal["full", "tf32", "bfloat16"]
 
 
-@contextmanager
-def reduced(precision: LocalPrecision, device: torch.device) -> Iterator[None]:
+def reduced(
+    precision: LocalPrecision, device: torch.device
+) -> AbstractContextManager[object, bool | None]:
     """Compute in a precision while this is open.
 
     Args:
@@ -20,14 +21,20 @@ def reduced(precision: LocalPrecision, device: torch.device) -> Iterator[None]:
         device: Where it is computed.
     """
     if precision == "bfloat16":
-        with torch.autocast(device.type, torch.bfloat16):
-            yield
-    elif precision == "tf32" and device.type == "cuda":
-        before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-        try:
-            yield
-        finally:
-            torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
-    else:
+        return torch.autocast(device.type, torch.bfloat16)
+    if precision == "tf32" and device.type == "cuda":
+        return _tf32()
+    return _AS_IT_IS
+
+
+_AS_IT_IS = nullcontext()
+
+
+@contextmanager
+def _tf32() -> Iterator[None]:
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    try:
         yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_pre_hook
+from torch.nn.modules.module import _global_forward_pre_hooks
 from torch.utils.hooks import RemovableHandle
 
 
@@ -45,10 +45,10 @@ class _Buffers:
         self._owners: list[tuple[dict[str, Any], str, Tensor]] = []
         self._before: list[Tensor] = []
         self._after: list[Tensor] = []
-        self._hook: RemovableHandle | None = None
+        self._return: RemovableHandle | None = None
 
     def __enter__(self) -> None:
-        self._hook = register_module_forward_pre_hook(self._on_call)
+        self._arm()
 
     def __exit__(self, *_error: object) -> None:
         self._lift()
@@ -58,18 +58,24 @@ class _Buffers:
         if module._modules:
             self._keep(module)
             self._lift()
-            self._hook = module.register_forward_hook(self._on_return)
+            self._return = module.register_forward_hook(self._on_return)
         elif module._buffers:  # without children it calls no other module
             self._keep(module)
 
     def _on_return(self, _module: nn.Module, _inputs: object, _outputs: object) -> None:
         self._lift()
-        self._hook = register_module_forward_pre_hook(self._on_call)
+        self._arm()
+
+    def _arm(self) -> None:
+        # What torch's register_module_forward_pre_hook does, but for the handle it returns, which
+        # takes longer than all else here.
+        _global_forward_pre_hooks[id(self)] = self._on_call
 
     def _lift(self) -> None:
-        if self._hook is not None:
-            self._hook.remove()
-            self._hook = None
+        _global_forward_pre_hooks.pop(id(self), None)
+        if self._return is not None:
+            self._return.remove()
+            self._return = None
 
     def _keep(self, module: nn.Module) -> None:
         # Not module.modules(), which spends most of its time on names.

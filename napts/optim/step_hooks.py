@@ -1,4 +1,4 @@
-"""Step hooks and the profiler's range of torch's optimizers, only where somebody uses them."""
+"""What torch puts around an optimizer's step: no gradients, hooks, the profiler's range."""
 
 import functools
 from collections.abc import Callable
@@ -12,17 +12,26 @@ _Step = TypeVar("_Step", bound=Callable[..., Any])
 
 
 def with_step_hooks(step: _Step) -> _Step:
-    """Make an optimizer's ``step`` behave as torch's own wrapper makes it.
+    """Make an optimizer's ``step`` behave as torch's own wrappers make it, without gradients.
 
     Torch wraps every ``step`` in a range for its profiler, which takes 40 us whether or not one
     runs: as much as a small network's vector work. Here its wrapper is called only while there is
     a profiler or a hook.
     """
-    observed = Optimizer.profile_hook_step(step)
+
+    def without_gradients(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
+        before = torch.is_grad_enabled()
+        try:
+            torch.set_grad_enabled(False)
+            return step(self, *args, **kwargs)
+        finally:
+            torch.set_grad_enabled(before)
+
+    observed = Optimizer.profile_hook_step(without_gradients)
 
     @functools.wraps(step)
     def wrapper(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
-        return (observed if _is_observed(self) else step)(self, *args, **kwargs)
+        return (observed if _is_observed(self) else without_gradients)(self, *args, **kwargs)
 
     setattr(wrapper, "hooked", True)  # noqa: B010, torch asks for it
     return wrapper  # pyright: ignore[reportReturnType]

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
-import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -108,7 +107,6 @@ class TrustRegionOptimizer(Optimizer):
         return self._radius
 
     @with_step_hooks
-    @torch.no_grad()
     def step(self, closure: Closure | Passes) -> float:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Perform one iteration of Algorithm 1 on one batch (lines 4 to 13).
 

@@ -179,7 +179,7 @@ def norm(vector: Vector, kind: Norm) -> Tensor | float:
 
 def number(value: Tensor) -> Tensor | float:
     """Return a scalar's value where reading it waits for nothing, that is on the CPU."""
-    return value.item() if value.device.type == "cpu" else value
+    return value.item() if value.is_cpu else value
 
 
 def to_host(values: Sequence[Tensor | float]) -> list[float]:

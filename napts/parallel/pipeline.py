@@ -9,6 +9,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from napts.decomposition.stages import LayerPartition
+from napts.optim.gradients import gradients
 from napts.optim.passes import Passes
 from napts.optim.subdomains import Part
 from napts.parallel.communicator import RankCommunicator
@@ -269,7 +270,7 @@ class Pipeline:
                 outputs, vector = end(self.module.run_stage(index, micro_batch, entry), micro_batch)
                 if vector is not None:
                     outputs = outputs.to(vector.dtype)
-            part = list(torch.autograd.grad(outputs, wanted, vector, materialize_grads=True))
+            part = gradients(outputs, wanted, vector)
             if total:
                 torch._foreach_add_(total, part)
             else:
