@@ -35,7 +35,8 @@ def cost_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
 
     Returns:
         The figure. Seconds are those of training alone. A forward counts as 1/3 and a backward
-        as 2/3 of a pass, local passes of all subdomains together as one.
+        as 2/3 of a pass, local passes of all subdomains together as one, or as the share of the
+        batch that they use.
     """
     figure = new_figure(4.2, 11.0) if narrow else new_figure(9.6, 6.0)
     panels = np.asarray(figure.subplots(4, 1) if narrow else figure.subplots(2, 2).T).ravel()
@@ -50,10 +51,12 @@ def cost_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
         log = ", log scale" if log_if_wide(loss, "y") else ""
         loss.set_ylabel(f"mean loss per sample{log}")
     legend(figure, frame, look)
+    parts = min(frame.get("local_fraction", pd.Series([1.0])).tolist(), default=1.0) < 1.0
     caption(
         figure,
         "Lines: mean over seeds, one point per epoch; bands: smallest to largest seed. "
-        "A forward counts 1/3, a backward 2/3, the local passes of all subdomains 1.",
+        "A forward counts 1/3, a backward 2/3, the local passes of all subdomains "
+        + ("their share of the batch." if parts else "1."),
     )
     return figure
 
