@@ -51,7 +51,7 @@ def cost_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
         log = ", log scale" if log_if_wide(loss, "y") else ""
         loss.set_ylabel(f"mean loss per sample{log}")
     legend(figure, frame, look)
-    parts = min(frame.get("local_fraction", pd.Series([1.0])).tolist(), default=1.0) < 1.0
+    parts = "local_fraction" in frame and min(frame["local_fraction"].tolist(), default=1) < 1
     caption(
         figure,
         "Lines: mean over seeds, one point per epoch; bands: smallest to largest seed. "
