@@ -3,7 +3,6 @@
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic_core import PydanticKnownError
 
 from napts.optim.cadam import Cap
 from napts.optim.correction import Retry
@@ -157,21 +156,21 @@ class APTSAOptions(SchwarzOptions):
 
 
 class NAPTSOptions(HistoryOptions, CorrectionOptions, SchwarzOptions):
-    """Options of `napts.NAPTS`."""
+    """Options of `napts.NAPTS`.
+
+    Attributes:
+        preset: A name in `napts.PRESETS` for the options it holds; they are what is stored.
+    """
 
     method: Literal["NAPTS"]
     shared_history: bool = True
+    preset: Literal["light"] | None = Field(default=None, exclude=True)
 
     @model_validator(mode="before")
     @classmethod
     def _fill_in_preset(cls, data: Any) -> Any:
-        """Take ``preset = "light"`` for the options it stands for, which are what is stored."""
-        if not isinstance(data, dict) or "preset" not in data:
-            return data
-        given = {name: value for name, value in data.items() if name != "preset"}
-        if data["preset"] not in PRESETS:
-            raise PydanticKnownError("literal_error", {"expected": ", ".join(PRESETS)})
-        return {**PRESETS[data["preset"]], **given}
+        chosen = data.get("preset") if isinstance(data, dict) else None
+        return {**PRESETS[chosen], **data} if chosen in PRESETS else data
 
 
 class AdamOptions(MethodOptions):
