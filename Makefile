@@ -31,7 +31,7 @@ lint: $(READY)
 
 # All asv suites on the commit that is checked out (about 40 minutes), then the overhead table.
 bench: $(READY)
-	test -f ~/.asv-machine.json || $(BIN)/asv machine --yes
+	$(BIN)/asv machine --yes
 	$(BIN)/asv run --python=same --launch-method spawn --set-commit-hash $$(git rev-parse HEAD) $(ARGS)
 	$(BIN)/python -m benchmarks.overhead
 
