@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from napts.experiment.options import Options
+from napts.experiment.options import OPTIONS_BY_METHOD, Options
 from napts.experiment.spec import Name, RunSpec, Seed
 from napts.experiment.specfile import (
     SpecError,
@@ -98,6 +98,8 @@ class SweepFile(Options):
         pipeline: As in a run's spec.
         execution: As in a run's spec.
         grid: Settings varied for every method.
+        alternatives: Settings that are changed together, one set at a time: besides as it stands,
+            every method is run with each of them, or with those of its settings that it has.
         resources: What jobs ask for.
         methods: The methods.
     """
@@ -110,8 +112,19 @@ class SweepFile(Options):
     pipeline: dict[str, Any] | None = None
     execution: dict[str, Any] = Field(default_factory=dict)
     grid: Grid = Field(default_factory=dict)
+    alternatives: Annotated[tuple[dict[str, Any], ...], Field(strict=False)] = ()
     resources: Resources = Resources()
     methods: Annotated[tuple[SweepMethod, ...], Field(strict=False, min_length=1)]
+
+    def cells(self, method: SweepMethod) -> list[Cell]:
+        """Return the settings to try with a method."""
+        known = OPTIONS_BY_METHOD.get(method.method, Options).model_fields
+        changes: list[Cell] = [{}]
+        for alternative in self.alternatives:
+            change = {k: v for k, v in alternative.items() if "." in k or k in known}
+            if change not in changes:
+                changes.append(change)
+        return [{**change, **cell} for change in changes for cell in method.cells(self.grid)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +191,10 @@ def _expand(file: SweepFile, source: str) -> list[PlannedRun]:
 def _runs_of(file: SweepFile, index: int, method: SweepMethod, source: str) -> Iterable[PlannedRun]:
     varied = {name for name, values in {**file.grid, **method.grid}.items() if len(values) > 1}
     varied |= set(method.random.ranges) if method.random else set()
+    varied |= {name for alternative in file.alternatives for name in alternative}
     base = method.label or method.method
     for seed in method.seeds or file.seeds:
-        for cell in method.cells(file.grid):
+        for cell in file.cells(method):
             tag = cell_label({name: value for name, value in cell.items() if name in varied})
             label = f"{base} {tag}".strip()[:_MAX_LABEL] if tag or method.label else None
             data = _run_data(file, method, seed, cell, label)

@@ -48,6 +48,7 @@ def test_a_study_is_a_sweep(path: Path) -> None:
         ("tune-lbfgs", 3 * 45),
         ("window-ablation", 5 * 12),
         ("scaling", 8),
+        ("calibration", 3 * 107),
     ],
 )
 def test_the_sweeps_that_are_shipped(name: str, runs: int) -> None:
@@ -57,7 +58,7 @@ def test_the_sweeps_that_are_shipped(name: str, runs: int) -> None:
 
 
 def test_every_shipped_sweep_is_tested() -> None:
-    assert len(list((ROOT / "slurm" / "sweeps").glob("*.toml"))) == 9
+    assert len(list((ROOT / "slurm" / "sweeps").glob("*.toml"))) == 10
 
 
 def test_the_tuning_grids_lie_in_the_papers_ranges() -> None:
@@ -72,6 +73,30 @@ def test_the_tuning_grids_lie_in_the_papers_ranges() -> None:
     assert values("tune-sgd", "momentum")[::6] == [0.1, 0.9]
     history = values("tune-lbfgs", "history_size")
     assert (history[0], history[-1]) == (3, 50)
+
+
+def test_alternatives_are_tried_one_at_a_time_by_the_methods_that_have_them(tmp_path: Path) -> None:
+    sweep = sweep_of(
+        tmp_path,
+        """
+        [[methods]]
+        method = "TR"
+        [[methods]]
+        method = "NTR"
+        label = "ours"
+        [[alternatives]]
+        radius = 0.5
+        window = 1
+        [[alternatives]]
+        radius = 0.5
+        [[alternatives]]
+        window = 3
+        """,
+    )
+    assert [run.spec.display_label for run in sweep.planned if run.spec.seed == 0] == [
+        *("TR", "TR radius=0.5"),
+        *("ours", "ours radius=0.5 window=1", "ours radius=0.5", "ours window=3"),
+    ]
 
 
 def test_profiles_that_are_shipped() -> None:
