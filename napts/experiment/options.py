@@ -44,6 +44,7 @@ LATER = (
     "compile_local",
     "retry",
     "global_step",
+    "shared_radius",
 )
 """Options younger than the first runs; at their defaults they are no part of the run key."""
 
@@ -129,6 +130,7 @@ class CorrectionOptions(MethodOptions):
     correction: Annotated[tuple[Weight, ...], Field(strict=False)] = CORRECTION_WEIGHTS
     retry: Retry = "mixture"
     global_step: GlobalStep = "always"
+    shared_radius: bool = True
 
 
 class TROptions(TrustRegionOptions):

@@ -218,6 +218,7 @@ class NAPTS(_Schwarz):
         history: ``"windowed"`` or ``"constant-memory"``; see :class:`NTR`.
         history_scope: ``"rolling"``, ``"reeval"`` or ``"per_batch"``; see :class:`NTR`.
         shared_history: One memory for proposals and global steps (our choice), or one each.
+        shared_radius: One radius for proposals and global steps (our choice), or one each.
         local_steps: CAdam steps ``T`` per subdomain, at least 1. Not printed in the paper; 5 is
             the number of local steps of APTS in weights (2023).
         cap: How CAdam shortens its steps, ``"scale"`` or ``"clip"``.
@@ -238,7 +239,7 @@ class NAPTS(_Schwarz):
         global_step: ``"always"`` (the paper), ``"on_failure"``: only if the proposal and its
             corrections were rejected, or ``"never"`` (both ours). Without it an accepted batch
             costs one global forward and backward, ``local_steps - 1`` local passes, one forward.
-        radius: See :class:`TR`, as for all arguments below. One radius serves both phases.
+        radius: See :class:`TR`, as for all arguments below.
         radius_min: See :class:`TR`.
         radius_max: See :class:`TR`.
         shrink: See :class:`TR`.
@@ -270,6 +271,7 @@ class NAPTS(_Schwarz):
         history: HistoryKind = "windowed",
         history_scope: HistoryScope = "rolling",
         shared_history: bool = True,
+        shared_radius: bool = True,
         local_steps: int = 5,
         cap: Cap = "scale",
         betas: tuple[float, float] = (0.9, 0.999),
@@ -306,6 +308,7 @@ class NAPTS(_Schwarz):
             preconditioner=compose.schwarz(options, self._decomposition),
             correction=compose.correction(options),
             global_step=options["global_step"],
+            shared_radius=options["shared_radius"],
             reevaluate=options["history_scope"] == "reeval",
             forget=options["history_scope"] == "per_batch",
         )
@@ -330,6 +333,7 @@ class APTS(_Schwarz):
         correction: See :class:`NAPTS`.
         retry: See :class:`NAPTS`.
         global_step: See :class:`NAPTS`.
+        shared_radius: See :class:`NAPTS`.
         radius: See :class:`TR`.
         radius_min: See :class:`TR`.
         radius_max: See :class:`TR`.
@@ -364,6 +368,7 @@ class APTS(_Schwarz):
         correction: Sequence[float] = CORRECTION_WEIGHTS,
         retry: Retry = "mixture",
         global_step: GlobalStep = "always",
+        shared_radius: bool = True,
         radius: float | None = None,
         radius_min: float | None = None,
         radius_max: float | None = None,
@@ -387,6 +392,7 @@ class APTS(_Schwarz):
             preconditioner=compose.schwarz(options, self._decomposition),
             correction=compose.correction(options),
             global_step=options["global_step"],
+            shared_radius=options["shared_radius"],
         )
 
 

@@ -45,6 +45,8 @@ class Composition:
         correction: What is tried when the proposal fails.
         global_step: When the global step follows the preconditioned phase: ``"always"`` (the
             paper), after a failed phase (``"on_failure"``), or ``"never"``.
+        shared_radius: Proposals and global steps have one radius; else each phase its own, which
+            starts at the same value.
         reevaluate: Measure the reference on the current batch.
         forget: Clear the memories at every new batch.
     """
@@ -57,6 +59,7 @@ class Composition:
     preconditioner: AdditiveSchwarz | None = None
     correction: Correction | None = None
     global_step: GlobalStep = "always"
+    shared_radius: bool = True
     reevaluate: bool = False
     forget: bool = False
 
@@ -65,6 +68,13 @@ class Composition:
         """The distinct memories, in a fixed order."""
         pair = [self.global_history, self.proposal_history]
         return list({id(history): history for history in pair if history is not None}.values())
+
+
+@dataclass(slots=True)
+class _Region:
+    """A trust region, as one or both phases have it."""
+
+    radius: float
 
 
 class _Try(Protocol):
@@ -89,9 +99,14 @@ class TrustRegionOptimizer(Optimizer):
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         super().__init__(params, defaults)
         self.last_step = None
-        self._radius: float = defaults["radius"]
         self._layout: Layout | None = None
         self._method = self._compose(self.param_groups[0])
+        self._set_regions(defaults["radius"])
+
+    def _set_regions(self, radius: float, for_proposals: float | None = None) -> None:
+        self._region = self._proposal_region = _Region(radius)
+        if not self._method.shared_radius:
+            self._proposal_region = _Region(radius if for_proposals is None else for_proposals)
 
     def _compose(self, options: dict[str, Any]) -> Composition:
         """Compose the method from its options."""
@@ -103,8 +118,8 @@ class TrustRegionOptimizer(Optimizer):
 
     @property
     def radius(self) -> float:
-        """The current trust-region radius."""
-        return self._radius
+        """The current trust-region radius; that of the global step if proposals have their own."""
+        return self._region.radius
 
     @with_step_hooks
     def step(self, closure: Closure | Passes) -> float:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -125,7 +140,7 @@ class TrustRegionOptimizer(Optimizer):
             ValueError: If the closure calls ``backward()`` or does not return a scalar tensor.
             Exception: Whatever the closure raises; the parameters are then those before the step.
         """
-        method, counts, radius = self._method, PassCounts(), self._radius
+        method, counts, radius = self._method, PassCounts(), self.radius
         objective = Objective(closure, self._current_layout(), method.local_model, counts)
         iteration = Iteration(objective, method.reevaluate)
         if method.forget:
@@ -147,7 +162,7 @@ class TrustRegionOptimizer(Optimizer):
             raise
 
         loss = float(start.loss)
-        self.last_step = summarise(loss, iteration.trials, counts, radius, self._radius)
+        self.last_step = summarise(loss, iteration.trials, counts, radius, self.radius)
         return loss
 
     def _preconditioned_phase(
@@ -162,7 +177,7 @@ class TrustRegionOptimizer(Optimizer):
         objective, method = iteration.objective, self._method
         goes_on = method.global_step == "always"
         test = self._open_test(iteration, start, method.proposal_history, keep_graph=goes_on)
-        proposed = schwarz.propose(objective, start, self._radius)  # lines 6 to 9
+        proposed = schwarz.propose(objective, start, self._proposal_region.radius)  # lines 6 to 9
         vector = vectors.subtract(proposed, start.theta)
         proposal = Step(vector, start.model.reduction(vector))
         outcome = self._settle(iteration, test, start, proposal, proposed)  # lines 10 to 12
@@ -184,7 +199,8 @@ class TrustRegionOptimizer(Optimizer):
         proposed: Vector,
     ) -> Outcome:
         """Test the proposal, correct it if it fails, and update the radius: lines 10 to 12."""
-        method, made_for = self._method, self._radius
+        method, region = self._method, self._proposal_region
+        made_for = region.radius
 
         def try_proposal() -> Outcome:
             return test.judge(proposal, "proposal", made_for, 0.0, proposed)
@@ -192,12 +208,12 @@ class TrustRegionOptimizer(Optimizer):
         def try_for_radius(*, first: bool) -> Outcome:
             if first:
                 return try_proposal()
-            shorter = proposal.shortened(self._radius / made_for)
-            return test.judge(shorter, "correction", self._radius)
+            shorter = proposal.shortened(region.radius / made_for)
+            return test.judge(shorter, "correction", region.radius)
 
         if isinstance(method.correction, ShrinkingRadius):
             return self._shrink_until_accepted(
-                iteration, method.correction.max_tries, try_for_radius
+                iteration, region, method.correction.max_tries, try_for_radius
             )
         outcome = try_proposal()
         if not outcome.accepted and method.correction is not None:
@@ -205,16 +221,16 @@ class TrustRegionOptimizer(Optimizer):
             known = replace(proposal, predicted_reduction=promised)
             outcome = self._mix(test, method.correction, start, known)
         if method.proposal_history is not None:
-            self._radius = method.radius_rule.update(self._radius, outcome.verdict)
+            region.radius = method.radius_rule.update(region.radius, outcome.verdict)
         return outcome
 
     def _mix(
         self, test: AcceptanceTest, mixtures: ConvexCombinations, start: Point, proposal: Step
     ) -> Outcome:
         """Try convex combinations until one is accepted, line 11; return the last outcome."""
-        outcome = None
-        for weight, step in mixtures.candidates(start.model, proposal, self._radius):
-            outcome = test.judge(step, "correction", self._radius, weight)
+        outcome, radius = None, self._proposal_region.radius
+        for weight, step in mixtures.candidates(start.model, proposal, radius):
+            outcome = test.judge(step, "correction", radius, weight)
             if outcome.accepted:
                 break
         assert outcome is not None
@@ -222,28 +238,29 @@ class TrustRegionOptimizer(Optimizer):
 
     def _global_phase(self, iteration: Iteration, point: Point) -> None:
         """Take a trust-region step, retried with smaller radii: line 13, and all of TR and NTR."""
-        objective = iteration.objective
+        objective, region = iteration.objective, self._region
         test = self._open_test(iteration, point, self._method.global_history, keep_graph=False)
 
         def try_for_radius(*, first: bool) -> Outcome:
-            return test.judge(objective.model_step(point, self._radius), "global", self._radius)
+            return test.judge(objective.model_step(point, region.radius), "global", region.radius)
 
-        outcome = self._shrink_until_accepted(iteration, self._method.max_tries, try_for_radius)
+        tries = self._method.max_tries
+        outcome = self._shrink_until_accepted(iteration, region, tries, try_for_radius)
         if not outcome.accepted:
             objective.layout.write(point.theta)
 
     def _shrink_until_accepted(
-        self, iteration: Iteration, max_tries: int, try_for_radius: _Try
+        self, iteration: Iteration, region: _Region, max_tries: int, try_for_radius: _Try
     ) -> Outcome:
         """Try a step for the radius, and for smaller radii as long as it fails."""
         outcome = None
         for attempt in range(max_tries):
-            outcome, before = try_for_radius(first=attempt == 0), self._radius
-            self._radius = self._method.radius_rule.update(before, outcome.verdict)
+            outcome, before = try_for_radius(first=attempt == 0), region.radius
+            region.radius = self._method.radius_rule.update(before, outcome.verdict)
             # At the smallest radius the next try would be this trial again; and a step that
             # promises nothing promises no more when it is shorter.
             promised = iteration.trials[-1].predicted_reduction
-            if outcome.accepted or self._radius == before or not promising(promised):
+            if outcome.accepted or region.radius == before or not promising(promised):
                 break
         assert outcome is not None
         return outcome
@@ -267,7 +284,8 @@ class TrustRegionOptimizer(Optimizer):
         """Return the state as plain numbers and tensors, radius and memories included."""
         schwarz = self._method.preconditioner
         self.state[self._anchor] = {
-            "radius": self._radius,
+            "radius": self.radius,
+            "proposal_radius": self._proposal_region.radius,
             "histories": [history.state_dict() for history in self._method.histories],
             "moments": {} if schwarz is None else schwarz.moments.state_dict(),
         }
@@ -280,7 +298,7 @@ class TrustRegionOptimizer(Optimizer):
         state = self.state.get(self._anchor)
         if not state:
             return
-        self._radius = state["radius"]
+        self._set_regions(state["radius"], state.get("proposal_radius"))
         for history, saved in zip(self._method.histories, state["histories"], strict=True):
             history.load_state_dict(saved)
         if self._method.preconditioner is not None:
@@ -292,5 +310,5 @@ class TrustRegionOptimizer(Optimizer):
         return self.param_groups[0]["params"][0]
 
     def __getstate__(self) -> dict[str, Any]:
-        own = {name: self.__dict__[name] for name in ("last_step", "_radius")}
+        own = {n: self.__dict__[n] for n in ("last_step", "_region", "_proposal_region")}
         return {**super().__getstate__(), **own, "_method": self._method, "_layout": None}

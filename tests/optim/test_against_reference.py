@@ -23,7 +23,7 @@ SCHWARZ = (
     *("local_steps", "cap", "betas", "eps", "last_block_exact"),
     *("moments", "shares", "local_fraction"),
 )
-PROPOSAL = ("correction", "retry", "global_step")
+PROPOSAL = ("correction", "retry", "global_step", "shared_radius")
 OWN_OPTIONS = {
     "TR": (),
     "NTR": HISTORY,
@@ -71,6 +71,9 @@ RETRIES = [
     {"global_step": "never", **FAILING},
     LIGHT,
     {**LIGHT, **FAILING},
+    {"shared_radius": False},
+    {"shared_radius": False, **FAILING},
+    {"shared_radius": False, "retry": "shrink", "global_step": "on_failure", **FAILING},
 ]
 CORRECTIONS = [
     {"radius": 2.0, "radius_min": 1.0},

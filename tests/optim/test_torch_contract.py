@@ -95,6 +95,7 @@ KEPT: list[dict[str, Any]] = [
 VARIANTS = [
     *((m, o) for m in METHODS for o in (OPTIONS if m in ("NTR", "NAPTS") else OPTIONS[:1])),
     *((m, o) for m in ("APTS", "APTSA", "NAPTS") for o in KEPT),
+    *((m, {"shared_radius": False, "radius_min": 0.05}) for m in ("APTS", "NAPTS")),
 ]
 
 

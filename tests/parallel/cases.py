@@ -75,6 +75,7 @@ def _cases() -> dict[str, Case]:
         "NAPTS reeval": Case("NAPTS", options={**wide, "history_scope": "reeval"}),
         "NAPTS constant": Case("NAPTS", options={"history": "constant-memory"}),
         "NAPTS last exact": Case("NAPTS", options={"last_block_exact": True}, micro_batches=4),
+        "NAPTS own radii": Case("NAPTS", options={**wide, "shared_radius": False}),
         "NAPTS one step": Case("NAPTS", options={"local_steps": 1}),
         "APTS corrected": Case("APTS", options={"norm": "inf", "radius": 0.3, "radius_max": 0.5}),
         "NAPTS still": Case("NAPTS", options={"radius_min": 1e-9}, steps=500, still=True),

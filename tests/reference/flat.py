@@ -103,6 +103,7 @@ class Reference:
         self.options = options
         self.theta = np.array(theta0, dtype=np.float64)
         self.radius, self.radius_min, self.radius_max = options.radii()
+        self.other_radius = self.radius
         self.steps = 0
         self.averages = Averages.none(problem.n)
         window = options.window if method in ("NTR", "NAPTS") else 0
@@ -134,7 +135,9 @@ class Reference:
                 self.result.forwards += 1
         else:
             if self.method not in ("TR", "NTR"):
+                self._change_radius()
                 arrived = self._preconditioned_phase(loss, gradient)
+                self._change_radius()
             else:
                 arrived = loss, gradient
             if arrived is not None:
@@ -285,6 +288,11 @@ class Reference:
         trial.accepted = any(got >= self.options.eta_1 * due for got, due in pairs)
         trial.enlarges = any(got > self.options.eta_2 * due for got, due in pairs)
         return trial
+
+    def _change_radius(self) -> None:
+        """Enter or leave the preconditioned phase, which may have a radius of its own."""
+        if not self.options.shared_radius:
+            self.radius, self.other_radius = self.other_radius, self.radius
 
     def _update_radius(self, trial: Trial) -> None:
         """Radius rule of spec 1.4 for a judged trial."""

@@ -35,6 +35,7 @@ class Options:
     last_block_exact: bool = False
     correction: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8, 1.0)
     shared_history: bool = True
+    shared_radius: bool = True
     moments: str = "reset"
     shares: str = "equal"
     local_fraction: float = 1.0
