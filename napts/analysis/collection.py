@@ -8,11 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Literal
 
 import pandas as pd
 
 from napts.analysis.frames import epochs_frame, runs_frame
-from napts.records import RecordError, RunRecord, find_runs, load_run
+from napts.analysis.tuning import PREFIX as TUNING_PREFIX
+from napts.analysis.tuning import Tuning, tuning_of
+from napts.records import RecordError, RunRecord, find_packed, find_runs, load_packed, load_run
+
+CALIBRATION_PREFIX = "calibration"
+"""The names of experiments that calibrate settings start with this."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,13 @@ class Section:
     workload: str
     slug: str
     records: tuple[RunRecord, ...]
+
+    @property
+    def kind(self) -> Literal["comparison", "tuning", "calibration"]:
+        """What the runs are for, by the name of the experiment."""
+        if self.experiment.startswith(TUNING_PREFIX):
+            return "tuning"
+        return "calibration" if self.experiment.startswith(CALIBRATION_PREFIX) else "comparison"
 
     @cached_property
     def epochs(self) -> pd.DataFrame:
@@ -65,12 +78,26 @@ class Collection:
         """The runs of all sections."""
         return [run for section in self.sections for run in section.records]
 
+    def of_kind(self, kind: str) -> list[Section]:
+        """Return the sections of one kind, see `Section.kind`."""
+        return [section for section in self.sections if section.kind == kind]
+
+    @cached_property
+    def tunings(self) -> list[Tuning]:
+        """The tuning studies."""
+        return [tuning_of(section.records) for section in self.of_kind("tuning")]
+
+    def tuned(self, workload: str) -> dict[str, dict[str, Any]]:
+        """Return for each method the options that tuning chose on a workload."""
+        found = [tuning for tuning in self.tunings if tuning.workload == workload]
+        return {tuning.method: tuning.best.options for tuning in found}
+
 
 def load_collection(root: str | Path) -> Collection:
-    """Read every run directory under a records folder.
+    """Read every run directory and every file of packed runs under a records folder.
 
     Args:
-        root: A records folder, one experiment in it, or one run directory.
+        root: A records folder, one experiment in it, one run directory, or one packed file.
 
     Returns:
         The runs in sections.
@@ -78,12 +105,12 @@ def load_collection(root: str | Path) -> Collection:
     Raises:
         RecordError: There is no run under ``root``, or one cannot be read.
     """
-    paths = find_runs(root)
-    if not paths:
+    runs = [load_run(path) for path in find_runs(root)]
+    runs += [run for path in find_packed(root) for run in load_packed(path)]
+    if not runs:
         raise RecordError(f"{root}: no run directories here (a run directory holds a spec.json)")
     groups: dict[tuple[str, str], list[RunRecord]] = defaultdict(list)
-    for path in paths:
-        run = load_run(path)
+    for run in runs:
         groups[run.experiment, run.workload].append(run)
     workloads = [workload for _, workload in groups]
     sections = [

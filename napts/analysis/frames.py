@@ -150,8 +150,9 @@ def runs_frame(runs: Sequence[RunRecord]) -> pd.DataFrame:
         The columns `IDENTITY`; ``epochs_done`` and ``epochs_planned``; ``seconds_per_epoch`` and
         ``cpu_seconds_per_epoch``, medians of the training part without the first epoch, which
         pays for warming up, when there are more than two; the values of `PER_BATCH` and
-        ``pass_equivalents_per_batch`` over the whole run; and ``final_*`` for each of `FINAL`,
-        NaN unless the run is done, because the values of an unfinished run are no result.
+        ``pass_equivalents_per_batch`` over the whole run, and ``cpu_seconds_per_pass`` of them;
+        and ``final_*`` for each of `FINAL`, NaN unless the run is done, because the values of an
+        unfinished run are no result.
     """
     epochs = epochs_frame(runs)
     trained = {
@@ -176,12 +177,14 @@ def runs_frame(runs: Sequence[RunRecord]) -> pd.DataFrame:
 def _cost(epochs: pd.DataFrame) -> dict[str, Any]:
     timed = epochs.iloc[1:] if len(epochs) > 2 else epochs
     batches = epochs["batches"].sum() or float("nan")
+    passes = epochs["pass_equivalents"].sum(min_count=1)
     return {
         "epochs_done": len(epochs),
         "seconds_per_epoch": timed["train_seconds"].median(),
         "cpu_seconds_per_epoch": timed["cpu_seconds"].median(),
         **{name: epochs[total].sum(min_count=1) / batches for total, name in PER_BATCH.items()},
-        "pass_equivalents_per_batch": epochs["pass_equivalents"].sum(min_count=1) / batches,
+        "pass_equivalents_per_batch": passes / batches,
+        "cpu_seconds_per_pass": epochs["cpu_seconds"].sum(min_count=1) / (passes or float("nan")),
     }
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from napts.analysis.labels import grouped
+from napts.analysis.statistics import BOOTSTRAP_SEED, RESAMPLES, Ratio
 
 CLOCKS = (
     *("epoch", "train_seconds_total", "cpu_seconds_total", "elapsed_seconds"),
@@ -90,6 +91,43 @@ def _aggregate(label: str, found: Sequence[tuple[float, bool]]) -> TimeToTarget:
     censored = tuple(not hit for _, hit in found)
     reached = len(found) - sum(censored)
     return TimeToTarget(label, len(found), reached, _median(times, censored), times, censored)
+
+
+def ratio_of_medians(
+    of: Sequence[tuple[float, bool]], to: Sequence[tuple[float, bool]], *, confidence: float = 0.95
+) -> Ratio:
+    """Return the ratio of two Kaplan-Meier medians with a percentile bootstrap interval.
+
+    Args:
+        of: Per run a time, and whether the target was reached then; else it was not reached by
+            then.
+        to: The same of the method it is compared with.
+        confidence: Nominal coverage of the interval.
+
+    Returns:
+        The ratio; infinite, or with an infinite upper end, where too many runs of ``of`` miss the
+        target; NaN where those of ``to`` do. ``n`` is the smaller number of runs.
+    """
+    n = min(len(of), len(to))
+    value = _median_of(of) / _median_of(to) if n and math.isfinite(_median_of(to)) else math.nan
+    if n < 2 or math.isnan(value):
+        return Ratio(n, value, math.nan, math.nan)
+    rng = np.random.default_rng(BOOTSTRAP_SEED)
+    ratios = np.empty(RESAMPLES // 9)
+    for i in range(len(ratios)):
+        above, below = (
+            [runs[j] for j in rng.integers(len(runs), size=len(runs))] for runs in (of, to)
+        )
+        with np.errstate(all="ignore"):
+            ratios[i] = np.divide(_median_of(above), _median_of(below))
+    ratios = np.sort(np.where(np.isnan(ratios), math.inf, ratios))
+    tail = (1 - confidence) / 2
+    low, high = (ratios[round(share * (len(ratios) - 1))] for share in (tail, 1 - tail))
+    return Ratio(n, value, float(low), float(high))
+
+
+def _median_of(runs: Sequence[tuple[float, bool]]) -> float:
+    return _median([time for time, _ in runs], [not hit for _, hit in runs])
 
 
 def _median(times: Sequence[float], censored: Sequence[bool]) -> float:

@@ -8,6 +8,7 @@ from napts.records.condense import condense
 from napts.records.files import RecordWriteError
 from napts.records.lock import RunBusy, RunLock, is_locked
 from napts.records.merge import MergeBusy, Merged, MergeReport, merge
+from napts.records.packed import find_packed, load_packed, pack
 from napts.records.read import (
     STATES,
     RecordError,
@@ -30,9 +31,12 @@ __all__ = [
     "RunRecord",
     "RunStatus",
     "condense",
+    "find_packed",
     "find_runs",
     "is_locked",
+    "load_packed",
     "load_run",
     "merge",
+    "pack",
     "read_status",
 ]

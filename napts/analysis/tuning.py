@@ -1,0 +1,154 @@
+"""Tuning studies: the best setting, what the search cost, what fewer trials would have given."""
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from napts.records import RunRecord
+
+PREFIX = "tune-"
+"""The names of experiments that are tuning studies start with this."""
+
+GOALS = {"val_accuracy": 1, "val_loss": -1, "train_loss": -1}
+"""What may be tuned for, and whether larger is better."""
+
+
+def experiment_name(workload: str, method: str) -> str:
+    """Return the name of a tuning study's experiment."""
+    return f"{PREFIX}{workload}-{method}"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One setting and what came of it.
+
+    Attributes:
+        options: The method's options.
+        scores: Final value by seed, larger being better; minus infinity for a run that failed or
+            diverged.
+        cpu_seconds: CPU time of training, over its runs.
+        seconds: Wall time of training, over its runs.
+    """
+
+    options: dict[str, Any]
+    scores: dict[int, float]
+    cpu_seconds: float
+    seconds: float
+
+    @property
+    def mean(self) -> float:
+        """Mean score over its seeds."""
+        return float(np.mean(list(self.scores.values())))
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """A tuning study.
+
+    Attributes:
+        workload: The problem.
+        method: The method.
+        metric: What was tuned for, one of `GOALS`.
+        trials: One entry per setting; only runs that have ended are in it.
+    """
+
+    workload: str
+    method: str
+    metric: str
+    trials: tuple[Trial, ...]
+    varied: tuple[str, ...] = field(default=())
+
+    @property
+    def finalists(self) -> list[Trial]:
+        """The settings that were tried with every seed, best first."""
+        most = max(len(trial.scores) for trial in self.trials)
+        full = [trial for trial in self.trials if len(trial.scores) == most]
+        return sorted(full, key=lambda trial: trial.mean, reverse=True)
+
+    @property
+    def best(self) -> Trial:
+        """The setting with the best mean over all seeds."""
+        return self.finalists[0]
+
+    @property
+    def runs(self) -> int:
+        """Number of runs."""
+        return sum(len(trial.scores) for trial in self.trials)
+
+    @property
+    def cpu_seconds(self) -> float:
+        """CPU time of all runs."""
+        return sum(trial.cpu_seconds for trial in self.trials)
+
+    def screened(self, seed: int) -> list[Trial]:
+        """Return the settings by their score with one seed, best first."""
+        with_seed = [trial for trial in self.trials if seed in trial.scores]
+        return sorted(with_seed, key=lambda trial: trial.scores[seed], reverse=True)
+
+    def value(self, score: float) -> float:
+        """Return a score as the metric."""
+        return GOALS[self.metric] * score
+
+    def expected_best(self) -> list[float]:
+        """Return the metric that the best of k settings drawn at random would have had.
+
+        Over the first seed, for k = 1 to the number of settings: Dodge et al., *Show Your Work*
+        (2019), the estimate with replacement. Failed settings count as the worst that was seen.
+        """
+        seed = min(min(trial.scores) for trial in self.trials)
+        scores = np.array([trial.scores[seed] for trial in self.screened(seed)][::-1])
+        finite = scores[np.isfinite(scores)]
+        if not len(finite):
+            return [math.nan] * len(scores)
+        scores = np.where(np.isfinite(scores), scores, finite.min())
+        ranks = np.arange(len(scores) + 1) / len(scores)
+        return [
+            self.value(float(scores @ np.diff(ranks**draws))) for draws in range(1, len(scores) + 1)
+        ]
+
+
+def tuning_of(runs: Sequence[RunRecord], metric: str = "val_accuracy") -> Tuning:
+    """Gather the runs of a tuning study.
+
+    Args:
+        runs: Runs of one method on one workload; those that have not ended are left out.
+        metric: One of `GOALS`.
+
+    Raises:
+        ValueError: No run has ended, or the metric is unknown.
+    """
+    if metric not in GOALS:
+        raise ValueError(f"metric {metric!r} is not one of {', '.join(GOALS)}")
+    ended = [run for run in runs if run.state in ("done", "failed", "diverged")]
+    if not ended:
+        raise ValueError("no run of the tuning study has ended")
+    groups: dict[str, list[RunRecord]] = defaultdict(list)
+    for run in ended:
+        groups[json.dumps(run.spec["optimizer"], sort_keys=True)].append(run)
+    trials = [_trial(group, metric) for group in groups.values()]
+    names = trials[0].options
+    varied = [n for n in names if len({json.dumps(t.options.get(n)) for t in trials}) > 1]
+    first = ended[0]
+    return Tuning(first.workload, first.method, metric, tuple(trials), tuple(varied))
+
+
+def _trial(runs: Sequence[RunRecord], metric: str) -> Trial:
+    trained = [row for run in runs for row in run.epochs if row["epoch"] > 0]
+    return Trial(
+        options=runs[0].spec["optimizer"],
+        scores={run.seed: _score(run, metric) for run in runs},
+        cpu_seconds=sum(row.get("cpu_seconds") or 0.0 for row in trained),
+        seconds=sum(row.get("train_seconds") or 0.0 for row in trained),
+    )
+
+
+def _score(run: RunRecord, metric: str) -> float:
+    value = (run.final or {}).get(metric) if run.state == "done" else None
+    if value is None or not math.isfinite(value):
+        return -math.inf
+    return GOALS[metric] * value

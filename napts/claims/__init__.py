@@ -1,0 +1,24 @@
+"""Which claims of the papers hold: tests declared beforehand, run on records.
+
+Reads `napts.analysis` only. A claim consists of rules, each with the region in which its number has
+to lie; the verdict follows from the whole bootstrap interval.
+"""
+
+from napts.claims.claim import Claim
+from napts.claims.judge import Judgement, judge, judge_section, overall
+from napts.claims.ledger import CLAIMS
+from napts.claims.rules import Finding
+from napts.claims.verdict import Estimate, Region, Verdict
+
+__all__ = [
+    "CLAIMS",
+    "Claim",
+    "Estimate",
+    "Finding",
+    "Judgement",
+    "Region",
+    "Verdict",
+    "judge",
+    "judge_section",
+    "overall",
+]

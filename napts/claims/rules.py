@@ -1,0 +1,271 @@
+"""The kinds of statements that claims make, and how each is examined."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+
+from napts.analysis.columns import floats, split
+from napts.analysis.statistics import paired_difference, paired_ratio, summarise
+from napts.analysis.target import ratio_of_medians
+from napts.claims.evidence import BySeed, Evidence, MissingError, Who
+from napts.claims.verdict import Estimate, Region, Verdict
+
+LEAST_SEEDS = 3
+"""With fewer seeds nothing is judged: no interval could be given."""
+
+When = Literal["run", "shared", "end"]
+"""A column of the runs frame; of the epochs frame at the last epoch that both have; or at the last
+epoch of each."""
+
+NAMES = {
+    "cpu_seconds_per_epoch": "CPU time per epoch",
+    "cpu_seconds_per_pass": "CPU time per pass",
+    "seconds_per_epoch": "time per epoch",
+    "forwards_per_batch": "forwards per batch",
+    "backwards_per_batch": "backwards per batch",
+    "rejections_per_batch": "rejections per batch",
+    "rejections_proposal_per_batch": "rejected proposals per batch",
+    "train_loss": "train loss",
+    "val_accuracy": "validation accuracy",
+}
+"""Quantities in words."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one statement of a claim came to in one section.
+
+    Attributes:
+        what: The number in words.
+        region: Where it had to lie; None for a number that is only told.
+        estimate: The number; None if it was not tested.
+        verdict: What follows.
+        needs: What a test would need, if it was not tested.
+    """
+
+    what: str
+    region: Region | None
+    estimate: Estimate | None
+    verdict: Verdict
+    needs: str = ""
+
+
+class Rule(Protocol):
+    """One statement of a claim."""
+
+    def what(self) -> str:
+        """Return the number in words."""
+        ...
+
+    @property
+    def region(self) -> Region | None:
+        """Where the number has to lie."""
+        ...
+
+    def estimate(self, evidence: Evidence) -> Estimate:
+        """Estimate the number; raises `MissingError` if the records do not hold it."""
+        ...
+
+
+def examine(rule: Rule, evidence: Evidence) -> Finding:
+    """Examine one statement in one section."""
+    try:
+        estimate = rule.estimate(evidence)
+    except MissingError as missing:
+        return Finding(rule.what(), rule.region, None, Verdict.NOT_TESTED, str(missing))
+    if estimate.n < LEAST_SEEDS or math.isnan(estimate.value):
+        needs = f"at least {LEAST_SEEDS} seeds with a result, found {estimate.n}"
+        return Finding(rule.what(), rule.region, None, Verdict.NOT_TESTED, needs)
+    verdict = rule.region.verdict(estimate) if rule.region else Verdict.CONFIRMED
+    return Finding(rule.what(), rule.region, estimate, verdict)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A quantity of two methods."""
+
+    quantity: str
+    of: Who
+    to: Who
+    region: Region | None
+    when: When = "run"
+
+    def _pair(self, evidence: Evidence) -> tuple[BySeed, BySeed]:
+        if self.when == "run":
+            return evidence.rate(self.of, self.quantity), evidence.rate(self.to, self.quantity)
+        ends = [evidence.epochs_of(who) for who in (self.of, self.to)]
+        if self.when == "shared":
+            ends = [min(ends)] * 2
+        first, second = (
+            evidence.at_epoch(who, self.quantity, end)
+            for who, end in zip((self.of, self.to), ends, strict=True)
+        )
+        return first, second
+
+    def _when(self) -> str:
+        return {"run": "", "shared": " after equal epochs", "end": " at the end"}[self.when]
+
+
+class Ratio(Compared):
+    """The ratio of two methods' means, paired by seed."""
+
+    def what(self) -> str:
+        """Return the number in words."""
+        return f"{NAMES[self.quantity]}{self._when()}, {self.of} / {self.to}"
+
+    def estimate(self, evidence: Evidence) -> Estimate:
+        """Estimate it."""
+        of, to = self._pair(evidence)
+        ratio = paired_ratio(of, to)
+        return Estimate(ratio.value, ratio.low, ratio.high, ratio.n, _missing(of, to, ratio.n))
+
+
+class Difference(Compared):
+    """The difference of two methods, paired by seed."""
+
+    def what(self) -> str:
+        """Return the number in words."""
+        return f"{NAMES[self.quantity]}{self._when()}, {self.of} - {self.to}"
+
+    def estimate(self, evidence: Evidence) -> Estimate:
+        """Estimate it."""
+        of, to = self._pair(evidence)
+        found = paired_difference(of, to)
+        return Estimate(found.mean, found.low, found.high, found.n, _missing(of, to, found.n))
+
+
+@dataclass(frozen=True)
+class Level:
+    """A quantity of one method."""
+
+    quantity: str
+    of: Who
+    region: Region | None
+
+    def what(self) -> str:
+        """Return the number in words."""
+        return f"{NAMES[self.quantity]}, {self.of}"
+
+    def estimate(self, evidence: Evidence) -> Estimate:
+        """Estimate it."""
+        found = summarise(list(evidence.rate(self.of, self.quantity).values()))
+        return Estimate(found.mean, found.low, found.high, found.n, found.missing)
+
+
+@dataclass(frozen=True)
+class Longer:
+    """How many times the epochs of another method somebody was given."""
+
+    of: Who
+    to: Who
+    region: Region | None
+
+    def what(self) -> str:
+        """Return the number in words."""
+        return f"epochs, {self.of} / {self.to}"
+
+    def estimate(self, evidence: Evidence) -> Estimate:
+        """Return it, exactly."""
+        ratio = evidence.epochs_of(self.of) / evidence.epochs_of(self.to)
+        if self.region is not None and not self.region.holds(ratio):
+            raise MissingError(f"runs of {self.of} with {self.region.at_least:g} times the epochs")
+        return Estimate(ratio, ratio, ratio, len(evidence.rate(self.of, "epochs_done")))
+
+
+@dataclass(frozen=True)
+class Sooner:
+    """Epochs until a method meets the mean loss that another one ends with.
+
+    The ratio of Kaplan-Meier medians: runs that never get there are censored, and make the median
+    infinite if they are too many.
+    """
+
+    of: Who
+    to: Who
+    region: Region | None
+
+    def what(self) -> str:
+        """Return the number in words."""
+        return f"epochs to the last train loss of {self.to}, {self.of} / {self.to}"
+
+    def estimate(self, evidence: Evidence) -> Estimate:
+        """Estimate it."""
+        end = evidence.epochs_of(self.to)
+        losses = evidence.at_epoch(self.to, "train_loss", end)
+        target = summarise(list(losses.values())).mean
+        of, to = (_epochs_to(evidence, who, target) for who in (self.of, self.to))
+        ratio = ratio_of_medians(of, to)
+        return Estimate(ratio.value, ratio.low, ratio.high, ratio.n)
+
+
+@dataclass(frozen=True)
+class Identical:
+    """The largest difference between any two numbers of two methods' epochs, seed by seed."""
+
+    of: Who
+    to: Who
+    region: Region | None
+
+    def what(self) -> str:
+        """Return the number in words."""
+        return f"largest difference of any epoch's loss or radius, {self.of} - {self.to}"
+
+    def estimate(self, evidence: Evidence) -> Estimate:
+        """Return it, exactly."""
+        columns = ["train_loss", "val_loss", "val_accuracy", "rejections", "radius"]
+        of, to = (
+            {int(run["seed"].iloc[0]): run for run in split(evidence.rows(who), "seed")}
+            for who in (self.of, self.to)
+        )
+        shared = sorted(set(of) & set(to))
+        if not shared:
+            raise MissingError(f"runs of {self.of} and {self.to} with the same seeds")
+        if any(len(of[seed]) != len(to[seed]) for seed in shared):
+            raise MissingError(f"runs of {self.of} and {self.to} with the same epochs")
+        gaps = [
+            np.nanmax(np.abs(of[seed][columns].to_numpy(float) - to[seed][columns].to_numpy(float)))
+            for seed in shared
+        ]
+        worst = float(max(gaps))
+        return Estimate(worst, worst, worst, len(shared))
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Difference between the best and the worst value of an option, paired by seed."""
+
+    quantity: str
+    of: Who
+    option: str
+    region: Region | None
+
+    def what(self) -> str:
+        """Return the number in words."""
+        name = NAMES.get(self.quantity.removeprefix("final_"), self.quantity)
+        return f"{name}, best - worst {self.option} of {self.of}"
+
+    def estimate(self, evidence: Evidence) -> Estimate:
+        """Estimate it."""
+        labels = evidence.labels_by(self.of, self.option)
+        values = [evidence.rate_of(label, self.quantity) for label in labels.values()]
+        best = max(values, key=lambda by_seed: summarise(list(by_seed.values())).mean)
+        worst = min(values, key=lambda by_seed: summarise(list(by_seed.values())).mean)
+        found = paired_difference(best, worst)
+        return Estimate(found.mean, found.low, found.high, found.n, _missing(best, worst, found.n))
+
+
+def _missing(of: Mapping[int, float], to: Mapping[int, float], n: int) -> int:
+    return len(set(of) | set(to)) - n
+
+
+def _epochs_to(evidence: Evidence, who: Who, target: float) -> list[tuple[float, bool]]:
+    """Return for every run when it met the target, or up to when it was seen not to."""
+    found = []
+    for run in split(evidence.rows(who), "seed"):
+        epochs, losses = floats(run, "epoch"), floats(run, "train_loss")
+        met = epochs[(losses <= target) & (epochs > 0)]
+        found.append((float(met.min()), True) if len(met) else (float(epochs.max()), False))
+    return found

@@ -1,0 +1,64 @@
+"""Many runs in one file: what is committed of sweeps with hundreds of runs."""
+
+import gzip
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from napts.records.read import RunRecord, load_run
+from napts.records.rows import RecordError, decode_numbers, dump_row
+
+SUFFIX = ".runs.jsonl.gz"
+"""Packed runs are files ``<experiment>.runs.jsonl.gz``, one line per run."""
+
+_FIELDS = ("run_key", "experiment", "label", "spec", "status", "environment", "epochs", "restarts")
+
+
+def pack(run_directories: Iterable[Path], target: Path) -> Path:
+    """Write runs into one file; the same runs give the same bytes.
+
+    Args:
+        run_directories: Condensed run directories of one experiment.
+        target: File to write, which ends in `SUFFIX`.
+
+    Returns:
+        The file.
+
+    Raises:
+        RecordError: A run cannot be read.
+    """
+    runs = sorted((load_run(path) for path in run_directories), key=lambda run: run.run_key)
+    lines = (dump_row({name: getattr(run, name) for name in _FIELDS}) for run in runs)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    text = "".join(f"{line}\n" for line in lines)
+    target.write_bytes(gzip.compress(text.encode(), mtime=0))
+    return target
+
+
+def find_packed(root: str | Path) -> list[Path]:
+    """Return the files of packed runs in a records folder, or the one that ``root`` is."""
+    root = Path(root)
+    if root.is_file() and root.name.endswith(SUFFIX):
+        return [root]
+    return sorted(root.glob(f"*{SUFFIX}"))
+
+
+def load_packed(path: str | Path) -> list[RunRecord]:
+    """Read the runs of one file; they have no steps.
+
+    Raises:
+        RecordError: The file is damaged.
+    """
+    path = Path(path)
+    try:
+        lines = gzip.decompress(path.read_bytes()).splitlines()
+        rows = [decode_numbers(json.loads(line)) for line in lines]
+        return [_record(path, row) for row in rows]
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        raise RecordError(f"{path}: damaged, {error}") from None
+
+
+def _record(path: Path, row: dict[str, Any]) -> RunRecord:
+    directory = path.parent / row["experiment"] / row["run_key"]
+    return RunRecord(path=directory, **{name: row[name] for name in _FIELDS})
