@@ -1,6 +1,7 @@
 """Tables for people: formatted cells, rendered as text, Markdown, HTML or with rich."""
 
 import html
+import itertools
 import math
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
 
 MISSING = "–"
 """Shown where a value does not exist."""
+
+WORDS_WIDTH = 34
+"""Letters per line of a cell of words in plain text."""
 
 
 def number(value: float | None, places: int | None = None) -> str:
@@ -62,20 +66,25 @@ class Table:
         columns: Headers.
         rows: Cells, one list per row, as long as ``columns``.
         notes: Sentences printed below.
+        words: Columns that hold words: aligned to the left, and wrapped.
     """
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     notes: Sequence[str] = field(default_factory=tuple)
+    words: Sequence[str] = field(default_factory=tuple)
+
+    def _left(self, index: int) -> bool:
+        return index == 0 or self.columns[index] in self.words
 
     def to_text(self) -> str:
         """Return the table in fixed width, without colours or box characters."""
-        lines = [self.columns, *self.rows]
+        lines = [self.columns, *(line for row in self.rows for line in self._wrapped(row))]
         widths = [max(len(line[i]) for line in lines) for i in range(len(self.columns))]
         body = [
             "  ".join(
-                cell.ljust(width) if i == 0 else cell.rjust(width)
+                cell.ljust(width) if self._left(i) else cell.rjust(width)
                 for i, (cell, width) in enumerate(zip(line, widths, strict=True))
             ).rstrip()
             for line in lines
@@ -84,9 +93,17 @@ class Table:
         notes = [textwrap.fill(note, 80) for note in self.notes]
         return "\n".join([self.title, rule, body[0], rule, *body[1:], rule, *notes])
 
+    def _wrapped(self, row: Sequence[str]) -> list[list[str]]:
+        """Return a row as several lines, where a cell of words is long."""
+        parts = [
+            textwrap.wrap(cell, WORDS_WIDTH) or [""] if self.columns[i] in self.words else [cell]
+            for i, cell in enumerate(row)
+        ]
+        return [list(line) for line in itertools.zip_longest(*parts, fillvalue="")]
+
     def to_markdown(self) -> str:
         """Return the table in GitHub's Markdown, with the title as a bold line."""
-        rule = ["---", *["---:"] * (len(self.columns) - 1)]
+        rule = ["---" if self._left(i) else "---:" for i in range(len(self.columns))]
         lines = [
             [cell.replace("|", "\\|") for cell in line] for line in [self.columns, rule, *self.rows]
         ]
@@ -96,7 +113,8 @@ class Table:
     def to_html(self) -> str:
         """Return the table as HTML with a caption; every text is escaped."""
         head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in self.columns)
-        rows = "\n".join(f"<tr>{_html_cells(row)}</tr>" for row in self.rows)
+        words = [name in self.words for name in self.columns]
+        rows = "\n".join(f"<tr>{_html_cells(row, words)}</tr>" for row in self.rows)
         notes = "".join(f'<p class="note">{html.escape(note)}</p>' for note in self.notes)
         return (
             '<div class="scroll" tabindex="0"><table>\n'
@@ -121,12 +139,17 @@ class Table:
             collapse_padding=True,
         )
         for index, name in enumerate(self.columns):
-            table.add_column(escape(name), justify="right" if index else "left", no_wrap=True)
+            left, words = self._left(index), name in self.words
+            table.add_column(escape(name), justify="left" if left else "right", no_wrap=not words)
         for row in self.rows:
             table.add_row(*(escape(cell) for cell in row))
         return table
 
 
-def _html_cells(row: Sequence[str]) -> str:
+def _html_cells(row: Sequence[str], words: Sequence[bool]) -> str:
     first, *others = (html.escape(cell) for cell in row)
-    return f'<th scope="row">{first}</th>' + "".join(f"<td>{cell}</td>" for cell in others)
+    cells = (
+        f'<td class="words">{cell}</td>' if is_words else f"<td>{cell}</td>"
+        for cell, is_words in zip(others, words[1:], strict=True)
+    )
+    return f'<th scope="row">{first}</th>' + "".join(cells)

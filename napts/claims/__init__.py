@@ -8,6 +8,7 @@ from napts.claims.claim import Claim
 from napts.claims.judge import Judgement, judge, judge_section, overall
 from napts.claims.ledger import CLAIMS
 from napts.claims.rules import Finding
+from napts.claims.tables import claims_data, claims_frame, claims_tables
 from napts.claims.verdict import Estimate, Region, Verdict
 
 __all__ = [
@@ -18,6 +19,9 @@ __all__ = [
     "Judgement",
     "Region",
     "Verdict",
+    "claims_data",
+    "claims_frame",
+    "claims_tables",
     "judge",
     "judge_section",
     "overall",

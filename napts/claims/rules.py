@@ -30,8 +30,12 @@ NAMES = {
     "rejections_proposal_per_batch": "rejected proposals per batch",
     "train_loss": "train loss",
     "val_accuracy": "validation accuracy",
+    "final_val_accuracy": "validation accuracy",
 }
 """Quantities in words."""
+
+POINTS = 100.0
+"""Differences of accuracies are told in percentage points."""
 
 
 @dataclass(frozen=True)
@@ -124,17 +128,15 @@ class Ratio(Compared):
 
 
 class Difference(Compared):
-    """The difference of two methods, paired by seed."""
+    """The difference of two methods' accuracies, paired by seed, in percentage points."""
 
     def what(self) -> str:
         """Return the number in words."""
-        return f"{NAMES[self.quantity]}{self._when()}, {self.of} - {self.to}"
+        return f"{NAMES[self.quantity]}{self._when()}, {self.of} - {self.to}, points"
 
     def estimate(self, evidence: Evidence) -> Estimate:
         """Estimate it."""
-        of, to = self._pair(evidence)
-        found = paired_difference(of, to)
-        return Estimate(found.mean, found.low, found.high, found.n, _missing(of, to, found.n))
+        return _in_points(*self._pair(evidence))
 
 
 @dataclass(frozen=True)
@@ -235,7 +237,7 @@ class Identical:
 
 @dataclass(frozen=True)
 class Spread:
-    """Difference between the best and the worst value of an option, paired by seed."""
+    """Difference of accuracy between the best and the worst value of an option, in points."""
 
     quantity: str
     of: Who
@@ -244,8 +246,7 @@ class Spread:
 
     def what(self) -> str:
         """Return the number in words."""
-        name = NAMES.get(self.quantity.removeprefix("final_"), self.quantity)
-        return f"{name}, best - worst {self.option} of {self.of}"
+        return f"{NAMES[self.quantity]}, best - worst {self.option} of {self.of}, points"
 
     def estimate(self, evidence: Evidence) -> Estimate:
         """Estimate it."""
@@ -253,8 +254,13 @@ class Spread:
         values = [evidence.rate_of(label, self.quantity) for label in labels.values()]
         best = max(values, key=lambda by_seed: summarise(list(by_seed.values())).mean)
         worst = min(values, key=lambda by_seed: summarise(list(by_seed.values())).mean)
-        found = paired_difference(best, worst)
-        return Estimate(found.mean, found.low, found.high, found.n, _missing(best, worst, found.n))
+        return _in_points(best, worst)
+
+
+def _in_points(of: BySeed, to: BySeed) -> Estimate:
+    found = paired_difference(of, to)
+    value, low, high = (POINTS * number for number in (found.mean, found.low, found.high))
+    return Estimate(value, low, high, found.n, _missing(of, to, found.n))
 
 
 def _missing(of: Mapping[int, float], to: Mapping[int, float], n: int) -> int:

@@ -21,6 +21,7 @@ from napts.cli.run import (
 )
 from napts.cli.sweep import sweep
 from napts.cli.sync import print_sync, timed_sync
+from napts.cli.tune import tune
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -97,6 +98,7 @@ def run(
 
 
 main.add_command(sweep)
+main.add_command(tune)
 
 
 # --- MLflow --------------------------------------------------------------------------------------
@@ -188,6 +190,24 @@ def report(arguments: tuple[str, ...], out: Path, as_json: bool) -> None:
     *names, records = arguments
     files = make_reports(Path(records), out, names)
     click.echo(json.dumps([str(f) for f in files]) if as_json else "\n".join(map(str, files)))
+
+
+@main.command()
+@click.argument("records", type=click.Path(path_type=Path))
+@JSON
+def claims(records: Path, as_json: bool) -> None:
+    """Say which claims of the papers hold in RECORDS, by tests that were declared beforehand."""
+    from napts.analysis import load_collection
+    from napts.claims import claims_data, claims_tables, judge
+
+    try:
+        judgements = judge(load_collection(records))
+    except (OSError, ValueError) as error:
+        raise fail(error) from None
+    if as_json:
+        click.echo(json.dumps(claims_data(judgements)))
+        return
+    click.echo("\n\n".join(table.to_text() for table in claims_tables(judgements)))
 
 
 # --- data and information ------------------------------------------------------------------------

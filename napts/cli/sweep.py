@@ -53,7 +53,7 @@ def plan(
 ) -> None:
     """Say which runs are done, running, queued, failed and missing; touches nothing."""
     found = _load(file, overrides)
-    submitter = _submitter(_cluster(cluster_file), records, retry_failed=retry_failed)
+    submitter = new_submitter(load_profile(cluster_file), records, retry_failed=retry_failed)
     seen = _look(submitter, found)
     if as_json:
         from napts.launch.status import as_data
@@ -97,8 +97,8 @@ def submit(
     from napts.launch.cluster import LocalCluster
 
     found = _load(file, overrides)
-    cluster = _cluster(cluster_file)
-    submitter = _submitter(
+    cluster = load_profile(cluster_file)
+    submitter = new_submitter(
         cluster,
         records,
         data_root=data_root,
@@ -108,7 +108,7 @@ def submit(
     if dry_run:
         _show(submitter, found, is_local=isinstance(cluster, LocalCluster))
         return
-    submission = _submit(submitter, found)
+    submission = submit_sweep(submitter, found)
     jobs = [{"job": job.job_id, "runs": list(job.run_keys)} for job in submission.jobs]
     if as_json:
         click.echo(json.dumps({"submitted": jobs, "counts": submission.plan.counts()}))
@@ -191,7 +191,8 @@ def _load(file: Path, overrides: tuple[str, ...]) -> "Sweep":
         raise fail(error) from None
 
 
-def _cluster(file: Path | None) -> "Cluster":
+def load_profile(file: Path | None) -> "Cluster":
+    """Read the profile of a cluster; this machine without one."""
     from napts.experiment.specfile import SpecError
     from napts.launch.cluster import LocalCluster, load_cluster
 
@@ -203,7 +204,8 @@ def _cluster(file: Path | None) -> "Cluster":
         raise fail(error) from None
 
 
-def _submitter(cluster: "Cluster", records: Path, **options: Any) -> "Submitter":
+def new_submitter(cluster: "Cluster", records: Path, **options: Any) -> "Submitter":
+    """Return what submits sweeps to a cluster, and tells of every local job that has ended."""
     from napts.launch.submit import Submitter
 
     return Submitter(cluster, records, tell=_tell_end, **options)
@@ -225,7 +227,8 @@ def _look(submitter: "Submitter", found: "Sweep") -> "Plan":
         raise fail(error) from None
 
 
-def _submit(submitter: "Submitter", found: "Sweep") -> Any:
+def submit_sweep(submitter: "Submitter", found: "Sweep") -> Any:
+    """Submit what is left of a sweep; what stands in the way ends the command with one line."""
     from napts.launch.slurm_errors import SlurmUnavailable
     from napts.launch.submit import SubmissionBusy
 

@@ -175,7 +175,19 @@ def load_sweep(path: str | Path, overrides: Iterable[str] = ()) -> Sweep:
         SpecError: The file is missing, is not TOML, or some run of it is not valid.
     """
     path = Path(path)
-    data = apply_overrides(read_toml(path), overrides)
+    return make_sweep(apply_overrides(read_toml(path), overrides), path)
+
+
+def make_sweep(data: Mapping[str, Any], path: Path) -> Sweep:
+    """Expand what a sweep file says.
+
+    Args:
+        data: Its contents.
+        path: Its name, for messages.
+
+    Raises:
+        SpecError: Some run of it is not valid.
+    """
     file = validated(SweepFile, data, str(path))
     return Sweep(path, file.experiment, _expand(file, str(path)))
 

@@ -1,0 +1,60 @@
+"""Tuning studies as tables and plain data."""
+
+import math
+from typing import Any
+
+from napts.analysis.tables import Table, number
+from napts.analysis.tuning import Trial, Tuning
+
+
+def tuning_table(tuning: Tuning) -> Table:
+    """Return the finalists, best first, with what the search cost in the notes."""
+    rows = [
+        [
+            " ".join(f"{n}={_short(trial.options[n])}" for n in tuning.varied) or tuning.method,
+            number(tuning.value(trial.mean), places=4),
+            *(number(tuning.value(score), places=4) for _, score in sorted(trial.scores.items())),
+        ]
+        for trial in tuning.finalists
+    ]
+    seeds = sorted(tuning.best.scores)
+    failed = sum(not math.isfinite(s) for trial in tuning.trials for s in trial.scores.values())
+    expected = tuning.expected_best()
+    few = min(5, len(expected))
+    return Table(
+        f"{tuning.method} on {tuning.workload}",
+        ["setting", f"mean {tuning.metric}", *(f"seed {seed}" for seed in seeds)],
+        rows,
+        [
+            f"{len(tuning.trials)} settings, {tuning.runs} runs ({failed} failed or diverged), "
+            f"{tuning.cpu_seconds:.0f} s of CPU time; all settings were tried with the first seed, "
+            f"these with every one. Had {few} settings been drawn at random, the best would have "
+            f"had {number(expected[few - 1], places=4)} on average, with one "
+            f"{number(expected[0], places=4)}."
+        ],
+    )
+
+
+def tuning_data(tuning: Tuning) -> dict[str, Any]:
+    """Return a study as plain data."""
+    return {
+        "workload": tuning.workload,
+        "method": tuning.method,
+        "metric": tuning.metric,
+        "settings": len(tuning.trials),
+        "runs": tuning.runs,
+        "cpu_seconds": tuning.cpu_seconds,
+        "best": {n: tuning.best.options[n] for n in tuning.varied},
+        "finalists": [_trial(tuning, trial) for trial in tuning.finalists],
+        "expected_best": tuning.expected_best(),
+    }
+
+
+def _trial(tuning: Tuning, trial: Trial) -> dict[str, Any]:
+    scores = {seed: tuning.value(score) for seed, score in trial.scores.items()}
+    finite = {str(s): v if math.isfinite(v) else None for s, v in scores.items()}
+    return {"options": {n: trial.options[n] for n in tuning.varied}, "by_seed": finite}
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

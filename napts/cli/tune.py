@@ -1,0 +1,199 @@
+"""``napts tune``: a baseline's settings, chosen on validation data over seeds."""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from napts.cli.errors import FAILED, INTERRUPTED, fail
+from napts.cli.options import DATA_ROOT, JSON, OVERRIDES, RECORDS
+from napts.cli.run import sharing, train
+
+if TYPE_CHECKING:
+    from napts.analysis.tuning import Tuning
+    from napts.launch.sweepfile import Sweep
+    from napts.launch.tuning import TuningPlan
+
+
+@click.command()
+@click.argument("workload")
+@click.argument("method")
+@click.option(
+    "--search",
+    type=click.Choice(["grid", "random"]),
+    default="grid",
+    show_default=True,
+    help="The papers' grid, or quasi-random points in its range.",
+)
+@click.option("--samples", default=20, show_default=True, type=click.IntRange(1), help="Points.")
+@click.option("--seeds", default="0,1,2", show_default=True, help="The first one screens.")
+@click.option(
+    "--finalists",
+    default=5,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Settings that are tried with every seed.",
+)
+@click.option("--epochs", type=click.IntRange(1), help="Of every run; by default the workload's.")
+@click.option(
+    "--metric",
+    type=click.Choice(["val_accuracy", "val_loss", "train_loss"]),
+    default="val_accuracy",
+    show_default=True,
+)
+@click.option(
+    "--cluster",
+    "cluster_file",
+    type=click.Path(path_type=Path),
+    help="Profile of the cluster that runs it, as in slurm/clusters; by default this process.",
+)
+@RECORDS
+@DATA_ROOT
+@OVERRIDES
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("tuned"),
+    show_default=True,
+    help="Folder of the winner's spec.",
+)
+@JSON
+def tune(
+    workload: str,
+    method: str,
+    search: Any,
+    samples: int,
+    seeds: str,
+    finalists: int,
+    epochs: int | None,
+    metric: str,
+    cluster_file: Path | None,
+    records: Path,
+    data_root: Path | None,
+    overrides: tuple[str, ...],
+    out: Path,
+    as_json: bool,
+) -> None:
+    """Find the best settings of METHOD (Adam, SGD or LBFGS) on WORKLOAD.
+
+    All settings are run with the first seed, the best of them with the others as well; the winner
+    has the best mean on validation data. It is written as a spec. What is done is not done again:
+    on a cluster, give the command once more when the jobs have ended.
+    """
+    from napts.launch.tuning import EPOCHS, TuningPlan
+
+    if epochs is None and workload not in EPOCHS:
+        raise fail(f"tune: found workload {workload!r} without --epochs, allowed: --epochs N")
+    plan = TuningPlan(
+        *(workload, method, _seeds(seeds), epochs or EPOCHS[workload]),
+        *(search, samples, finalists, overrides),
+    )
+    run = _Runner(records, data_root, cluster_file)
+    try:
+        screening = plan.screening()
+        run(screening)
+        found = _gather(records, plan, metric)
+        final = plan.final(found.screened(plan.seeds[0]))
+    except ValueError as error:
+        raise fail(error) from None
+    run(final)
+    found = _gather(records, plan, metric)
+    path = _write(plan, found, out)
+    _tell(found, path, as_json)
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    try:
+        seeds = tuple(dict.fromkeys(int(part) for part in text.split(",")))
+    except ValueError:
+        raise fail(f"--seeds: found {text!r}, allowed: integers such as 0,1,2") from None
+    if min(seeds) < 0:
+        raise fail(f"--seeds: found {text!r}, allowed: integers from 0 on")
+    return seeds
+
+
+class _Runner:
+    """Runs sweeps in this process or on a cluster, and returns when all runs have ended."""
+
+    def __init__(self, records: Path, data_root: Path | None, cluster_file: Path | None) -> None:
+        self._records, self._data_root, self._cluster = records, data_root, cluster_file
+
+    def __call__(self, sweep: "Sweep") -> None:
+        if self._cluster is None:
+            self._here(sweep)
+        else:
+            self._on_cluster(sweep, self._cluster)
+
+    def _here(self, sweep: "Sweep") -> None:
+        specs = sweep.runs()
+        with sharing(specs) as ranks:
+            assert ranks is not None  # a baseline that is tuned has one rank
+            outcomes = train(specs, self._records, "cached", self._data_root, ranks)
+        if len(outcomes) < len(specs) or outcomes[-1].state == "interrupted":
+            raise click.exceptions.Exit(INTERRUPTED)
+
+    def _on_cluster(self, sweep: "Sweep", profile: Path) -> None:
+        from napts.cli.sweep import load_profile, new_submitter, submit_sweep
+
+        submitter = new_submitter(
+            load_profile(profile), self._records, data_root=self._data_root, retry_failed=False
+        )
+        submission = submit_sweep(submitter, sweep)
+        if submission.stopped:
+            raise click.exceptions.Exit(INTERRUPTED)
+        waiting = [run for run in submitter.look(sweep).runs if run.state not in _ENDED]
+        if waiting:
+            click.echo(f"{len(waiting)} runs have not ended; give the command again when they have")
+            raise click.exceptions.Exit(FAILED if submission.codes else 0)
+
+
+_ENDED = ("done", "failed", "diverged")
+
+
+def _gather(records: Path, plan: "TuningPlan", metric: str) -> "Tuning":
+    """Read what the study has so far; other settings under the same name are part of it."""
+    from napts.analysis import load_collection
+    from napts.analysis.tuning import tuning_of
+
+    return tuning_of(load_collection(records / plan.experiment).records, metric)
+
+
+def _write(plan: "TuningPlan", tuning: "Tuning", out: Path) -> Path:
+    import tomli_w
+
+    from napts.experiment.specfile import apply_overrides
+
+    best = tuning.best
+    data: dict[str, Any] = {
+        "experiment": f"tuned-{plan.workload}",
+        "seeds": list(plan.seeds),
+        "workload": {"name": plan.workload},
+        "budget": {"epochs": plan.epochs},
+        "methods": [best.options],
+    }
+    value = tuning.value(best.mean)
+    command = shlex.join(["napts", *sys.argv[1:]])
+    comments = [
+        f"{plan.method} tuned on {plan.workload} for {tuning.metric}: {value:.4g}, the mean over",
+        f"{len(best.scores)} seeds, best of {len(tuning.trials)} settings in {tuning.runs} runs.",
+        f"The search took {tuning.cpu_seconds:.0f} s of CPU time, the winner's runs "
+        f"{best.cpu_seconds:.0f} s of them.",
+        f"Made by: {command}",
+    ]
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / f"{plan.workload}-{plan.method}.toml"
+    text = tomli_w.dumps(apply_overrides(data, plan.overrides))
+    path.write_text("".join(f"# {line}\n" for line in comments) + text, encoding="utf-8")
+    return path
+
+
+def _tell(tuning: "Tuning", path: Path, as_json: bool) -> None:
+    from napts.analysis.tuning_tables import tuning_data, tuning_table
+
+    if as_json:
+        click.echo(json.dumps({**tuning_data(tuning), "spec": str(path)}))
+        return
+    click.echo(f"\n{tuning_table(tuning).to_text()}\n\nSpec:  {path}")
