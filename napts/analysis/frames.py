@@ -113,7 +113,7 @@ def epochs_frame(runs: Sequence[RunRecord]) -> pd.DataFrame:
         for row in run.epochs
     ]
     frame = pd.DataFrame(rows, columns=[*IDENTITY, "epoch", "local_fraction", *MEASURES])
-    frame = frame.astype({name: float for name in MEASURES})
+    frame = frame.astype({name: float for name in ("local_fraction", *MEASURES)})
     return _with_totals(_sorted(_with_rates(frame), "epoch"))
 
 

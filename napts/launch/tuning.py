@@ -120,9 +120,7 @@ class TuningPlan:
             "seeds": list(seeds),
             "workload": {"name": self.workload},
             "budget": {"epochs": self.epochs},
-            "methods": [
-                {"method": self.method, "label": _label(self.method, c), **c} for c in cells
-            ],
+            "methods": methods,
         }
         return make_sweep(apply_overrides(data, self.overrides), Path(self.experiment))
 

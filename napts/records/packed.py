@@ -54,6 +54,8 @@ def load_packed(path: str | Path) -> list[RunRecord]:
     try:
         lines = gzip.decompress(path.read_bytes()).splitlines()
         rows = [decode_numbers(json.loads(line)) for line in lines]
+        if not rows:
+            raise RecordError("no run in it")
         return [_record(path, row) for row in rows]
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         raise RecordError(f"{path}: damaged, {error}") from None

@@ -1,0 +1,89 @@
+"""Tuning studies: who wins, what it cost, what fewer trials would have given."""
+
+import itertools
+import math
+from pathlib import Path
+
+import pytest
+
+from benchmarks.made_runs import Row, write_run
+from napts.analysis import load_collection
+from napts.analysis.tuning import Tuning, tuning_of
+from napts.analysis.tuning_tables import tuning_data, tuning_table
+
+
+def study(root: Path, scores: dict[float, list[float | None]]) -> Tuning:
+    """Adam with several learning rates; accuracy by seed, None for a run that diverged."""
+
+    def change(row: Row) -> Row:
+        return {**row, "cpu_seconds": 2.0, "train_seconds": 3.0}
+
+    for lr, by_seed in scores.items():
+        for seed, score in enumerate(by_seed):
+            write_run(
+                root,
+                method="Adam",
+                seed=seed,
+                epochs=5,
+                experiment="tune-digits-cnn-Adam",
+                options={"lr": lr, "eps": 1e-8},
+                label=f"Adam lr={lr:g}",
+                change=change,
+                state="done" if score is not None else "diverged",
+                final={"val_accuracy": score or 0.0, "val_loss": 1 - (score or 0.0)},
+            )
+    (tuning,) = load_collection(root).tunings
+    return tuning
+
+
+def test_the_best_mean_over_all_seeds_wins(tmp_path: Path) -> None:
+    tuning = study(tmp_path, {0.1: [0.9], 0.01: [0.8, 0.85, 0.9], 0.001: [0.82, 0.8, 0.8]})
+    assert tuning.best.options["lr"] == 0.01  # 0.1 was tried with one seed only
+    assert tuning.best.mean == pytest.approx(0.85)
+    assert [trial.options["lr"] for trial in tuning.screened(0)] == [0.1, 0.001, 0.01]
+    assert tuning.varied == ("lr",)
+    assert (tuning.runs, tuning.cpu_seconds) == (7, 7 * 5 * 2.0)
+
+
+def test_a_setting_that_diverges_once_does_not_win(tmp_path: Path) -> None:
+    tuning = study(tmp_path, {0.1: [0.99, None], 0.01: [0.5, 0.5]})
+    assert tuning.best.options["lr"] == 0.01
+    assert min(trial.mean for trial in tuning.trials) == -math.inf
+    assert "(1 failed or diverged)" in tuning_table(tuning).notes[0]
+
+
+def test_losses_are_tuned_downwards(tmp_path: Path) -> None:
+    study(tmp_path, {0.1: [0.9], 0.01: [0.8]})
+    tuning = tuning_of(load_collection(tmp_path).records, "val_loss")
+    assert tuning.best.options["lr"] == 0.1
+    assert tuning.value(tuning.best.mean) == pytest.approx(0.1)
+    with pytest.raises(ValueError, match="metric 'f1' is not one of"):
+        tuning_of(load_collection(tmp_path).records, "f1")
+
+
+def test_expected_best_of_random_draws(tmp_path: Path) -> None:
+    values = [0.5, 0.7, 0.9]
+    tuning = study(tmp_path, {10.0**-i: [v] for i, v in enumerate(values)})
+    expected = tuning.expected_best()
+    for draws in (1, 2, 3):
+        brute = [max(drawn) for drawn in itertools.product(values, repeat=draws)]
+        assert expected[draws - 1] == pytest.approx(sum(brute) / len(brute))
+
+
+def test_failed_settings_pull_the_expectation_down(tmp_path: Path) -> None:
+    tuning = study(tmp_path, {1.0: [None], 0.1: [0.5], 0.01: [0.9]})
+    assert tuning.expected_best()[0] == pytest.approx((0.5 + 0.5 + 0.9) / 3)
+
+
+def test_the_collection_knows_what_is_tuned(tmp_path: Path) -> None:
+    study(tmp_path, {0.1: [0.9], 0.01: [0.8]})
+    collection = load_collection(tmp_path)
+    assert collection.of_kind("comparison") == []
+    assert collection.tuned("digits-cnn")["Adam"]["lr"] == 0.1
+    assert collection.tuned("mnist-fcnn") == {}
+
+
+def test_data_for_scripts(tmp_path: Path) -> None:
+    data = tuning_data(study(tmp_path, {0.1: [0.9, 0.8], 0.01: [None, 0.7]}))
+    assert data["best"] == {"lr": 0.1}
+    assert data["finalists"][1]["by_seed"] == {"0": None, "1": 0.7}
