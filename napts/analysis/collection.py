@@ -17,6 +17,8 @@ from napts.analysis.tuning import PREFIX as TUNING_PREFIX
 from napts.analysis.tuning import Tuning, tuning_of
 from napts.records import RecordError, RunRecord, find_packed, find_runs, load_packed, load_run
 
+Kind = Literal["comparison", "tuning", "calibration"]
+
 CALIBRATION_PREFIX = "calibration"
 """The names of experiments that calibrate settings start with this."""
 
@@ -39,11 +41,9 @@ class Section:
     records: tuple[RunRecord, ...]
 
     @property
-    def kind(self) -> Literal["comparison", "tuning", "calibration"]:
+    def kind(self) -> Kind:
         """What the runs are for, by the name of the experiment."""
-        if self.experiment.startswith(TUNING_PREFIX):
-            return "tuning"
-        return "calibration" if self.experiment.startswith(CALIBRATION_PREFIX) else "comparison"
+        return _kind(self.experiment)
 
     @cached_property
     def epochs(self) -> pd.DataFrame:
@@ -78,7 +78,7 @@ class Collection:
         """The runs of all sections."""
         return [run for section in self.sections for run in section.records]
 
-    def of_kind(self, kind: str) -> list[Section]:
+    def of_kind(self, kind: Kind) -> list[Section]:
         """Return the sections of one kind, see `Section.kind`."""
         return [section for section in self.sections if section.kind == kind]
 
@@ -112,7 +112,7 @@ def load_collection(root: str | Path) -> Collection:
     groups: dict[tuple[str, str], list[RunRecord]] = defaultdict(list)
     for run in runs:
         groups[run.experiment, run.workload].append(run)
-    workloads = [workload for _, workload in groups]
+    workloads = [workload for experiment, workload in groups if _kind(experiment) == "comparison"]
     sections = [
         Section(experiment, workload, _slug(experiment, workload, workloads), tuple(runs))
         for (experiment, workload), runs in groups.items()
@@ -120,7 +120,15 @@ def load_collection(root: str | Path) -> Collection:
     return Collection(Path(root), tuple(sorted(sections, key=lambda section: section.slug)))
 
 
+def _kind(experiment: str) -> Kind:
+    if experiment.startswith(TUNING_PREFIX):
+        return "tuning"
+    return "calibration" if experiment.startswith(CALIBRATION_PREFIX) else "comparison"
+
+
 def _slug(experiment: str, workload: str, workloads: Sequence[str]) -> str:
+    if _kind(experiment) != "comparison":
+        return re.sub(r"[^A-Za-z0-9._-]+", "-", experiment)
     name = workload if workloads.count(workload) == 1 else f"{experiment}-{workload}"
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name)
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from napts.analysis import Section, comparison, comparison_tables
-from napts.analysis.tables import number, percent
+from napts.analysis import Table
 from napts.plotting.provenance import Provenance
 from napts.plotting.style import style
+from napts.records import RunRecord
 
 ENVIRONMENT = {
     "git_revision": "revision",
@@ -112,21 +112,60 @@ def svg_data(figure: Figure) -> Image:
     return Image(f"data:image/svg+xml;base64,{data}", width, height)
 
 
-def page(titles: Sequence[tuple[str, str]], bodies: Sequence[str]) -> str:
+@dataclass(frozen=True)
+class Body:
+    """A part of the page.
+
+    Attributes:
+        slug: Its anchor.
+        heading: Its heading.
+        lead: One sentence below it.
+        tables: Its tables.
+        pictures: Its figures; the first stands above the tables.
+        summary: What the figures show, for readers who cannot see them.
+        provenance: Where the numbers come from.
+        runs: The runs, whose environment is listed; none for no list.
+    """
+
+    slug: str
+    heading: str
+    lead: str
+    tables: Sequence[Table]
+    pictures: Sequence[Picture]
+    summary: str
+    provenance: Provenance
+    runs: Sequence[RunRecord] = ()
+
+    def html(self) -> str:
+        """Return it as HTML."""
+        shown = [_picture(self, picture) for picture in self.pictures]
+        return f"""<section>
+<h2 id="{_text(self.slug)}">{_text(self.heading)}</h2>
+<p class="lead">{_text(self.lead)}</p>
+{"".join(shown[:1])}
+{"".join(table.to_html() for table in self.tables)}
+{"".join(shown[1:])}
+<h3>Where this comes from</h3>
+{_origin(self.provenance)}
+{_environments(self.runs)}
+</section>
+"""
+
+
+def page(bodies: Sequence[Body], subject: str) -> str:
     """Return the whole page.
 
     Args:
-        titles: Anchor and title of every section.
-        bodies: Their HTML, of `section_html`.
+        bodies: Its parts.
+        subject: What it is about, in its title.
     """
-    links = " ".join(f'<a href="#{_text(slug)}">{_text(slug)}</a>' for slug, _ in titles)
-    workloads = ", ".join(dict.fromkeys(workload for _, workload in titles))
+    links = " ".join(f'<a href="#{_text(body.slug)}">{_text(body.slug)}</a>' for body in bodies)
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Comparison of methods: {_text(workloads)}</title>
+<title>Comparison of methods: {_text(subject)}</title>
 <link rel="icon" href="data:,">
 <style>{CSS}</style>
 </head>
@@ -134,44 +173,18 @@ def page(titles: Sequence[tuple[str, str]], bodies: Sequence[str]) -> str:
 <header>
 <h1>Trust-region and domain-decomposition methods compared</h1>
 <p class="lead">Made from the records of the runs alone; every run is shown, failed ones too.</p>
-<nav aria-label="Workloads">{links}</nav>
+<nav aria-label="Contents">{links}</nav>
 </header>
 <main>
-{"".join(bodies)}
+{"".join(body.html() for body in bodies)}
 </main>
 </body>
 </html>
 """
 
 
-def section_html(section: Section, pictures: Sequence[Picture], provenance: Provenance) -> str:
-    """Return the part of the page for one experiment and workload.
-
-    Args:
-        section: The runs.
-        pictures: Its figures; the first stands above the tables.
-        provenance: Where the numbers come from.
-    """
-    tables = comparison_tables(section.runs)
-    summary = _summary(section)
-    shown = [_picture(section, picture, summary) for picture in pictures]
-    methods = len(section.runs["label"].unique())
-    lead = f"{methods} methods, {len(section.records)} runs, experiment {section.experiment}."
-    return f"""<section>
-<h2 id="{_text(section.slug)}">{_text(section.workload)}</h2>
-<p class="lead">{_text(lead)}</p>
-{"".join(shown[:1])}
-{"".join(table.to_html() for table in tables)}
-{"".join(shown[1:])}
-<h3>Where this comes from</h3>
-{_origin(provenance)}
-{_environments(section)}
-</section>
-"""
-
-
-def _picture(section: Section, picture: Picture, summary: str) -> str:
-    alt = f"{picture.title} on {section.workload}. {summary}"
+def _picture(body: Body, picture: Picture) -> str:
+    alt = f"{picture.title}: {body.heading}. {body.summary}"
     wide, narrow = picture.wide, picture.narrow
     return f"""<h3>{_text(picture.title)}</h3>
 <figure><picture>
@@ -180,17 +193,6 @@ height="{narrow.height}">
 <img src="{wide.data}" width="{wide.width}" height="{wide.height}" alt="{_text(alt)}">
 </picture></figure>
 """
-
-
-def _summary(section: Section) -> str:
-    """Say in words what the figures show, for readers who cannot see them."""
-    parts = [
-        f"{row['label']}: accuracy {percent(row['final_val_accuracy_mean'])} %, "
-        f"train loss {number(row['final_train_loss_mean'])}, "
-        f"{number(row['rejections_per_batch_mean'], places=2)} rejections per batch"
-        for row in comparison(section.runs).to_dict("records")
-    ]
-    return f"Means over seeds at the end. {'; '.join(parts)}."
 
 
 def _origin(provenance: Provenance) -> str:
@@ -202,11 +204,13 @@ def _origin(provenance: Provenance) -> str:
     )
 
 
-def _environments(section: Section) -> str:
+def _environments(runs: Sequence[RunRecord]) -> str:
     """List the environment; where runs differ, every value that occurs."""
+    if not runs:
+        return ""
     entries = []
     for key, name in ENVIRONMENT.items():
-        found = {_plain(run.environment.get(key)) for run in section.records}
+        found = {_plain(run.environment.get(key)) for run in runs}
         entries.append(f"<dt>{name}</dt><dd>{_text('; '.join(sorted(found)))}</dd>")
     return f"<dl>{''.join(entries)}</dl>"
 

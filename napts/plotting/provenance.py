@@ -10,7 +10,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from napts._version import __version__
-from napts.analysis import Section
+from napts.analysis import Collection, Section
+from napts.analysis.collection import records_digest
 from napts.plotting.style import style
 from napts.records import RunRecord
 
@@ -56,6 +57,17 @@ def provenance_of(section: Section, command: str) -> Provenance:
     subject = f"{section.experiment} / {section.workload}"
     runs = section.records
     return Provenance(subject, len(runs), revisions(runs), section.digest, command)
+
+
+def provenance_of_all(collection: Collection, command: str) -> Provenance:
+    """Return the origin of what is made from all records.
+
+    Args:
+        collection: The records.
+        command: Command that makes the file again.
+    """
+    runs = collection.records
+    return Provenance("all", len(runs), revisions(runs), records_digest(runs), command)
 
 
 def revisions(runs: Sequence[RunRecord]) -> str:

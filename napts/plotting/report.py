@@ -1,60 +1,28 @@
-"""Named reports: which figures and tables there are, and how a records folder becomes files."""
+"""Named reports: how a records folder becomes figures, tables and one page."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-from matplotlib.figure import Figure
-
-from napts.analysis import Collection, Section, comparison, comparison_tables, load_collection
-from napts.plotting.compare import cost_figure, radius_figure, rejection_figure
-from napts.plotting.figure2 import BASELINES, figure2
-from napts.plotting.page import Picture, page, section_html, svg_data
-from napts.plotting.provenance import provenance_of, report_command, save_figure, write_csv
-from napts.plotting.style import style
-
-FigureFunction = Callable[..., Figure]
-
-
-@dataclass(frozen=True)
-class Plot:
-    """One figure of the reports.
-
-    Attributes:
-        name: First part of its file names.
-        draw: Function ``(frame, *, narrow=False) -> Figure``.
-        title: Heading on the page.
-        columns: Columns of the epochs frame that it shows.
-        trust_region: It shows nothing unless a method has a trust region.
-    """
-
-    name: str
-    draw: FigureFunction
-    title: str
-    columns: tuple[str, ...]
-    trust_region: bool = False
-
-
-_RUN = ("label", "method", "seed", "state", "epoch", "batches")
-_REJECTIONS = tuple(f"rejections{phase}" for phase in ("", "_proposal", "_correction", "_global"))
-_CLOCKS = ("train_seconds_total", "pass_equivalents_total")
-
-FIGURE2 = Plot(
-    "figure2",
-    figure2,
-    "Loss, accuracy and rejected steps",
-    (*_RUN, "train_loss", "val_accuracy", "rejections", "rejections_per_batch"),
+from napts.analysis import Collection, Table, comparison, comparison_tables, load_collection
+from napts.claims import claims_frame, claims_tables, judge
+from napts.plotting.contents import html_page
+from napts.plotting.drawings import (
+    COMPARE,
+    FIGURE2,
+    Drawing,
+    ablation_drawings,
+    calibrations,
+    comparison_drawings,
+    tuning_studies,
 )
-COMPARE = (
-    Plot(
-        "cost",
-        cost_figure,
-        "Loss and accuracy by cost",
-        (*_RUN, *_CLOCKS, "train_loss", "val_accuracy"),
-    ),
-    Plot("rejections", rejection_figure, "Rejected steps by phase", (*_RUN, *_REJECTIONS), True),
-    Plot("radius", radius_figure, "Trust-region radius", (*_RUN, "radius"), True),
+from napts.plotting.provenance import (
+    Provenance,
+    provenance_of,
+    provenance_of_all,
+    report_command,
+    save_figure,
+    write_csv,
 )
 
 
@@ -111,85 +79,97 @@ def write_report(records_root: Path, out_dir: Path) -> Path:
     return _html(load_collection(records_root), Path(out_dir))[0]
 
 
-def _plots(section: Section, plots: Sequence[Plot]) -> list[Plot]:
-    trusting = any(run.method not in BASELINES for run in section.records)
-    return [plot for plot in plots if trusting or not plot.trust_region]
-
-
-def _draw(plot: Plot, frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
-    with style():
-        return plot.draw(frame, narrow=narrow)
-
-
-def _figures(
-    collection: Collection, out_dir: Path, plots: Sequence[Plot], report: str
-) -> list[Path]:
-    command = report_command(report, collection.root, out_dir)
-    paths: list[Path] = []
-    for section in collection.sections:
-        for plot in _plots(section, plots):
-            paths += save_figure(
-                _draw(plot, section.epochs),
-                out_dir,
-                f"{plot.name}-{section.slug}",
-                section.epochs.filter(items=list(plot.columns)),
-                provenance_of(section, command),
-            )
-    return paths
+def _save(drawings: Iterable[Drawing], out_dir: Path, command: str) -> list[Path]:
+    return [
+        path
+        for drawing in drawings
+        for path in save_figure(
+            drawing.figure(),
+            out_dir,
+            drawing.name,
+            drawing.data,
+            provenance_of(drawing.section, command),
+        )
+    ]
 
 
 def _figure2(collection: Collection, out_dir: Path) -> list[Path]:
-    return _figures(collection, out_dir, [FIGURE2], "figure2")
+    command = report_command("figure2", collection.root, out_dir)
+    sections = collection.of_kind("comparison")
+    drawings = (d for section in sections for d in comparison_drawings(section, [FIGURE2]))
+    return _save(drawings, out_dir, command)
 
 
 def _compare(collection: Collection, out_dir: Path) -> list[Path]:
-    return _figures(collection, out_dir, COMPARE, "compare")
+    command = report_command("compare", collection.root, out_dir)
+    sections = collection.of_kind("comparison")
+    drawings = [d for section in sections for d in comparison_drawings(section, COMPARE)]
+    drawings += [d for section in sections for d in ablation_drawings(section)]
+    return _save(drawings, out_dir, command)
+
+
+def _tuning(collection: Collection, out_dir: Path) -> list[Path]:
+    command = report_command("tuning", collection.root, out_dir)
+    return _save((study.drawing for study in tuning_studies(collection)), out_dir, command)
+
+
+def _calibration(collection: Collection, out_dir: Path) -> list[Path]:
+    command = report_command("calibration", collection.root, out_dir)
+    drawings = (drawing for study in calibrations(collection) for drawing in study.drawings)
+    return _save(drawings, out_dir, command)
+
+
+def _claims(collection: Collection, out_dir: Path) -> list[Path]:
+    if not collection.of_kind("comparison"):
+        return []
+    judgements = judge(collection)
+    provenance = provenance_of_all(collection, report_command("claims", collection.root, out_dir))
+    csv, *texts = _text_files(out_dir, "claims", claims_tables(judgements), provenance)
+    write_csv(csv, claims_frame(judgements), provenance)
+    return [csv, *texts]
 
 
 def _table(collection: Collection, out_dir: Path) -> list[Path]:
     command = report_command("table", collection.root, out_dir)
-    out_dir.mkdir(parents=True, exist_ok=True)
     paths: list[Path] = []
-    for section in collection.sections:
+    for section in collection.of_kind("comparison"):
         provenance = provenance_of(section, command)
-        csv, text, markdown = (
-            out_dir / f"table-{section.slug}.{kind}" for kind in ("csv", "txt", "md")
-        )
         tables = comparison_tables(section.runs)
+        csv, *texts = _text_files(out_dir, f"table-{section.slug}", tables, provenance)
         write_csv(csv, comparison(section.runs), provenance)
-        origin = "\n".join(provenance.lines())
-        body = "\n\n".join(table.to_text() for table in tables)
-        text.write_text(f"{body}\n\n{origin}\n", encoding="utf-8")
-        body = "\n\n".join(table.to_markdown() for table in tables)
-        markdown.write_text(f"{body}\n\n```\n{origin}\n```\n", encoding="utf-8")
-        paths += [csv, text, markdown]
+        paths += [csv, *texts]
     return paths
+
+
+def _text_files(
+    out_dir: Path, name: str, tables: Sequence[Table], provenance: Provenance
+) -> list[Path]:
+    """Write tables as text and Markdown; returns the paths, that of a CSV to be written first."""
+    out_dir.mkdir(parents=True, exist_ok=True)
+    csv, text, markdown = (out_dir / f"{name}.{kind}" for kind in ("csv", "txt", "md"))
+    origin = "\n".join(provenance.lines())
+    body = "\n\n".join(table.to_text() for table in tables)
+    text.write_text(f"{body}\n\n{origin}\n", encoding="utf-8")
+    body = "\n\n".join(table.to_markdown() for table in tables)
+    markdown.write_text(f"{body}\n\n```\n{origin}\n```\n", encoding="utf-8")
+    return [csv, text, markdown]
 
 
 def _html(collection: Collection, out_dir: Path) -> list[Path]:
     command = report_command("html", collection.root, out_dir)
-    bodies = []
-    for section in collection.sections:
-        pictures = [
-            Picture(
-                title=plot.title,
-                wide=svg_data(_draw(plot, section.epochs)),
-                narrow=svg_data(_draw(plot, section.epochs, narrow=True)),
-            )
-            for plot in _plots(section, [FIGURE2, *COMPARE])
-        ]
-        bodies.append(section_html(section, pictures, provenance_of(section, command)))
     path = out_dir / "report.html"
     out_dir.mkdir(parents=True, exist_ok=True)
-    titles = [(section.slug, section.workload) for section in collection.sections]
-    path.write_text(page(titles, bodies), encoding="utf-8")
+    path.write_text(html_page(collection, command), encoding="utf-8")
     return [path]
 
 
 REPORTS: dict[str, Report] = {
     "figure2": Report("the NAPTS paper's Figure 2: loss, accuracy, rejections", _figure2),
-    "compare": Report("loss and accuracy by cost, rejections by phase, radius", _compare),
+    "compare": Report("cost, targets, rejections, radius, acceptance, window", _compare),
     "table": Report("time, work and outcome per method", _table),
+    "claims": Report("which claims of the papers hold", _claims),
+    "tuning": Report("tuning studies: what they brought and what they cost", _tuning),
+    "calibration": Report("the claims by the settings that the paper does not print", _calibration),
     "html": Report("one page with every figure and table", _html),
 }
 """Every report by name."""

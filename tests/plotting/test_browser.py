@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.made_runs import write_comparison
 from napts.plotting import write_report
+from napts.plotting.drawings import COMPARE
 from tests.helpers.browser import MARKS, chromium
+from tests.helpers.studies import write_studies
 
 pytestmark = MARKS
+STUDIES = 3
+"""Figures beside those of the comparison: tuning, calibration, window."""
 
 
 @pytest.fixture
@@ -41,7 +44,7 @@ def screenshot(browser, name: str) -> None:
 
 
 def test_page_loads_and_fits_wide_and_narrow(browser, tmp_path: Path) -> None:
-    write_comparison(tmp_path / "records", epochs=10)
+    write_studies(tmp_path / "records")
     page = write_report(tmp_path / "records", tmp_path / "out")
     ratios = []
     for width in (1200, 400):
@@ -49,7 +52,7 @@ def test_page_loads_and_fits_wide_and_narrow(browser, tmp_path: Path) -> None:
         browser.get(page.as_uri())
         loaded = "[...document.images].every(i => i.complete && i.naturalWidth > 300)"
         assert measure(browser, loaded)
-        assert measure(browser, "document.images.length") == 4
+        assert measure(browser, "document.images.length") == 1 + len(COMPARE) + STUDIES
         # Wide tables scroll in themselves; the page never does.
         assert measure(browser, "document.documentElement.scrollWidth") <= width
         ratios.append(
@@ -57,4 +60,7 @@ def test_page_loads_and_fits_wide_and_narrow(browser, tmp_path: Path) -> None:
         )
         screenshot(browser, f"report-{width}.png")
     assert ratios[0] > 1 > ratios[1], "a phone gets the figure in one column"
+    links = "[...document.querySelectorAll('a')].map(a => a.getAttribute('href'))"
+    for link in measure(browser, links):
+        assert measure(browser, f"document.getElementById('{link[1:]}') !== null"), link
     assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []

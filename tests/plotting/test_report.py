@@ -67,7 +67,7 @@ def page(html: str) -> Page:
 
 def test_every_image_has_text_and_size(page: Page) -> None:
     images = page.all("img")
-    assert len(images) == 4 + 2  # Adam alone has no rejections and no radius
+    assert len(images) == 6 + 3  # Adam alone has no rejections and no radius
     for image in images:
         assert len(image["alt"] or "") > 40
         assert int(image["width"] or 0) > 300
@@ -94,8 +94,8 @@ def test_the_page_needs_nothing_else(html: str, page: Page) -> None:
 
 def test_identifiers_are_unique_and_links_lead_somewhere(page: Page) -> None:
     ids = [value["id"] for _, value in page.tags if "id" in value]
-    assert sorted(map(str, ids)) == ["digits-cnn", "mnist-fcnn"]
-    assert [link["href"] for link in page.all("a")] == ["#digits-cnn", "#mnist-fcnn"]
+    assert sorted(map(str, ids)) == ["claims", "digits-cnn", "mnist-fcnn"]
+    assert [link["href"] for link in page.all("a")] == ["#claims", "#digits-cnn", "#mnist-fcnn"]
 
 
 def test_the_page_says_where_it_comes_from(page: Page) -> None:

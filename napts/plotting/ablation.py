@@ -1,0 +1,61 @@
+"""The window ablation: rejections, loss and accuracy by the length of the memory."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from napts.analysis.ablation import QUANTITIES
+from napts.analysis.columns import floats, split, texts
+from napts.plotting.annotate import caption
+from napts.plotting.style import DASHES, MARKERS, PALETTE, finish, new_figure
+
+_TITLES = ("Rejected steps", "Train loss at the end", "Validation accuracy at the end")
+
+
+def ablation_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
+    """Draw what changes with the window of the memory.
+
+    Args:
+        frame: Frame of `napts.analysis.ablation.window_frame`.
+        narrow: One panel above the other, for small screens.
+    """
+    figure = new_figure(4.2, 8.4) if narrow else new_figure(9.6, 3.4)
+    panels = np.ravel(figure.subplots(3, 1) if narrow else figure.subplots(1, 3))
+    scaled = frame.assign(final_val_accuracy=100 * frame["final_val_accuracy"])
+    for axes, (column, unit), title in zip(panels, QUANTITIES.items(), _TITLES, strict=True):
+        _panel(axes, scaled, column)
+        finish(axes, title=title, x="window", y=unit)
+    panels[0].legend()
+    seeds = frame["seed"].nunique()
+    caption(
+        figure,
+        f"Window 0 is the monotone method. Points: mean over {seeds} seeds; bars: smallest to "
+        "largest seed. Nothing but the window differs.",
+    )
+    return figure
+
+
+def _panel(axes: Axes, frame: pd.DataFrame, column: str) -> None:
+    windows = sorted(set(floats(frame, "window").tolist()))
+    for offset, group in zip((-0.08, 0.08), split(frame, "method"), strict=False):
+        method = texts(group, "method")[0]
+        values = [floats(rows, column) for rows in split(group, "window")]
+        places = [windows.index(w) + offset for w in sorted(set(floats(group, "window").tolist()))]
+        means = np.array([value.mean() for value in values])
+        reach = [
+            [mean - value.min() for mean, value in zip(means, values, strict=True)],
+            [value.max() - mean for mean, value in zip(means, values, strict=True)],
+        ]
+        axes.errorbar(
+            places,
+            means,
+            yerr=reach,
+            color=PALETTE[method],
+            marker=MARKERS[method],
+            linestyle=DASHES[method],
+            capsize=2.5,
+            elinewidth=1.0,
+            label=method,
+        )
+    axes.set_xticks(range(len(windows)), [f"{window:g}" for window in windows])

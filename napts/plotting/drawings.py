@@ -1,0 +1,212 @@
+"""Every figure of the reports: what it is called, what it shows, and how it is drawn."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from napts.analysis import Collection, Section
+from napts.analysis.ablation import window_frame
+from napts.analysis.tuning import Tuning, tuning_of
+from napts.claims import claims_frame
+from napts.claims.calibration import CellResult, score_cells
+from napts.plotting.ablation import ablation_figure
+from napts.plotting.acceptance import acceptance_figure
+from napts.plotting.calibration import calibration_figure
+from napts.plotting.compare import cost_figure, radius_figure, rejection_figure
+from napts.plotting.figure2 import BASELINES, figure2
+from napts.plotting.style import style
+from napts.plotting.targets import target_figure
+from napts.plotting.tuning import tuning_figure
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure of one comparison.
+
+    Attributes:
+        name: First part of its file names.
+        draw: Function ``(frame, *, narrow=False) -> Figure``.
+        title: Heading on the page.
+        columns: Columns of the epochs frame that it shows.
+        trust_region: It shows nothing unless a method has a trust region.
+    """
+
+    name: str
+    draw: Callable[..., Figure]
+    title: str
+    columns: tuple[str, ...]
+    trust_region: bool = False
+
+
+_RUN = ("label", "method", "seed", "state", "epoch", "batches")
+_REJECTIONS = tuple(f"rejections{phase}" for phase in ("", "_proposal", "_correction", "_global"))
+_CLOCKS = ("train_seconds_total", "pass_equivalents_total")
+
+FIGURE2 = Plot(
+    "figure2",
+    figure2,
+    "Loss, accuracy and rejected steps",
+    (*_RUN, "train_loss", "val_accuracy", "rejections", "rejections_per_batch"),
+)
+COMPARE = (
+    Plot(
+        "cost",
+        cost_figure,
+        "Loss and accuracy by cost",
+        (*_RUN, *_CLOCKS, "train_loss", "val_accuracy"),
+    ),
+    Plot(
+        "target",
+        target_figure,
+        "Time to a target accuracy",
+        (*_RUN, "cpu_seconds_total", "val_accuracy"),
+    ),
+    Plot("rejections", rejection_figure, "Rejected steps by phase", (*_RUN, *_REJECTIONS), True),
+    Plot("radius", radius_figure, "Trust-region radius", (*_RUN, "radius"), True),
+    Plot(
+        "acceptance",
+        acceptance_figure,
+        "Accepted steps",
+        (*_RUN, "acceptance_rate", "nonmonotone_rate"),
+        True,
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure that can be drawn.
+
+    Attributes:
+        name: File name without extension.
+        title: Heading on the page.
+        section: The runs it comes from.
+        data: The numbers it shows.
+        draw: Draws it, for small screens if asked to.
+    """
+
+    name: str
+    title: str
+    section: Section
+    data: pd.DataFrame
+    draw: Callable[[bool], Figure]
+
+    def figure(self, *, narrow: bool = False) -> Figure:
+        """Draw it in the look of the project."""
+        with style():
+            return self.draw(narrow)
+
+
+def comparison_drawings(section: Section, plots: Sequence[Plot]) -> Iterator[Drawing]:
+    """Yield the figures of one comparison."""
+    trusting = any(run.method not in BASELINES for run in section.records)
+    for plot in plots:
+        if trusting or not plot.trust_region:
+            yield Drawing(
+                f"{plot.name}-{section.slug}",
+                plot.title,
+                section,
+                section.epochs.filter(items=list(plot.columns)),
+                lambda narrow, plot=plot: plot.draw(section.epochs, narrow=narrow),
+            )
+
+
+def ablation_drawings(section: Section) -> Iterator[Drawing]:
+    """Yield the window ablation of a section, if several windows were tried."""
+    frame = window_frame(section)
+    if len(frame):
+        yield Drawing(
+            f"window-{section.slug}",
+            "The window of the memory",
+            section,
+            frame,
+            lambda narrow: ablation_figure(frame, narrow=narrow),
+        )
+
+
+@dataclass(frozen=True)
+class TuningStudies:
+    """The tuning studies of one workload, and their figure."""
+
+    workload: str
+    tunings: tuple[Tuning, ...]
+    drawing: Drawing
+
+
+def tuning_studies(collection: Collection) -> list[TuningStudies]:
+    """Return the tuning studies, by workload."""
+    sections = collection.of_kind("tuning")
+    studies = []
+    for workload in dict.fromkeys(section.workload for section in sections):
+        own = [section for section in sections if section.workload == workload]
+        tunings = tuple(tuning_of(section.records) for section in own)
+        runs = tuple(run for section in own for run in section.records)
+        together = Section("tuning", workload, f"tuning-{workload}", runs)
+        costs = _untuned_costs(collection, workload)
+        drawing = Drawing(
+            together.slug,
+            "Accuracy by the number of settings tried, and cost with the search",
+            together,
+            _tuning_frame(tunings),
+            lambda narrow, t=tunings, c=costs: tuning_figure(t, c, narrow=narrow),
+        )
+        studies.append(TuningStudies(workload, tunings, drawing))
+    return studies
+
+
+def _untuned_costs(collection: Collection, workload: str) -> dict[str, float]:
+    """CPU seconds of one run of each trust-region method on a workload."""
+    costs: dict[str, float] = {}
+    for section in collection.of_kind("comparison"):
+        if section.workload == workload:
+            runs = section.runs
+            own = runs.loc[~runs["method"].isin(BASELINES)]
+            total = own["cpu_seconds_per_epoch"] * own["epochs_done"]
+            costs |= total.groupby(own["label"], sort=False).mean().to_dict()
+    return costs
+
+
+def _tuning_frame(tunings: Sequence[Tuning]) -> pd.DataFrame:
+    rows = [
+        {
+            "method": tuning.method,
+            **{name: trial.options[name] for name in tuning.varied},
+            "seed": seed,
+            tuning.metric: tuning.value(score),
+        }
+        for tuning in tunings
+        for trial in tuning.trials
+        for seed, score in sorted(trial.scores.items())
+    ]
+    return pd.DataFrame(rows)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A calibration study, its cells from best to worst, and its figures."""
+
+    section: Section
+    cells: tuple[CellResult, ...]
+    drawings: tuple[Drawing, ...]
+
+
+def calibrations(collection: Collection) -> list[Calibration]:
+    """Return the calibration studies."""
+    return [_calibration(section) for section in collection.of_kind("calibration")]
+
+
+def _calibration(section: Section) -> Calibration:
+    cells = tuple(score_cells(section))
+    frames = [
+        claims_frame(cell.judgements).assign(cell=cell.name, score=cell.score) for cell in cells
+    ]
+    grid = Drawing(
+        section.slug,
+        "How each claim depends on each setting",
+        section,
+        pd.concat(frames, ignore_index=True),
+        lambda narrow: calibration_figure(cells, narrow=narrow),
+    )
+    return Calibration(section, cells, (grid, *ablation_drawings(section)))

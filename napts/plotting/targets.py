@@ -1,0 +1,80 @@
+"""Time to a target accuracy, and performance profiles over targets and seeds."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from napts.analysis.profiles import performance_profiles, targets, times_to
+from napts.plotting.annotate import caption, legend
+from napts.plotting.style import Look, finish, looks, new_figure
+
+
+def target_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
+    """Draw the time to several target accuracies, and the performance profile over them.
+
+    Args:
+        frame: Frame of `napts.analysis.epochs_frame`, of one experiment and workload.
+        narrow: One panel above the other, for small screens.
+
+    Returns:
+        The figure. Time is CPU time of training. A run that misses a target has no point, and
+        counts as unsolved in the profile.
+    """
+    figure = new_figure(4.2, 7.6) if narrow else new_figure(9.6, 3.9)
+    times, profile = figure.subplots(2, 1) if narrow else figure.subplots(1, 2)
+    look, wanted = looks(frame), targets(frame)
+    _times(times, frame, wanted, look)
+    _profile(profile, frame, wanted, look)
+    legend(figure, frame, look)
+    caption(
+        figure,
+        "Targets: 50, 65, 80, 90 and 95 % of the way from the start to the best method's final "
+        "accuracy. Points: seeds that reach it; line: their median, where most do. Right: share "
+        "of all pairs of seed and target that are met within a factor of the fastest method.",
+    )
+    return figure
+
+
+def _times(axes: Axes, frame: pd.DataFrame, wanted: list[float], look: dict[str, Look]) -> None:
+    for label, by in times_to(frame, wanted).items():
+        medians = [np.median([t for (_, w), t in by.items() if w == target]) for target in wanted]
+        points = [(100 * w, t) for (_, w), t in by.items() if np.isfinite(t)]
+        if points:
+            x, y = zip(*points, strict=True)
+            axes.plot(x, y, look[label].marker, color=look[label].color, markersize=3, alpha=0.6)
+        axes.plot(
+            [100 * target for target in wanted],
+            [m if np.isfinite(m) else np.nan for m in medians],
+            color=look[label].color,
+            linestyle=look[label].dashes,
+        )
+    axes.set_yscale("log")
+    finish(
+        axes,
+        title="Time to a target accuracy",
+        x="target validation accuracy / %",
+        y="CPU time of training / s, log scale",
+    )
+
+
+def _profile(axes: Axes, frame: pd.DataFrame, wanted: list[float], look: dict[str, Look]) -> None:
+    profiles = performance_profiles(frame, wanted)
+    farthest = max((p.factors[-1] for p in profiles if len(p.factors)), default=1.0) * 1.1
+    for p in profiles:
+        share = p.solved[-1] if len(p.solved) else 0.0
+        axes.step(
+            [1.0, *p.factors, farthest],
+            [0.0, *p.solved, share],
+            where="post",
+            color=look[p.label].color,
+            linestyle=look[p.label].dashes,
+        )
+    axes.set_xscale("log")
+    axes.set_ylim(-0.02, 1.02)
+    finish(
+        axes,
+        title="Performance profile",
+        x="factor of the fastest method's time, log scale",
+        y="share of seeds and targets met",
+    )

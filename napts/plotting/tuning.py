@@ -1,0 +1,101 @@
+"""What tuning brings and what it costs."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from napts.analysis.tuning import Tuning
+from napts.plotting.annotate import caption
+from napts.plotting.style import DASHES, MARKERS, PALETTE, finish, new_figure
+
+_TUNING, _RUN = "#D9E4EC", "#1B3A57"
+
+
+def tuning_figure(
+    tunings: Sequence[Tuning], costs: Mapping[str, float], *, narrow: bool = False
+) -> Figure:
+    """Draw the best of k random settings, and the cost of one run with the search for its settings.
+
+    Args:
+        tunings: Tuning studies of one workload.
+        costs: CPU seconds of one training run of methods that were not tuned, by label.
+        narrow: One panel above the other, for small screens.
+    """
+    rows = len(tunings) + len(costs)
+    low = max(2.6, 0.9 + 0.33 * rows)
+    figure = new_figure(4.2, 3.0 + low) if narrow else new_figure(9.6, max(3.6, low))
+    best, cost = figure.subplots(2, 1) if narrow else figure.subplots(1, 2)
+    _best(best, tunings)
+    _cost(cost, tunings, costs)
+    caption(
+        figure,
+        "Left: what the best of so many settings, drawn at random from those that were tried, "
+        "would have had on average, with the first seed; dotted: the winner, mean over seeds. "
+        "Right: CPU time of one run, and of the search for its settings.",
+    )
+    return figure
+
+
+def _best(axes: Axes, tunings: Sequence[Tuning]) -> None:
+    for tuning in tunings:
+        expected = 100 * np.asarray(tuning.expected_best())
+        name = tuning.method
+        axes.plot(
+            np.arange(1, len(expected) + 1),
+            expected,
+            color=PALETTE[name],
+            linestyle=DASHES[name],
+            marker=MARKERS[name],
+            markevery=max(1, len(expected) // 10),
+            label=f"{name} ({len(expected)} settings)",
+        )
+        winner = 100 * tuning.value(tuning.best.mean)
+        axes.axhline(winner, color=PALETTE[name], linestyle=":", linewidth=1)
+    axes.set_xscale("log")
+    axes.legend(loc="lower right")
+    finish(
+        axes,
+        title="Accuracy by the number of settings tried",
+        x="settings tried, log scale",
+        y="validation accuracy / %",
+    )
+
+
+def _cost(axes: Axes, tunings: Sequence[Tuning], costs: Mapping[str, float]) -> None:
+    names = [*costs, *(tuning.method for tuning in tunings)]
+    single = [*costs.values(), *(t.best.cpu_seconds / len(t.best.scores) for t in tunings)]
+    search = [*(0.0 for _ in costs), *(tuning.cpu_seconds for tuning in tunings)]
+    places = np.arange(len(names))
+    axes.barh(places, single, color=_RUN, height=0.66, label="one run")
+    axes.barh(
+        places,
+        search,
+        left=single,
+        color=_TUNING,
+        edgecolor="#33475B",
+        linewidth=0.5,
+        hatch="////",
+        height=0.66,
+        label="search",
+    )
+    for place, own, more in zip(places, single, search, strict=True):
+        text = f"{own:.3g} + {more:.3g}" if more else f"{own:.3g}"
+        axes.annotate(
+            text,
+            (own + more, place),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+        )
+    axes.set_yticks(places, names)
+    axes.invert_yaxis()
+    axes.set_xscale("log")
+    axes.margins(x=0.25)
+    axes.grid(visible=False, axis="y")
+    axes.legend(
+        loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, borderaxespad=0.2, frameon=False
+    )
+    finish(axes, title="", x="CPU time of training / s, log scale")
