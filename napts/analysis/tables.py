@@ -112,7 +112,11 @@ class Table:
 
     def to_html(self) -> str:
         """Return the table as HTML with a caption; every text is escaped."""
-        head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in self.columns)
+        kinds = (' class="words"' if name in self.words else "" for name in self.columns)
+        head = "".join(
+            f'<th scope="col"{kind}>{html.escape(name)}</th>'
+            for name, kind in zip(self.columns, kinds, strict=True)
+        )
         words = [name in self.words for name in self.columns]
         rows = "\n".join(f"<tr>{_html_cells(row, words)}</tr>" for row in self.rows)
         notes = "".join(f'<p class="note">{html.escape(note)}</p>' for note in self.notes)

@@ -20,6 +20,7 @@ from napts.optim.presets import PRESETS
 from napts.optim.schwarz import Shares
 from napts.optim.trust_region import GlobalStep
 from napts.optim.vectors import Norm
+from napts.records.younger import YOUNGER
 
 Positive = Annotated[float, Field(gt=0.0)]
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
@@ -36,26 +37,13 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-LATER = (
-    "moments",
-    "shares",
-    "local_fraction",
-    "local_precision",
-    "compile_local",
-    "retry",
-    "global_step",
-    "shared_radius",
-)
-"""Options younger than the first runs; at their defaults they are no part of the run key."""
-
-
 class MethodOptions(Options):
     """Options of a method; every concrete class adds ``method``, the name that tells it apart."""
 
     def science(self) -> dict[str, Any]:
         """Return what determines the result, as plain data."""
         fields, values = type(self).model_fields, self.model_dump(mode="json")
-        unused = {n for n in LATER if n in fields and values[n] == fields[n].default}
+        unused = {n for n in YOUNGER if n in fields and values[n] == fields[n].default}
         return {name: value for name, value in values.items() if name not in unused}
 
     def arguments(self) -> dict[str, Any]:

@@ -51,7 +51,7 @@ th, td { padding: .28rem .7rem; border-bottom: 1px solid var(--line); text-align
   white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; position: sticky; left: 0;
   background: #fff; }
-td.words { text-align: left; white-space: normal; min-width: 11rem; }
+.words { text-align: left; white-space: normal; min-width: 11rem; }
 thead th { border-bottom: 1.5px solid var(--ink); }
 code { background: #f3f5f7; padding: .1rem .35rem; border-radius: 3px; font-size: .85rem;
   overflow-wrap: anywhere; }

@@ -8,6 +8,7 @@ from typing import Any
 
 from napts.records.read import RunRecord, load_run
 from napts.records.rows import RecordError, decode_numbers, dump_row
+from napts.records.younger import with_younger_options
 
 SUFFIX = ".runs.jsonl.gz"
 """Packed runs are files ``<experiment>.runs.jsonl.gz``, one line per run."""
@@ -63,4 +64,5 @@ def load_packed(path: str | Path) -> list[RunRecord]:
 
 def _record(path: Path, row: dict[str, Any]) -> RunRecord:
     directory = path.parent / row["experiment"] / row["run_key"]
-    return RunRecord(path=directory, **{name: row[name] for name in _FIELDS})
+    fields = {name: row[name] for name in _FIELDS}
+    return RunRecord(path=directory, **{**fields, "spec": with_younger_options(row["spec"])})

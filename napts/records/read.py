@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from napts.records.rows import RecordError, read_object, read_rows
+from napts.records.younger import with_younger_options
 
 __all__ = ["RecordError", "RunRecord", "RunStatus", "find_runs", "load_run", "read_status"]
 
@@ -118,6 +119,7 @@ def read_status(path: str | Path) -> RunStatus:
     try:
         spec, run_key, experiment = header["spec"], header["run_key"], header["experiment"]
         label = header.get("label") or spec["optimizer"]["method"]
+        spec = with_younger_options(spec)
     except (KeyError, TypeError) as error:
         raise RecordError(f"{path / 'spec.json'}: incomplete, {error} is missing") from None
     return RunStatus(path, run_key, experiment, label, spec, _status(path))
