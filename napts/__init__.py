@@ -13,12 +13,14 @@ from napts._version import __version__
 
 if TYPE_CHECKING:
     from napts.decomposition import LayerPartition, PartitionError, Stage, partition_layers
-    from napts.optim import APTS, APTSA, NAPTS, NTR, PRESETS, TR, Baseline, StepRecord
+    from napts.optim import APTS, APTSA, NAPTS, NTR, PRESETS, TR, Baseline, StepRecord, preset
     from napts.parallel.pipeline import Pipeline
     from napts.parallel.ranks import join_ranks
 
 _HOMES = {
-    "napts.optim": ("APTS", "APTSA", "NAPTS", "NTR", "PRESETS", "TR", "Baseline", "StepRecord"),
+    "napts.optim": (
+        *("APTS", "APTSA", "NAPTS", "NTR", "PRESETS", "TR", "Baseline", "StepRecord", "preset"),
+    ),
     "napts.decomposition": ("LayerPartition", "PartitionError", "Stage", "partition_layers"),
     "napts.parallel.pipeline": ("Pipeline",),
     "napts.parallel.ranks": ("join_ranks",),
@@ -41,6 +43,7 @@ __all__ = [
     "__version__",
     "join_ranks",
     "partition_layers",
+    "preset",
 ]
 
 

@@ -16,7 +16,7 @@ from napts.optim.options import (
     default_radii,
 )
 from napts.optim.precision import LocalPrecision
-from napts.optim.presets import PRESETS
+from napts.optim.presets import preset
 from napts.optim.schwarz import Shares
 from napts.optim.trust_region import GlobalStep
 from napts.optim.vectors import Norm
@@ -55,6 +55,9 @@ class TrustRegionOptions(MethodOptions):
     """Options of every trust-region method; the meanings are documented at `napts.TR`.
 
     The radii default by the norm, and are stored with their values.
+
+    Attributes:
+        preset: A name in `napts.PRESETS` for the options it holds; they are what is stored.
     """
 
     radius: Positive
@@ -67,12 +70,15 @@ class TrustRegionOptions(MethodOptions):
     norm: Norm = "l2"
     direction: Direction = "scaled_gradient"
     max_tries: Annotated[int, Field(ge=1)] = 5
+    preset: str | None = Field(default=None, exclude=True)
 
     @model_validator(mode="before")
     @classmethod
-    def _fill_in_radii(cls, data: Any) -> Any:
+    def _fill_in(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
+        if isinstance(data.get("preset"), str):
+            data = {**preset(str(data.get("method")), data["preset"]), **data}
         given = {name: data.get(name) for name in _RADII}
         norm = "inf" if data.get("norm") == "inf" else "l2"
         return {**data, **default_radii(norm, **given)}
@@ -146,21 +152,10 @@ class APTSAOptions(SchwarzOptions):
 
 
 class NAPTSOptions(HistoryOptions, CorrectionOptions, SchwarzOptions):
-    """Options of `napts.NAPTS`.
-
-    Attributes:
-        preset: A name in `napts.PRESETS` for the options it holds; they are what is stored.
-    """
+    """Options of `napts.NAPTS`."""
 
     method: Literal["NAPTS"]
     shared_history: bool = True
-    preset: Literal["light"] | None = Field(default=None, exclude=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fill_in_preset(cls, data: Any) -> Any:
-        chosen = data.get("preset") if isinstance(data, dict) else None
-        return {**PRESETS[chosen], **data} if chosen in PRESETS else data
 
 
 class AdamOptions(MethodOptions):

@@ -6,7 +6,18 @@ Start reading in :mod:`napts.optim.trust_region`, which holds the one iteration,
 
 from napts.optim.baseline import Baseline
 from napts.optim.methods import APTS, APTSA, NAPTS, NTR, TR
-from napts.optim.presets import PRESETS
+from napts.optim.presets import PRESETS, preset
 from napts.optim.record import StepRecord, Trial
 
-__all__ = ["APTS", "APTSA", "NAPTS", "NTR", "PRESETS", "TR", "Baseline", "StepRecord", "Trial"]
+__all__ = [
+    "APTS",
+    "APTSA",
+    "NAPTS",
+    "NTR",
+    "PRESETS",
+    "TR",
+    "Baseline",
+    "StepRecord",
+    "Trial",
+    "preset",
+]

@@ -1,5 +1,6 @@
 """Named sets of options."""
 
+from collections.abc import Mapping
 from typing import Any
 
 LIGHT: dict[str, Any] = {
@@ -15,5 +16,46 @@ LIGHT: dict[str, Any] = {
 length that the non-monotone trust region finds by itself. An accepted batch costs one forward and
 backward and one forward. Measured in the README, "Below the paper's cost"."""
 
-PRESETS: dict[str, dict[str, Any]] = {"light": LIGHT}
-"""Options by name: ``napts.NAPTS(stages, **napts.PRESETS["light"])``, ``preset`` in a spec."""
+IAPTS: dict[str, Any] = {
+    "norm": "inf",
+    "radius": 0.1,
+    "radius_min": 0.01,
+    "radius_max": 0.5,
+    "shrink": 0.9,
+    "grow": 1.2,
+    "local_steps": 3,
+    "correction": (),
+    "max_tries": 1,
+}
+"""IAPTS (arXiv 2512.14286) with the settings of its authors' code: infinity norm, few local steps,
+a radius that changes slowly, no correction, one global step. The paper's own are not known."""
+
+PRESETS: Mapping[str, Mapping[str, dict[str, Any]]] = {
+    "light": {"NAPTS": LIGHT},
+    "iapts": {"APTS": IAPTS},
+}
+"""By name, for each method that has it, the options it stands for; ``preset`` in a spec."""
+
+
+def preset(method: str, name: str) -> dict[str, Any]:
+    """Return a named set of options.
+
+    Args:
+        method: Name of the method, for example ``"NAPTS"``.
+        name: One of `PRESETS`.
+
+    Returns:
+        Keyword arguments of the method's constructor.
+
+    Raises:
+        ValueError: There is no such set for the method.
+
+    Example:
+        >>> optimizer = napts.NAPTS(stages, **napts.preset("NAPTS", "light"))
+    """
+    own = [known for known, methods in PRESETS.items() if method in methods]
+    if name not in own:
+        raise ValueError(
+            f"Invalid preset of {method}: {name!r}, must be one of {', '.join(own) or 'none'}"
+        )
+    return dict(PRESETS[name][method])

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+import napts
 from napts.analysis import load_collection
 from napts.claims import CLAIMS, Judgement, Verdict, claims_frame, judge_section
 from napts.claims.ledger import INEXACT
@@ -194,3 +195,7 @@ def test_tables_tell_every_claim(section: MakeSection) -> None:
     text = verdicts.to_text()
     assert max(map(len, text.splitlines())) < 140
     assert '<td class="words">' in verdicts.to_html()
+
+
+def test_iapts_of_the_claims_is_the_preset() -> None:
+    assert {**napts.preset("APTS", "iapts"), "correction": []} == INEXACT

@@ -233,11 +233,16 @@ def test_a_preset_is_stored_as_the_options_it_stands_for() -> None:
     def key(**optimizer: Any) -> str:
         return RunSpec.model_validate({**plain, "optimizer": optimizer}).run_key
 
-    light = napts.PRESETS["light"]
-    assert key(method="NAPTS", preset="light") == key(method="NAPTS", **light)
+    for name, methods in napts.PRESETS.items():
+        for method, options in methods.items():
+            assert key(method=method, preset=name) == key(method=method, **options)
+            assert napts.preset(method, name) == options
+    light = napts.preset("NAPTS", "light")
     changed = {**light, "eta_1": 0.4}
     assert key(method="NAPTS", preset="light", eta_1=0.4) == key(method="NAPTS", **changed)
-    with pytest.raises(ValueError, match="light"):
+    with pytest.raises(ValueError, match="Invalid preset of NAPTS: 'heavy', must be one of light"):
         key(method="NAPTS", preset="heavy")
-    with pytest.raises(ValueError, match="preset"):
+    with pytest.raises(ValueError, match="Invalid preset of APTS: 'light', must be one of iapts"):
         key(method="APTS", preset="light")
+    with pytest.raises(ValueError, match="preset"):
+        key(method="Adam", preset="light")

@@ -62,7 +62,7 @@ LOCAL = [
     {"local_fraction": 0.5, "moments": "kept", "shares": "joint", "last_block_exact": False},
 ]
 FAILING = {"radius": 2.0, "radius_min": 0.25, "radius_max": 8.0}
-LIGHT = napts.PRESETS["light"]
+LIGHT = napts.preset("NAPTS", "light")
 RETRIES = [
     {"retry": "shrink", **FAILING},
     {"retry": "shrink", "max_tries": 1, **FAILING},

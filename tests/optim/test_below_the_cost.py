@@ -11,7 +11,7 @@ import napts
 from napts.optim.subdomains import Part
 from tests.helpers.networks import batch, closure, make, plain, same, snapshot
 
-LIGHT = napts.PRESETS["light"]
+LIGHT = napts.preset("NAPTS", "light")
 
 
 def flat(model: nn.Module) -> Tensor:

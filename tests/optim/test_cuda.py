@@ -12,7 +12,8 @@ pytestmark = [
     pytest.mark.cuda,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
 ]
-SCHWARZ: list[dict[str, Any]] = [{}, napts.PRESETS["light"], {"cap": "clip", "shares": "joint"}]
+LIGHT = napts.preset("NAPTS", "light")
+SCHWARZ: list[dict[str, Any]] = [{}, LIGHT, {"cap": "clip", "shares": "joint"}]
 
 
 def _transfers(method: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> list[int]:

@@ -19,7 +19,7 @@ BATCH = 16  # and a last one of 6
 METHODS = ("TR", "NTR", "APTS", "APTSA", "NAPTS")
 STAGES = 4
 SIZES = (1, 2, 4)
-LIGHT = napts.PRESETS["light"]
+LIGHT = napts.preset("NAPTS", "light")
 Results = dict[int, list[dict[str, Any]]]
 """For each number of ranks what every rank told."""
 
