@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Profile of the cluster that runs it, as in slurm/clusters; by default this process.",
 )
+@click.option("--allow-dirty", is_flag=True, help="Let jobs run uncommitted code; it is recorded.")
 @RECORDS
 @DATA_ROOT
 @OVERRIDES
@@ -71,6 +72,7 @@ def tune(
     epochs: int | None,
     metric: str,
     cluster_file: Path | None,
+    allow_dirty: bool,
     records: Path,
     data_root: Path | None,
     overrides: tuple[str, ...],
@@ -91,7 +93,7 @@ def tune(
         *(workload, method, _seeds(seeds), epochs or EPOCHS[workload]),
         *(search, samples, finalists, overrides),
     )
-    run = _Runner(records, data_root, cluster_file)
+    run = _Runner(records, data_root, cluster_file, allow_dirty=allow_dirty)
     try:
         screening = plan.screening()
         run(screening)
@@ -118,8 +120,16 @@ def _seeds(text: str) -> tuple[int, ...]:
 class _Runner:
     """Runs sweeps in this process or on a cluster, and returns when all runs have ended."""
 
-    def __init__(self, records: Path, data_root: Path | None, cluster_file: Path | None) -> None:
+    def __init__(
+        self,
+        records: Path,
+        data_root: Path | None,
+        cluster_file: Path | None,
+        *,
+        allow_dirty: bool,
+    ) -> None:
         self._records, self._data_root, self._cluster = records, data_root, cluster_file
+        self._allow_dirty = allow_dirty
 
     def __call__(self, sweep: "Sweep") -> None:
         if self._cluster is None:
@@ -139,7 +149,11 @@ class _Runner:
         from napts.cli.sweep import load_profile, new_submitter, submit_sweep
 
         submitter = new_submitter(
-            load_profile(profile), self._records, data_root=self._data_root, retry_failed=False
+            load_profile(profile),
+            self._records,
+            data_root=self._data_root,
+            retry_failed=False,
+            allow_dirty=self._allow_dirty,
         )
         submission = submit_sweep(submitter, sweep)
         if submission.stopped:

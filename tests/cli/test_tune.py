@@ -1,0 +1,121 @@
+"""``napts tune`` and ``napts claims`` as a researcher meets them."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from benchmarks.made_runs import write_comparison
+from napts.cli import main
+from napts.cli.errors import BAD_INPUT
+from napts.experiment import Study, load_spec
+from napts.launch.search import grid_cells
+from napts.launch.sweepfile import load_sweep
+from napts.launch.tuning import GRIDS, RANGES, TuningPlan
+from napts.records import find_runs
+
+SWEEPS = Path(__file__).parents[2] / "slurm" / "sweeps"
+
+
+def napts(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(a) for a in arguments], catch_exceptions=False)
+
+
+def tune(folder: Path, *arguments: object, method: str = "SGD") -> Result:
+    places = ("--records", folder / "records", "--out", folder / "tuned")
+    study = ("--epochs", 2, "--search", "random", "--samples", 4, "--seeds", "3,4")
+    return napts("tune", "synthetic-blobs", method, *study, "--finalists", 2, *places, *arguments)
+
+
+def _runs(folder: Path) -> list[Path]:
+    return find_runs(folder / "records")
+
+
+def test_the_winner_is_a_spec_that_runs(tmp_path: Path) -> None:
+    result = tune(tmp_path)
+    assert result.exit_code == 0, result.output
+    assert "4 settings, 6 runs" in result.stdout
+    path = tmp_path / "tuned" / "synthetic-blobs-SGD.toml"
+    text = path.read_text()
+    assert "best of 4 settings in 6 runs" in text
+    assert "s of CPU time" in text
+    study = load_spec(path)
+    assert isinstance(study, Study)
+    assert [run.seed for run in study.runs()] == [3, 4]
+    assert study.budget.epochs == 2
+
+    data = json.loads(tune(tmp_path, "--json").stdout.splitlines()[-1])
+    assert data["best"]["lr"] == pytest.approx(study.methods[0].optimizer.model_dump()["lr"])
+    scores = [trial["by_seed"] for trial in data["finalists"]]
+    assert [sorted(by_seed) for by_seed in scores] == [["3", "4"]] * 2
+    means = [sum(by_seed.values()) / 2 for by_seed in scores]
+    assert means == sorted(means, reverse=True)
+    assert len(data["expected_best"]) == data["settings"] == 4
+
+
+def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:
+    tune(tmp_path)
+    before = {path: (path / "status.json").stat().st_mtime for path in _runs(tmp_path)}
+    assert len(before) == 6
+    tune(tmp_path, "--finalists", 3)
+    after = {path: (path / "status.json").stat().st_mtime for path in _runs(tmp_path)}
+    assert len(after) == 7
+    assert before.items() <= after.items()
+
+
+def test_on_a_cluster(tmp_path: Path) -> None:
+    profile = tmp_path / "local.toml"
+    profile.write_text('kind = "local"\nparallel = 2\n')
+    here, there = tmp_path / "here", tmp_path / "there"
+    result = tune(there, "--cluster", profile, "--allow-dirty")
+    assert result.exit_code == 0, result.output
+    assert "4 settings, 6 runs" in result.stdout
+    tune(here)
+    assert {path.name for path in _runs(here)} == {path.name for path in _runs(there)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("nowhere", "Adam"), "tune: found workload 'nowhere' without --epochs"),
+        (("nowhere", "Adam", "--epochs", "1"), "workload.name: found 'nowhere'"),
+        (("digits-cnn", "NAPTS"), "tune: found method 'NAPTS', allowed: Adam, SGD, LBFGS"),
+        (("digits-cnn", "Adam", "--seeds", "a"), "--seeds: found 'a'"),
+        (("digits-cnn", "Adam", "--seeds=-1"), "--seeds: found '-1'"),
+    ],
+)
+def test_bad_input_gets_one_line(arguments: tuple[str, ...], message: str) -> None:
+    result = napts("tune", *arguments)
+    assert (result.exit_code, message in result.stderr) == (BAD_INPUT, True)
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(("method", "count"), [("Adam", 13), ("SGD", 63), ("LBFGS", 45)])
+def test_the_grids_are_those_of_the_shipped_sweeps(method: str, count: int) -> None:
+    plan = TuningPlan("digits-cnn", method, (0, 1), epochs=1)
+    assert len(plan.screening().planned) == len(grid_cells(GRIDS[method])) == count
+    shipped = load_sweep(SWEEPS / f"tune-{method.lower()}.toml")
+    for name, values in GRIDS[method].items():
+        theirs = {getattr(run.optimizer, name) for run in shipped.runs()}
+        assert sorted(theirs) == pytest.approx(sorted(values))
+        low, high = RANGES[method][name]["low"], RANGES[method][name]["high"]
+        assert (min(values), max(values)) == (low, high)
+
+
+def test_claims(tmp_path: Path) -> None:
+    write_comparison(tmp_path, seeds=4)
+    result = napts("claims", tmp_path)
+    assert result.exit_code == 0
+    assert "N3     NAPTS rejects a third as many" in result.stdout
+    assert "What a test would need".lower() in result.stdout
+    found = json.loads(napts("claims", tmp_path, "--json").stdout)
+    verdicts = {entry["claim"]: entry["verdict"] for entry in found}
+    assert verdicts["N2"] == "confirmed"
+    assert verdicts["P1"] == "not tested"
+
+
+def test_claims_of_nothing(tmp_path: Path) -> None:
+    result = napts("claims", tmp_path / "none")
+    assert result.exit_code == BAD_INPUT
+    assert len(result.stderr.strip().splitlines()) == 1
