@@ -18,7 +18,7 @@ reproduce: $(READY)
 	$(BIN)/napts run studies/digits.toml --records $(RECORDS) --report $(OUT)
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slurm" $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slurm and not bench" $(ARGS)
 
 test-slurm: $(READY)
 	slurm/local_cluster.sh install
@@ -38,6 +38,7 @@ bench: $(READY)
 bench-check: $(READY)
 	$(BIN)/asv check --python=same
 	$(BIN)/python -m benchmarks.counters
+	$(BIN)/python -m pytest -m bench $(ARGS)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .asv *.egg-info

@@ -61,9 +61,9 @@ class Section:
         return records_digest(self.records)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Collection:
-    """Every run under one records folder.
+    """Every run under one records folder; two of them are equal only if they are one object.
 
     Attributes:
         root: The folder as it was given.

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from napts.analysis import Collection, Section
@@ -51,6 +52,7 @@ def judge_section(
     return [_judge(claim, section, evidence) for claim in claims]
 
 
+@lru_cache(maxsize=1)
 def judge(collection: Collection) -> list[Judgement]:
     """Examine every claim in every section of comparisons; claims without a test once.
 

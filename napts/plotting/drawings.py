@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -192,6 +193,7 @@ class Calibration:
     drawings: tuple[Drawing, ...]
 
 
+@lru_cache(maxsize=1)  # several reports on one collection ask for them, and scoring takes a while
 def calibrations(collection: Collection) -> list[Calibration]:
     """Return the calibration studies."""
     return [_calibration(section) for section in collection.of_kind("calibration")]

@@ -8,7 +8,7 @@ from napts.records.condense import condense
 from napts.records.files import RecordWriteError
 from napts.records.lock import RunBusy, RunLock, is_locked
 from napts.records.merge import MergeBusy, Merged, MergeReport, merge
-from napts.records.packed import find_packed, load_packed, pack
+from napts.records.packed import find_packed, load_packed, pack, unpack
 from napts.records.read import (
     STATES,
     RecordError,
@@ -39,4 +39,5 @@ __all__ = [
     "merge",
     "pack",
     "read_status",
+    "unpack",
 ]

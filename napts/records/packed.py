@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from napts.records import layout
+from napts.records.files import write_object
 from napts.records.read import RunRecord, load_run
 from napts.records.rows import RecordError, decode_numbers, dump_row
 from napts.records.younger import with_younger_options
@@ -35,6 +37,36 @@ def pack(run_directories: Iterable[Path], target: Path) -> Path:
     text = "".join(f"{line}\n" for line in lines)
     target.write_bytes(gzip.compress(text.encode(), mtime=0))
     return target
+
+
+def unpack(path: str | Path, records_root: str | Path) -> list[Path]:
+    """Write the runs of a file as run directories, so that a sweep goes on from them.
+
+    Args:
+        path: File of packed runs.
+        records_root: Where to; a run directory that is there already is left alone.
+
+    Returns:
+        The run directories that were written.
+
+    Raises:
+        RecordError: The file is damaged.
+    """
+    written = []
+    for run in load_packed(path):
+        directory = layout.run_directory(records_root, run.experiment, run.run_key)
+        if directory.exists():
+            continue
+        directory.mkdir(parents=True)
+        names = ("run_key", "experiment", "label", "spec")
+        header = {"schema": layout.SCHEMA, **{name: getattr(run, name) for name in names}}
+        for name, rows in ((layout.EPOCHS, run.epochs), (layout.RESTARTS, run.restarts)):
+            (directory / name).write_text("".join(f"{dump_row(row)}\n" for row in rows))
+        write_object(directory / layout.ENVIRONMENT, run.environment)
+        write_object(directory / layout.STATUS, run.status)
+        write_object(directory / layout.SPEC, header)
+        written.append(directory)
+    return written
 
 
 def find_packed(root: str | Path) -> list[Path]:

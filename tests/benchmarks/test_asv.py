@@ -21,7 +21,7 @@ from tests.helpers.browser import MARKS, chromium
 ASV = str(Path(sys.executable).with_name("asv"))
 PART = "Collectives"
 pytestmark = [
-    pytest.mark.xdist_group("asv"),
+    pytest.mark.bench,
     pytest.mark.skipif(not Path(ASV).exists(), reason="needs asv (the bench extra)"),
 ]
 

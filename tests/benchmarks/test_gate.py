@@ -11,6 +11,7 @@ from benchmarks.gate import BAD_INPUT, NOTHING, OK, WORSE, Comparison, main
 from benchmarks.gate import _verdict as verdict
 from tests.benchmarks.conftest import ROOT, commit, git, repository
 
+pytestmark = pytest.mark.bench
 FORWARDS = r"counters\.Counters\.track_forwards\('digits-cnn', 'TR'\)"
 STEP = r"^steps\.StepTime\.time_step\('mnist-fcnn', 1000, 'TR'\)"
 OBJECTIVE = Path("napts/optim/objective.py")

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.made_runs import write_comparison, write_run
 from napts.analysis import load_collection
-from napts.records import RecordError, find_packed, find_runs, load_packed, load_run, pack
+from napts.records import RecordError, find_packed, find_runs, load_packed, load_run, pack, unpack
 
 
 def test_what_is_packed_comes_back(tmp_path: Path) -> None:
@@ -39,6 +39,16 @@ def test_losses_that_are_not_finite_survive(tmp_path: Path) -> None:
     write_run(tmp_path, seed=1, change=lambda row: {**row, "train_loss": "inf"})
     file = pack(find_runs(tmp_path), tmp_path / "x.runs.jsonl.gz")
     assert load_packed(file)[0].epochs[-1]["train_loss"] == float("inf")
+
+
+def test_unpacked_runs_are_the_same_runs_and_replace_none(tmp_path: Path) -> None:
+    write_comparison(tmp_path / "a", seeds=2)
+    paths = find_runs(tmp_path / "a")
+    file = pack(paths, tmp_path / "demo.runs.jsonl.gz")
+    written = unpack(file, tmp_path / "b")
+    assert sorted(path.name for path in written) == sorted(path.name for path in paths)
+    assert pack(written, tmp_path / "again.runs.jsonl.gz").read_bytes() == file.read_bytes()
+    assert unpack(file, tmp_path / "b") == []
 
 
 @pytest.mark.parametrize("content", [b"nonsense", b""])
