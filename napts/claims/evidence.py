@@ -1,7 +1,7 @@
 """What one section of the records has on a method: numbers by seed."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from napts.analysis import Section
-from napts.analysis.columns import floats, rows_where, rows_with, texts
+from napts.analysis.columns import floats, rows_where, rows_with
 from napts.analysis.labels import distinct_labels
 from napts.records import RunRecord
 
@@ -126,11 +126,6 @@ class Evidence:
 
     def _runs(self, label: str) -> pd.DataFrame:
         return rows_with(self.section.runs, "label", [label])
-
-    @property
-    def states(self) -> Sequence[str]:
-        """The state of every run."""
-        return texts(self.section.runs, "state")
 
 
 def _has(options: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:

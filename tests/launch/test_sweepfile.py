@@ -49,6 +49,7 @@ def test_a_study_is_a_sweep(path: Path) -> None:
         ("window-ablation", 5 * 12),
         ("scaling", 8),
         ("calibration", 3 * 107),
+        ("calibration-joint", 3 * 90),
     ],
 )
 def test_the_sweeps_that_are_shipped(name: str, runs: int) -> None:
