@@ -76,7 +76,8 @@ class Setup:
         workload = spec.workload.build()
         splits = workload.load(data_root, device=device, dtype=spec.dtype)
         model = workload.build_model(spec.seed).to(device=device, dtype=spec.dtype)
-        if spec.execution.channels_last:
+        # torch's LBFGS takes gradients as flat vectors: its weights stay as they are.
+        if spec.execution.channels_last and spec.optimizer.method != "LBFGS":
             model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         examples, _ = splits.train.batch(slice(0, _EXAMPLES))
         kind = WholeNetwork if spec.pipeline is None else SpreadNetwork

@@ -174,6 +174,26 @@ def test_evaluation_disturbs_neither_generators_nor_network(spec_of) -> None:
     assert all(module.training for module in model.modules())
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_images_may_lie_channels_last(tmp_path: Path, spec_of, method: str) -> None:
+    def final(*, channels_last: bool) -> Mapping[str, float]:
+        spec = spec_of(
+            method,
+            "digits-cnn",
+            epochs=1,
+            execution={"channels_last": channels_last},
+            options={"lr": 0.01} if method == "LBFGS" else {},
+            precision="float64",
+        )
+        outcome = run(spec, tmp_path / str(channels_last))
+        assert outcome.state == "done"
+        assert outcome.final is not None
+        return outcome.final
+
+    lying, usual = final(channels_last=True), final(channels_last=False)
+    assert lying["train_loss"] == pytest.approx(usual["train_loss"], rel=1e-6)
+
+
 def test_steps_need_not_be_recorded(tmp_path: Path, spec_of) -> None:
     record = load_run(run(spec_of(execution={"record_steps": False}), tmp_path).path)
     assert record.steps == []
