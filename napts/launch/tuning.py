@@ -50,6 +50,7 @@ EPOCHS: Mapping[str, int] = {
     "mnist-fcnn": 15,
     "fashion-mnist-fcnn": 15,
     "cifar10-mini": 12,
+    "cifar10-mini-deep": 12,
     "cifar10-cnn": 50,
 }
 """Epochs of a comparison on each workload, which its tuning has as well."""

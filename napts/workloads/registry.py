@@ -12,6 +12,7 @@ from napts.workloads.images import (
     MnistOptions,
     cifar10_cnn,
     cifar10_mini,
+    cifar10_mini_deep,
     fashion_mnist_fcnn,
     mnist_fcnn,
 )
@@ -36,6 +37,7 @@ _ENTRIES: dict[str, _Entry[Any]] = {
     "fashion-mnist-fcnn": _Entry(FashionMnistOptions, fashion_mnist_fcnn),
     "cifar10-cnn": _Entry(Cifar10Options, cifar10_cnn),
     "cifar10-mini": _Entry(Cifar10MiniOptions, cifar10_mini),
+    "cifar10-mini-deep": _Entry(Cifar10MiniOptions, cifar10_mini_deep),
     "synthetic-blobs": _Entry(SyntheticOptions, synthetic_blobs),
     "synthetic-batchnorm": _Entry(SyntheticOptions, synthetic_batchnorm),
 }

@@ -19,6 +19,7 @@ def count(model: nn.Module) -> int:
         ("fashion-mnist-fcnn", (1, 28, 28), 26_506),
         ("cifar10-cnn", (3, 32, 32), 1_225_866),
         ("cifar10-mini", (3, 16, 16), 40_682),
+        ("cifar10-mini-deep", (3, 16, 16), 65_322),
     ],
 )
 def test_parameter_counts_and_output_shape(name, shape, parameters):
