@@ -12,6 +12,7 @@ from napts.optim.options import (
     CORRECTION_WEIGHTS,
     HistoryKind,
     HistoryScope,
+    Order,
     check,
     default_radii,
 )
@@ -127,13 +128,20 @@ class CorrectionOptions(MethodOptions):
     shared_radius: bool = True
 
 
-class TROptions(TrustRegionOptions):
+class ModelOptions(TrustRegionOptions):
+    """Options of the local model; documented at `napts.TR`."""
+
+    order: Order = 1
+    pairs: Annotated[int, Field(ge=1)] = 5
+
+
+class TROptions(ModelOptions):
     """Options of `napts.TR`."""
 
     method: Literal["TR"]
 
 
-class NTROptions(HistoryOptions, TrustRegionOptions):
+class NTROptions(HistoryOptions, ModelOptions):
     """Options of `napts.NTR`."""
 
     method: Literal["NTR"]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from napts.optim.local_model import LinearModel, Step
+from napts.optim.local_model import LocalModel, Step
 
 Retry = Literal["mixture", "shrink"]
 
@@ -23,7 +23,7 @@ class ConvexCombinations:
     weights: tuple[float, ...]
 
     def candidates(
-        self, model: LinearModel, proposal: Step, radius: float
+        self, model: LocalModel, proposal: Step, radius: float
     ) -> Iterator[tuple[float, Step]]:
         """Yield each weight with its mixture ``w * s_model + (1 - w) * s``."""
         own = model.minimise(radius)

@@ -5,7 +5,7 @@ Family "local model" of the methods. The first-order model is ``m_k(s) = f(theta
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -40,11 +40,69 @@ class Step:
         """The step ``s``, one flat tensor per block."""
         return vectors.scale(self.factor, self.direction)
 
-    def shortened(self, share: float) -> "Step":
-        """Return ``share * s``, which promises ``share`` times as much."""
-        promised = share * self.predicted_reduction
+    def shortened(self, share: float, predicted_reduction: Tensor | float) -> "Step":
+        """Return ``share * s``, which promises so much."""
         length = None if self.length is None else share * self.length
-        return Step(self.direction, promised, length, share * self.factor)
+        return Step(self.direction, predicted_reduction, length, share * self.factor)
+
+
+class LocalModel(Protocol):
+    """The model ``m_k`` around one iterate.
+
+    Attributes:
+        gradient: ``g_k``.
+    """
+
+    gradient: Vector
+
+    def shares(self) -> list[Share]:
+        """Return the shares that :meth:`complete` wants; none if the numbers are known."""
+        ...
+
+    def complete(self, *numbers: float) -> None:
+        """Take over the combined numbers, in the order of :meth:`shares`."""
+        ...
+
+    def minimise(self, radius: float) -> Step:
+        """Return the model's own step in a region of that radius."""
+        ...
+
+    def reduction(self, step: Vector) -> Tensor | float:
+        """Return (this rank's share of) the predicted reduction ``m(0) - m(s)`` of any step."""
+        ...
+
+    def shorten(self, step: Step, share: float) -> Step:
+        """Return ``share * s`` with its prediction."""
+        ...
+
+    def mix(self, weight: float, first: Step, second: Step) -> Step:
+        """Return ``weight * first + (1 - weight) * second``, eq. (10), with its prediction."""
+        ...
+
+
+class ModelFamily(Protocol):
+    """Makes the local model of each iterate."""
+
+    @property
+    def norm(self) -> Norm:
+        """Norm of the trust region."""
+        ...
+
+    def observe(self, theta: Vector, gradient: Vector) -> None:
+        """Take note of the next iterate and its gradient, before :meth:`at` is asked for."""
+        ...
+
+    def at(self, gradient: Vector, communicator: Communicator = ONE_PROCESS) -> LocalModel:
+        """Return the model around the iterate that has this gradient."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what later models depend on."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over a saved state."""
+        ...
 
 
 class LinearModel:
@@ -87,9 +145,9 @@ class LinearModel:
             return []
         return [(self._length, norm_share(self._norm)), (self._inner, "sum")]
 
-    def complete(self, length: float, inner: float) -> None:
+    def complete(self, *numbers: float) -> None:
         """Take over the combined numbers, in the order of :meth:`shares`."""
-        self._length, self._inner = length, inner
+        self._length, self._inner = numbers
 
     def minimise(self, radius: float) -> Step:
         """Return the model's step of length ``radius``, ``-radius * d / ||d||``."""
@@ -100,6 +158,10 @@ class LinearModel:
     def reduction(self, step: Vector) -> Tensor | float:
         """Return (this rank's share of) the predicted reduction ``-g^T s`` of any step."""
         return -self._communicator.dot(self.gradient, step)
+
+    def shorten(self, step: Step, share: float) -> Step:
+        """Return ``share * s``, which promises ``share`` times as much."""
+        return step.shortened(share, share * step.predicted_reduction)
 
     def mix(self, weight: float, first: Step, second: Step) -> Step:
         """Return ``weight * first + (1 - weight) * second``, eq. (10), with its prediction."""
@@ -131,6 +193,16 @@ class FirstOrder:
 
     norm: Norm = "l2"
     direction: Direction = "scaled_gradient"
+
+    def observe(self, theta: Vector, gradient: Vector) -> None:
+        """Do nothing: a first-order model depends on no other iterate."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return nothing."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Do nothing."""
 
     def at(self, gradient: Vector, communicator: Communicator = ONE_PROCESS) -> LinearModel:
         """Return the model around the iterate that has this gradient; waits for no device.

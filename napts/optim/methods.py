@@ -11,7 +11,7 @@ from napts.optim.correction import Retry
 from napts.optim.history import Window
 from napts.optim.local_model import Direction
 from napts.optim.moments import KeepMoments
-from napts.optim.options import CORRECTION_WEIGHTS, HistoryKind, HistoryScope
+from napts.optim.options import CORRECTION_WEIGHTS, HistoryKind, HistoryScope, Order
 from napts.optim.precision import LocalPrecision
 from napts.optim.schwarz import Shares
 from napts.optim.subdomains import Decomposition
@@ -50,7 +50,7 @@ class _PlainTrustRegion(TrustRegionOptimizer):
 
 
 class TR(_PlainTrustRegion):
-    r"""Classical first-order trust region; the baseline of the NAPTS paper.
+    r"""Classical trust region, of first order in the NAPTS paper, whose baseline it is.
 
     Per batch: one forward and backward, then tries ``theta_k + s`` with ``s`` the model's step in
     the region, one forward each, until ``rho >= eta_1``; every failure shrinks the radius.
@@ -69,6 +69,11 @@ class TR(_PlainTrustRegion):
             the 2-norm is our choice.
         direction: ``"scaled_gradient"``, ``"sign"`` or ``"l2"``; see
             :class:`napts.optim.local_model.FirstOrder`.
+        order: 1 for the first-order model, 2 for one with limited-memory SR1 curvature, which is
+            minimised exactly in the 2-norm (``direction`` is then not used); see
+            :class:`napts.optim.quadratic_model.SecondOrder`.
+        pairs: How many pairs of steps and changes of the gradient the curvature is made of, at
+            least 1. 5 is the number of APTS in weights (2023), section 3.1.
         max_tries: Tries on one batch, at least 1; 1 is the textbook iteration. The loop also
             ends at the smallest radius, where a further try would repeat the last.
 
@@ -76,7 +81,8 @@ class TR(_PlainTrustRegion):
         ValueError: If an argument is out of range.
 
     Reference: Conn, Gould, Toint, *Trust-Region Methods* (2000), Algorithm 6.1.1; APTS in weights
-    (arXiv 2312.13677), sections 2 and 3.1, for the parameters.
+    (arXiv 2312.13677), sections 2 and 3.1, for the parameters
+    and the second-order model.
     """
 
     def __init__(
@@ -92,6 +98,8 @@ class TR(_PlainTrustRegion):
         eta_2: float = 0.75,
         norm: Norm = "l2",
         direction: Direction = "scaled_gradient",
+        order: Order = 1,
+        pairs: int = 5,
         max_tries: int = 5,
     ) -> None:
         super().__init__(params, _gather(locals()))
@@ -129,6 +137,8 @@ class NTR(_PlainTrustRegion):
         eta_2: See :class:`TR`.
         norm: See :class:`TR`.
         direction: See :class:`TR`.
+        order: See :class:`TR`.
+        pairs: See :class:`TR`.
         max_tries: See :class:`TR`.
 
     Raises:
@@ -154,6 +164,8 @@ class NTR(_PlainTrustRegion):
         eta_2: float = 0.75,
         norm: Norm = "l2",
         direction: Direction = "scaled_gradient",
+        order: Order = 1,
+        pairs: int = 5,
         max_tries: int = 5,
     ) -> None:
         super().__init__(params, _gather(locals()))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from napts.optim.communicator import Share, norm_share
-from napts.optim.local_model import FirstOrder, LinearModel, Step
+from napts.optim.local_model import LocalModel, ModelFamily, Step
 from napts.optim.passes import ClosurePasses, Passes
 from napts.optim.record import PassCounts
 from napts.optim.replay import Replay
@@ -31,7 +31,7 @@ class Point:
 
     theta: Vector
     loss: Tensor | float
-    model: LinearModel
+    model: LocalModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Objective:
         self,
         closure: Closure | Passes,
         layout: Layout,
-        local_model: FirstOrder,
+        local_model: ModelFamily,
         counts: PassCounts,
     ) -> None:
         self.closure = closure
@@ -74,7 +74,7 @@ class Objective:
         self.counts = counts
         self._local_model = local_model
         self._replay = Replay(layout.cuda_devices)
-        self._ahead: LinearModel | None = None
+        self._ahead: LocalModel | None = None
         if isinstance(closure, Passes):
             self._passes = closure
             closure.counts = counts
@@ -96,7 +96,7 @@ class Objective:
         """
         with self._replay.first():
             loss, gradient = self._passes.linearise(decomposition)
-        return Point(self.layout.read(), loss, self._model(gradient))
+        return self._iterate(self.layout.read(), loss, gradient)
 
     def model_step(self, point: Point, radius: float) -> Step:
         """Return the local model's own step of length ``radius``.
@@ -167,7 +167,7 @@ class Objective:
             return Point(trial, trial_loss, self._ahead)
         with self._replay.again():
             gradient = self._passes.trial_gradient()
-        return Point(trial, trial_loss, self._model(gradient))
+        return self._iterate(trial, trial_loss, gradient)
 
     def loss_of(self, point: Point) -> float:
         """Bring the loss of an iterate to the host ahead of its first acceptance test.
@@ -208,12 +208,16 @@ class Objective:
             return step.length
         return self._communicator.norm(step.vector, self._local_model.norm)
 
-    def _model(self, gradient: list[Tensor]) -> LinearModel:
-        return self._local_model.at(self.layout.flatten(gradient), self._communicator)
+    def _iterate(self, theta: Vector, loss: Tensor | float, gradient: list[Tensor]) -> Point:
+        flat = self.layout.flatten(gradient)
+        self._local_model.observe(theta, flat)
+        return Point(theta, loss, self._local_model.at(flat, self._communicator))
 
-    def _model_ahead(self) -> LinearModel | None:
+    def _model_ahead(self) -> LocalModel | None:
         gradient = self._passes.known_trial_gradient()
-        return None if gradient is None else self._model(gradient)
+        if gradient is None:
+            return None
+        return self._local_model.at(self.layout.flatten(gradient), self._communicator)
 
 
 def _require_finite(loss: float) -> None:

@@ -7,15 +7,18 @@ from typing import Any, Literal
 from napts.optim.cadam import CAdam
 from napts.optim.correction import ConvexCombinations, Correction, ShrinkingRadius
 from napts.optim.history import ConstantMemory, History, Window
-from napts.optim.local_model import FirstOrder
+from napts.optim.local_model import FirstOrder, ModelFamily
 from napts.optim.moments import KeptMoments, ResetMoments
+from napts.optim.quadratic_model import SecondOrder
 from napts.optim.radius import RadiusRule
 from napts.optim.schwarz import AdditiveSchwarz
+from napts.optim.sr1 import LimitedMemorySR1
 from napts.optim.subdomains import Decomposition
 from napts.optim.vectors import Norm
 
 HistoryKind = Literal["windowed", "constant-memory"]
 HistoryScope = Literal["rolling", "reeval", "per_batch"]
+Order = Literal[1, 2]
 
 CORRECTION_WEIGHTS = (0.2, 0.4, 0.6, 0.8, 1.0)
 """Weights of eq. (10). Not printed in the paper; the series of APTS in weights (2023)."""
@@ -70,7 +73,8 @@ def check(options: Mapping[str, Any]) -> None:
     _require(options, "grow", lambda v: 1 < v < math.inf, "above 1")
     _require(options, "eta_1", lambda v: 0 < v <= options["eta_2"], "in (0, eta_2]")
     _require(options, "eta_2", lambda v: 0 < v < 1, "in (0, 1)")
-    for name, least in (("max_tries", 1), ("local_steps", 1), ("window", 0)):
+    _require(options, "order", lambda v: _is_integer(v) and v in (1, 2), "1 or 2")
+    for name, least in (("max_tries", 1), ("local_steps", 1), ("window", 0), ("pairs", 1)):
         _require(options, name, lambda v, n=least: _is_integer(v) and v >= n, f"integer >= {least}")
     _require(options, "betas", lambda v: len(v) == 2 and all(0 <= b < 1 for b in v), "in [0, 1)")
     _require(options, "eps", lambda v: v > 0, "above 0")
@@ -89,8 +93,10 @@ def _is_integer(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def local_model(options: Mapping[str, Any]) -> FirstOrder:
+def local_model(options: Mapping[str, Any]) -> ModelFamily:
     """Compose the local model."""
+    if options.get("order") == 2:
+        return SecondOrder(options["norm"], LimitedMemorySR1(options["pairs"]))
     return FirstOrder(options["norm"], options["direction"])
 
 

@@ -16,7 +16,7 @@ from napts.optim import vectors
 from napts.optim.acceptance import promising
 from napts.optim.correction import ConvexCombinations, Correction, ShrinkingRadius
 from napts.optim.history import History
-from napts.optim.local_model import FirstOrder, Step
+from napts.optim.local_model import ModelFamily, Step
 from napts.optim.objective import NonFiniteLossError, Objective, Point
 from napts.optim.passes import Passes
 from napts.optim.radius import RadiusRule
@@ -51,7 +51,7 @@ class Composition:
         forget: Clear the memories at every new batch.
     """
 
-    local_model: FirstOrder
+    local_model: ModelFamily
     radius_rule: RadiusRule
     max_tries: int
     global_history: History
@@ -208,7 +208,7 @@ class TrustRegionOptimizer(Optimizer):
         def try_for_radius(*, first: bool) -> Outcome:
             if first:
                 return try_proposal()
-            shorter = proposal.shortened(region.radius / made_for)
+            shorter = start.model.shorten(proposal, region.radius / made_for)
             return test.judge(shorter, "correction", region.radius)
 
         if isinstance(method.correction, ShrinkingRadius):
@@ -288,6 +288,7 @@ class TrustRegionOptimizer(Optimizer):
             "proposal_radius": self._proposal_region.radius,
             "histories": [history.state_dict() for history in self._method.histories],
             "moments": {} if schwarz is None else schwarz.moments.state_dict(),
+            "local_model": self._method.local_model.state_dict(),
         }
         return super().state_dict()
 
@@ -301,6 +302,8 @@ class TrustRegionOptimizer(Optimizer):
         self._set_regions(state["radius"], state.get("proposal_radius"))
         for history, saved in zip(self._method.histories, state["histories"], strict=True):
             history.load_state_dict(saved)
+        if model := state.get("local_model"):
+            self._method.local_model.load_state_dict(model)
         if self._method.preconditioner is not None:
             self._method.preconditioner.moments.load_state_dict(state.get("moments", {}))
 

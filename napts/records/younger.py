@@ -5,6 +5,7 @@ from typing import Any
 
 _SCHWARZ = ("APTS", "APTSA", "NAPTS")
 _CORRECTED = ("APTS", "NAPTS")
+_PLAIN = ("TR", "NTR")
 
 YOUNGER: Mapping[str, tuple[Any, tuple[str, ...]]] = {
     "moments": ("reset", _SCHWARZ),
@@ -15,6 +16,8 @@ YOUNGER: Mapping[str, tuple[Any, tuple[str, ...]]] = {
     "retry": ("mixture", _CORRECTED),
     "global_step": ("always", _CORRECTED),
     "shared_radius": (True, _CORRECTED),
+    "order": (1, _PLAIN),
+    "pairs": (5, _PLAIN),
 }
 """Each option with the value that stands for its absence, and the methods that have it. At that
 value it is no part of the run key, so that old and new runs of one setting are the same run."""

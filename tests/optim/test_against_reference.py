@@ -19,14 +19,15 @@ from tests.reference.flat import MLPProblem, Options, Reference, StepResult
 SIZES = (6, 12, 10, 8, 4)
 STEPS = 60
 HISTORY = ("window", "history", "history_scope")
+MODEL = ("order", "pairs")
 SCHWARZ = (
     *("local_steps", "cap", "betas", "eps", "last_block_exact"),
     *("moments", "shares", "local_fraction"),
 )
 PROPOSAL = ("correction", "retry", "global_step", "shared_radius")
 OWN_OPTIONS = {
-    "TR": (),
-    "NTR": HISTORY,
+    "TR": MODEL,
+    "NTR": (*HISTORY, *MODEL),
     "APTS": (*SCHWARZ, *PROPOSAL),
     "APTSA": SCHWARZ,
     "NAPTS": (*HISTORY, *SCHWARZ, *PROPOSAL, "shared_history"),
@@ -61,6 +62,13 @@ LOCAL = [
     {"local_fraction": 0.3},
     {"local_fraction": 0.5, "moments": "kept", "shares": "joint", "last_block_exact": False},
 ]
+SECOND_ORDER = [
+    {"order": 2},
+    {"order": 2, "pairs": 1},
+    {"order": 2, "pairs": 12, "radius": 1.0},
+    {"order": 2, "norm": "inf"},
+    {"order": 2, "radius": 2.0, "radius_min": 0.25, "radius_max": 8.0},
+]
 FAILING = {"radius": 2.0, "radius_min": 0.25, "radius_max": 8.0}
 LIGHT = napts.preset("NAPTS", "light")
 RETRIES = [
@@ -87,6 +95,7 @@ def _cases() -> Iterator[Any]:
     for method in METHODS:
         settings = list(COMMON)
         settings += NON_MONOTONE if method in ("NTR", "NAPTS") else []
+        settings += SECOND_ORDER if method in ("TR", "NTR") else []
         settings += LOCAL if method in ("APTS", "APTSA", "NAPTS") else []
         settings += [*CORRECTIONS, *RETRIES] if method in ("APTS", "NAPTS") else []
         if method == "NAPTS":

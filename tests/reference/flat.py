@@ -21,6 +21,7 @@ from tests.reference.history import (
     make_history,
 )
 from tests.reference.mlp import MLPProblem
+from tests.reference.sr1 import Pairs, subproblem_step
 from tests.reference.steps import (
     Averages,
     Options,
@@ -106,6 +107,7 @@ class Reference:
         self.other_radius = self.radius
         self.steps = 0
         self.averages = Averages.none(problem.n)
+        self.curvature = Pairs(options.pairs, problem.n)
         window = options.window if method in ("NTR", "NAPTS") else 0
         self.history_global = make_history(options.history, window, options.history_scope)
         self.history_proposal = (
@@ -233,7 +235,7 @@ class Reference:
         reference = self._reference(self.history_global, loss)
         for attempt in range(self.options.max_tries):
             step = self._model_step(gradient)
-            predicted = -float(gradient @ step)
+            predicted = self._promise(gradient, step)
             trial = self._try(
                 "global", None, step, predicted, loss, reference, evaluate=attempt == 0
             )
@@ -319,7 +321,13 @@ class Reference:
     ) -> ReferencePoint:
         return history.reference(loss, self.theta, self.steps, self._evaluate)
 
+    def _promise(self, gradient: Vector, step: Vector) -> float:
+        curved = step @ self.curvature.matrix @ step if self.options.order == 2 else 0.0
+        return -float(gradient @ step + 0.5 * curved)
+
     def _model_step(self, gradient: Vector) -> Vector:
+        if self.options.order == 2:
+            return subproblem_step(self.curvature.matrix, gradient, self.radius)
         return local_model_step(gradient, self.radius, self.options.norm, self.options.direction)
 
     def _evaluate(self, theta: Vector) -> float:
@@ -328,4 +336,6 @@ class Reference:
 
     def _differentiate(self, theta: Vector) -> Vector:
         self.result.backwards += 1
-        return np.asarray(self.problem.gradient(theta, self.batch), dtype=np.float64)
+        gradient = np.asarray(self.problem.gradient(theta, self.batch), dtype=np.float64)
+        self.curvature.observe(theta, gradient)
+        return gradient

@@ -41,6 +41,8 @@ class Options:
     local_fraction: float = 1.0
     retry: str = "mixture"
     global_step: str = "always"
+    order: int = 1
+    pairs: int = 5
 
     def radii(self) -> tuple[float, float, float]:
         """Initial, smallest and largest radius."""

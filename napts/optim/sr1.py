@@ -1,0 +1,184 @@
+"""Limited-memory SR1: curvature from the latest steps and changes of the gradient.
+
+The matrix ``B = gamma I + Psi M^-1 Psi^T`` of Byrd, Nocedal and Schnabel (1994), with ``Psi = Y -
+gamma S`` and ``M = D + L + L^T - gamma S^T S``, is never formed: all that is kept are the pairs,
+as vectors over the blocks, and numbers between them.
+"""
+
+import math
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from napts.optim import vectors
+from napts.optim.vectors import Vector
+
+_SKIP = 1e-8
+_SHORTEST = 1e-6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curvature:
+    """The matrix of a model: one eigenvalue for almost everything, and a few others.
+
+    Attributes:
+        base: ``gamma``, the eigenvalue of everything orthogonal to the known eigenvectors.
+        values: The other eigenvalues.
+        columns: The columns of ``Psi``.
+        weights: Matrix ``W``, columns by values: the eigenvectors are ``Psi W``, orthonormal.
+    """
+
+    base: float = 1.0
+    values: tuple[float, ...] = ()
+    columns: tuple[Vector, ...] = ()
+    weights: Tensor = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.float64))
+
+    def components(self, vector: Vector) -> list[float]:
+        """Return a vector's components along the known eigenvectors."""
+        if not self.values:
+            return []
+        inner = vectors.to_host([vectors.dot(column, vector) for column in self.columns])
+        return (torch.tensor(inner, dtype=torch.float64) @ self.weights).tolist()
+
+    def combine(self, start: Vector, along: list[float]) -> Vector:
+        """Return ``start + P along`` with the known eigenvectors ``P``; may change ``start``."""
+        if not self.values:
+            return start
+        weights = (self.weights @ torch.tensor(along, dtype=torch.float64)).tolist()
+        for weight, column in zip(weights, self.columns, strict=True):
+            for total, part in zip(start, column, strict=True):
+                total.add_(part, alpha=weight)
+        return start
+
+
+class LimitedMemorySR1:
+    """The latest pairs of steps ``s`` and changes of the gradient ``y``, and their matrix.
+
+    A pair is skipped where the SR1 update is not well defined, ``|s^T r| < 1e-8 ||s|| ||r||`` with
+    ``r = y - B s``, where ``s`` or ``y`` is at most 1e-6 long (the rules of the authors' code), or
+    where ``r`` is no more than rounding (ours). ``gamma`` is ``y^T y / s^T y`` of the newest pair
+    (the authors' code) where that is positive, else what it was (ours): 1 at first. Of dependent
+    columns of ``Psi`` only what is independent counts.
+
+    Args:
+        size: How many pairs are kept; the oldest goes first.
+    """
+
+    def __init__(self, size: int = 5) -> None:
+        self._pairs: deque[tuple[Vector, Vector]] = deque(maxlen=size)
+        self._last: tuple[Vector, Vector] | None = None
+        self.curvature = Curvature()
+
+    def observe(self, theta: Vector, gradient: Vector) -> None:
+        """Take over the next iterate with its gradient; the pair is what changed since the last.
+
+        Args:
+            theta: The iterate; kept, not copied.
+            gradient: Its gradient; likewise.
+        """
+        before, self._last = self._last, (theta, gradient)
+        if before is not None:
+            self.add(vectors.subtract(theta, before[0]), vectors.subtract(gradient, before[1]))
+
+    def add(self, step: Vector, change: Vector) -> bool:
+        """Add a pair, if it passes the rules.
+
+        Args:
+            step: ``s``.
+            change: ``y``, the change of the gradient along it.
+
+        Returns:
+            Whether it was added.
+        """
+        length, size = vectors.to_host([vectors.norm(step, "l2"), vectors.norm(change, "l2")])
+        if not (_SHORTEST < length < math.inf and _SHORTEST < size < math.inf):
+            return False
+        # A pair means the same at any length; at length 1 the numbers between pairs compare.
+        step, change = vectors.scale(1 / length, step), vectors.scale(1 / length, change)
+        size /= length
+        missing = vectors.subtract(change, self.product(step))
+        inner, distance, slope = vectors.to_host(
+            [vectors.dot(step, missing), vectors.norm(missing, "l2"), vectors.dot(step, change)]
+        )
+        rounding = 10 * torch.finfo(step[0].dtype).eps * size
+        if abs(inner) < _SKIP * distance or distance <= rounding:
+            return False
+        self._pairs.append((step, change))
+        base = size**2 / slope if slope > _SKIP * size else self.curvature.base
+        self.curvature = curvature(list(self._pairs), base)
+        return True
+
+    def product(self, vector: Vector) -> Vector:
+        """Return ``B v``."""
+        curved = self.curvature
+        along = curved.components(vector)
+        more = [(value - curved.base) * a for value, a in zip(curved.values, along, strict=True)]
+        return curved.combine([curved.base * part for part in vector], more)
+
+    def restricted(self, block: int) -> "LimitedMemorySR1":
+        """Return the memory of one block: the pairs' parts there (APTS in weights, section 2)."""
+        own = LimitedMemorySR1(self._pairs.maxlen or 0)
+        own._pairs.extend(([s[block]], [y[block]]) for s, y in self._pairs)
+        if own._pairs:
+            own.curvature = curvature(list(own._pairs), self.curvature.base)
+        return own
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what later steps depend on, as tensors and numbers."""
+        return {"pairs": list(self._pairs), "last": self._last, "base": self.curvature.base}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over a saved state."""
+        self._pairs.clear()
+        self._pairs.extend(state["pairs"])
+        self._last = state["last"]
+        self.curvature = (
+            curvature(list(self._pairs), state["base"])
+            if self._pairs
+            else Curvature(base=state["base"])
+        )
+
+
+def curvature(pairs: list[tuple[Vector, Vector]], base: float) -> Curvature:
+    """Return the matrix of some pairs, the oldest first, by its eigenvalues.
+
+    Args:
+        pairs: Steps and changes of the gradient, the steps of length about 1.
+        base: ``gamma``.
+
+    Returns:
+        The matrix. Where ``M`` is singular, it is inverted on its range only.
+    """
+    columns = tuple(vectors.add_scaled(y, -base, s) for s, y in pairs)
+    count, accuracy = len(pairs), 10 * len(pairs) * torch.finfo(columns[0][0].dtype).eps
+    wanted = [vectors.dot(s, q) for i, (s, _) in enumerate(pairs) for q in columns[: i + 1]]
+    wanted += [vectors.dot(p, q) for i, p in enumerate(columns) for q in columns[: i + 1]]
+    numbers = torch.tensor(vectors.to_host(wanted), dtype=torch.float64)
+    middle, gram = (_symmetric(lower, count) for lower in numbers.chunk(2))
+
+    squares, directions = _spectrum(gram, accuracy)
+    inverse, axes = _spectrum(middle, accuracy)
+    if not (len(squares) and len(inverse)):
+        return Curvature(base=base)
+    lengths = squares.sqrt()
+    half = lengths[:, None] * (directions.T @ axes)
+    values, rotation = torch.linalg.eigh(half @ torch.diag(1 / inverse) @ half.T)
+    weights = (directions / lengths) @ rotation
+    return Curvature(base, tuple((values + base).tolist()), columns, weights)
+
+
+def _spectrum(matrix: Tensor, accuracy: float) -> tuple[Tensor, Tensor]:
+    """Return the eigenvalues that are not zero to that accuracy, with their eigenvectors."""
+    values, axes = torch.linalg.eigh(matrix)
+    kept = values.abs() > accuracy * values.abs().max()
+    return values[kept], axes[:, kept]
+
+
+def _symmetric(lower: Tensor, count: int) -> Tensor:
+    """Return the symmetric matrix of which the lower triangle is given row by row."""
+    matrix = torch.zeros(count, count, dtype=torch.float64)
+    matrix[tuple(torch.tril_indices(count, count))] = lower
+    return matrix + matrix.tril(-1).T
