@@ -60,10 +60,12 @@ class Budget(Options):
     Attributes:
         epochs: Passes over the training samples.
         batch_size: Samples per batch; None stands for the workload's default.
+        overlap: Share of the batch size that every batch takes from every other one, besides.
     """
 
     epochs: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=1)] | None = None
+    overlap: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
 
 
 class Pipelining(Options):
@@ -221,6 +223,8 @@ class RunSpec(Options):
         science["optimizer"] = self.optimizer.science()
         if self.pipeline is None:
             del science["pipeline"]  # runs without one keep the key they had before there was one
+        if not self.budget.overlap:
+            del science["budget"]["overlap"]  # likewise
         return science
 
     @property

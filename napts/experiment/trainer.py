@@ -4,7 +4,7 @@ import math
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -90,6 +90,18 @@ class Setup:
     def batches_per_epoch(self) -> int:
         """Batches of an epoch, the smaller last one included."""
         return batch_count(len(self.splits.train), self.spec.batch_size)
+
+    def batches(self, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Return the batches of an epoch from the one of that number on."""
+        spec = self.spec
+        return batches(
+            self.splits.train,
+            spec.batch_size,
+            spec.seed,
+            epoch,
+            start=start,
+            overlap=spec.budget.overlap,
+        )
 
     def restore(self, state: dict[str, Any]) -> Progress:
         """Put network, method and generators into the state of a checkpoint.
@@ -180,10 +192,10 @@ class Trainer:
 
     def _train_epoch(self) -> None:
         setup, progress = self.setup, self.progress
-        epoch, size, seed = progress.epoch + 1, setup.spec.batch_size, setup.spec.seed
+        epoch = progress.epoch + 1
         self._clock.switch("train")
         setup.network.module.train()
-        for inputs, targets in batches(setup.splits.train, size, seed, epoch, start=progress.step):
+        for inputs, targets in setup.batches(epoch, progress.step):
             record = self._step(inputs, targets)
             progress.step += 1
             progress.tally.add(record, len(targets))

@@ -76,6 +76,17 @@ def test_a_run_writes_its_directory(tmp_path: Path, spec_of) -> None:
     assert json.loads((outcome.path / "spec.json").read_text())["spec"]["seed"] == 0
 
 
+def test_overlapping_batches(tmp_path: Path, spec_of) -> None:
+    """Training goes through as many batches, each of them larger."""
+    losses = {}
+    for overlap in (0.0, 0.25):
+        spec = spec_of("TR", epochs=1, budget={"epochs": 1, "batch_size": 40, "overlap": overlap})
+        record = load_run(run(spec, tmp_path).path)
+        losses[overlap] = [step["loss"] for step in record.steps]
+    assert len(losses[0.0]) == len(losses[0.25]) > 1
+    assert losses[0.0] != losses[0.25]
+
+
 def test_epoch_rows_sum_up_their_steps(tmp_path: Path, spec_of) -> None:
     record = load_run(run(spec_of("NAPTS", epochs=3), tmp_path).path)
     sizes = [64, 64, 64, 64, 44]  # 300 samples: the last batch is smaller and weighs less

@@ -94,6 +94,7 @@ def test_run_key_ignores_where_and_how(spec_file: Path, override: str) -> None:
         "optimizer.subdomains=2",
         "budget.epochs=11",
         "budget.batch_size=65",
+        "budget.overlap=0.1",
     ],
 )
 def test_run_key_depends_on_the_science(spec_file: Path, override: str) -> None:

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napts.workloads import TensorSet, batch_count, batches, epoch_permutation
+from napts.workloads.batches import overlapping
 from napts.workloads.tensors import Prepare
 
 
@@ -66,3 +67,50 @@ def test_bad_arguments_are_refused_at_once(numbered):
         batches(numbered, 0, 0, 0)
     with pytest.raises(ValueError, match="start must lie between 0 and 3 batches, got 4"):
         batches(numbered, 4, 0, 0, start=4)
+
+
+def test_the_papers_overlap() -> None:
+    """20 batches of 2,500 and 1 % from each other batch are 20 of 2,975, new in every epoch."""
+    chunks = list(epoch_permutation(0, 1, 50_000).split(2500))
+    found = overlapping(chunks, 25, seed=0, epoch=1)
+    assert [len(batch) for batch in found] == [2975] * 20
+    for own, batch in zip(chunks, found, strict=True):
+        assert torch.equal(batch[:2500], own)
+        assert len(batch.unique()) == 2975
+        others = [other for other in chunks if other is not own]
+        for other, part in zip(others, batch[2500:].split(25), strict=True):
+            assert torch.isin(part, other).all()
+    assert torch.equal(found[3], overlapping(chunks, 25, seed=0, epoch=1)[3])
+    assert not torch.equal(found[3][2500:], overlapping(chunks, 25, seed=0, epoch=2)[3][2500:])
+
+
+@given(
+    n=st.integers(1, 120),
+    size=st.integers(1, 40),
+    overlap=st.floats(0, 0.9),
+    seed=st.integers(0, 9),
+)
+def test_overlapping_batches(n: int, size: int, overlap: float, seed: int) -> None:
+    """Every batch has its own samples first, and as many as asked for of every other batch."""
+    chunks = list(epoch_permutation(seed, 1, n).split(size))
+    shared = int(overlap * min(size, n))
+    found = overlapping(chunks, shared, seed, 1)
+    assert torch.equal(
+        torch.cat([b[: len(c)] for b, c in zip(found, chunks, strict=True)]), torch.cat(chunks)
+    )
+    for index, batch in enumerate(found):
+        more = sum(min(shared, len(other)) for k, other in enumerate(chunks) if k != index)
+        assert len(batch) == len(chunks[index]) + more
+        assert len(batch.unique()) == len(batch)
+
+
+def test_a_resumed_epoch_continues_with_the_same_overlap(numbered: TensorSet) -> None:
+    whole = list(batches(numbered, 4, 3, 2, overlap=0.5))
+    assert [len(targets) for _, targets in whole] == [8, 8, 6]
+    rest = list(batches(numbered, 4, 3, 2, overlap=0.5, start=1))
+    assert all(torch.equal(a[1], b[1]) for a, b in zip(whole[1:], rest, strict=True))
+
+
+def test_an_overlap_of_everything_is_refused(numbered: TensorSet) -> None:
+    with pytest.raises(ValueError, match="overlap must be at least 0 and less than 1"):
+        batches(numbered, 4, 0, 0, overlap=1.0)
