@@ -3,6 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
+_THRESHOLD = {"eta_1": 0.01}
+PAPER: dict[str, dict[str, Any]] = {
+    "TR": _THRESHOLD,
+    "NTR": _THRESHOLD,
+    "APTS": {**_THRESHOLD, "local_steps": 10},
+    "APTSA": {**_THRESHOLD, "local_steps": 10},
+    "NAPTS": {**_THRESHOLD, "local_steps": 10},
+}
+"""The setting with which most of the NAPTS paper's claims are found. The paper prints none: this one
+was chosen among 54 on ``cifar10-mini`` (docs/reproduction.md), where it holds N1, N3, N4, N6 and
+N10 and fails the others. All other options are the defaults."""
+
 LIGHT: dict[str, Any] = {
     "local_steps": 1,
     "moments": "kept",
@@ -31,6 +43,7 @@ IAPTS: dict[str, Any] = {
 a radius that changes slowly, no correction, one global step. The paper's own are not known."""
 
 PRESETS: Mapping[str, Mapping[str, dict[str, Any]]] = {
+    "paper": PAPER,
     "light": {"NAPTS": LIGHT},
     "iapts": {"APTS": IAPTS},
 }
