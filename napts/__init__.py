@@ -1,7 +1,8 @@
 """Trust-region and domain-decomposition training of neural networks.
 
 Optimizers: :class:`TR`, :class:`NTR`, :class:`APTS`, :class:`APTSA`, :class:`NAPTS`; the last
-three take the subdomains of :func:`partition_layers`, or a :class:`Pipeline` on several ranks. The
+three take the subdomains of :func:`partition_layers`, or a :class:`Pipeline` on several ranks;
+:class:`APTSW` those of :func:`deal_parameters`. The
 harness that compares them is in the subpackages. Names are loaded on first use, which loads torch
 and nothing heavier; the command line starts without it.
 """
@@ -12,16 +13,38 @@ from typing import TYPE_CHECKING, Any
 from napts._version import __version__
 
 if TYPE_CHECKING:
-    from napts.decomposition import LayerPartition, PartitionError, Stage, partition_layers
-    from napts.optim import APTS, APTSA, NAPTS, NTR, PRESETS, TR, Baseline, StepRecord, preset
+    from napts.decomposition import (
+        LayerPartition,
+        PartitionError,
+        Stage,
+        TensorSets,
+        deal_parameters,
+        partition_layers,
+    )
+    from napts.optim import (
+        APTS,
+        APTSA,
+        APTSW,
+        NAPTS,
+        NTR,
+        PRESETS,
+        TR,
+        Baseline,
+        StepRecord,
+        preset,
+    )
     from napts.parallel.pipeline import Pipeline
     from napts.parallel.ranks import join_ranks
 
 _HOMES = {
     "napts.optim": (
-        *("APTS", "APTSA", "NAPTS", "NTR", "PRESETS", "TR", "Baseline", "StepRecord", "preset"),
+        *("APTS", "APTSA", "APTSW", "NAPTS", "NTR", "PRESETS", "TR"),
+        *("Baseline", "StepRecord", "preset"),
     ),
-    "napts.decomposition": ("LayerPartition", "PartitionError", "Stage", "partition_layers"),
+    "napts.decomposition": (
+        *("LayerPartition", "PartitionError", "Stage", "TensorSets"),
+        *("deal_parameters", "partition_layers"),
+    ),
     "napts.parallel.pipeline": ("Pipeline",),
     "napts.parallel.ranks": ("join_ranks",),
 }
@@ -30,6 +53,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "APTS",
     "APTSA",
+    "APTSW",
     "NAPTS",
     "NTR",
     "PRESETS",
@@ -40,7 +64,9 @@ __all__ = [
     "Pipeline",
     "Stage",
     "StepRecord",
+    "TensorSets",
     "__version__",
+    "deal_parameters",
     "join_ranks",
     "partition_layers",
     "preset",

@@ -3,5 +3,14 @@
 from napts.decomposition.cuts import PartitionError
 from napts.decomposition.partition import partition_layers
 from napts.decomposition.stages import LayerPartition, Stage
+from napts.decomposition.tensors import Deal, TensorSets, deal_parameters
 
-__all__ = ["LayerPartition", "PartitionError", "Stage", "partition_layers"]
+__all__ = [
+    "Deal",
+    "LayerPartition",
+    "PartitionError",
+    "Stage",
+    "TensorSets",
+    "deal_parameters",
+    "partition_layers",
+]

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from napts.decomposition import partition_layers
-from napts.experiment.options import AnyOptions, SchwarzOptions
-from napts.optim import APTS, APTSA, NAPTS, NTR, TR, Baseline, StepRecord
+from napts.decomposition import deal_parameters, partition_layers
+from napts.experiment.options import AnyOptions, APTSWOptions, SchwarzOptions
+from napts.optim import APTS, APTSA, APTSW, NAPTS, NTR, TR, Baseline, StepRecord
 from napts.optim.passes import Passes
 from napts.optim.subdomains import Closure
 
@@ -42,7 +42,11 @@ class StepOptimizer(Protocol):
 
 
 def build_optimizer(
-    options: AnyOptions, model: "nn.Module | Pipeline", *, example_inputs: Tensor | None = None
+    options: AnyOptions,
+    model: "nn.Module | Pipeline",
+    *,
+    example_inputs: Tensor | None = None,
+    seed: int = 0,
 ) -> StepOptimizer:
     """Make the optimizer of a spec.
 
@@ -51,6 +55,7 @@ def build_optimizer(
         model: The network, on its device and with its final type; or this rank's part of it.
         example_inputs: A few inputs of the network. With them the subdomains are balanced by
             counted operations, without them by numbers of parameters.
+        seed: Seed with which parameters are dealt to subdomains.
 
     Raises:
         ValueError: The network cannot be cut into so many subdomains.
@@ -68,6 +73,11 @@ def build_optimizer(
                 compile_local=options.compile_local,
             )
         return _SCHWARZ[options.method](stages, **arguments)
+    if isinstance(options, APTSWOptions):
+        if options.subdomains is None or not isinstance(model, nn.Module):
+            raise ValueError("APTSW needs optimizer.subdomains, and a network in one process")
+        sets = deal_parameters(model, options.subdomains, deal=options.deal, seed=seed)
+        return APTSW(sets, **arguments)
     parameters = model.parameters() if isinstance(model, nn.Module) else model.groups()
     if options.method in _TRUST_REGION:
         return _TRUST_REGION[options.method](parameters, **arguments)

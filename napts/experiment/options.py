@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from napts.decomposition import Deal
 from napts.optim.cadam import Cap
 from napts.optim.correction import Retry
 from napts.optim.local_model import Direction
@@ -49,7 +50,7 @@ class MethodOptions(Options):
 
     def arguments(self) -> dict[str, Any]:
         """Return the keyword arguments of the optimizer's constructor."""
-        return self.model_dump(exclude={"method", "subdomains", "compile_local"})
+        return self.model_dump(exclude={"method", "subdomains", "compile_local", "deal"})
 
 
 class TrustRegionOptions(MethodOptions):
@@ -81,7 +82,7 @@ class TrustRegionOptions(MethodOptions):
         if isinstance(data.get("preset"), str):
             data = {**preset(str(data.get("method")), data["preset"]), **data}
         given = {name: data.get(name) for name in _RADII}
-        norm = "inf" if data.get("norm") == "inf" else "l2"
+        norm = "inf" if data.get("norm", cls.model_fields["norm"].default) == "inf" else "l2"
         return {**data, **default_radii(norm, **given)}
 
     @model_validator(mode="after")
@@ -166,6 +167,26 @@ class NAPTSOptions(HistoryOptions, CorrectionOptions, SchwarzOptions):
     shared_history: bool = True
 
 
+class APTSWOptions(ModelOptions):
+    """Options of `napts.APTSW`, where they are documented.
+
+    Attributes:
+        subdomains: Number of parameter sets; None stands for the workload's default.
+        deal: How parameters are dealt to them; see `napts.deal_parameters`. The seed of the run is
+            that of the shuffle.
+    """
+
+    method: Literal["APTSW"]
+    subdomains: Annotated[int, Field(ge=1)] | None = None
+    deal: Deal = "random"
+    local_steps: Annotated[int, Field(ge=1)] = 5
+    local_budget: Weight = 1.0
+    forced_decrease: bool = False
+    correction: Annotated[tuple[Weight, ...], Field(strict=False)] = CORRECTION_WEIGHTS
+    norm: Norm = "inf"
+    max_tries: Annotated[int, Field(ge=1)] = 1
+
+
 class AdamOptions(MethodOptions):
     """Options of `torch.optim.Adam`, with its defaults.
 
@@ -224,6 +245,7 @@ AnyOptions = (
     | APTSOptions
     | APTSAOptions
     | NAPTSOptions
+    | APTSWOptions
     | AdamOptions
     | SGDOptions
     | LBFGSOptions

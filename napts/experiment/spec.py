@@ -9,7 +9,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticKnownError
 
-from napts.experiment.options import OptimizerOptions, Options, SchwarzOptions
+from napts.experiment.options import OptimizerOptions, Options
 from napts.records.layout import NAME_PATTERN, SCHEMA
 from napts.workloads import Workload, get_workload, options_model, workload_names
 
@@ -161,7 +161,7 @@ class RunSpec(Options):
         if self.budget.batch_size is None:
             budget = self.budget.model_copy(update={"batch_size": workload.batch_size})
             object.__setattr__(self, "budget", budget)
-        if isinstance(self.optimizer, SchwarzOptions) and self.optimizer.subdomains is None:
+        if getattr(self.optimizer, "subdomains", 1) is None:
             optimizer = self.optimizer.model_copy(update={"subdomains": workload.subdomains})
             object.__setattr__(self, "optimizer", optimizer)
         self._resolve_stages(workload)
@@ -174,6 +174,10 @@ class RunSpec(Options):
             if ranks > 1:
                 raise ValueError(f"execution.ranks: found {ranks}, allowed: 1 without [pipeline]")
             return
+        if self.optimizer.method == "APTSW":
+            raise ValueError("optimizer.method: found APTSW, allowed: the others with [pipeline]")
+        if getattr(self.optimizer, "order", 1) == 2:
+            raise ValueError("optimizer.order: found 2, allowed: 1 with [pipeline]")
         subdomains = getattr(self.optimizer, "subdomains", None)
         stages = self.pipeline.stages or subdomains or workload.subdomains
         if subdomains is not None and stages != subdomains:

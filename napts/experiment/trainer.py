@@ -82,7 +82,9 @@ class Setup:
         examples, _ = splits.train.batch(slice(0, _EXAMPLES))
         kind = WholeNetwork if spec.pipeline is None else SpreadNetwork
         network = kind(spec, workload, model, examples, ranks)
-        optimizer = build_optimizer(spec.optimizer, network.stages, example_inputs=examples)
+        optimizer = build_optimizer(
+            spec.optimizer, network.stages, example_inputs=examples, seed=spec.seed
+        )
         seed_everything(spec.seed)
         return cls(spec, workload, splits, device, network, optimizer, ranks)
 

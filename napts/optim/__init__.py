@@ -5,6 +5,7 @@ Start reading in :mod:`napts.optim.trust_region`, which holds the one iteration,
 """
 
 from napts.optim.baseline import Baseline
+from napts.optim.in_weights import APTSW
 from napts.optim.methods import APTS, APTSA, NAPTS, NTR, TR
 from napts.optim.presets import PRESETS, preset
 from napts.optim.record import StepRecord, Trial
@@ -12,6 +13,7 @@ from napts.optim.record import StepRecord, Trial
 __all__ = [
     "APTS",
     "APTSA",
+    "APTSW",
     "NAPTS",
     "NTR",
     "PRESETS",

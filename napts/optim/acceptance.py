@@ -4,7 +4,7 @@ Judging is separate from proposing: a test sees losses and promises, never a ste
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 SMALLEST_PREDICTION = 1e-12
 """A promise at or below this is no promise: the candidate is rejected (our choice)."""
@@ -102,6 +102,12 @@ def accept_finite(loss: float, trial_loss: float, predicted: float) -> Verdict:
     # Nothing was promised: there is no ratio to speak of.
     current = (loss - trial_loss, predicted) if promising(predicted) else FAILED.current
     return Verdict(True, False, current, current)
+
+
+def accept_decrease(loss: float, trial_loss: float, predicted: float) -> Verdict:
+    """Accept every trial whose loss is not larger: forced decrease (APTS in weights, 2023)."""
+    verdict = accept_finite(loss, trial_loss, predicted)
+    return replace(verdict, accepted=verdict.accepted and trial_loss <= loss)
 
 
 def _reaches(pair: tuple[float, float], threshold: float) -> bool:

@@ -7,6 +7,7 @@ from typing import Literal
 from torch import Tensor
 
 from napts.optim.moments import Moments
+from napts.optim.subdomains import share_of_radius
 from napts.optim.vectors import Norm, norm
 
 Cap = Literal["scale", "clip"]
@@ -31,13 +32,8 @@ class CAdam:
     norm: Norm
 
     def equal_share(self, radius: float, subdomains: int) -> float:
-        """Return the longest step of a subdomain, a ``T``-th of its share of the radius.
-
-        In the 2-norm the share is ``radius / sqrt(N)``, so that the lifted step of ``N``
-        subdomains is no longer than the radius; in the infinity norm it is the radius itself.
-        """
-        share = radius / math.sqrt(subdomains) if self.norm == "l2" else radius
-        return share / self.steps
+        """Return the longest step of a subdomain, a ``T``-th of its share of the radius."""
+        return share_of_radius(self.norm, radius, subdomains) / self.steps
 
     def direction(self, moments: Moments, gradient: Tensor, out: Tensor) -> None:
         """Take in a flat gradient and write Adam's direction into a flat tensor."""

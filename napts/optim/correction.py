@@ -2,11 +2,29 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
+from napts.optim import vectors
 from napts.optim.local_model import LocalModel, Step
+from napts.optim.vectors import Norm
 
 Retry = Literal["mixture", "shrink"]
+
+
+class Mixture(NamedTuple):
+    """A candidate between the proposal and the gradient step.
+
+    Attributes:
+        weight: Weight of the gradient step.
+        step: The candidate.
+        radius: Radius for which it was made.
+        last: Nothing is tried after it: it is taken, whatever its loss is.
+    """
+
+    weight: float
+    step: Step
+    radius: float
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +40,46 @@ class ConvexCombinations:
 
     weights: tuple[float, ...]
 
-    def candidates(
-        self, model: LocalModel, proposal: Step, radius: float
-    ) -> Iterator[tuple[float, Step]]:
-        """Yield each weight with its mixture ``w * s_model + (1 - w) * s``."""
+    def candidates(self, model: LocalModel, proposal: Step, radius: float) -> Iterator[Mixture]:
+        """Yield the mixtures ``w * s_model + (1 - w) * s``."""
         own = model.minimise(radius)
         for weight in self.weights:
-            yield weight, model.mix(weight, own, proposal)
+            yield Mixture(weight, model.mix(weight, own, proposal), radius)
+
+
+@dataclass(frozen=True, slots=True)
+class ForcedDecrease:
+    """Turns the proposal towards the gradient step, in smaller and smaller regions.
+
+    APTS in weights (arXiv 2312.13677), Algorithm 1, lines 13 to 17, with the sign of its line 11
+    corrected: ``radius * v / ||v||`` with ``v = w * g_hat + (1 - w) * s`` and ``g_hat`` the
+    gradient step of full length. The last one is taken even if the loss grows, as in the paper. The
+    radius of the method is not changed.
+
+    Attributes:
+        weights: Weights ``w`` in the order in which they are tried.
+        norm: Norm of the trust region.
+        shrink: Factor on the radius, from one to the next.
+        minimum: Smallest radius.
+    """
+
+    weights: tuple[float, ...]
+    norm: Norm
+    shrink: float
+    minimum: float
+
+    def candidates(self, model: LocalModel, proposal: Step, radius: float) -> Iterator[Mixture]:
+        """Yield the mixtures, each scaled to its radius."""
+        (length,) = vectors.to_host([vectors.norm(model.gradient, self.norm)])
+        full, local = radius, proposal.vector
+        for weight in self.weights:
+            radius = max(self.minimum, self.shrink * radius)
+            along = -weight * full / length if length else 0.0
+            mixed = vectors.add_scaled(vectors.scale(1 - weight, local), along, model.gradient)
+            (size,) = vectors.to_host([vectors.norm(mixed, self.norm)])
+            vector = vectors.scale(radius / size if size else 0.0, mixed)
+            step = Step(vector, model.reduction(vector))
+            yield Mixture(weight, step, radius, last=weight == self.weights[-1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,4 +95,5 @@ class ShrinkingRadius:
     max_tries: int
 
 
-Correction = ConvexCombinations | ShrinkingRadius
+Mixtures = ConvexCombinations | ForcedDecrease
+Correction = Mixtures | ShrinkingRadius

@@ -96,6 +96,10 @@ class ModelFamily(Protocol):
         """Return the model around the iterate that has this gradient."""
         ...
 
+    def restricted(self, block: int) -> "ModelFamily":
+        """Return the family for one block alone, which begins with what is known of the block."""
+        ...
+
     def state_dict(self) -> dict[str, Any]:
         """Return what later models depend on."""
         ...
@@ -196,6 +200,10 @@ class FirstOrder:
 
     def observe(self, theta: Vector, gradient: Vector) -> None:
         """Do nothing: a first-order model depends on no other iterate."""
+
+    def restricted(self, block: int) -> "FirstOrder":
+        """Return the same family: nothing is known of any block."""
+        return self
 
     def state_dict(self) -> dict[str, Any]:
         """Return nothing."""

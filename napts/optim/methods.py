@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from torch import Tensor
-
 from napts.optim import options as compose
+from napts.optim.bases import PlainTrustRegion, SchwarzMethod, gather
 from napts.optim.cadam import Cap
 from napts.optim.correction import Retry
 from napts.optim.history import Window
@@ -15,41 +14,11 @@ from napts.optim.options import CORRECTION_WEIGHTS, HistoryKind, HistoryScope, O
 from napts.optim.precision import LocalPrecision
 from napts.optim.schwarz import Shares
 from napts.optim.subdomains import Decomposition
-from napts.optim.trust_region import Composition, GlobalStep, TrustRegionOptimizer
-from napts.optim.vectors import Norm, blocks_by_kind
+from napts.optim.trust_region import Composition, GlobalStep
+from napts.optim.vectors import Norm
 
 
-class _PlainTrustRegion(TrustRegionOptimizer):
-    """A method without subdomains: its blocks are the groups, by device and dtype."""
-
-    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
-        compose.check(defaults)
-        super().__init__(params, defaults)
-
-    def _blocks(self) -> Sequence[Sequence[Tensor]]:
-        groups = [[p for p in g["params"] if p.requires_grad] for g in self.param_groups]
-        blocks = [block for group in groups for block in blocks_by_kind(group)]
-        if not blocks:
-            raise ValueError(f"{type(self).__name__}: no parameter requires a gradient")
-        return blocks
-
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add parameters; they share the one trust region.
-
-        Raises:
-            ValueError: If the group brings options of its own.
-        """
-        extra = sorted(set(param_group) - {"params", "param_names"})
-        if extra:
-            raise ValueError(
-                f"Invalid parameter group: {', '.join(extra)} cannot differ between groups, "
-                f"{type(self).__name__} has one trust region"
-            )
-        super().add_param_group(param_group)
-        self._layout = None
-
-
-class TR(_PlainTrustRegion):
+class TR(PlainTrustRegion):
     r"""Classical trust region, of first order in the NAPTS paper, whose baseline it is.
 
     Per batch: one forward and backward, then tries ``theta_k + s`` with ``s`` the model's step in
@@ -102,7 +71,7 @@ class TR(_PlainTrustRegion):
         pairs: int = 5,
         max_tries: int = 5,
     ) -> None:
-        super().__init__(params, _gather(locals()))
+        super().__init__(params, gather(locals()))
 
     def _compose(self, options: dict[str, Any]) -> Composition:
         return Composition(
@@ -113,7 +82,7 @@ class TR(_PlainTrustRegion):
         )
 
 
-class NTR(_PlainTrustRegion):
+class NTR(PlainTrustRegion):
     r"""Non-monotone trust region: :class:`TR` whose trials may also be measured against the past.
 
     Accepts if ``max(rho_c, rho_h) >= eta_1`` with the two ratios of NAPTS eq. (9).
@@ -168,7 +137,7 @@ class NTR(_PlainTrustRegion):
         pairs: int = 5,
         max_tries: int = 5,
     ) -> None:
-        super().__init__(params, _gather(locals()))
+        super().__init__(params, gather(locals()))
 
     def _compose(self, options: dict[str, Any]) -> Composition:
         return Composition(
@@ -181,40 +150,7 @@ class NTR(_PlainTrustRegion):
         )
 
 
-class _Schwarz(TrustRegionOptimizer):
-    """A method whose proposals come from subdomains; its blocks are theirs."""
-
-    def __init__(self, stages: Decomposition, defaults: dict[str, Any]) -> None:
-        compose.check(defaults)
-        if not isinstance(stages, Decomposition):
-            raise ValueError(
-                f"Invalid stages: {type(stages).__name__}, must be a decomposition such as "
-                "napts.partition_layers(model, n_subdomains=4)"
-            )
-        self._decomposition = stages
-        super().__init__([{"params": list(p)} for p in stages.parameter_sets], defaults)
-
-    def _blocks(self) -> Sequence[Sequence[Tensor]]:
-        return self._decomposition.parameter_sets
-
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Refuse further parameters: the subdomains are fixed.
-
-        Raises:
-            ValueError: Always, after construction.
-        """
-        if hasattr(self, "_method"):
-            raise ValueError(
-                f"{type(self).__name__} takes no further parameter groups: its subdomains are "
-                "fixed at construction"
-            )
-        super().add_param_group(param_group)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_decomposition": self._decomposition}
-
-
-class NAPTS(_Schwarz):
+class NAPTS(SchwarzMethod):
     r"""Non-monotone additively preconditioned trust-region strategy.
 
     Per batch (Algorithm 1): one global forward and backward caches what every subdomain needs;
@@ -307,7 +243,7 @@ class NAPTS(_Schwarz):
         direction: Direction = "scaled_gradient",
         max_tries: int = 5,
     ) -> None:
-        super().__init__(stages, _gather(locals()))
+        super().__init__(stages, gather(locals()))
 
     def _compose(self, options: dict[str, Any]) -> Composition:
         memory = compose.history(options)
@@ -326,7 +262,7 @@ class NAPTS(_Schwarz):
         )
 
 
-class APTS(_Schwarz):
+class APTS(SchwarzMethod):
     r"""Additively preconditioned trust-region strategy with inexact subdomains.
 
     NAPTS with the monotone acceptance test: the baseline of the NAPTS paper.
@@ -392,7 +328,7 @@ class APTS(_Schwarz):
         direction: Direction = "scaled_gradient",
         max_tries: int = 5,
     ) -> None:
-        super().__init__(stages, _gather(locals()))
+        super().__init__(stages, gather(locals()))
 
     def _compose(self, options: dict[str, Any]) -> Composition:
         return Composition(
@@ -408,7 +344,7 @@ class APTS(_Schwarz):
         )
 
 
-class APTSA(_Schwarz):
+class APTSA(SchwarzMethod):
     r"""APTS with aggressive acceptance: every proposal is taken, only the global step is tested.
 
     A proposal whose loss is NaN or infinite is refused (our choice). The radius changes in the
@@ -467,7 +403,7 @@ class APTSA(_Schwarz):
         direction: Direction = "scaled_gradient",
         max_tries: int = 5,
     ) -> None:
-        super().__init__(stages, _gather(locals()))
+        super().__init__(stages, gather(locals()))
 
     def _compose(self, options: dict[str, Any]) -> Composition:
         return Composition(
@@ -477,11 +413,3 @@ class APTSA(_Schwarz):
             global_history=Window(0),
             preconditioner=compose.schwarz(options, self._decomposition),
         )
-
-
-def _gather(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Turn a constructor's ``locals()`` into options, with the radii that suit the norm."""
-    outside = ("self", "params", "stages", "__class__")
-    options = {name: value for name, value in arguments.items() if name not in outside}
-    radii = {name: options[name] for name in ("radius", "radius_min", "radius_max")}
-    return {**options, **compose.default_radii(options["norm"], **radii)}

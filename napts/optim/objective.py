@@ -12,7 +12,7 @@ from napts.optim.passes import ClosurePasses, Passes
 from napts.optim.record import PassCounts
 from napts.optim.replay import Replay
 from napts.optim.subdomains import Closure, Decomposition
-from napts.optim.vectors import Layout, Vector
+from napts.optim.vectors import Layout, Norm, Vector
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -81,6 +81,11 @@ class Objective:
         else:
             self._passes = ClosurePasses(closure, layout.parameters, counts)
         self._communicator = self._passes.communicator
+
+    @property
+    def norm(self) -> Norm:
+        """Norm of the trust region."""
+        return self._local_model.norm
 
     def linearise(self, decomposition: Decomposition | None) -> Point:
         """Evaluate loss and gradient where the parameters are; fill the subdomains' caches.
@@ -168,6 +173,32 @@ class Objective:
         with self._replay.again():
             gradient = self._passes.trial_gradient()
         return self._iterate(trial, trial_loss, gradient)
+
+    def evaluate_block(
+        self, block: int, trial: Tensor, predicted: Tensor | float, *, keep_graph: bool
+    ) -> tuple[float, float]:
+        """Evaluate other values of one block, the others where they are.
+
+        Args:
+            block: Which one; its parameters are left there.
+            trial: Its flat values.
+            predicted: The reduction that they promise, which comes to the host on this occasion.
+            keep_graph: :meth:`block_gradient` may follow.
+
+        Returns:
+            The loss and that number.
+        """
+        self.layout.write_block(block, trial)
+        with self._replay.again():
+            loss = self._passes.trial() if keep_graph else self._passes.value()
+        value, promised = self._communicator.collect([(loss, "sum"), (predicted, "sum")])
+        return value, promised
+
+    def block_gradient(self, block: int) -> Tensor:
+        """Return the flat gradient of one block where :meth:`evaluate_block` left it."""
+        with self._replay.again():
+            found = self._passes.trial_gradient(self.layout.blocks[block])
+        return self.layout.flatten_block(found)
 
     def loss_of(self, point: Point) -> float:
         """Bring the loss of an iterate to the host ahead of its first acceptance test.

@@ -79,6 +79,7 @@ def check(options: Mapping[str, Any]) -> None:
     _require(options, "betas", lambda v: len(v) == 2 and all(0 <= b < 1 for b in v), "in [0, 1)")
     _require(options, "eps", lambda v: v > 0, "above 0")
     _require(options, "correction", lambda v: all(0 < w <= 1 for w in v), "weights in (0, 1]")
+    _require(options, "local_budget", lambda v: 0 < v <= 1, "in (0, 1]")
     _require(options, "local_fraction", lambda v: 0 < v <= 1, "in (0, 1]")
     if options.get("last_block_exact"):
         _require(options, "local_fraction", lambda v: v == 1, "1 with last_block_exact")

@@ -44,8 +44,8 @@ class Passes(ABC):
         """Return the loss at a trial point, whose gradient may be asked for next."""
 
     @abstractmethod
-    def trial_gradient(self) -> list[Tensor]:
-        """Return the gradient at the latest trial point."""
+    def trial_gradient(self, of: Sequence[Tensor] | None = None) -> list[Tensor]:
+        """Return the gradient at the latest trial point, of all or of some parameters."""
 
     def known_trial_gradient(self) -> list[Tensor] | None:
         """Return the gradient at the latest trial point if it was computed with the loss."""
@@ -89,7 +89,7 @@ class ClosurePasses(Passes):
         if after != before and any(after):
             raise ValueError(_BACKWARD_CALLED)
         boundaries = decomposition.boundaries() if decomposition is not None else []
-        found = self._differentiate(loss, boundaries)
+        found = self._differentiate(loss, [*self._parameters, *boundaries])
         if decomposition is not None:
             decomposition.set_downstream(found[len(self._parameters) :])
         return loss.detach(), found[: len(self._parameters)]
@@ -105,10 +105,10 @@ class ClosurePasses(Passes):
         self._graph = self._forward(differentiable=True)
         return self._graph.detach()
 
-    def trial_gradient(self) -> list[Tensor]:
+    def trial_gradient(self, of: Sequence[Tensor] | None = None) -> list[Tensor]:
         """Return the gradient at the latest trial point: a backward through the kept graph."""
         assert self._graph is not None
-        found = self._differentiate(self._graph, [])
+        found = self._differentiate(self._graph, self._parameters if of is None else of)
         self._graph = None
         return found
 
@@ -122,9 +122,8 @@ class ClosurePasses(Passes):
             raise ValueError("the closure's loss does not depend on the optimizer's parameters")
         return loss
 
-    def _differentiate(self, loss: Tensor, boundaries: list[Tensor]) -> list[Tensor]:
+    def _differentiate(self, loss: Tensor, inputs: Sequence[Tensor]) -> list[Tensor]:
         self.counts.backwards += 1
-        inputs = [*self._parameters, *boundaries]
         try:
             return gradients(loss, inputs)
         except RuntimeError as error:

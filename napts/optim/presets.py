@@ -11,9 +11,9 @@ PAPER: dict[str, dict[str, Any]] = {
     "APTSA": {**_THRESHOLD, "local_steps": 10},
     "NAPTS": {**_THRESHOLD, "local_steps": 10},
 }
-"""The setting with which most of the NAPTS paper's claims are found. The paper prints none: this one
-was chosen among 54 on ``cifar10-mini`` (docs/reproduction.md), where it holds N1, N3, N4, N6 and
-N10 and fails the others. All other options are the defaults."""
+"""Our setting for the NAPTS paper, which prints none: chosen among 54 on ``cifar10-mini`` by the
+paper's own claims, of which N1, N3, N4, N6 and N10 hold there (docs/reproduction.md). All other
+options are the defaults."""
 
 LIGHT: dict[str, Any] = {
     "local_steps": 1,

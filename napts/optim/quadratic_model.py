@@ -142,6 +142,10 @@ class SecondOrder:
             raise ValueError("order=2 needs all parameters in one process; ranks take order=1")
         return QuadraticModel(gradient, self.memory.curvature, self.norm)
 
+    def restricted(self, block: int) -> "SecondOrder":
+        """Return the family for one block, with the pairs' parts there."""
+        return SecondOrder(self.norm, self.memory.restricted(block))
+
     def state_dict(self) -> dict[str, Any]:
         """Return what later models depend on."""
         return self.memory.state_dict()

@@ -1,7 +1,7 @@
 """The additive Schwarz preconditioner: subdomains propose, each on its own, all at once."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -44,6 +44,18 @@ class AdditiveSchwarz:
     def captured(self) -> Decomposition | None:
         """The decomposition, if any local step needs more than the global gradient."""
         return self.decomposition if self.solver.steps > 1 else None
+
+    def commit(self) -> None:
+        """Keep the moments, if they outlive the iteration."""
+        self.moments.commit()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the moments."""
+        return self.moments.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over saved moments."""
+        self.moments.load_state_dict(state)
 
     def propose(self, objective: Objective, point: Point, radius: float) -> Vector:
         """Run the local solver on every subdomain, starting from the iterate.

@@ -119,11 +119,15 @@ class LimitedMemorySR1:
         return curved.combine([curved.base * part for part in vector], more)
 
     def restricted(self, block: int) -> "LimitedMemorySR1":
-        """Return the memory of one block: the pairs' parts there (APTS in weights, section 2)."""
+        """Return the memory of one block: the pairs' parts there that pass the rules.
+
+        APTS in weights (arXiv 2312.13677), section 3.1: local histories are synchronised with the
+        global one at the start of each preconditioning step.
+        """
         own = LimitedMemorySR1(self._pairs.maxlen or 0)
-        own._pairs.extend(([s[block]], [y[block]]) for s, y in self._pairs)
-        if own._pairs:
-            own.curvature = curvature(list(own._pairs), self.curvature.base)
+        own.curvature = Curvature(base=self.curvature.base)
+        for step, change in self._pairs:
+            own.add([step[block]], [change[block]])
         return own
 
     def state_dict(self) -> dict[str, Any]:
@@ -158,6 +162,9 @@ def curvature(pairs: list[tuple[Vector, Vector]], base: float) -> Curvature:
     wanted += [vectors.dot(p, q) for i, p in enumerate(columns) for q in columns[: i + 1]]
     numbers = torch.tensor(vectors.to_host(wanted), dtype=torch.float64)
     middle, gram = (_symmetric(lower, count) for lower in numbers.chunk(2))
+    # Columns of length 1: pairs of very different weight keep their digits.
+    scale = gram.diagonal().rsqrt().nan_to_num(posinf=0.0)
+    middle, gram = (scale[:, None] * matrix * scale for matrix in (middle, gram))
 
     squares, directions = _spectrum(gram, accuracy)
     inverse, axes = _spectrum(middle, accuracy)
@@ -166,7 +173,7 @@ def curvature(pairs: list[tuple[Vector, Vector]], base: float) -> Curvature:
     lengths = squares.sqrt()
     half = lengths[:, None] * (directions.T @ axes)
     values, rotation = torch.linalg.eigh(half @ torch.diag(1 / inverse) @ half.T)
-    weights = (directions / lengths) @ rotation
+    weights = scale[:, None] * ((directions / lengths) @ rotation)
     return Curvature(base, tuple((values + base).tolist()), columns, weights)
 
 

@@ -1,5 +1,6 @@
 """What a preconditioner needs to know of a decomposition; implemented in napts.decomposition."""
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -7,7 +8,18 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
+from napts.optim.vectors import Norm
+
 Closure = Callable[[], Tensor]
+
+
+def share_of_radius(norm: Norm, radius: float, subdomains: int) -> float:
+    """Return how long the step of one of several subdomains may be.
+
+    In the 2-norm ``radius / sqrt(N)``, so that the lifted step of ``N`` subdomains is no longer
+    than the radius; in the infinity norm the radius itself.
+    """
+    return radius / math.sqrt(subdomains) if norm == "l2" else radius
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +58,17 @@ class Part:
 
 
 @runtime_checkable
-class Decomposition(Protocol):
+class ParameterSets(Protocol):
+    """Disjoint sets of parameters; implemented in napts.decomposition."""
+
+    @property
+    def parameter_sets(self) -> Sequence[Sequence[Tensor]]:
+        """The parameters of each subdomain."""
+        ...
+
+
+@runtime_checkable
+class Decomposition(ParameterSets, Protocol):
     """Disjoint sets of parameters, and a gradient for each that needs nothing from the others.
 
     NAPTS section 2.1: during one global forward and backward pass every subdomain caches what it
@@ -63,11 +85,6 @@ class Decomposition(Protocol):
     @property
     def holds_last(self) -> bool:
         """Whether the last subdomain is on this rank."""
-        ...
-
-    @property
-    def parameter_sets(self) -> Sequence[Sequence[Tensor]]:
-        """The parameters of each subdomain."""
         ...
 
     def capture(self) -> AbstractContextManager[None]:

@@ -3,7 +3,15 @@
 import math
 from dataclasses import dataclass, field
 
-from napts.optim.acceptance import FAILED, Reference, Verdict, accept_finite, judge, promising
+from napts.optim.acceptance import (
+    FAILED,
+    Reference,
+    Verdict,
+    accept_decrease,
+    accept_finite,
+    judge,
+    promising,
+)
 from napts.optim.history import History, Success
 from napts.optim.local_model import Step
 from napts.optim.objective import Measured, Objective, Point
@@ -53,9 +61,10 @@ class AcceptanceTest:
         iteration: The iteration; its list of trials grows by every candidate.
         point: Where the candidates start.
         history: The memory they are judged with, which grows by an accepted one; ``None``
-            accepts whatever has a finite loss.
+            accepts whatever has a finite loss, or no larger one.
         eta: Acceptance threshold ``eta_1``.
         keep_graph: An accepted trial will be linearised; its parameters are wanted.
+        forced_decrease: Without a memory, accept only what has no larger loss.
     """
 
     def __init__(
@@ -66,6 +75,7 @@ class AcceptanceTest:
         eta: float,
         *,
         keep_graph: bool,
+        forced_decrease: bool = False,
     ) -> None:
         self._iteration = iteration
         self._point = point
@@ -73,6 +83,7 @@ class AcceptanceTest:
         self._eta = eta
         self._keep_graph = keep_graph
         self._fresh = True
+        self._forced_decrease = forced_decrease
         reevaluate = iteration.reevaluate and history is not None
         self._reference = self._reevaluated(history) if reevaluate and history else None
 
@@ -83,6 +94,8 @@ class AcceptanceTest:
         radius: float,
         coefficient: float | None = None,
         theta: Vector | None = None,
+        *,
+        last: bool = False,
     ) -> Outcome:
         """Evaluate a candidate and decide; costs one forward pass.
 
@@ -95,19 +108,21 @@ class AcceptanceTest:
             radius: Radius for which it was made.
             coefficient: Weight of eq. (10).
             theta: ``theta_k + s`` if the caller has it already.
+            last: It is taken even if the loss grows, as long as that is finite.
 
         Returns:
             The verdict and the parameters of an accepted candidate.
         """
         known = step.predicted_reduction
-        if not self._fresh and isinstance(known, float) and not promising(known):
+        promises_count = self._history is not None
+        if promises_count and not self._fresh and isinstance(known, float) and not promising(known):
             empty = Measured(self._iteration.objective.loss_of(self._point), math.nan, known, 0.0)
             self._note(empty, FAILED, phase, radius, coefficient, evaluated=False)
             return Outcome(FAILED)
         self._fresh = False
         objective = self._iteration.objective
         measured = objective.evaluate(self._point, step, theta, keep_graph=self._keep_graph)
-        verdict = self._decide(measured)
+        verdict = self._decide(measured, last=last)
         self._note(measured, verdict, phase, radius, coefficient, evaluated=True)
         if not verdict.accepted:
             return Outcome(verdict)
@@ -116,10 +131,12 @@ class AcceptanceTest:
         self._remember(measured, theta)
         return Outcome(verdict, theta)
 
-    def _decide(self, measured: Measured) -> Verdict:
+    def _decide(self, measured: Measured, *, last: bool) -> Verdict:
         loss, trial_loss, predicted = measured.loss, measured.trial_loss, measured.predicted
         if self._history is None:
-            return accept_finite(loss, trial_loss, predicted)
+            must_decrease = self._forced_decrease and not last
+            accept = accept_decrease if must_decrease else accept_finite
+            return accept(loss, trial_loss, predicted)
         reference = self._reference or self._history.reference(loss)[0]
         return judge(loss, trial_loss, predicted, reference, self._eta)
 

@@ -14,14 +14,14 @@ from torch.optim import Optimizer
 
 from napts.optim import vectors
 from napts.optim.acceptance import promising
-from napts.optim.correction import ConvexCombinations, Correction, ShrinkingRadius
+from napts.optim.correction import Correction, Mixtures, ShrinkingRadius
 from napts.optim.history import History
 from napts.optim.local_model import ModelFamily, Step
 from napts.optim.objective import NonFiniteLossError, Objective, Point
 from napts.optim.passes import Passes
+from napts.optim.preconditioner import Preconditioner
 from napts.optim.radius import RadiusRule
 from napts.optim.record import PassCounts, StepRecord, summarise
-from napts.optim.schwarz import AdditiveSchwarz
 from napts.optim.step_hooks import with_step_hooks
 from napts.optim.subdomains import Closure
 from napts.optim.trials import AcceptanceTest, Iteration, Outcome
@@ -41,6 +41,8 @@ class Composition:
         global_history: The memory with which the global step is judged.
         proposal_history: The memory with which proposals and corrections are judged. ``None``
             accepts every proposal that has a finite loss and leaves the radius alone.
+        forced_decrease: Proposals and corrections are judged by whether the loss does not grow,
+            without memory or promise, and leave the radius alone.
         preconditioner: Where the proposal comes from; ``None`` for the plain trust region.
         correction: What is tried when the proposal fails.
         global_step: When the global step follows the preconditioned phase: ``"always"`` (the
@@ -56,7 +58,8 @@ class Composition:
     max_tries: int
     global_history: History
     proposal_history: History | None = None
-    preconditioner: AdditiveSchwarz | None = None
+    forced_decrease: bool = False
+    preconditioner: Preconditioner | None = None
     correction: Correction | None = None
     global_step: GlobalStep = "always"
     shared_radius: bool = True
@@ -147,11 +150,11 @@ class TrustRegionOptimizer(Optimizer):
             for history in method.histories:
                 history.clear()
 
-        schwarz = method.preconditioner
-        start = point = objective.linearise(schwarz.captured if schwarz else None)  # line 4
+        local = method.preconditioner
+        start = point = objective.linearise(local.captured if local else None)  # line 4
         try:
-            if schwarz is not None:
-                point = self._preconditioned_phase(iteration, schwarz, start)  # lines 5 to 12
+            if local is not None:
+                point = self._preconditioned_phase(iteration, local, start)  # lines 5 to 12
             if point is not None:
                 self._global_phase(iteration, point)  # line 13
         except NonFiniteLossError:
@@ -166,7 +169,7 @@ class TrustRegionOptimizer(Optimizer):
         return loss
 
     def _preconditioned_phase(
-        self, iteration: Iteration, schwarz: AdditiveSchwarz, start: Point
+        self, iteration: Iteration, preconditioner: Preconditioner, start: Point
     ) -> Point | None:
         """Propose, test and correct, lines 5 to 12.
 
@@ -176,12 +179,19 @@ class TrustRegionOptimizer(Optimizer):
         """
         objective, method = iteration.objective, self._method
         goes_on = method.global_step == "always"
-        test = self._open_test(iteration, start, method.proposal_history, keep_graph=goes_on)
-        proposed = schwarz.propose(objective, start, self._proposal_region.radius)  # lines 6 to 9
+        test = self._open_test(
+            iteration,
+            start,
+            method.proposal_history,
+            keep_graph=goes_on,
+            forced_decrease=method.forced_decrease,
+        )
+        radius = self._proposal_region.radius
+        proposed = preconditioner.propose(objective, start, radius)  # lines 6 to 9
         vector = vectors.subtract(proposed, start.theta)
         proposal = Step(vector, start.model.reduction(vector))
         outcome = self._settle(iteration, test, start, proposal, proposed)  # lines 10 to 12
-        schwarz.moments.commit()
+        preconditioner.commit()
         if not outcome.accepted:
             objective.layout.write(start.theta)
             return None if method.global_step == "never" else start
@@ -225,12 +235,14 @@ class TrustRegionOptimizer(Optimizer):
         return outcome
 
     def _mix(
-        self, test: AcceptanceTest, mixtures: ConvexCombinations, start: Point, proposal: Step
+        self, test: AcceptanceTest, mixtures: Mixtures, start: Point, proposal: Step
     ) -> Outcome:
         """Try convex combinations until one is accepted, line 11; return the last outcome."""
         outcome, radius = None, self._proposal_region.radius
-        for weight, step in mixtures.candidates(start.model, proposal, radius):
-            outcome = test.judge(step, "correction", radius, weight)
+        for mixed in mixtures.candidates(start.model, proposal, radius):
+            outcome = test.judge(
+                mixed.step, "correction", mixed.radius, mixed.weight, last=mixed.last
+            )
             if outcome.accepted:
                 break
         assert outcome is not None
@@ -266,10 +278,22 @@ class TrustRegionOptimizer(Optimizer):
         return outcome
 
     def _open_test(
-        self, iteration: Iteration, point: Point, history: History | None, *, keep_graph: bool
+        self,
+        iteration: Iteration,
+        point: Point,
+        history: History | None,
+        *,
+        keep_graph: bool,
+        forced_decrease: bool = False,
     ) -> AcceptanceTest:
-        eta = self._method.radius_rule.eta_1
-        return AcceptanceTest(iteration, point, history, eta, keep_graph=keep_graph)
+        return AcceptanceTest(
+            iteration,
+            point,
+            history,
+            self._method.radius_rule.eta_1,
+            keep_graph=keep_graph,
+            forced_decrease=forced_decrease,
+        )
 
     def _current_layout(self) -> Layout:
         """Return the layout of the parameters that require a gradient now."""
@@ -282,12 +306,12 @@ class TrustRegionOptimizer(Optimizer):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state as plain numbers and tensors, radius and memories included."""
-        schwarz = self._method.preconditioner
+        preconditioner = self._method.preconditioner
         self.state[self._anchor] = {
             "radius": self.radius,
             "proposal_radius": self._proposal_region.radius,
             "histories": [history.state_dict() for history in self._method.histories],
-            "moments": {} if schwarz is None else schwarz.moments.state_dict(),
+            "moments": {} if preconditioner is None else preconditioner.state_dict(),
             "local_model": self._method.local_model.state_dict(),
         }
         return super().state_dict()
@@ -305,7 +329,7 @@ class TrustRegionOptimizer(Optimizer):
         if model := state.get("local_model"):
             self._method.local_model.load_state_dict(model)
         if self._method.preconditioner is not None:
-            self._method.preconditioner.moments.load_state_dict(state.get("moments", {}))
+            self._method.preconditioner.load_state_dict(state.get("moments", {}))
 
     @property
     def _anchor(self) -> Tensor:

@@ -93,9 +93,13 @@ class Layout:
     def write(self, vector: Vector) -> None:
         """Set the parameters to a vector's values."""
         for index, flat in enumerate(vector):
-            buffer, views = self._views_of(index)
-            buffer.copy_(flat)
-            torch._foreach_copy_(self.blocks[index], views)
+            self.write_block(index, flat)
+
+    def write_block(self, block: int, flat: Tensor) -> None:
+        """Set the parameters of one block to a flat tensor's values."""
+        buffer, views = self._views_of(block)
+        buffer.copy_(flat)
+        torch._foreach_copy_(self.blocks[block], views)
 
     def write_sum(self, first: Vector, factor: float | Tensor, second: Vector) -> None:
         """Set the parameters to ``first + factor * second``."""

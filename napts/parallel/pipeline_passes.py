@@ -1,5 +1,6 @@
 """The passes of one batch through a pipeline."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -55,8 +56,14 @@ class PipelinePasses(Passes):
         """Return the gradient at the latest trial point if it was computed at once."""
         return self._gradient
 
-    def trial_gradient(self) -> list[Tensor]:
-        """Return the gradient at the latest trial point: a second forward, and the backward."""
+    def trial_gradient(self, of: Sequence[Tensor] | None = None) -> list[Tensor]:
+        """Return the gradient at the latest trial point: a second forward, and the backward.
+
+        Raises:
+            ValueError: If the gradient of some parameters alone is asked for.
+        """
+        if of is not None:
+            raise ValueError("exact subdomains need the whole network in one process")
         return self._forward_backward(capture=False)[1]
 
     def accept_trial(self) -> None:

@@ -8,7 +8,7 @@ import napts
 from napts.experiment import METHODS, build_optimizer
 from napts.experiment.options import OPTIONS_BY_METHOD
 
-OWN = ("TR", "NTR", "APTS", "APTSA", "NAPTS")
+OWN = ("TR", "NTR", "APTS", "APTSA", "NAPTS", "APTSW")
 
 
 def model() -> nn.Sequential:
@@ -17,7 +17,7 @@ def model() -> nn.Sequential:
 
 
 def options(method: str, **values):
-    if method in ("APTS", "APTSA", "NAPTS"):
+    if method in ("APTS", "APTSA", "NAPTS", "APTSW"):
         values.setdefault("subdomains", 2)
     return OPTIONS_BY_METHOD[method].model_validate({"method": method, **values})
 

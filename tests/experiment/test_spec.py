@@ -5,7 +5,15 @@ from typing import Any
 import pytest
 
 import napts
-from napts.experiment import RunSpec, SpecError, Study, apply_overrides, load_spec, parse_spec
+from napts.experiment import (
+    METHODS,
+    RunSpec,
+    SpecError,
+    Study,
+    apply_overrides,
+    load_spec,
+    parse_spec,
+)
 
 SPEC = """
 experiment = "mnist"
@@ -150,7 +158,7 @@ def test_missing_parts_are_named() -> None:
     assert set(caught.value.problems) == {
         "here: workload: missing",
         "here: budget: missing",
-        "here: optimizer.method: missing, allowed: TR, NTR, APTS, APTSA, NAPTS, Adam, SGD, LBFGS",
+        "here: optimizer.method: missing, allowed: " + ", ".join(METHODS),
     }
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 import napts
 
 METHODS = ("TR", "NTR", "APTS", "APTSA", "NAPTS")
+ALL_METHODS = (*METHODS, "APTSW")
 
 
 class PassMeter(nn.Module):
@@ -73,6 +74,8 @@ def make(method: str, model: nn.Module, **options: Any) -> Any:
     """Build a method on a model, with four subdomains where it has any."""
     if method in ("TR", "NTR"):
         return getattr(napts, method)(model.parameters(), **options)
+    if method == "APTSW":
+        return napts.APTSW(napts.deal_parameters(model, 4), **options)
     return getattr(napts, method)(napts.partition_layers(model, 4), **options)
 
 

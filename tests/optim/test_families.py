@@ -242,12 +242,13 @@ def test_mixtures_are_feasible_and_end_in_the_models_step(norm: Norm, direction:
     proposal = Step(vector, model.reduction(vector))
     correction = ConvexCombinations((0.2, 0.4, 0.6, 0.8, 1.0))
     candidates = list(correction.candidates(model, proposal, radius))
-    for _, step in candidates:
+    for _, step, made_for, _ in candidates:
+        assert made_for == radius
         assert float(vectors.norm(step.vector, norm)) <= radius * (1 + 1e-12)
         assert float(step.predicted_reduction) == pytest.approx(
             float(model.reduction(step.vector)), abs=1e-12
         )
-    weight, step = candidates[-1]
+    weight, step, *_ = candidates[-1]
     assert weight == 1.0
     own = model.minimise(radius)
     torch.testing.assert_close(step.vector, own.vector)

@@ -236,11 +236,23 @@ def test_a_blocks_memory_is_that_of_the_blocks_parts() -> None:
     ours, theirs = _memory(6)
     part = ours.restricted(1)
     small = Pairs(5, 4)
-    small.pairs = [(s[5:9], y[5:9]) for s, y in theirs.pairs]
     small.gamma = theirs.gamma
+    for s, y in theirs.pairs:
+        small.add(s[5:9] / np.linalg.norm(s), y[5:9] / np.linalg.norm(s))
     vector = np.arange(4.0)
     product = part.product([torch.from_numpy(vector)])[0].numpy()
     np.testing.assert_allclose(product, small.matrix @ vector, rtol=1e-6)
+
+
+def test_a_block_that_did_not_move_has_no_pair() -> None:
+    memory = LimitedMemorySR1(5)
+    rng = np.random.default_rng(8)
+    for _ in range(3):
+        s, y = rng.normal(size=N), rng.normal(size=N)
+        s[5:9] = 0.0
+        memory.add(_blocks(s), _blocks(y))
+    assert len(memory.restricted(0).curvature.values) == 3
+    assert memory.restricted(1).curvature.values == ()
 
 
 # --- the methods ---------------------------------------------------------------------------------

@@ -1,0 +1,93 @@
+"""What methods of one kind share: which parameters they train, in which blocks."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from napts.optim import options as compose
+from napts.optim.subdomains import Decomposition, ParameterSets
+from napts.optim.trust_region import TrustRegionOptimizer
+from napts.optim.vectors import blocks_by_kind
+
+
+class PlainTrustRegion(TrustRegionOptimizer):
+    """A method without subdomains: its blocks are the groups, by device and dtype."""
+
+    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
+        compose.check(defaults)
+        super().__init__(params, defaults)
+
+    def _blocks(self) -> Sequence[Sequence[Tensor]]:
+        groups = [[p for p in g["params"] if p.requires_grad] for g in self.param_groups]
+        blocks = [block for group in groups for block in blocks_by_kind(group)]
+        if not blocks:
+            raise ValueError(f"{type(self).__name__}: no parameter requires a gradient")
+        return blocks
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add parameters; they share the one trust region.
+
+        Raises:
+            ValueError: If the group brings options of its own.
+        """
+        extra = sorted(set(param_group) - {"params", "param_names"})
+        if extra:
+            raise ValueError(
+                f"Invalid parameter group: {', '.join(extra)} cannot differ between groups, "
+                f"{type(self).__name__} has one trust region"
+            )
+        super().add_param_group(param_group)
+        self._layout = None
+
+
+class SubdomainMethod(TrustRegionOptimizer):
+    """A method whose proposals come from subdomains; its blocks are theirs."""
+
+    def __init__(self, sets: ParameterSets, defaults: dict[str, Any]) -> None:
+        compose.check(defaults)
+        self._sets = sets
+        super().__init__([{"params": list(p)} for p in sets.parameter_sets], defaults)
+
+    def _blocks(self) -> Sequence[Sequence[Tensor]]:
+        return self._sets.parameter_sets
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Refuse further parameters: the subdomains are fixed.
+
+        Raises:
+            ValueError: Always, after construction.
+        """
+        if hasattr(self, "_method"):
+            raise ValueError(
+                f"{type(self).__name__} takes no further parameter groups: its subdomains are "
+                "fixed at construction"
+            )
+        super().add_param_group(param_group)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_sets": self._sets}
+
+
+class SchwarzMethod(SubdomainMethod):
+    """A method whose subdomains work with what one global pass has cached for them."""
+
+    def __init__(self, stages: Decomposition, defaults: dict[str, Any]) -> None:
+        if not isinstance(stages, Decomposition):
+            raise ValueError(
+                f"Invalid stages: {type(stages).__name__}, must be a decomposition such as "
+                "napts.partition_layers(model, n_subdomains=4)"
+            )
+        self._decomposition = stages
+        super().__init__(stages, defaults)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_decomposition": self._decomposition}
+
+
+def gather(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Turn a constructor's ``locals()`` into options, with the radii that suit the norm."""
+    outside = ("self", "params", "stages", "sets", "__class__")
+    options = {name: value for name, value in arguments.items() if name not in outside}
+    radii = {name: options[name] for name in ("radius", "radius_min", "radius_max")}
+    return {**options, **compose.default_radii(options["norm"], **radii)}

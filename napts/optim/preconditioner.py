@@ -1,0 +1,38 @@
+"""Family "preconditioner": where proposals come from."""
+
+from typing import Any, Protocol
+
+from napts.optim.objective import Objective, Point
+from napts.optim.subdomains import Decomposition
+from napts.optim.vectors import Vector
+
+
+class Preconditioner(Protocol):
+    """Proposes parameters, each subdomain on its own, all from the same iterate."""
+
+    @property
+    def captured(self) -> Decomposition | None:
+        """The decomposition whose caches the global pass has to fill, if any."""
+        ...
+
+    def propose(self, objective: Objective, point: Point, radius: float) -> Vector:
+        """Return the proposed parameters; those of the network are left there.
+
+        Args:
+            objective: The batch loss.
+            point: The iterate with its gradient.
+            radius: Trust-region radius that the whole proposal keeps to.
+        """
+        ...
+
+    def commit(self) -> None:
+        """Keep what outlives the iteration: its proposal has been judged."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what later proposals depend on."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over a saved state."""
+        ...
