@@ -52,6 +52,8 @@ EPOCHS: Mapping[str, int] = {
     "cifar10-mini": 12,
     "cifar10-mini-deep": 12,
     "cifar10-cnn": 50,
+    "cifar10-lenet": 50,
+    "cifar10-resnet18": 25,
 }
 """Epochs of a comparison on each workload, which its tuning has as well."""
 

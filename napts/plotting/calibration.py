@@ -66,7 +66,7 @@ def calibration_figure(cells: Sequence[CellResult], *, narrow: bool = False) -> 
     )
     small = 5 if narrow else 8
     heads = [f"{name}\n{HEADS[name]}" for name in SCORED]
-    axes.set_xticklabels(heads, rotation=0, fontsize=4 if narrow else 7)
+    axes.set_xticklabels(heads, rotation=0, fontsize=4 if narrow else 6)
     names = [f"{cell.name}  ({cell.score:g}; {percent(cell.accuracy)} %)" for cell in ordered]
     axes.set_yticklabels(names, rotation=0, fontsize=small)
     axes.xaxis.tick_top()

@@ -4,7 +4,7 @@ import torch
 from pydantic import PositiveInt
 from torch.nn import functional
 
-from napts.workloads.models import cnn, fcnn
+from napts.workloads.models import cnn, fcnn, lenet, resnet18
 from napts.workloads.splits import fixed_permutation
 from napts.workloads.tensors import Normalisation, RawData, RawSet
 from napts.workloads.torchvision_data import CIFAR10, FASHION_MNIST, MNIST
@@ -89,6 +89,37 @@ def cifar10_cnn(options: Cifar10Options) -> Workload:
         batch_size=1000,
         subdomains=4,
         network=lambda: cnn((3, 64, 128, 256, 256), image_size=32, hidden=256),
+        source=CIFAR10.read,
+        normalisation=CIFAR10_NORMALISATION,
+    )
+
+
+def cifar10_lenet(options: Cifar10Options) -> Workload:
+    """Return `cifar10-lenet`: LeNet-5, 62,006 parameters, batch 10,000 (APTS in data, 2023)."""
+    return Workload(
+        name="cifar10-lenet",
+        dataset=CIFAR10.name,
+        options=options,
+        batch_size=10_000,
+        subdomains=4,
+        network=lenet,
+        source=CIFAR10.read,
+        normalisation=CIFAR10_NORMALISATION,
+    )
+
+
+def cifar10_resnet18(options: Cifar10Options) -> Workload:
+    """Return `cifar10-resnet18`: ResNet18, 11,689,512 parameters, batch 2500 (SAPTS, 2023).
+
+    With ``budget.overlap = 0.01`` the batches are those of APTS in weights, section 3.3.
+    """
+    return Workload(
+        name="cifar10-resnet18",
+        dataset=CIFAR10.name,
+        options=options,
+        batch_size=2500,
+        subdomains=15,
+        network=resnet18,
         source=CIFAR10.read,
         normalisation=CIFAR10_NORMALISATION,
     )

@@ -1,9 +1,11 @@
-"""The networks, each a flat ``nn.Sequential`` that can be cut between any two children."""
+"""The networks; all but the ResNet are flat ``nn.Sequential``, cut between any two children."""
 
 from collections.abc import Sequence
 from itertools import pairwise
 
 from torch import nn
+
+from napts.workloads.torchvision_shim import load_torchvision
 
 
 def fcnn(widths: Sequence[int], *, sigmoid_output: bool = False) -> nn.Sequential:
@@ -48,6 +50,36 @@ def cnn(
     features = channels[-1] * (image_size // 2 ** (len(channels) - 1)) ** 2
     layers += [nn.Flatten(), nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, classes)]
     return nn.Sequential(*layers)
+
+
+def lenet(classes: int = 10) -> nn.Sequential:
+    """Return LeNet-5 for three channels of 32 x 32 pixels: 62,006 parameters with 10 classes.
+
+    The network of the CIFAR-10 experiments of APTS in weights and in data (2023). With ReLU and
+    max pooling, as its authors' code has it.
+
+    Args:
+        classes: Number of outputs.
+    """
+    layers: list[nn.Module] = []
+    for inputs, outputs in ((3, 6), (6, 16)):
+        layers += [nn.Conv2d(inputs, outputs, 5), nn.ReLU(), nn.MaxPool2d(2)]
+    layers.append(nn.Flatten())
+    for inputs, outputs in ((400, 120), (120, 84)):
+        layers += [nn.Linear(inputs, outputs), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(84, classes))
+
+
+def resnet18() -> nn.Module:
+    """Return torchvision's ResNet18, 11,689,512 parameters in 62 tensors, 1000 outputs.
+
+    APTS in weights (2023), section 3.3, trains it on the ten classes of CIFAR-10; the number of
+    parameters says that its head was left as it was.
+    """
+    load_torchvision()
+    from torchvision import models  # after the shim
+
+    return models.resnet18(weights=None)
 
 
 def regularised_fcnn(

@@ -62,7 +62,7 @@ class Workload:
     options: WorkloadOptions
     batch_size: int
     subdomains: int
-    network: Callable[[], nn.Sequential]
+    network: Callable[[], nn.Module]
     source: Callable[[Path | None], RawData]
     normalisation: Normalisation | None = None
 
@@ -95,7 +95,7 @@ class Workload:
         fingerprint = digest(tensor for part in sets for tensor in (part.inputs, part.targets))
         return DataSplits(*(part.on_device(prepare, device) for part in sets), digest=fingerprint)
 
-    def build_model(self, seed: int) -> nn.Sequential:
+    def build_model(self, seed: int) -> nn.Module:
         """Return the network on the CPU in float32, initialised from a seed.
 
         The caller's random state is left as it was, on the CPU and on every GPU.
