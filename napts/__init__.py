@@ -2,7 +2,7 @@
 
 Optimizers: :class:`TR`, :class:`NTR`, :class:`APTS`, :class:`APTSA`, :class:`NAPTS`; the last
 three take the subdomains of :func:`partition_layers`, or a :class:`Pipeline` on several ranks;
-:class:`APTSW` those of :func:`deal_parameters`. The
+:class:`APTSW` those of :func:`deal_parameters`, :class:`APTSD` splits batches. The
 harness that compares them is in the subpackages. Names are loaded on first use, which loads torch
 and nothing heavier; the command line starts without it.
 """
@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     from napts.optim import (
         APTS,
         APTSA,
+        APTSD,
         APTSW,
         NAPTS,
         NTR,
         PRESETS,
         TR,
         Baseline,
+        SplitBatch,
         StepRecord,
         preset,
     )
@@ -38,8 +40,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "napts.optim": (
-        *("APTS", "APTSA", "APTSW", "NAPTS", "NTR", "PRESETS", "TR"),
-        *("Baseline", "StepRecord", "preset"),
+        *("APTS", "APTSA", "APTSD", "APTSW", "NAPTS", "NTR", "PRESETS", "TR"),
+        *("Baseline", "SplitBatch", "StepRecord", "preset"),
     ),
     "napts.decomposition": (
         *("LayerPartition", "PartitionError", "Stage", "TensorSets"),
@@ -53,6 +55,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "APTS",
     "APTSA",
+    "APTSD",
     "APTSW",
     "NAPTS",
     "NTR",
@@ -62,6 +65,7 @@ __all__ = [
     "LayerPartition",
     "PartitionError",
     "Pipeline",
+    "SplitBatch",
     "Stage",
     "StepRecord",
     "TensorSets",

@@ -10,7 +10,7 @@ import pandas as pd
 
 from napts.records import RunRecord
 
-METHODS = ("TR", "NTR", "APTS", "APTSA", "NAPTS", "APTSW", "Adam", "SGD", "LBFGS")
+METHODS = ("TR", "NTR", "APTS", "APTSA", "NAPTS", "APTSW", "APTSD", "Adam", "SGD", "LBFGS")
 """Order of the methods in every table, legend and bar chart."""
 
 NOT_SCIENCE = ("seed", "label", "execution", "experiment")

@@ -7,14 +7,14 @@ from torch import Tensor, nn
 
 from napts.decomposition import deal_parameters, partition_layers
 from napts.experiment.options import AnyOptions, APTSWOptions, SchwarzOptions
-from napts.optim import APTS, APTSA, APTSW, NAPTS, NTR, TR, Baseline, StepRecord
+from napts.optim import APTS, APTSA, APTSD, APTSW, NAPTS, NTR, TR, Baseline, StepRecord
 from napts.optim.passes import Passes
 from napts.optim.subdomains import Closure
 
 if TYPE_CHECKING:
     from napts.parallel.pipeline import Pipeline
 
-_TRUST_REGION = {"TR": TR, "NTR": NTR}
+_TRUST_REGION = {"TR": TR, "NTR": NTR, "APTSD": APTSD}
 _SCHWARZ = {"APTS": APTS, "APTSA": APTSA, "NAPTS": NAPTS}
 _BASELINES = {"Adam": torch.optim.Adam, "SGD": torch.optim.SGD, "LBFGS": torch.optim.LBFGS}
 

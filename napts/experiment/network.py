@@ -1,6 +1,5 @@
 """The network of a run, whole in one process or spread over ranks: one interface for the loop."""
 
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 from napts.decomposition import partition_layers
 from napts.experiment.methods import StepOptimizer
 from napts.experiment.spec import RunSpec
+from napts.optim import SplitBatch
 from napts.optim.communicator import Combine, Share
 from napts.parallel.ranks import Ranks
 from napts.parallel.states import divide_state, merge_states
@@ -71,11 +71,14 @@ class WholeNetwork:
         self._workload = workload
         self._channels_last = spec.execution.channels_last
 
-    def batch(self, inputs: Tensor, targets: Tensor) -> Callable[[], Tensor]:
+    def batch(self, inputs: Tensor, targets: Tensor) -> SplitBatch:
         """Return the closure of a batch."""
         if self._channels_last and inputs.dim() == 4:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
-        return lambda: self._workload.loss(self.module(inputs), targets)
+        return SplitBatch(self._loss, inputs, targets)
+
+    def _loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        return self._workload.loss(self.module(inputs), targets)
 
     def evaluate(self, tensors: TensorSet) -> Evaluation:
         """Return loss and accuracy on a set."""

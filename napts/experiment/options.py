@@ -187,6 +187,16 @@ class APTSWOptions(ModelOptions):
     max_tries: Annotated[int, Field(ge=1)] = 1
 
 
+class APTSDOptions(ModelOptions):
+    """Options of `napts.APTSD`, where they are documented."""
+
+    method: Literal["APTSD"]
+    shards: Annotated[int, Field(ge=1)] = 2
+    local_steps: Annotated[int, Field(ge=1)] = 5
+    consistent: bool = True
+    max_tries: Annotated[int, Field(ge=1)] = 1
+
+
 class AdamOptions(MethodOptions):
     """Options of `torch.optim.Adam`, with its defaults.
 
@@ -246,6 +256,7 @@ AnyOptions = (
     | APTSAOptions
     | NAPTSOptions
     | APTSWOptions
+    | APTSDOptions
     | AdamOptions
     | SGDOptions
     | LBFGSOptions

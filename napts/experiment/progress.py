@@ -23,8 +23,8 @@ class Tally:
     rejections_proposal: int = 0
     rejections_correction: int = 0
     rejections_global: int = 0
-    forwards: int = 0
-    backwards: int = 0
+    forwards: float = 0
+    backwards: float = 0
     local_passes: int = 0
     accepted: int = 0
     nonmonotone: int = 0

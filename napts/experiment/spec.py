@@ -18,6 +18,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Precision = Literal["float32", "float64"]
 
 _KEY_DIGITS = 10
+_WHOLE = ("APTSW", "APTSD")  # methods that call the whole network
 _NOT_SCIENCE = ("experiment", "label", "execution")
 
 
@@ -174,8 +175,8 @@ class RunSpec(Options):
             if ranks > 1:
                 raise ValueError(f"execution.ranks: found {ranks}, allowed: 1 without [pipeline]")
             return
-        if self.optimizer.method == "APTSW":
-            raise ValueError("optimizer.method: found APTSW, allowed: the others with [pipeline]")
+        if (method := self.optimizer.method) in _WHOLE:
+            raise ValueError(f"optimizer.method: found {method}, allowed: others with [pipeline]")
         if getattr(self.optimizer, "order", 1) == 2:
             raise ValueError("optimizer.order: found 2, allowed: 1 with [pipeline]")
         subdomains = getattr(self.optimizer, "subdomains", None)

@@ -5,20 +5,24 @@ Start reading in :mod:`napts.optim.trust_region`, which holds the one iteration,
 """
 
 from napts.optim.baseline import Baseline
+from napts.optim.in_data import APTSD
 from napts.optim.in_weights import APTSW
 from napts.optim.methods import APTS, APTSA, NAPTS, NTR, TR
 from napts.optim.presets import PRESETS, preset
 from napts.optim.record import StepRecord, Trial
+from napts.optim.shards import SplitBatch
 
 __all__ = [
     "APTS",
     "APTSA",
+    "APTSD",
     "APTSW",
     "NAPTS",
     "NTR",
     "PRESETS",
     "TR",
     "Baseline",
+    "SplitBatch",
     "StepRecord",
     "Trial",
     "preset",

@@ -9,6 +9,7 @@ from napts.optim.correction import ForcedDecrease
 from napts.optim.exact import ExactSubdomains
 from napts.optim.history import Window
 from napts.optim.local_model import Direction
+from napts.optim.local_trust_region import LocalTrustRegion
 from napts.optim.options import CORRECTION_WEIGHTS, Order
 from napts.optim.subdomains import ParameterSets
 from napts.optim.trust_region import Composition
@@ -102,7 +103,7 @@ class APTSW(SubdomainMethod):
             global_history=Window(0),
             forced_decrease=options["forced_decrease"],
             preconditioner=ExactSubdomains(
-                options["local_steps"], rule, model, options["local_budget"]
+                LocalTrustRegion(options["local_steps"], rule), model, options["local_budget"]
             ),
             correction=(
                 ForcedDecrease(weights, options["norm"], rule.shrink, rule.minimum)

@@ -96,8 +96,8 @@ class ModelFamily(Protocol):
         """Return the model around the iterate that has this gradient."""
         ...
 
-    def restricted(self, block: int) -> "ModelFamily":
-        """Return the family for one block alone, which begins with what is known of the block."""
+    def restricted(self, block: int | None) -> "ModelFamily":
+        """Return a family for one block alone, or all, which begins with what is known of it."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
@@ -201,7 +201,7 @@ class FirstOrder:
     def observe(self, theta: Vector, gradient: Vector) -> None:
         """Do nothing: a first-order model depends on no other iterate."""
 
-    def restricted(self, block: int) -> "FirstOrder":
+    def restricted(self, block: int | None) -> "FirstOrder":
         """Return the same family: nothing is known of any block."""
         return self
 

@@ -74,8 +74,10 @@ def check(options: Mapping[str, Any]) -> None:
     _require(options, "eta_1", lambda v: 0 < v <= options["eta_2"], "in (0, eta_2]")
     _require(options, "eta_2", lambda v: 0 < v < 1, "in (0, 1)")
     _require(options, "order", lambda v: _is_integer(v) and v in (1, 2), "1 or 2")
-    for name, least in (("max_tries", 1), ("local_steps", 1), ("window", 0), ("pairs", 1)):
+    for name, least in (("max_tries", 1), ("local_steps", 1), ("window", 0)):
         _require(options, name, lambda v, n=least: _is_integer(v) and v >= n, f"integer >= {least}")
+    for name in ("pairs", "shards"):
+        _require(options, name, lambda v: _is_integer(v) and v >= 1, "integer >= 1")
     _require(options, "betas", lambda v: len(v) == 2 and all(0 <= b < 1 for b in v), "in [0, 1)")
     _require(options, "eps", lambda v: v > 0, "above 0")
     _require(options, "correction", lambda v: all(0 < w <= 1 for w in v), "weights in (0, 1]")

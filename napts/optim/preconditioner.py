@@ -1,10 +1,24 @@
 """Family "preconditioner": where proposals come from."""
 
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
+
+from torch import Tensor
 
 from napts.optim.objective import Objective, Point
 from napts.optim.subdomains import Decomposition
 from napts.optim.vectors import Vector
+
+
+class Proposal(NamedTuple):
+    """Proposed parameters.
+
+    Attributes:
+        theta: The parameters.
+        predicted_reduction: What they promise; ``None`` leaves that to the global model.
+    """
+
+    theta: Vector
+    predicted_reduction: Tensor | float | None = None
 
 
 class Preconditioner(Protocol):
@@ -15,7 +29,7 @@ class Preconditioner(Protocol):
         """The decomposition whose caches the global pass has to fill, if any."""
         ...
 
-    def propose(self, objective: Objective, point: Point, radius: float) -> Vector:
+    def propose(self, objective: Objective, point: Point, radius: float) -> Proposal:
         """Return the proposed parameters; those of the network are left there.
 
         Args:

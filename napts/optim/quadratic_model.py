@@ -142,8 +142,8 @@ class SecondOrder:
             raise ValueError("order=2 needs all parameters in one process; ranks take order=1")
         return QuadraticModel(gradient, self.memory.curvature, self.norm)
 
-    def restricted(self, block: int) -> "SecondOrder":
-        """Return the family for one block, with the pairs' parts there."""
+    def restricted(self, block: int | None) -> "SecondOrder":
+        """Return a family for one block, with the pairs' parts there, or for all blocks."""
         return SecondOrder(self.norm, self.memory.restricted(block))
 
     def state_dict(self) -> dict[str, Any]:

@@ -49,13 +49,13 @@ class PassCounts:
     """Passes through the network that one iteration has paid for.
 
     Attributes:
-        forwards: Evaluations of the whole network.
-        backwards: Backward passes of the whole network.
+        forwards: Evaluations of the whole network; on a part of the batch its share of one.
+        backwards: Backward passes of the whole network; likewise.
         local_passes: Forward and backward of every subdomain once, each on its own.
     """
 
-    forwards: int = 0
-    backwards: int = 0
+    forwards: float = 0
+    backwards: float = 0
     local_passes: int = 0
 
 
@@ -84,8 +84,8 @@ class StepRecord:
         rejections_proposal: Rejected proposals (0 or 1).
         rejections_correction: Rejected weights of the correction loop.
         rejections_global: Rejected tries of the global trust-region step.
-        forwards: Forward passes of the whole network.
-        backwards: Backward passes of the whole network.
+        forwards: Forward passes of the whole network; on a part of the batch its share of one.
+        backwards: Backward passes of the whole network; likewise.
         local_passes: Local forward and backward passes, all subdomains together counting once.
         trials: Every trial of the iteration, in order.
     """
@@ -106,8 +106,8 @@ class StepRecord:
     rejections_proposal: int = 0
     rejections_correction: int = 0
     rejections_global: int = 0
-    forwards: int = 0
-    backwards: int = 0
+    forwards: float = 0
+    backwards: float = 0
     local_passes: int = 0
     trials: tuple[Trial, ...] = ()
 

@@ -9,8 +9,8 @@ from napts.optim.cadam import CAdam
 from napts.optim.moments import Moments, ResetMoments
 from napts.optim.objective import Objective, Point
 from napts.optim.precision import LocalPrecision, reduced
+from napts.optim.preconditioner import Proposal
 from napts.optim.subdomains import Decomposition, Part
-from napts.optim.vectors import Vector
 
 Shares = Literal["equal", "joint"]
 
@@ -57,7 +57,7 @@ class AdditiveSchwarz:
         """Take over saved moments."""
         self.moments.load_state_dict(state)
 
-    def propose(self, objective: Objective, point: Point, radius: float) -> Vector:
+    def propose(self, objective: Objective, point: Point, radius: float) -> Proposal:
         """Run the local solver on every subdomain, starting from the iterate.
 
         Costs ``T - 1`` local passes; no subdomain sees another one's new weights.
@@ -68,7 +68,8 @@ class AdditiveSchwarz:
             radius: Trust-region radius that the whole proposal keeps to.
 
         Returns:
-            The proposed parameters ``theta_k + sum_d R_d^T s^(d)``, eq. (4).
+            The proposed parameters ``theta_k + sum_d R_d^T s^(d)``, eq. (4); what they promise is
+            left to the global model.
         """
         gradient = point.model.gradient
         moments = self.moments.begin(gradient)
@@ -81,7 +82,7 @@ class AdditiveSchwarz:
             self._solve(objective, subdomain, moments[subdomain], length)
         self.decomposition.release()
         objective.counts.local_passes += self.solver.steps - 1
-        return objective.layout.read()
+        return Proposal(objective.layout.read())
 
     def _lengths(self, objective: Objective, radius: float, here: int) -> list[float | Tensor]:
         """Return the longest step of each subdomain that is here."""

@@ -118,13 +118,17 @@ class LimitedMemorySR1:
         more = [(value - curved.base) * a for value, a in zip(curved.values, along, strict=True)]
         return curved.combine([curved.base * part for part in vector], more)
 
-    def restricted(self, block: int) -> "LimitedMemorySR1":
-        """Return the memory of one block: the pairs' parts there that pass the rules.
+    def restricted(self, block: int | None) -> "LimitedMemorySR1":
+        """Return a memory of one block, the pairs' parts there that pass the rules, or of all.
 
         APTS in weights (arXiv 2312.13677), section 3.1: local histories are synchronised with the
         global one at the start of each preconditioning step.
         """
         own = LimitedMemorySR1(self._pairs.maxlen or 0)
+        if block is None:
+            own._pairs.extend(self._pairs)
+            own.curvature = self.curvature
+            return own
         own.curvature = Curvature(base=self.curvature.base)
         for step, change in self._pairs:
             own.add([step[block]], [change[block]])

@@ -187,9 +187,11 @@ class TrustRegionOptimizer(Optimizer):
             forced_decrease=method.forced_decrease,
         )
         radius = self._proposal_region.radius
-        proposed = preconditioner.propose(objective, start, radius)  # lines 6 to 9
+        proposed, promised = preconditioner.propose(objective, start, radius)  # lines 6 to 9
         vector = vectors.subtract(proposed, start.theta)
-        proposal = Step(vector, start.model.reduction(vector))
+        if promised is None:
+            promised = start.model.reduction(vector)
+        proposal = Step(vector, promised)
         outcome = self._settle(iteration, test, start, proposal, proposed)  # lines 10 to 12
         preconditioner.commit()
         if not outcome.accepted:

@@ -8,7 +8,7 @@ import napts
 from napts.experiment import METHODS, build_optimizer
 from napts.experiment.options import OPTIONS_BY_METHOD
 
-OWN = ("TR", "NTR", "APTS", "APTSA", "NAPTS", "APTSW")
+OWN = ("TR", "NTR", "APTS", "APTSA", "NAPTS", "APTSW", "APTSD")
 
 
 def model() -> nn.Sequential:
@@ -44,7 +44,10 @@ def test_every_method_steps_and_reports(method: str) -> None:
     network = model()
     inputs, targets = torch.randn(20, 4), torch.randint(3, (20,))
     optimizer = build_optimizer(options(method), network, example_inputs=inputs)
-    loss = optimizer.step(lambda: nn.functional.cross_entropy(network(inputs), targets))
+    batch = napts.SplitBatch(
+        lambda x, y: nn.functional.cross_entropy(network(x), y), inputs, targets
+    )
+    loss = optimizer.step(batch)
     record = optimizer.last_step
     assert record is not None
     assert record.loss == loss
