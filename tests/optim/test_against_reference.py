@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 import napts
 from napts.optim import StepRecord
 from tests.helpers.networks import METHODS, closure, make
+from tests.helpers.problems import SIZES, batches, flat, network, start_from
 from tests.reference.flat import MLPProblem, Options, Reference, StepResult
 
-SIZES = (6, 12, 10, 8, 4)
 STEPS = 60
 HISTORY = ("window", "history", "history_scope")
 MODEL = ("order", "pairs")
@@ -105,43 +104,23 @@ def _cases() -> Iterator[Any]:
             yield pytest.param(method, options, id=f"{method}-{name or 'defaults'}")
 
 
-def _network() -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for inputs, outputs in itertools.pairwise(SIZES):
-        layers += [nn.Linear(inputs, outputs), nn.Tanh()]
-    return nn.Sequential(*layers[:-1]).double()
-
-
-def _batches() -> list[tuple[np.ndarray, np.ndarray]]:
-    rng = np.random.default_rng(7)
-    teacher = rng.normal(size=(SIZES[0], SIZES[-1]))
-    inputs = [rng.normal(size=(size, SIZES[0])) for size in (40, 40, 40, 23)]
-    return [(x, (x @ teacher + rng.normal(size=(len(x), 4))).argmax(axis=1)) for x in inputs]
-
-
-def _flat(model: nn.Module) -> np.ndarray:
-    return torch.cat([p.detach().reshape(-1) for p in model.parameters()]).numpy()
-
-
 @pytest.mark.parametrize(("method", "options"), list(_cases()))
 def test_follows_the_reference(method: str, options: dict[str, Any]) -> None:
     problem = MLPProblem(SIZES)
     start = problem.initial(seed=3)
-    model = _network()
-    torch.nn.utils.vector_to_parameters(torch.from_numpy(start.copy()), model.parameters())
-    for p in model.parameters():
-        p.data = p.data.clone()
+    model = network()
+    start_from(model, start)
     optimizer = make(method, model, **options)
     reference = Reference(method, problem, start, Options(**options))
-    batches = _batches()
+    data = batches()
     for step in range(STEPS):
-        x, y = batches[step % len(batches)]
+        x, y = data[step % len(data)]
         optimizer.step(closure(model, (torch.from_numpy(x), torch.from_numpy(y))))
         expected = reference.step((x, y))
         _assert_same_step(optimizer.last_step, expected, f"step {step}")
-        np.testing.assert_allclose(_flat(model), expected.theta, rtol=0, atol=1e-7)
+        np.testing.assert_allclose(flat(model), expected.theta, rtol=0, atol=1e-7)
         # CAdam magnifies rounding where a gradient is near zero: go on from the same iterate.
-        reference.theta = _flat(model).copy()
+        reference.theta = flat(model).copy()
 
 
 def _assert_same_step(record: StepRecord, expected: StepResult, where: str) -> None:

@@ -11,10 +11,10 @@ from torch import nn
 import napts
 from napts.optim.quadratic_model import SecondOrder
 from tests.helpers.networks import batch, noisy, plain, same, snapshot
+from tests.helpers.problems import SIZES, batches, flat, network, start_from
 from tests.reference.in_data import DataOptions, InData
 from tests.reference.mlp import MLPProblem
 
-SIZES = (6, 12, 10, 8, 4)
 INF = {"norm": "inf", "radius": 1e-2, "radius_min": 1e-4, "radius_max": 1e-1}
 SETTINGS: list[dict[str, Any]] = [
     {},
@@ -33,34 +33,14 @@ def _split(model: nn.Module, data: tuple[torch.Tensor, torch.Tensor]) -> napts.S
     return napts.SplitBatch(lambda x, y: nn.functional.cross_entropy(model(x), y), *data)
 
 
-def _network() -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for inputs, outputs in itertools.pairwise(SIZES):
-        layers += [nn.Linear(inputs, outputs), nn.Tanh()]
-    return nn.Sequential(*layers[:-1]).double()
-
-
-def _flat(model: nn.Module) -> np.ndarray:
-    return torch.cat([p.detach().reshape(-1) for p in model.parameters()]).numpy()
-
-
-def _batches() -> list[tuple[np.ndarray, np.ndarray]]:
-    rng = np.random.default_rng(7)
-    teacher = rng.normal(size=(SIZES[0], SIZES[-1]))
-    inputs = [rng.normal(size=(60, SIZES[0])) for _ in range(3)]
-    return [(x, (x @ teacher + rng.normal(size=(len(x), 4))).argmax(axis=1)) for x in inputs]
-
-
 @pytest.mark.parametrize("options", SETTINGS, ids=str)
 def test_follows_the_reference(options: dict[str, Any]) -> None:
-    problem, model = MLPProblem(SIZES), _network()
+    problem, model = MLPProblem(SIZES), network()
     start = problem.initial(seed=3)
-    torch.nn.utils.vector_to_parameters(torch.from_numpy(start.copy()), model.parameters())
-    for p in model.parameters():
-        p.data = p.data.clone()
+    start_from(model, start)
     optimizer = napts.APTSD(model.parameters(), **options)
     reference = InData(problem, start, DataOptions(**options))
-    data = _batches()
+    data = batches((60, 60, 60))
     for step in range(25):
         x, y = data[step % len(data)]
         loss = optimizer.step(_split(model, (torch.from_numpy(x), torch.from_numpy(y))))
@@ -72,8 +52,8 @@ def test_follows_the_reference(options: dict[str, Any]) -> None:
         assert record.backwards == pytest.approx(reference.samples["gradient"] / len(x)), step
         assert record.trials[0].predicted_reduction == pytest.approx(reference.promised, rel=1e-6)
         assert record.trials[0].ratio_current == pytest.approx(reference.ratio, rel=1e-5)
-        np.testing.assert_allclose(_flat(model), reference.theta, rtol=0, atol=1e-7)
-        reference.theta = _flat(model).copy()
+        np.testing.assert_allclose(flat(model), reference.theta, rtol=0, atol=1e-7)
+        reference.theta = flat(model).copy()
         family = optimizer._method.local_model
         if isinstance(family, SecondOrder):
             state = family.memory.state_dict()

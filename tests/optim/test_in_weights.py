@@ -1,6 +1,5 @@
 """APTS in weights: against the flat-vector reference, its budget of passes and of the radius."""
 
-import itertools
 import math
 from typing import Any
 
@@ -13,10 +12,10 @@ import napts
 from napts.optim import vectors
 from napts.optim.quadratic_model import SecondOrder
 from tests.helpers.networks import batch, closure, noisy, plain, same, snapshot
+from tests.helpers.problems import SIZES, batches, flat, network, start_from
 from tests.reference.in_weights import InWeights, WeightsOptions
 from tests.reference.mlp import MLPProblem
 
-SIZES = (6, 12, 10, 8, 4)
 WIDE = {"radius": 0.5, "radius_min": 0.2, "radius_max": 1.0}
 SETTINGS: list[dict[str, Any]] = [
     {},
@@ -32,17 +31,6 @@ SETTINGS: list[dict[str, Any]] = [
     {"max_tries": 4, **WIDE},
     {**WIDE},
 ]
-
-
-def _network() -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for inputs, outputs in itertools.pairwise(SIZES):
-        layers += [nn.Linear(inputs, outputs), nn.Tanh()]
-    return nn.Sequential(*layers[:-1]).double()
-
-
-def _flat(model: nn.Module) -> np.ndarray:
-    return torch.cat([p.detach().reshape(-1) for p in model.parameters()]).numpy()
 
 
 def _indices(model: nn.Module, sets: napts.TensorSets) -> list[np.ndarray]:
@@ -74,25 +62,16 @@ def _take_over_pairs(
     theirs.last = flat(state["last"][0]), flat(state["last"][1])
 
 
-def _batches() -> list[tuple[np.ndarray, np.ndarray]]:
-    rng = np.random.default_rng(7)
-    teacher = rng.normal(size=(SIZES[0], SIZES[-1]))
-    inputs = [rng.normal(size=(size, SIZES[0])) for size in (40, 40, 23)]
-    return [(x, (x @ teacher + rng.normal(size=(len(x), 4))).argmax(axis=1)) for x in inputs]
-
-
 @pytest.mark.parametrize("subdomains", [1, 3, 8])
 @pytest.mark.parametrize("options", SETTINGS, ids=str)
 def test_follows_the_reference(options: dict[str, Any], subdomains: int) -> None:
-    problem, model = MLPProblem(SIZES), _network()
+    problem, model = MLPProblem(SIZES), network()
     start = problem.initial(seed=3)
-    torch.nn.utils.vector_to_parameters(torch.from_numpy(start.copy()), model.parameters())
-    for p in model.parameters():
-        p.data = p.data.clone()
+    start_from(model, start)
     sets = napts.deal_parameters(model, subdomains, seed=1)
     optimizer = napts.APTSW(sets, **options)
     reference = InWeights(problem, _indices(model, sets), start, WeightsOptions(**options))
-    data = _batches()
+    data = batches((40, 40, 23))
     for step in range(25):
         x, y = data[step % len(data)]
         loss = optimizer.step(closure(model, (torch.from_numpy(x), torch.from_numpy(y))))
@@ -101,10 +80,10 @@ def test_follows_the_reference(options: dict[str, Any], subdomains: int) -> None
         assert record is not None
         assert record.radius_after == pytest.approx(reference.radius, rel=1e-9), step
         assert (record.forwards, record.backwards) == (reference.forwards, reference.backwards)
-        np.testing.assert_allclose(_flat(model), reference.theta, rtol=0, atol=1e-7)
+        np.testing.assert_allclose(flat(model), reference.theta, rtol=0, atol=1e-7)
         # Parts of pairs can be nearly orthogonal to what is missing, which enlarges rounding: go on
         # from the same iterate and the same pairs.
-        reference.theta = _flat(model).copy()
+        reference.theta = flat(model).copy()
         _take_over_pairs(reference, optimizer, model, sets)
 
 

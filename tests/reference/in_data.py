@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tests.reference.in_weights import Curved, WeightsOptions
-from tests.reference.steps import Problem, trust_region_norm
+from tests.reference.in_weights import Curved, WeightsOptions, local_steps
+from tests.reference.steps import Problem
 
 Vector = np.ndarray
 
@@ -70,29 +70,18 @@ class InData:
         own = self._gradient(self.theta, part)
         tilt = gradient - own if options.consistent else np.zeros_like(own)
         longest = self.radius / options.shards if options.norm == "l2" else self.radius
-        point, radius, slope = self.theta, longest, own + tilt
+        start = self._loss(self.theta, part)
+
+        def value(theta: Vector) -> float:
+            return self._loss(theta, part) + float(tilt @ (theta - self.theta))
+
+        def slope(theta: Vector) -> Vector:
+            return self._gradient(theta, part) + tilt
+
         model = self.model.part(np.arange(self.problem.n))
-        model.pairs.observe(point, slope)
-        start = loss = self._loss(point, part)
-        for turn in range(options.local_steps):
-            left = longest - trust_region_norm(point - self.theta, options.norm)
-            if left <= 1e-6 * longest:
-                break
-            radius = min(radius, left)
-            step, promised = model.step(slope, radius)
-            trial = point + step
-            trial_loss = self._loss(trial, part) + float(tilt @ (trial - self.theta))
-            good = promised > 1e-12 and math.isfinite(trial_loss)
-            ratio = (loss - trial_loss) / promised if good else -math.inf
-            if ratio < options.eta_1:
-                radius = options.shrink * radius
-                continue
-            if ratio > options.eta_2:
-                radius = min(longest, options.grow * radius)
-            point, loss = trial, trial_loss
-            if turn + 1 < options.local_steps:
-                slope = self._gradient(point, part) + tilt
-                model.pairs.observe(point, slope)
+        point, loss = local_steps(
+            options, model, value, slope, self.theta, (start, own + tilt), longest
+        )
         return point - self.theta, start - loss
 
     def _global(self, loss: float, gradient: Vector, batch: Any) -> None:

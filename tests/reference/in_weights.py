@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +62,40 @@ class Curved:
         return step, -float(gradient @ step + 0.5 * step @ matrix @ step)
 
 
+def local_steps(
+    options: WeightsOptions,
+    model: Curved,
+    value: Callable[[Vector], float],
+    slope: Callable[[Vector], Vector],
+    start: Vector,
+    known: tuple[float, Vector],
+    longest: float,
+) -> tuple[Vector, float]:
+    """A few trust-region steps from a point with known loss and gradient; point and loss after."""
+    point, radius, (loss, gradient) = start, longest, known
+    model.pairs.observe(point, gradient)
+    for turn in range(options.local_steps):
+        left = longest - trust_region_norm(point - start, options.norm)
+        if left <= 1e-6 * longest:
+            break
+        radius = min(radius, left)
+        step, promised = model.step(gradient, radius)
+        trial = point + step
+        trial_loss = value(trial)
+        good = promised > 1e-12 and math.isfinite(trial_loss)
+        ratio = (loss - trial_loss) / promised if good else -math.inf
+        if ratio < options.eta_1:
+            radius = options.shrink * radius
+            continue
+        if ratio > options.eta_2:
+            radius = min(longest, options.grow * radius)
+        point, loss = trial, trial_loss
+        if turn + 1 < options.local_steps:
+            gradient = slope(point)
+            model.pairs.observe(point, gradient)
+    return point, loss
+
+
 class InWeights:
     """The method on one problem.
 
@@ -104,30 +139,21 @@ class InWeights:
         longest = options.local_budget * self.radius
         if options.norm == "l2":
             longest /= math.sqrt(len(self.sets))
-        radius, slope = longest, gradient[indices]
+
+        def value(own: Vector) -> float:
+            point[indices] = own
+            return self._loss(point, batch)
+
+        def slope(own: Vector) -> Vector:
+            point[indices] = own
+            return self._gradient(point, batch)[indices]
+
+        start = self.theta[indices]
         model = self.model.part(indices)
-        model.pairs.observe(point[indices], slope)
-        for turn in range(options.local_steps):
-            left = longest - trust_region_norm(point[indices] - self.theta[indices], options.norm)
-            if left <= 1e-6 * longest:
-                break
-            radius = min(radius, left)
-            step, promised = model.step(slope, radius)
-            trial = point.copy()
-            trial[indices] += step
-            trial_loss = self._loss(trial, batch)
-            good = promised > 1e-12 and math.isfinite(trial_loss)
-            ratio = (loss - trial_loss) / promised if good else -math.inf
-            if ratio < options.eta_1:
-                radius = options.shrink * radius
-                continue
-            if ratio > options.eta_2:
-                radius = min(longest, options.grow * radius)
-            point, loss = trial, trial_loss
-            if turn + 1 < options.local_steps:
-                slope = self._gradient(point, batch)[indices]
-                model.pairs.observe(point[indices], slope)
-        return point[indices] - self.theta[indices]
+        own, _ = local_steps(
+            options, model, value, slope, start, (loss, gradient[indices]), longest
+        )
+        return own - start
 
     def _half_way(
         self, away: Vector, gradient: Vector, loss: float, batch: Any
