@@ -189,9 +189,9 @@ _OF_INEXACT = (
     ),
 )
 
-_EXACT = "exact subdomains and full-batch training, which the package does not have yet"
-_SECOND_ORDER = f"the quasi-Newton model (order 2), {_EXACT}"
-_RESNET = f"ResNet18, {_EXACT}"
+_EXACT = "a test, and runs of APTSW on full batches of MNIST with 2, 4 and 6 subdomains"
+_SECOND_ORDER = "a test, and runs of TR and APTSW of both orders on full batches of MNIST"
+_RESNET = "a test, and runs of APTSW on cifar10-resnet18, for which a GPU is wanted"
 _SPQN = "SPQN (ASPQN, MSPQN) and a physics-informed problem, which are not part of the package"
 
 _OF_OTHERS = (
@@ -200,7 +200,7 @@ _OF_OTHERS = (
         "Adam, LBFGS and gradient descent reach comparable accuracy on MNIST; gradient descent is "
         "slower, with larger variance.",
         f"{_WEIGHTS}, section 3.2",
-        needs="full-batch MNIST runs of the 26,506-parameter network",
+        needs="a test, and full-batch MNIST runs of Adam, LBFGS and gradient descent",
     ),
     Claim(
         "W2",
@@ -256,7 +256,7 @@ _OF_OTHERS = (
         "APTS in data is comparable to SGD and Adam without tuning, and degrades with the "
         "number of shards.",
         "APTS in data (2023), summary",
-        needs="APTS in data, which the package does not have yet",
+        needs="a test, and runs of APTSD with 2, 4 and 6 shards",
     ),
     Claim(
         "P1",

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from napts.analysis.columns import Floats, floats, rows_without, split, trained
+from napts.analysis.columns import Floats, floats, rows_with, rows_without, split, trained
 from napts.analysis.labels import grouped
 from napts.plotting.annotate import caption, legend
 from napts.plotting.curves import band, log_if_wide, whole_numbers
@@ -21,9 +21,15 @@ from napts.plotting.style import Look, finish, looks, new_figure
 BASELINES = ("Adam", "SGD", "LBFGS")
 """Methods without a trust region, which have no step to reject."""
 
+PAPERS = ("TR", "NTR", "APTS", "APTSA", "NAPTS", "Adam", "SGD")
+"""The methods of the paper's figure."""
+
 
 def figure2(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
     """Draw the paper's Figure 2 from the records of one experiment.
+
+    Where the five methods of the paper have runs under their own names, further variants and
+    methods are left to the other figures.
 
     Args:
         frame: Frame of `napts.analysis.epochs_frame`, of one experiment and workload.
@@ -33,6 +39,7 @@ def figure2(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
         The figure: mean training loss and validation accuracy by epoch, rejected steps per batch
         by epoch and over the whole run; bands and whiskers from the smallest to the largest seed.
     """
+    frame, left_out = _of_the_paper(frame)
     figure = new_figure(4.2, 11.0) if narrow else new_figure(9.6, 6.0)
     panels = figure.subplots(4, 1) if narrow else figure.subplots(2, 2).T
     loss, accuracy, by_epoch, overall = np.asarray(panels).ravel()
@@ -56,9 +63,19 @@ def figure2(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
     caption(
         figure,
         "Lines and bars: mean over seeds; bands and whiskers: smallest to largest seed. "
-        "Cross: last epoch of a run that failed or diverged.",
+        f"Cross: last epoch of a run that failed or diverged.{left_out}",
     )
     return figure
+
+
+def _of_the_paper(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Return the rows of the paper's methods, if all are there, and a sentence on the others."""
+    labels = list(dict.fromkeys(frame["label"].tolist()))
+    if not set(PAPERS[:5]) <= set(labels):
+        return frame, ""
+    others = [label for label in labels if label not in PAPERS]
+    sentence = f" Not drawn here: {', '.join(others)}." if others else ""
+    return rows_with(frame, "label", PAPERS), sentence
 
 
 def _bars(axes: Axes, frame: pd.DataFrame, look: Mapping[str, Look]) -> None:
@@ -76,7 +93,7 @@ def _bars(axes: Axes, frame: pd.DataFrame, look: Mapping[str, Look]) -> None:
             error_kw={"elinewidth": 1.0, "capsize": 2.5, "ecolor": "#333333"},
         )
         axes.annotate(
-            f"{mean:.2f}",
+            f"{mean:#.2g}",
             (values.max(), position),
             xytext=(5, 0),
             textcoords="offset points",

@@ -72,6 +72,17 @@ def test_bars_are_rejections_over_the_whole_run(epochs: pd.DataFrame) -> None:
         assert width == pytest.approx((runs["rejections"] / runs["batches"]).mean())
 
 
+def test_figure_2_shows_the_papers_methods_and_names_the_others(tmp_path: Path) -> None:
+    methods = ("TR", "NTR", "APTS", "APTSA", "NAPTS", "LBFGS")
+    write_comparison(tmp_path, seeds=1, methods=methods, epochs=2)
+    epochs = load_collection(tmp_path).sections[0].epochs
+    with style():
+        figure = figure2(epochs)
+    entries = [text.get_text().split()[0] for text in figure.legends[0].get_texts()]
+    assert entries == list(methods[:5])
+    assert any("Not drawn here: LBFGS." in text.get_text() for text in figure.texts)
+
+
 def test_phases_add_up_to_the_total(epochs: pd.DataFrame) -> None:
     with style():
         (axes,) = rejection_figure(epochs).axes
