@@ -27,6 +27,10 @@ class APTSW(SubdomainMethod):
     at most ``N * nu + 3`` forwards, one more per correction and further global try, and ``N * (nu -
     1) + 2`` backwards.
 
+    The paper caps the local radius by what is left of the global one. A first-order step in the
+    infinity norm has the length of its radius, so that the first one that is accepted uses up what
+    there is; a subdomain takes further ones only after a rejection.
+
     Args:
         sets: The subdomains, from :func:`napts.deal_parameters`; layer blocks of
             :func:`napts.partition_layers` will do.
