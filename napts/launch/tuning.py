@@ -46,7 +46,7 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
 """The same ranges for quasi-random search; those of LBFGS's learning rate are ours."""
 
 EPOCHS: Mapping[str, int] = {
-    "digits-cnn": 40,
+    "digits-cnn": 15,
     "mnist-fcnn": 15,
     "fashion-mnist-fcnn": 15,
     "cifar10-mini": 12,
