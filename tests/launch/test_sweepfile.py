@@ -27,7 +27,7 @@ def sweep_of(folder: Path, text: str) -> Sweep:
     return load_sweep(path)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "studies").glob("*.toml")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", sorted((ROOT / "studies").rglob("*.toml")), ids=lambda p: p.stem)
 def test_a_study_is_a_sweep(path: Path) -> None:
     study = load_spec(path)
     assert isinstance(study, Study)
