@@ -65,7 +65,7 @@ class APTSW(SubdomainMethod):
 
     Example:
         >>> sets = napts.deal_parameters(model, n_subdomains=6)
-        >>> optimizer = napts.APTSW(sets, order=2, forced_decrease=True)
+        >>> optimizer = napts.APTSW(sets, order=2, **napts.preset("APTSW", "apts-2023"))
     """
 
     def __init__(

@@ -42,10 +42,31 @@ IAPTS: dict[str, Any] = {
 """IAPTS (arXiv 2512.14286) with the settings of its authors' code: infinity norm, few local steps,
 a radius that changes slowly, no correction, one global step. The paper's own are not known."""
 
+APTS_2023: dict[str, Any] = {
+    "local_steps": 5,
+    "forced_decrease": True,
+    "radius": 1e-2,
+    "radius_min": 1e-4,
+    "radius_max": 1e-1,
+    "shrink": 0.5,
+    "grow": 2.0,
+    "eta_1": 0.25,
+    "eta_2": 0.75,
+    "norm": "inf",
+    "pairs": 5,
+}
+"""APTS in weights (arXiv 2312.13677) with the parameters of its section 3.1 and forced decrease."""
+
+SAPTS_2023: dict[str, Any] = {**APTS_2023, "forced_decrease": False}
+"""SAPTS, section 3.3 of the same paper: without forced decrease, for batches that overlap
+(``budget.overlap = 0.01``)."""
+
 PRESETS: Mapping[str, Mapping[str, dict[str, Any]]] = {
     "paper": PAPER,
     "light": {"NAPTS": LIGHT},
     "iapts": {"APTS": IAPTS},
+    "apts-2023": {"APTSW": APTS_2023},
+    "sapts-2023": {"APTSW": SAPTS_2023},
 }
 """By name, for each method that has it, the options it stands for; ``preset`` in a spec."""
 
