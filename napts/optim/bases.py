@@ -78,11 +78,12 @@ class SchwarzMethod(SubdomainMethod):
                 f"Invalid stages: {type(stages).__name__}, must be a decomposition such as "
                 "napts.partition_layers(model, n_subdomains=4)"
             )
-        self._decomposition = stages
         super().__init__(stages, defaults)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_decomposition": self._decomposition}
+    @property
+    def _decomposition(self) -> Decomposition:
+        assert isinstance(self._sets, Decomposition)
+        return self._sets
 
 
 def gather(arguments: dict[str, Any]) -> dict[str, Any]:

@@ -72,14 +72,14 @@ class ForcedDecrease:
         """Yield the mixtures, each scaled to its radius."""
         (length,) = vectors.to_host([vectors.norm(model.gradient, self.norm)])
         full, local = radius, proposal.vector
-        for weight in self.weights:
+        for left, weight in zip(range(len(self.weights))[::-1], self.weights, strict=True):
             radius = max(self.minimum, self.shrink * radius)
             along = -weight * full / length if length else 0.0
             mixed = vectors.add_scaled(vectors.scale(1 - weight, local), along, model.gradient)
             (size,) = vectors.to_host([vectors.norm(mixed, self.norm)])
             vector = vectors.scale(radius / size if size else 0.0, mixed)
             step = Step(vector, model.reduction(vector))
-            yield Mixture(weight, step, radius, last=weight == self.weights[-1])
+            yield Mixture(weight, step, radius, last=left == 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,9 +59,11 @@ def solve(
         has_beyond: There are directions orthogonal to the known eigenvectors and to the gradient.
 
     Returns:
-        A global minimiser.
+        A global minimiser; no step, which promises NaN, if a number is NaN or infinite.
     """
     slopes, curvatures = [*components, rest], [*values, base]
+    if not all(map(math.isfinite, [*slopes, *curvatures])):
+        return Solution([0.0] * len(values), 0.0, 0.0, 0.0, math.nan, 0.0)
     # An eigenvalue without eigenvector (no direction is left over) is none.
     present = [True] * len(values) + [has_beyond or rest > 0.0]
     lowest = min(c for c, there in zip(curvatures, present, strict=True) if there)

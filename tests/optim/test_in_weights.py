@@ -22,6 +22,7 @@ SETTINGS: list[dict[str, Any]] = [
     {"forced_decrease": True},
     {"forced_decrease": True, **WIDE},
     {"forced_decrease": True, "correction": (0.5,), **WIDE},
+    {"forced_decrease": True, "correction": (0.5, 0.2, 0.5), **WIDE},
     {"order": 2},
     {"order": 2, "forced_decrease": True, **WIDE},
     {"order": 2, "pairs": 2, "local_steps": 3},

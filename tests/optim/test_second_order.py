@@ -288,6 +288,27 @@ def test_going_on_from_a_saved_state(method: type[napts.TR]) -> None:
     assert same(snapshot(model), snapshot(other))
 
 
+@pytest.mark.parametrize("values", [[-1.0], [2.0], []])
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_numbers_that_are_not_finite_promise_nothing(values: list[float], bad: float) -> None:
+    found = subproblem.solve(values, 1.0, [bad] * len(values), bad, 1.0, has_beyond=True)
+    assert (found.along, found.rest, found.beyond) == ([0.0] * len(values), 0.0, 0.0)
+    assert math.isnan(found.predicted_reduction)
+
+
+def test_a_loss_that_is_not_finite_leaves_everything() -> None:
+    model = plain()
+    optimizer = napts.TR(model.parameters(), order=2)
+    inputs, targets = batch()
+    for _ in range(8):
+        optimizer.step(closure(model, (inputs, targets)))
+    before = snapshot(model)
+    assert math.isnan(optimizer.step(closure(model, (inputs * math.nan, targets))))
+    assert same(before, snapshot(model))
+    optimizer.step(closure(model, (inputs, targets)))
+    assert not same(before, snapshot(model))
+
+
 def test_single_precision() -> None:
     """It does what double precision does, as long as rounding has not grown."""
     losses = {}
