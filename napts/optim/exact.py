@@ -42,7 +42,8 @@ class ExactSubdomains:
         """Run the local trust region on every subdomain, starting from the iterate.
 
         Costs at most ``N * nu`` forwards and ``N * (nu - 1)`` backwards, which are counted as those
-        of the whole network: the first local step reuses the global gradient.
+        of the whole network: the first local step reuses the global gradient. Where one subdomain
+        holds everything, the loss it ends with is not evaluated again.
 
         Args:
             objective: The batch loss; its parameters are moved.
@@ -59,11 +60,11 @@ class ExactSubdomains:
             zip(point.theta, point.model.gradient, strict=True)
         ):
             family = self.family.restricted(block)
-            problem = _Block(objective, block)
+            problem = _Block(objective, block, alone=count == 1)
             theta, _ = self.solver.minimise(problem, family, [start], loss, [gradient], longest)
             proposed += theta
-            objective.layout.write_block(block, start)
-        objective.layout.write(proposed)
+            if count > 1:
+                objective.layout.write_block(block, start)
         return Proposal(proposed)
 
     def commit(self) -> None:
@@ -79,14 +80,16 @@ class ExactSubdomains:
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """The loss as a function of one block."""
+    """The loss as a function of one block; an only one's latest trial may be the proposal."""
 
     objective: Objective
     block: int
+    alone: bool
 
     def value(
         self, trial: Vector, predicted: Tensor | float, *, keep_graph: bool
     ) -> tuple[float, float]:
+        keep_graph = keep_graph or self.alone
         return self.objective.evaluate_block(self.block, trial[0], predicted, keep_graph=keep_graph)
 
     def gradient(self) -> Vector:

@@ -59,7 +59,9 @@ class LocalTrustRegion:
         gradient: Vector,
         longest: float,
     ) -> tuple[Vector, float]:
-        """Take the steps; ``steps`` forwards and at most ``steps - 1`` backwards.
+        """Take the steps; at most ``steps`` forwards and ``steps - 1`` backwards.
+
+        No gradient is computed where nothing is left to go.
 
         Args:
             problem: What is minimised.
@@ -73,23 +75,28 @@ class LocalTrustRegion:
             Where the steps lead, and the local loss there.
         """
         rule = replace(self.rule, minimum=0.0, maximum=longest)
-        theta, radius = start, longest
+        theta, radius, left = start, longest, longest
         family.observe(theta, gradient)
         model = family.at(gradient)
         for turn in range(self.steps):
-            away = vectors.norm(vectors.subtract(theta, start), family.norm)
-            left = longest - vectors.to_host([away])[0]
-            if left <= _EXHAUSTED * longest:
-                break
             step = model.minimise(min(radius, left))
-            trial, goes_on = vectors.add(theta, step.vector), turn + 1 < self.steps
+            trial = vectors.add(theta, step.vector)
+            left_there = longest - self._distance(trial, start, family)
+            goes_on = turn + 1 < self.steps and left_there > _EXHAUSTED * longest
             value, promised = problem.value(trial, step.predicted_reduction, keep_graph=goes_on)
             verdict = judge(loss, value, promised, Reference(loss, 0.0), rule.eta_1)
             radius = rule.update(min(radius, left), verdict)
-            if verdict.accepted:
-                theta, loss = trial, value
-                if goes_on:
-                    gradient = problem.gradient()
-                    family.observe(theta, gradient)
-                    model = family.at(gradient)
+            if not verdict.accepted:
+                continue
+            theta, loss, left = trial, value, left_there
+            if not goes_on:
+                break
+            gradient = problem.gradient()
+            family.observe(theta, gradient)
+            model = family.at(gradient)
         return theta, loss
+
+    @staticmethod
+    def _distance(trial: Vector, start: Vector, family: ModelFamily) -> float:
+        away = vectors.norm(vectors.subtract(trial, start), family.norm)
+        return vectors.to_host([away])[0]

@@ -75,6 +75,7 @@ class Objective:
         self._local_model = local_model
         self._replay = Replay(layout.cuda_devices)
         self._ahead: LocalModel | None = None
+        self._standing: tuple[Tensor, Tensor] | None = None
         if isinstance(closure, Passes):
             self._passes = closure
             closure.counts = counts
@@ -120,6 +121,8 @@ class Objective:
     ) -> Measured:
         """Evaluate a candidate: one forward pass and one transfer of scalars.
 
+        No pass, where the candidate is what :meth:`evaluate_block` has just evaluated.
+
         Args:
             point: Where the step starts; its pending numbers come to the host on this occasion.
             step: The candidate.
@@ -132,12 +135,14 @@ class Objective:
         Raises:
             NonFiniteLossError: If the loss at ``point`` is NaN or infinite.
         """
-        if trial is None:
-            self.layout.write_sum(point.theta, step.factor, step.direction)
-        else:
-            self.layout.write(trial)
-        with self._replay.again():
-            trial_loss = self._passes.trial() if keep_graph else self._passes.value()
+        trial_loss = self._standing_loss(trial)
+        if trial_loss is None:
+            if trial is None:
+                self.layout.write_sum(point.theta, step.factor, step.direction)
+            else:
+                self.layout.write(trial)
+            with self._replay.again():
+                trial_loss = self._passes.trial() if keep_graph else self._passes.value()
         self._ahead = self._model_ahead() if keep_graph else None
         kind = self._local_model.norm
         here = point.model.shares()
@@ -183,7 +188,7 @@ class Objective:
             block: Which one; its parameters are left there.
             trial: Its flat values.
             predicted: The reduction that they promise, which comes to the host on this occasion.
-            keep_graph: :meth:`block_gradient` may follow.
+            keep_graph: :meth:`block_gradient` may follow, or :meth:`evaluate` of the same.
 
         Returns:
             The loss and that number.
@@ -191,11 +196,13 @@ class Objective:
         self.layout.write_block(block, trial)
         with self._replay.again():
             loss = self._passes.trial() if keep_graph else self._passes.value()
+        self._standing = (trial, loss) if keep_graph and len(self.layout.blocks) == 1 else None
         value, promised = self._communicator.collect([(loss, "sum"), (predicted, "sum")])
         return value, promised
 
     def block_gradient(self, block: int) -> Tensor:
         """Return the flat gradient of one block where :meth:`evaluate_block` left it."""
+        self._standing = None
         with self._replay.again():
             found = self._passes.trial_gradient(self.layout.blocks[block])
         return self.layout.flatten_block(found)
@@ -233,6 +240,12 @@ class Objective:
     def local_pass(self) -> AbstractContextManager[None]:
         """Surround a subdomain's own pass: it starts from the same buffers and leaves no trace."""
         return self._replay.again()
+
+    def _standing_loss(self, trial: Vector | None) -> Tensor | None:
+        """Return the loss of a trial at which the parameters stand, with its graph."""
+        standing, self._standing = self._standing, None
+        there = standing is not None and trial is not None and trial[0] is standing[0]
+        return standing[1] if there else None
 
     def _share_of_length(self, step: Step) -> Tensor | float:
         if step.length is not None:

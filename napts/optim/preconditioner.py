@@ -30,7 +30,7 @@ class Preconditioner(Protocol):
         ...
 
     def propose(self, objective: Objective, point: Point, radius: float) -> Proposal:
-        """Return the proposed parameters; those of the network are left there.
+        """Return the proposed parameters; those of the network are left anywhere.
 
         Args:
             objective: The batch loss.

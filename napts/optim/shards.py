@@ -126,7 +126,6 @@ class Shards:
             promised += weight * (value - least)
         objective.counts.forwards += counts.forwards / self.count
         objective.counts.backwards += counts.backwards / self.count
-        objective.layout.write(proposed)
         return Proposal(proposed, promised)
 
     def commit(self) -> None:

@@ -79,7 +79,7 @@ class InData:
             return self._gradient(theta, part) + tilt
 
         model = self.model.part(np.arange(self.problem.n))
-        point, loss = local_steps(
+        point, loss, _ = local_steps(
             options, model, value, slope, self.theta, (start, own + tilt), longest
         )
         return point - self.theta, start - loss

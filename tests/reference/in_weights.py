@@ -70,30 +70,36 @@ def local_steps(
     start: Vector,
     known: tuple[float, Vector],
     longest: float,
-) -> tuple[Vector, float]:
-    """A few trust-region steps from a point with known loss and gradient; point and loss after."""
+) -> tuple[Vector, float, bool]:
+    """A few trust-region steps from a point with known loss and gradient.
+
+    Returns the point and the loss there, and whether the loss was the last thing computed.
+    """
     point, radius, (loss, gradient) = start, longest, known
+    last = False
     model.pairs.observe(point, gradient)
     for turn in range(options.local_steps):
         left = longest - trust_region_norm(point - start, options.norm)
-        if left <= 1e-6 * longest:
-            break
         radius = min(radius, left)
         step, promised = model.step(gradient, radius)
         trial = point + step
         trial_loss = value(trial)
         good = promised > 1e-12 and math.isfinite(trial_loss)
         ratio = (loss - trial_loss) / promised if good else -math.inf
-        if ratio < options.eta_1:
+        last = ratio >= options.eta_1
+        if not last:
             radius = options.shrink * radius
             continue
         if ratio > options.eta_2:
             radius = min(longest, options.grow * radius)
         point, loss = trial, trial_loss
+        if longest - trust_region_norm(point - start, options.norm) <= 1e-6 * longest:
+            break
         if turn + 1 < options.local_steps:
             gradient = slope(point)
             model.pairs.observe(point, gradient)
-    return point, loss
+            last = False
+    return point, loss, last
 
 
 class InWeights:
@@ -122,8 +128,10 @@ class InWeights:
         gradient = self._gradient(start, batch)
         self.model.pairs.observe(start, gradient)
         away = np.zeros_like(start)
+        known = False
         for indices in self.sets:
-            away[indices] = self._local(indices, gradient, loss, batch)
+            away[indices], known = self._local(indices, gradient, loss, batch)
+        self.forwards -= known and len(self.sets) == 1
         half, half_loss = self._half_way(away, gradient, loss, batch)
         if math.isfinite(half_loss):
             self.theta = half
@@ -134,7 +142,9 @@ class InWeights:
             self._global(loss, gradient, batch)
         return loss
 
-    def _local(self, indices: Vector, gradient: Vector, loss: float, batch: Any) -> Vector:
+    def _local(
+        self, indices: Vector, gradient: Vector, loss: float, batch: Any
+    ) -> tuple[Vector, bool]:
         options, point = self.options, self.theta.copy()
         longest = options.local_budget * self.radius
         if options.norm == "l2":
@@ -150,10 +160,10 @@ class InWeights:
 
         start = self.theta[indices]
         model = self.model.part(indices)
-        own, _ = local_steps(
+        own, _, known = local_steps(
             options, model, value, slope, start, (loss, gradient[indices]), longest
         )
-        return own - start
+        return own - start, known
 
     def _half_way(
         self, away: Vector, gradient: Vector, loss: float, batch: Any
