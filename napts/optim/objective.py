@@ -244,8 +244,9 @@ class Objective:
     def _standing_loss(self, trial: Vector | None) -> Tensor | None:
         """Return the loss of a trial at which the parameters stand, with its graph."""
         standing, self._standing = self._standing, None
-        there = standing is not None and trial is not None and trial[0] is standing[0]
-        return standing[1] if there else None
+        if standing is None or trial is None or trial[0] is not standing[0]:
+            return None
+        return standing[1]
 
     def _share_of_length(self, step: Step) -> Tensor | float:
         if step.length is not None:
