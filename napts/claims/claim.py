@@ -16,6 +16,7 @@ class Claim:
         rules: What is measured and where it must lie, declared beforehand; all must hold. A rule
             without a region is only told. Empty if the package does not test the claim.
         needs: What a test would need, where there are no rules.
+        on: The workloads it speaks of: those whose names begin with this.
     """
 
     name: str
@@ -23,3 +24,4 @@ class Claim:
     source: str
     rules: tuple[Rule, ...] = ()
     needs: str = ""
+    on: str = ""

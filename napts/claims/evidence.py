@@ -1,8 +1,9 @@
 """What one section of the records has on a method: numbers by seed."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +17,26 @@ from napts.records import RunRecord
 BySeed = dict[int, float]
 
 
+class Extreme(Enum):
+    """A value of an option that depends on what the section holds."""
+
+    LEAST = "fewest"
+    MOST = "most"
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        return self.value
+
+    def among(self, values: Iterable[float]) -> float | None:
+        """Return the extreme one, or None if there are fewer than two."""
+        found = set(values)
+        choose = min if self is Extreme.LEAST else max
+        return choose(found) if len(found) > 1 else None
+
+
+LEAST, MOST = Extreme.LEAST, Extreme.MOST
+
+
 class MissingError(Exception):
     """The records do not hold what a claim speaks of; the message says what it would need."""
 
@@ -26,7 +47,8 @@ class Who:
 
     Attributes:
         method: Name of the method.
-        options: Options that its runs must have; none for the method as it stands.
+        options: Options that its runs must have; none for the method as it stands. An `Extreme`
+            stands for the least or largest value that some run of the method has.
         name: Name in tables; the method's own by default.
         tuned: Its options must be those that a tuning study on the same workload chose.
     """
@@ -70,6 +92,7 @@ class Evidence:
             if who.method not in self.tuned:
                 raise MissingError(f"a tuning study of {who.method} on this workload")
             wanted |= self.tuned[who.method]
+        wanted = self._resolved(who, wanted)
         labels = {
             label
             for run, label in self._labelled
@@ -82,6 +105,15 @@ class Evidence:
         if len(labels) > 1:
             raise MissingError(f"one setting of {who}, found {', '.join(sorted(labels))}")
         return labels.pop()
+
+    def _resolved(self, who: Who, wanted: dict[str, Any]) -> dict[str, Any]:
+        """Replace the extremes among wanted options by the values that the runs have."""
+        runs = [run.spec["optimizer"] for run in self.section.records if run.method == who.method]
+        resolved = dict(wanted)
+        for name, value in wanted.items():
+            if isinstance(value, Extreme):
+                resolved[name] = value.among(run[name] for run in runs if name in run)
+        return resolved
 
     def labels_by(self, who: Who, option: str) -> dict[Any, str]:
         """Return the labels of somebody's runs by the value of an option.

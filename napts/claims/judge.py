@@ -46,10 +46,11 @@ def judge_section(
     Args:
         section: The runs.
         tuned: For each method the options that tuning chose on the section's workload.
-        claims: The claims.
+        claims: The claims; those about other workloads are left out.
     """
     evidence = Evidence(section, tuned or {})
-    return [_judge(claim, section, evidence) for claim in claims]
+    about = [claim for claim in claims if section.workload.startswith(claim.on)]
+    return [_judge(claim, section, evidence) for claim in about]
 
 
 @lru_cache(maxsize=1)
@@ -65,6 +66,8 @@ def judge(collection: Collection) -> list[Judgement]:
             judged.append(Judgement(claim, None, (), Verdict.NOT_TESTED))
             continue
         for section in collection.of_kind("comparison"):
+            if not section.workload.startswith(claim.on):
+                continue
             evidence = Evidence(section, collection.tuned(section.workload))
             judged.append(_judge(claim, section, evidence))
     return judged

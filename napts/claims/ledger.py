@@ -7,6 +7,7 @@ within one percentage point, "clearly higher" means by at least one.
 
 from napts.claims.claim import Claim
 from napts.claims.evidence import Who
+from napts.claims.family import FAMILY
 from napts.claims.rules import Difference, Identical, Level, Longer, Ratio, Sooner, Spread
 from napts.claims.verdict import Region
 
@@ -25,7 +26,6 @@ def _inexact(subdomains: int) -> Who:
 
 
 _NAPTS_PAPER = "NAPTS (arXiv 2605.14860)"
-_WEIGHTS = "APTS in weights (arXiv 2312.13677)"
 _INEXACT = "APTS and IAPTS (arXiv 2512.14286)"
 _CPU, _LOSS, _ACCURACY = "cpu_seconds_per_epoch", "train_loss", "val_accuracy"
 _REJECTED, _BACKWARDS = "rejections_per_batch", "backwards_per_batch"
@@ -189,75 +189,9 @@ _OF_INEXACT = (
     ),
 )
 
-_EXACT = "a test, and runs of APTSW on full batches of MNIST with 2, 4 and 6 subdomains"
-_SECOND_ORDER = "a test, and runs of TR and APTSW of both orders on full batches of MNIST"
-_RESNET = "a test, and runs of APTSW on cifar10-resnet18, for which a GPU is wanted"
 _SPQN = "SPQN (ASPQN, MSPQN) and a physics-informed problem, which are not part of the package"
 
 _OF_OTHERS = (
-    Claim(
-        "W1",
-        "Adam, LBFGS and gradient descent reach comparable accuracy on MNIST; gradient descent is "
-        "slower, with larger variance.",
-        f"{_WEIGHTS}, section 3.2",
-        needs="a test, and full-batch MNIST runs of Adam, LBFGS and gradient descent",
-    ),
-    Claim(
-        "W2",
-        "TR is slower than tuned baselines; order 2 overtakes order 1 after 70 epochs.",
-        f"{_WEIGHTS}, section 3.2",
-        needs=_SECOND_ORDER,
-    ),
-    Claim(
-        "W3",
-        "Without forced decrease, order 2 has a smoother loss than order 1 and ends alike.",
-        f"{_WEIGHTS}, section 3.2",
-        needs=_SECOND_ORDER,
-    ),
-    Claim(
-        "W4",
-        "With forced decrease, order 2 varies less and is marginally more accurate.",
-        f"{_WEIGHTS}, section 3.2",
-        needs=_SECOND_ORDER,
-    ),
-    Claim(
-        "W5",
-        "More subdomains help; 6 are best and vary least.",
-        f"{_WEIGHTS}, section 3.2",
-        needs=_EXACT,
-    ),
-    Claim(
-        "W6",
-        "With 6 subdomains and order 1, no forced decrease is slightly better.",
-        f"{_WEIGHTS}, section 3.2",
-        needs=_EXACT,
-    ),
-    Claim(
-        "W7",
-        "On CIFAR-10 forced decrease lowers the loss more but generalises worse.",
-        f"{_WEIGHTS}, section 3.3",
-        needs=_RESNET,
-    ),
-    Claim(
-        "W8",
-        "On CIFAR-10 SAPTS of order 2 generalises poorly, with a smoother loss.",
-        f"{_WEIGHTS}, section 3.3",
-        needs=_RESNET,
-    ),
-    Claim(
-        "W9",
-        "On CIFAR-10 SAPTS improves with the number of subdomains; 60 generalise marginally "
-        "better than Adam, needing a few more epochs.",
-        f"{_WEIGHTS}, section 3.3",
-        needs=_RESNET,
-    ),
-    Claim(
-        "D1",
-        "APTS in data is comparable to SGD and Adam without tuning, and degrades with the "
-        "number of shards.",
-        "APTS in data (2023), summary",
-        needs="a test, and runs of APTSD with 2, 4 and 6 shards",
-    ),
     Claim(
         "P1",
         "ASPQN and MSPQN converge in far fewer iterations, to a lower error than LBFGS and Adam.",
@@ -303,5 +237,5 @@ _OF_OTHERS = (
     ),
 )
 
-CLAIMS: tuple[Claim, ...] = (*_OF_NAPTS, *_OF_INEXACT, *_OF_OTHERS)
+CLAIMS: tuple[Claim, ...] = (*_OF_NAPTS, *_OF_INEXACT, *FAMILY, *_OF_OTHERS)
 """The ledger, in the order in which it is reported."""

@@ -10,7 +10,7 @@ from napts.optim.in_weights import APTSW
 from napts.optim.methods import APTS, APTSA, NAPTS, NTR, TR
 from napts.optim.presets import PRESETS, preset
 from napts.optim.record import StepRecord, Trial
-from napts.optim.shards import SplitBatch
+from napts.optim.split_batch import SplitBatch
 
 __all__ = [
     "APTS",

@@ -1,14 +1,19 @@
 """Exact subdomains: each minimises the loss itself over its own parameters, the others frozen."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from napts.optim.local_model import ModelFamily
 from napts.optim.local_trust_region import LocalTrustRegion
 from napts.optim.objective import Objective, Point
 from napts.optim.preconditioner import Proposal
+from napts.optim.record import PassCounts
+from napts.optim.replicas import Replicas
+from napts.optim.split_batch import replicas_of
 from napts.optim.subdomains import share_of_radius
 from napts.optim.vectors import Vector
 
@@ -18,8 +23,8 @@ class ExactSubdomains:
     """Proposes the sum of the subdomains' steps on the loss itself.
 
     APTS in weights (arXiv 2312.13677), Algorithm 1: every subdomain takes a few trust-region steps
-    over its own parameters from the same iterate. Subdomains follow one another; none sees another
-    one's new weights.
+    over its own parameters from the same iterate; none sees another one's new weights. In one
+    process they follow one another, several processes share them.
 
     Attributes:
         solver: What each subdomain runs.
@@ -55,16 +60,27 @@ class ExactSubdomains:
         """
         loss, count = objective.loss_of(point), len(point.theta)
         longest = share_of_radius(objective.norm, self.budget * radius, count)
-        proposed: Vector = []
-        for block, (start, gradient) in enumerate(
-            zip(point.theta, point.model.gradient, strict=True)
-        ):
-            family = self.family.restricted(block)
-            problem = _Block(objective, block, alone=count == 1)
-            theta, _ = self.solver.minimise(problem, family, [start], loss, [gradient], longest)
-            proposed += theta
+        replicas, before = replicas_of(objective.closure), replace(objective.counts)
+        found: dict[int, Tensor] = {}
+        for block in replicas.own(count):
+            start = point.theta[block]
+            theta, _ = self.solver.minimise(
+                _Block(objective, block, alone=count == 1),
+                self.family.restricted(block),
+                [start],
+                loss,
+                [point.model.gradient[block]],
+                longest,
+            )
+            found[block] = theta[0]
             if count > 1:
                 objective.layout.write_block(block, start)
+        proposed = [
+            found[block] if block in found else torch.zeros_like(start)
+            for block, start in enumerate(point.theta)
+        ]
+        if len(found) < count:
+            _exchange(replicas, proposed, loss, objective.counts, before)
         return Proposal(proposed)
 
     def commit(self) -> None:
@@ -76,6 +92,24 @@ class ExactSubdomains:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Do nothing."""
+
+
+def _exchange(
+    replicas: Replicas, proposed: Vector, loss: float, counts: PassCounts, before: PassCounts
+) -> None:
+    """Take over the blocks of the other processes, which are 0 here, and count their passes."""
+    forwards, backwards = counts.forwards - before.forwards, counts.backwards - before.backwards
+    numbers = torch.tensor([1.0, loss, forwards, backwards], dtype=torch.float64)
+    numbers = numbers.to(proposed[0].device)
+    replicas.add([*proposed, numbers])
+    many, losses, forwards, backwards = numbers.tolist()
+    if not math.isclose(losses / many, loss, rel_tol=1e-12):
+        raise RuntimeError(
+            f"the processes have drifted apart: their mean loss is {losses / many}, this one's "
+            f"{loss}; they need the same parameters, batch, hardware and number of threads"
+        )
+    counts.forwards = before.forwards + forwards
+    counts.backwards = before.backwards + backwards
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,10 @@ from napts.optim.history import Window
 from napts.optim.local_model import Direction
 from napts.optim.local_trust_region import LocalTrustRegion
 from napts.optim.options import Order
+from napts.optim.passes import Passes
 from napts.optim.shards import Shards
+from napts.optim.split_batch import PartPasses, SplitBatch
+from napts.optim.subdomains import Closure
 from napts.optim.trust_region import Composition
 from napts.optim.vectors import Norm
 
@@ -20,10 +23,13 @@ class APTSD(PlainTrustRegion):
     Per batch: one forward and backward; every shard takes up to ``local_steps`` trust-region steps
     over all parameters on a loss of its own, which agrees with the whole loss to first order; the
     combination of what they found is tested against what they promised; one global trust-region
-    step follows. With equal shards an accepted batch costs at most ``local_steps + 4`` forwards and
-    ``local_steps + 2`` backwards, those of shards counted by their share.
+    step follows. The loss of a batch is the mean of its shards' losses, evaluated one by one, so
+    that their gradients at the iterate cost nothing more. With equal shards an accepted batch costs
+    at most ``local_steps + 3`` forwards and ``local_steps + 1`` backwards, those of shards counted
+    by their share.
 
-    Its ``step`` takes a :class:`napts.SplitBatch`.
+    Its ``step`` takes a :class:`napts.SplitBatch`. Several processes can share the shards, see
+    there: every pass is then shared.
 
     Args:
         params: Parameters or groups of them.
@@ -89,3 +95,12 @@ class APTSD(PlainTrustRegion):
                 options["shards"], solver, model, options["norm"], options["consistent"]
             ),
         )
+
+    def _evaluated(self, closure: Closure | Passes) -> Closure | Passes:
+        if not isinstance(closure, SplitBatch):
+            raise ValueError(
+                "APTSD needs to know the parts of a batch: write `optimizer.step(napts.SplitBatch("
+                "lambda x, y: criterion(model(x), y), inputs, targets))`"
+            )
+        parameters = self._current_layout().parameters
+        return PartPasses(closure, self.param_groups[0]["shards"], parameters)

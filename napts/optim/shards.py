@@ -1,59 +1,19 @@
 """Shards of a batch: each is minimised over all parameters, and what they did is combined."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from napts.optim import vectors
 from napts.optim.local_model import ModelFamily
 from napts.optim.local_trust_region import LocalTrustRegion
 from napts.optim.objective import Objective, Point
-from napts.optim.passes import ClosurePasses
 from napts.optim.preconditioner import Proposal
 from napts.optim.record import PassCounts
+from napts.optim.split_batch import PartPasses
 from napts.optim.vectors import Norm, Vector
-
-
-class SplitBatch:
-    """A closure that also knows the loss of parts of its batch.
-
-    Args:
-        loss: Returns the mean loss of the samples that it is given, without ``backward()``.
-        inputs: ``(n, ...)`` inputs of the batch.
-        targets: ``(n, ...)`` targets.
-
-    Example:
-        >>> optimizer = napts.APTSD(model.parameters(), shards=4)
-        >>> for inputs, targets in loader:
-        ...     batch = napts.SplitBatch(lambda x, y: criterion(model(x), y), inputs, targets)
-        ...     loss = optimizer.step(batch)
-    """
-
-    def __init__(
-        self, loss: Callable[[Tensor, Tensor], Tensor], inputs: Tensor, targets: Tensor
-    ) -> None:
-        self._loss = loss
-        self._inputs = inputs
-        self._targets = targets
-
-    def __call__(self) -> Tensor:
-        """Return the mean loss of the batch."""
-        return self._loss(self._inputs, self._targets)
-
-    def part(self, index: int, count: int) -> Tensor:
-        """Return the mean loss of one of ``count`` parts of almost equal size.
-
-        Raises:
-            ValueError: If there are fewer samples than parts.
-        """
-        size = len(self._targets)
-        if size < count:
-            raise ValueError(f"shards: found {count}, allowed: 1 to {size}, the batch's samples")
-        own = slice(index * size // count, (index + 1) * size // count)
-        return self._loss(self._inputs[own], self._targets[own])
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,42 +51,38 @@ class Shards:
     def propose(self, objective: Objective, point: Point, radius: float) -> Proposal:
         """Run the local trust region on every shard, starting from the iterate.
 
-        Every evaluation of a shard counts as ``1 / P`` of a pass: a forward and backward for the
-        consistency, at most ``nu`` forwards and ``nu - 1`` backwards, all shards together.
+        Every evaluation of a shard counts as ``1 / P`` of a pass: at most ``nu`` forwards and ``nu
+        - 1`` backwards, all shards together. Loss and gradient of the shards at the iterate are
+        known from the linearisation.
 
         Args:
-            objective: The batch loss; its parameters are moved.
+            objective: The batch loss, evaluated by shards; its parameters are moved.
             point: The iterate with its gradient.
             radius: Trust-region radius that the whole proposal keeps to.
 
         Returns:
             The proposed parameters and what they promise.
-
-        Raises:
-            ValueError: If the optimizer's ``step`` was not given a :class:`SplitBatch`.
         """
-        batch, counts = objective.closure, PassCounts()
-        if not isinstance(batch, SplitBatch):
-            raise ValueError(
-                "APTSD needs to know the parts of a batch: write `optimizer.step(napts.SplitBatch("
-                "lambda x, y: criterion(model(x), y), inputs, targets))`"
-            )
+        passes, counts = objective.closure, PassCounts()
+        assert isinstance(passes, PartPasses)
         summed = self.norm == "l2"
         longest = radius / self.count if summed else radius
         weight = 1.0 if summed else 1.0 / self.count
-        proposed, promised = point.theta, 0.0
-        for index in range(self.count):
-            loss = partial(batch.part, index, self.count)
-            shard = _Shard(objective, point, loss, counts, consistent=self.consistent)
-            value, slope = shard.linearise()
+        step, gain = [torch.zeros_like(block) for block in point.theta], 0.0
+        for index in passes.found:
+            shard = _Shard(objective, point, passes, index, counts, consistent=self.consistent)
             theta, least = self.solver.minimise(
-                shard, self.family.restricted(None), point.theta, value, slope, longest
+                shard, self.family.restricted(None), point.theta, shard.loss, shard.slope, longest
             )
-            proposed = vectors.add_scaled(proposed, weight, vectors.subtract(theta, point.theta))
-            promised += weight * (value - least)
-        objective.counts.forwards += counts.forwards / self.count
-        objective.counts.backwards += counts.backwards / self.count
-        return Proposal(proposed, promised)
+            step = vectors.add_scaled(step, weight, vectors.subtract(theta, point.theta))
+            gain += weight * (shard.loss - least)
+        numbers = torch.tensor([gain, counts.forwards, counts.backwards], dtype=torch.float64)
+        numbers = numbers.to(step[0].device)
+        passes.replicas.add([*step, numbers])
+        promised, forwards, backwards = numbers.tolist()
+        objective.counts.forwards += forwards / self.count
+        objective.counts.backwards += backwards / self.count
+        return Proposal(vectors.add(point.theta, step), promised)
 
     def commit(self) -> None:
         """Nothing outlives the iteration."""
@@ -140,33 +96,31 @@ class Shards:
 
 
 class _Shard:
-    """The loss ``h_p`` of one shard."""
+    """The loss ``h_p`` of one shard.
+
+    Attributes:
+        loss: Its value at the iterate.
+        slope: Its gradient there.
+    """
 
     def __init__(
         self,
         objective: Objective,
         point: Point,
-        loss: Callable[[], Tensor],
+        passes: PartPasses,
+        index: int,
         counts: PassCounts,
         *,
         consistent: bool,
     ) -> None:
         self._objective = objective
         self._point = point
-        self._passes = ClosurePasses(loss, objective.layout.parameters, counts)
-        self._consistent = consistent
-        self._tilt: Vector | None = None
-
-    def linearise(self) -> tuple[float, Vector]:
-        """Return loss and gradient at the iterate."""
-        layout = self._objective.layout
-        layout.write(self._point.theta)
-        with self._objective.local_pass():
-            loss, found = self._passes.linearise(None)
-        own, whole = layout.flatten(found), self._point.model.gradient
-        if self._consistent:
-            self._tilt = vectors.subtract(whole, own)
-        return vectors.to_host([loss])[0], whole if self._consistent else own
+        self._passes = passes.part(index, counts)
+        loss, found = passes.found[index]
+        own, whole = objective.layout.flatten(found), point.model.gradient
+        self.loss = vectors.to_host([loss])[0]
+        self.slope = whole if consistent else own
+        self._tilt = vectors.subtract(whole, own) if consistent else None
 
     def value(
         self, trial: Vector, predicted: Tensor | float, *, keep_graph: bool

@@ -119,6 +119,10 @@ class TrustRegionOptimizer(Optimizer):
         """Return the parameters that are trained, block by block."""
         raise NotImplementedError
 
+    def _evaluated(self, closure: Closure | Passes) -> Closure | Passes:
+        """Return how the batch is evaluated, given what ``step`` was given."""
+        return closure
+
     @property
     def radius(self) -> float:
         """The current trust-region radius; that of the global step if proposals have their own."""
@@ -144,7 +148,8 @@ class TrustRegionOptimizer(Optimizer):
             Exception: Whatever the closure raises; the parameters are then those before the step.
         """
         method, counts, radius = self._method, PassCounts(), self.radius
-        objective = Objective(closure, self._current_layout(), method.local_model, counts)
+        passes = self._evaluated(closure)
+        objective = Objective(passes, self._current_layout(), method.local_model, counts)
         iteration = Iteration(objective, method.reevaluate)
         if method.forget:
             for history in method.histories:

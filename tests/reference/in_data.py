@@ -67,10 +67,11 @@ class InData:
 
     def _local(self, gradient: Vector, part: Any) -> tuple[Vector, float]:
         options = self.options
-        own = self._gradient(self.theta, part)
+        # Known from the whole batch, whose loss and gradient are means over the parts.
+        own = np.asarray(self.problem.gradient(self.theta, part), dtype=np.float64)
         tilt = gradient - own if options.consistent else np.zeros_like(own)
         longest = self.radius / options.shards if options.norm == "l2" else self.radius
-        start = self._loss(self.theta, part)
+        start = float(self.problem.loss(self.theta, part))
 
         def value(theta: Vector) -> float:
             return self._loss(theta, part) + float(tilt @ (theta - self.theta))
