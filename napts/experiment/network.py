@@ -1,4 +1,4 @@
-"""The network of a run, whole in one process or spread over ranks: one interface for the loop."""
+"""The network of a run, whole, copied or spread over ranks: one interface for the loop."""
 
 from typing import Any, Protocol
 
@@ -10,6 +10,7 @@ from napts.experiment.methods import StepOptimizer
 from napts.experiment.spec import RunSpec
 from napts.optim import SplitBatch
 from napts.optim.communicator import Combine, Share
+from napts.optim.replicas import ONE_REPLICA, Replicas
 from napts.parallel.ranks import Ranks
 from napts.parallel.states import divide_state, merge_states
 from napts.workloads import Evaluation, TensorSet, Workload
@@ -60,7 +61,7 @@ class WholeNetwork:
         workload: Its problem.
         model: The network, on its device.
         examples: A few inputs.
-        ranks: Not used: every other rank idles.
+        ranks: Not used: there is one.
     """
 
     def __init__(
@@ -73,9 +74,14 @@ class WholeNetwork:
 
     def batch(self, inputs: Tensor, targets: Tensor) -> SplitBatch:
         """Return the closure of a batch."""
+        return self._split(inputs, targets)
+
+    def _split(
+        self, inputs: Tensor, targets: Tensor, replicas: Replicas = ONE_REPLICA
+    ) -> SplitBatch:
         if self._channels_last and inputs.dim() == 4:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
-        return SplitBatch(self._loss, inputs, targets)
+        return SplitBatch(self._loss, inputs, targets, replicas)
 
     def _loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
         return self._workload.loss(self.module(inputs), targets)
@@ -100,6 +106,50 @@ class WholeNetwork:
         """Take over what :meth:`state` returned."""
         self.module.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
+
+
+class ReplicatedNetwork(WholeNetwork):
+    """A network that every rank has a copy of; arguments as for :class:`WholeNetwork`.
+
+    The ranks share the subdomains of a batch, or its shards.
+    """
+
+    def __init__(
+        self, spec: RunSpec, workload: Workload, model: nn.Module, examples: Tensor, ranks: Ranks
+    ) -> None:
+        super().__init__(spec, workload, model, examples, ranks)
+        self._ranks = ranks
+
+    def batch(self, inputs: Tensor, targets: Tensor) -> SplitBatch:
+        """Return the closure of a batch."""
+        return self._split(inputs, targets, self._ranks)
+
+    def evaluate(self, tensors: TensorSet) -> Evaluation:
+        """Return loss and accuracy on a set, the same on every rank."""
+        self._share_buffers()
+        return super().evaluate(tensors)
+
+    def agree(self, *wishes: bool) -> list[bool]:
+        """Return for each wish whether some rank has it."""
+        return [any(some) for some in zip(*self._ranks.gather(wishes), strict=True)]
+
+    def costs(self, cpu_seconds: float, memory_mb: float) -> tuple[float, float]:
+        """Return the CPU seconds of all ranks and the memory of the one that uses most."""
+        found = self._ranks.gather((cpu_seconds, memory_mb))
+        return sum(cpu for cpu, _ in found), max(memory for _, memory in found)
+
+    def state(self, optimizer: StepOptimizer) -> dict[str, Any]:
+        """Return parameters, buffers and the optimizer's state, on the CPU for other ranks."""
+        self._share_buffers()
+        return _on_host(super().state(optimizer))
+
+    @torch.no_grad()
+    def _share_buffers(self) -> None:
+        """Take over the first rank's: BatchNorm's statistics are those of the shards of a rank."""
+        buffers = list(self.module.buffers())
+        if buffers and not self._ranks.leads:
+            torch._foreach_zero_(buffers)
+        self._ranks.add(buffers)
 
 
 class SpreadNetwork:
@@ -170,6 +220,13 @@ class SpreadNetwork:
             (torch.tensor(value, dtype=torch.float64), how) for value, how in values
         ]
         return self.stages.communicator.collect(shares)
+
+
+def network_of(spec: RunSpec) -> type[WholeNetwork] | type[SpreadNetwork]:
+    """Return how a run's network is held."""
+    if spec.pipeline is not None:
+        return SpreadNetwork
+    return ReplicatedNetwork if spec.execution.ranks > 1 else WholeNetwork
 
 
 def _on_host(value: Any) -> Any:

@@ -112,7 +112,7 @@ def _run_locked(
         trainer = Trainer(
             setup, writer, start.progress, start.times, observer, lambda: stop.signal_name
         )
-        if spec.pipeline is not None:
+        if spec.shared:
             announce(ranks, spec, data_root, start.state)
         return _attempt(trainer, writer)
     finally:
@@ -221,8 +221,8 @@ def _last_line(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def _group(spec: RunSpec, ranks: Ranks) -> Iterator[Ranks]:
-    """Form a group of one where a pipeline is to run and this process has none."""
-    if spec.pipeline is None or ranks.size > 1:
+    """Form a group of one where ranks may share the run and this process has none."""
+    if not spec.shared or ranks.size > 1:
         yield ranks
         return
     with join_ranks(spec.execution.torch_device(), alone=True) as ranks:

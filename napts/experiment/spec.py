@@ -93,8 +93,9 @@ class Execution(Options):
     Attributes:
         device: "cpu", "cuda", or "auto" for CUDA where there is a device.
         threads: Threads of one operation on the CPU.
-        ranks: Processes that share the stages of ``[pipeline]``, at most one for each. A run
-            that was interrupted may go on with another number.
+        ranks: Processes that share the stages of ``[pipeline]``, the subdomains of APTSW or the
+            shards of APTSD, at most one for each. A run that was interrupted may go on with another
+            number. With shards the results differ by rounding.
         schedule: Order of the micro-batches, "gpipe" or "1f1b" (with as many micro-batches as
             ranks or more); the results are the same.
         channels_last: Whether images and the weights of convolutions lie channel after channel in
@@ -172,8 +173,7 @@ class RunSpec(Options):
         """Fill in and check the stages of a pipeline."""
         ranks = self.execution.ranks
         if self.pipeline is None:
-            if ranks > 1:
-                raise ValueError(f"execution.ranks: found {ranks}, allowed: 1 without [pipeline]")
+            self._check_replicas(ranks)
             return
         if (method := self.optimizer.method) in _WHOLE:
             raise ValueError(f"optimizer.method: found {method}, allowed: others with [pipeline]")
@@ -194,6 +194,22 @@ class RunSpec(Options):
             raise ValueError(f"execution.ranks: found {ranks}, allowed: 1 for LBFGS")
         pipeline = self.pipeline.model_copy(update={"stages": stages})
         object.__setattr__(self, "pipeline", pipeline)
+
+    def _check_replicas(self, ranks: int) -> None:
+        """Check how many ranks may share what a batch is divided into."""
+        divided = {"APTSW": "subdomains", "APTSD": "shards"}.get(self.optimizer.method)
+        if divided is None:
+            if ranks > 1:
+                raise ValueError(f"execution.ranks: found {ranks}, allowed: 1 without [pipeline]")
+            return
+        most = getattr(self.optimizer, divided)
+        if ranks > most:
+            raise ValueError(f"execution.ranks: found {ranks}, allowed: 1 to {most}, the {divided}")
+
+    @property
+    def shared(self) -> bool:
+        """Whether ranks may share the run: the stages of a pipeline, or subdomains or shards."""
+        return self.pipeline is not None or self.execution.ranks > 1
 
     @property
     def stages(self) -> int:

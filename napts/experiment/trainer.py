@@ -15,7 +15,7 @@ from torch import Tensor
 from napts.experiment.checkpoint import save_checkpoint
 from napts.experiment.clock import Clock, Times
 from napts.experiment.methods import StepOptimizer, build_optimizer
-from napts.experiment.network import Network, SpreadNetwork, WholeNetwork
+from napts.experiment.network import Network, network_of
 from napts.experiment.observer import Observer
 from napts.experiment.progress import Progress
 from napts.experiment.seeding import random_state, restore_random_state, seed_everything
@@ -80,8 +80,7 @@ class Setup:
         if spec.execution.channels_last and spec.optimizer.method != "LBFGS":
             model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         examples, _ = splits.train.batch(slice(0, _EXAMPLES))
-        kind = WholeNetwork if spec.pipeline is None else SpreadNetwork
-        network = kind(spec, workload, model, examples, ranks)
+        network = network_of(spec)(spec, workload, model, examples, ranks)
         optimizer = build_optimizer(
             spec.optimizer, network.stages, example_inputs=examples, seed=spec.seed
         )

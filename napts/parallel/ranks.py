@@ -1,7 +1,7 @@
 """Joining the ranks of a run: one process each, started by torchrun, by Slurm, or just this one."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -9,7 +9,9 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
+from napts.optim import vectors
 from napts.parallel.watch import RankLost, Watch
 
 TIMEOUT_S = 1800.0
@@ -58,6 +60,25 @@ class Ranks:
         values: list[Any] = [None] * self.size
         dist.all_gather_object(values, value)
         return values
+
+    def own(self, count: int) -> range:
+        """Return which of ``count`` subdomains this rank works on, where ranks share them."""
+        return range(self.rank, count, self.size)
+
+    def add(self, tensors: Sequence[Tensor]) -> None:
+        """Set tensors to their sums over all ranks; the same bits on each.
+
+        Args:
+            tensors: The same shapes and types on every rank. Those of a type and device travel in
+                one collective.
+        """
+        if self.size == 1:
+            return
+        for own in vectors.blocks_by_kind(tensors):
+            packed = torch.cat([tensor.reshape(-1) for tensor in own])
+            dist.all_reduce(packed)
+            for tensor, part in zip(own, packed.split([t.numel() for t in own]), strict=True):
+                tensor.copy_(part.view_as(tensor))
 
     def lost(self, error: RuntimeError) -> RankLost | None:
         """Return what is behind an error of a collective, if it is the loss of another rank.

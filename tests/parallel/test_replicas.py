@@ -1,0 +1,102 @@
+"""Ranks that share the subdomains of APTSW or the shards of APTSD do what one process does."""
+
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.helpers.rank_runs import (
+    arguments,
+    epochs_done,
+    finish,
+    rows,
+    started,
+    status,
+    wait_until,
+)
+
+SPEC = """
+experiment = "ranks"
+label = "shared"
+precision = "float64"
+[workload]
+name = "{workload}"
+[optimizer]
+{optimizer}
+[budget]
+epochs = {epochs}
+batch_size = 75
+[execution]
+checkpoint_every_s = 0.2
+"""
+WEIGHTS = 'method = "APTSW"\nsubdomains = 4\nlocal_steps = 3'
+DATA = 'method = "APTSD"\nshards = 3'
+
+
+def make(folder: Path, optimizer: str, workload: str = "synthetic-blobs", epochs: int = 4) -> Path:
+    folder.mkdir()
+    text = SPEC.format(optimizer=optimizer, workload=workload, epochs=epochs)
+    (folder / "spec.toml").write_text(text)
+    return folder
+
+
+def trained(folder: Path, ranks: int) -> list[dict[str, Any]]:
+    finish(folder, ranks)
+    return rows(folder, "steps") + rows(folder, "epochs")
+
+
+@pytest.mark.parametrize(
+    ("workload", "options"),
+    [("synthetic-blobs", ""), ("synthetic-batchnorm", "order = 2\nforced_decrease = true")],
+)
+def test_subdomains_agree_to_the_last_bit(tmp_path: Path, workload: str, options: str) -> None:
+    optimizer = f"{WEIGHTS}\n{options}"
+    alone = trained(make(tmp_path / "alone", optimizer, workload), 1)
+    assert trained(make(tmp_path / "together", optimizer, workload), 2) == alone
+    assert {row["epoch"] for row in alone} >= {1, 2, 3, 4}
+
+
+@pytest.mark.parametrize("options", ["order = 2", 'norm = "inf"'])
+def test_shards_agree_but_for_rounding(tmp_path: Path, options: str) -> None:
+    optimizer = f"{DATA}\n{options}"
+    alone = trained(make(tmp_path / "alone", optimizer), 1)
+    together = trained(make(tmp_path / "together", optimizer), 3)
+    assert len(alone) == len(together)
+    for one, other in zip(alone, together, strict=True):
+        numbers = {key: value for key, value in one.items() if isinstance(value, float)}
+        assert {key: other[key] for key in numbers} == pytest.approx(numbers, rel=1e-6, abs=1e-9)
+        assert {k: v for k, v in other.items() if k not in numbers} == {
+            k: v for k, v in one.items() if k not in numbers
+        }
+
+
+def test_shards_share_the_statistics_of_the_first_rank(tmp_path: Path) -> None:
+    folder = make(tmp_path / "together", DATA, "synthetic-batchnorm")
+    finish(folder, 2)
+    assert status(folder)["state"] == "done"
+
+
+def test_an_interrupted_run_goes_on_alone(tmp_path: Path) -> None:
+    cut, whole = (make(tmp_path / name, WEIGHTS, epochs=60) for name in ("cut", "whole"))
+    with started(cut, 2) as process:
+        wait_until(lambda: epochs_done(cut) >= 2, process)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=90)
+        assert process.returncode == 130
+    finish(cut, 1)
+    finish(whole, 1)
+    assert rows(cut, "steps") == rows(whole, "steps")
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "allowed"),
+    [(WEIGHTS, "allowed: 1 to 4, the subdomains"), (DATA, "allowed: 1 to 3, the shards")],
+)
+def test_no_rank_is_left_without_work(tmp_path: Path, optimizer: str, allowed: str) -> None:
+    folder = make(tmp_path / "many", optimizer)
+    ended = subprocess.run(arguments(folder, 5), capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert allowed in ended.stderr
+    assert len(ended.stderr.strip().splitlines()) == 1
