@@ -61,12 +61,26 @@ SAPTS_2023: dict[str, Any] = {**APTS_2023, "forced_decrease": False}
 """SAPTS, section 3.3 of the same paper: without forced decrease, for batches that overlap
 (``budget.overlap = 0.01``)."""
 
+DATA_2023: dict[str, Any] = {
+    "local_steps": 5,
+    "radius": 1.0,
+    "radius_min": 1e-3,
+    "radius_max": 4.0,
+    "shrink": 0.5,
+    "grow": 2.0,
+    "eta_1": 0.25,
+    "eta_2": 0.75,
+    "norm": "l2",
+}
+"""APTS in data (2023) with the settings of its authors' code."""
+
 PRESETS: Mapping[str, Mapping[str, dict[str, Any]]] = {
     "paper": PAPER,
     "light": {"NAPTS": LIGHT},
     "iapts": {"APTS": IAPTS},
     "apts-2023": {"APTSW": APTS_2023},
     "sapts-2023": {"APTSW": SAPTS_2023},
+    "data-2023": {"APTSD": DATA_2023},
 }
 """By name, for each method that has it, the options it stands for; ``preset`` in a spec."""
 
