@@ -31,7 +31,7 @@ class Section:
         experiment: Name of the experiment.
         workload: Name of the workload.
         slug: Short name for files; the workload, with the experiment in front where the same
-            workload occurs in several experiments.
+            workload occurs in several experiments and the experiment is not called like it.
         records: The runs.
     """
 
@@ -129,7 +129,8 @@ def _kind(experiment: str) -> Kind:
 def _slug(experiment: str, workload: str, workloads: Sequence[str]) -> str:
     if _kind(experiment) != "comparison":
         return re.sub(r"[^A-Za-z0-9._-]+", "-", experiment)
-    name = workload if workloads.count(workload) == 1 else f"{experiment}-{workload}"
+    alone = workloads.count(workload) == 1 or experiment == workload
+    name = workload if alone else f"{experiment}-{workload}"
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name)
 
 

@@ -27,11 +27,9 @@ class Extreme(Enum):
         """Return it in words."""
         return self.value
 
-    def among(self, values: Iterable[float]) -> float | None:
-        """Return the extreme one, or None if there are fewer than two."""
-        found = set(values)
-        choose = min if self is Extreme.LEAST else max
-        return choose(found) if len(found) > 1 else None
+    def of(self, values: Iterable[float]) -> float:
+        """Return the extreme one."""
+        return min(values) if self is Extreme.LEAST else max(values)
 
 
 LEAST, MOST = Extreme.LEAST, Extreme.MOST
@@ -107,12 +105,19 @@ class Evidence:
         return labels.pop()
 
     def _resolved(self, who: Who, wanted: dict[str, Any]) -> dict[str, Any]:
-        """Replace the extremes among wanted options by the values that the runs have."""
+        """Replace the extremes among wanted options by the values that the runs have.
+
+        Raises:
+            MissingError: There are fewer than two values.
+        """
         runs = [run.spec["optimizer"] for run in self.section.records if run.method == who.method]
         resolved = dict(wanted)
         for name, value in wanted.items():
             if isinstance(value, Extreme):
-                resolved[name] = value.among(run[name] for run in runs if name in run)
+                found = {run[name] for run in runs if name in run}
+                if len(found) < 2:
+                    raise MissingError(f"runs of {who.method} with several values of {name}")
+                resolved[name] = value.of(found)
         return resolved
 
     def labels_by(self, who: Who, option: str) -> dict[Any, str]:

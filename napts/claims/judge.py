@@ -19,7 +19,8 @@ class Judgement:
 
     Attributes:
         claim: The claim.
-        section: The section; None if no section was asked, because there is no test.
+        section: The section; None if no section was asked, because there is no test or no section
+            on a workload that the claim speaks of.
         findings: What was measured, one entry per rule.
         verdict: What follows.
     """
@@ -33,7 +34,7 @@ class Judgement:
     def needs(self) -> str:
         """What a test would need, if the claim was not tested."""
         missing = dict.fromkeys(f.needs for f in self.findings if f.needs)
-        return "; ".join(missing) or self.claim.needs
+        return "; ".join(missing) or self.claim.needs or f"a comparison on {self.claim.on}"
 
 
 def judge_section(
@@ -55,19 +56,18 @@ def judge_section(
 
 @lru_cache(maxsize=1)
 def judge(collection: Collection) -> list[Judgement]:
-    """Examine every claim in every section of comparisons; claims without a test once.
+    """Examine every claim in every section of comparisons that it speaks of, or once in none.
 
     Args:
         collection: The records; its tuning studies say which baselines are tuned.
     """
     judged = []
     for claim in CLAIMS:
-        if not claim.rules:
+        comparisons = collection.of_kind("comparison") if claim.rules else []
+        about = [section for section in comparisons if section.workload.startswith(claim.on)]
+        if not about:
             judged.append(Judgement(claim, None, (), Verdict.NOT_TESTED))
-            continue
-        for section in collection.of_kind("comparison"):
-            if not section.workload.startswith(claim.on):
-                continue
+        for section in about:
             evidence = Evidence(section, collection.tuned(section.workload))
             judged.append(_judge(claim, section, evidence))
     return judged

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from napts.analysis import Collection, Section, Table, comparison, comparison_tables
+from napts.analysis.published import published_table
 from napts.analysis.tables import number, percent
 from napts.analysis.tuning_tables import tuning_table
 from napts.claims import claims_tables, judge
@@ -16,6 +17,7 @@ from napts.plotting.drawings import (
     ablation_drawings,
     calibrations,
     comparison_drawings,
+    family_drawings,
     tuning_studies,
 )
 from napts.plotting.page import Body, Picture, page, svg_data
@@ -58,13 +60,18 @@ def _claims(collection: Collection, command: str) -> Body:
 
 
 def _comparison(section: Section, command: str) -> Body:
-    drawings = [*comparison_drawings(section, [FIGURE2, *COMPARE]), *ablation_drawings(section)]
+    drawings = [
+        *family_drawings(section),
+        *comparison_drawings(section, [FIGURE2, *COMPARE]),
+        *ablation_drawings(section),
+    ]
+    published = published_table(section)
     methods = len(section.runs["label"].unique())
     return Body(
         section.slug,
         section.workload,
         f"{methods} methods, {len(section.records)} runs, experiment {section.experiment}.",
-        comparison_tables(section.runs),
+        [*comparison_tables(section.runs), *([published] if published else [])],
         _pictures(drawings),
         _summary(section),
         provenance_of(section, command),

@@ -16,6 +16,7 @@ from napts.plotting.ablation import ablation_figure
 from napts.plotting.acceptance import acceptance_figure
 from napts.plotting.calibration import calibration_figure
 from napts.plotting.compare import cost_figure, radius_figure, rejection_figure
+from napts.plotting.family import course_figure, has_both_kinds, of_the_family, weights_figure
 from napts.plotting.figure2 import BASELINES, figure2
 from napts.plotting.style import style
 from napts.plotting.targets import target_figure
@@ -124,6 +125,25 @@ def ablation_drawings(section: Section) -> Iterator[Drawing]:
             section,
             frame,
             lambda narrow: ablation_figure(frame, narrow=narrow),
+        )
+
+
+def family_drawings(section: Section) -> Iterator[Drawing]:
+    """Yield the figures of APTS in weights and in data, if a section has runs of them."""
+    if not of_the_family(section):
+        return
+    columns = [*_RUN, "train_loss", "val_accuracy"]
+    figures = [("course", "Loss and accuracy beside published averages", course_figure)]
+    if has_both_kinds(section):
+        title = "Loss and accuracy without and with forced decrease"
+        figures.insert(0, ("weights", title, weights_figure))
+    for name, title, draw in figures:
+        yield Drawing(
+            f"{name}-{section.slug}",
+            title,
+            section,
+            section.epochs.filter(items=columns),
+            lambda narrow, draw=draw: draw(section, narrow=narrow),
         )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napts.analysis import Collection, Table, comparison, comparison_tables, load_collection
+from napts.analysis.published import published_table
 from napts.claims import claims_frame, claims_tables, judge
 from napts.plotting.contents import html_page
 from napts.plotting.drawings import (
@@ -14,6 +15,7 @@ from napts.plotting.drawings import (
     ablation_drawings,
     calibrations,
     comparison_drawings,
+    family_drawings,
     tuning_studies,
 )
 from napts.plotting.provenance import (
@@ -108,6 +110,17 @@ def _compare(collection: Collection, out_dir: Path) -> list[Path]:
     return _save(drawings, out_dir, command)
 
 
+def _family(collection: Collection, out_dir: Path) -> list[Path]:
+    command = report_command("family", collection.root, out_dir)
+    sections = collection.of_kind("comparison")
+    paths = _save((d for section in sections for d in family_drawings(section)), out_dir, command)
+    for section in sections:
+        if (table := published_table(section)) is not None:
+            name = f"published-{section.slug}"
+            paths += _text_files(out_dir, name, [table], provenance_of(section, command))[1:]
+    return paths
+
+
 def _tuning(collection: Collection, out_dir: Path) -> list[Path]:
     command = report_command("tuning", collection.root, out_dir)
     return _save((study.drawing for study in tuning_studies(collection)), out_dir, command)
@@ -166,6 +179,7 @@ def _html(collection: Collection, out_dir: Path) -> list[Path]:
 REPORTS: dict[str, Report] = {
     "figure2": Report("the NAPTS paper's Figure 2: loss, accuracy, rejections", _figure2),
     "compare": Report("cost, targets, rejections, radius, acceptance, window", _compare),
+    "family": Report("APTS in weights and in data beside published averages", _family),
     "table": Report("time, work and outcome per method", _table),
     "claims": Report("which claims of the papers hold", _claims),
     "tuning": Report("tuning studies: what they brought and what they cost", _tuning),

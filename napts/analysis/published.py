@@ -1,0 +1,185 @@
+"""What the authors of the earlier methods published in their repositories: averages over runs.
+
+Means over runs at the last epoch, as far as they are known. The papers do not print them and their
+settings may differ from those of the papers and from ours: they stand beside our numbers, and
+nothing is judged by them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from napts.analysis.collection import Section
+from napts.analysis.columns import floats
+from napts.analysis.labels import distinct_labels, grouped
+from napts.analysis.summary import comparison
+from napts.analysis.tables import Table, number, percent, spread
+from napts.records import RunRecord
+
+WEIGHTS = "APTS in weights (2023)"
+DATA = "APTS in data (2023)"
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published average.
+
+    Attributes:
+        source: Whose repository.
+        workload: The problem, by our name for it.
+        batch: Own samples of a batch.
+        method: The method, by our name for it.
+        options: Its options, as far as they are known.
+        runs: Number of runs; None where it is not known.
+        epochs: Number of epochs.
+        accuracy: Mean test accuracy in percent.
+        span: Smallest and largest of it, in percent.
+        loss: Mean train loss.
+        whole: A batch is the whole training set.
+    """
+
+    source: str
+    workload: str
+    batch: int
+    method: str
+    options: Mapping[str, Any]
+    runs: int | None
+    epochs: int
+    accuracy: float
+    span: tuple[float, float] | None = None
+    loss: float | None = None
+    whole: bool = False
+
+
+def _weights(batch: int, subdomains: int, accuracy: float, loss: float, **more: Any) -> Published:
+    options = {"subdomains": subdomains, "order": 1, "forced_decrease": False}
+    whole = batch == 60_000
+    found = ("mnist-fcnn", batch, "APTSW", options, 10, 100, accuracy, more.get("span"), loss)
+    return Published(WEIGHTS, *found, whole=whole)
+
+
+def _resnet(subdomains: int, accuracy: float, span: tuple[float, float], loss: float) -> Published:
+    options = {"subdomains": subdomains, "order": 1, "forced_decrease": False}
+    found = ("cifar10-resnet18", 2500, "APTSW", options, 3, 25, accuracy, span, loss)
+    return Published(WEIGHTS, *found)
+
+
+def _data(
+    workload: str,
+    batch: int,
+    shards: int,
+    accuracies: tuple[float, float],
+    losses: tuple[float | None, float | None] = (None, None),
+) -> list[Published]:
+    return [
+        Published(
+            DATA,
+            workload,
+            batch,
+            "APTSD",
+            {"shards": shards, "order": order},
+            None,
+            100,
+            accuracy,
+            loss=loss,
+            whole=batch == 60_000,
+        )
+        for order, accuracy, loss in zip((1, 2), accuracies, losses, strict=True)
+    ]
+
+
+def _adam(workload: str, batch: int, accuracy: float, loss: float, **more: Any) -> Published:
+    source, runs, epochs = more.get("about", (WEIGHTS, 10, 100))
+    found = (workload, batch, "Adam", {}, runs, epochs, accuracy, more.get("span"), loss)
+    return Published(source, *found, whole=batch == 60_000)
+
+
+PUBLISHED: tuple[Published, ...] = (
+    _weights(60_000, 1, 93.00, 1.527),
+    _weights(60_000, 2, 94.01, 1.510, span=(76.9, 96.1)),
+    _weights(60_000, 4, 95.35, 1.488, span=(84.2, 97.3)),
+    _weights(60_000, 6, 95.91, 1.485, span=(85.4, 97.5)),
+    _adam("mnist-fcnn", 60_000, 96.76, 1.486, span=(96.65, 96.86)),
+    _weights(10_000, 1, 95.73, 1.491),
+    _weights(10_000, 2, 95.73, 1.486),
+    _weights(10_000, 4, 97.02, 1.473),
+    _weights(10_000, 6, 97.99, 1.465),
+    _adam("mnist-fcnn", 10_000, 98.03, 1.466),
+    _resnet(15, 58.65, (49.9, 63.7), 1.14),
+    _resnet(30, 59.31, (56.7, 63.2), 1.02),
+    _resnet(60, 62.81, (56.2, 71.3), 1.13),
+    *_data("mnist-fcnn", 60_000, 2, (97.05, 97.67)),
+    *_data("mnist-fcnn", 60_000, 4, (94.98, 96.35)),
+    *_data("mnist-fcnn", 60_000, 6, (94.08, 94.23)),
+    *_data("mnist-fcnn", 10_000, 2, (98.24, 98.20)),
+    *_data("mnist-fcnn", 10_000, 4, (97.11, 97.33)),
+    *_data("mnist-fcnn", 10_000, 6, (95.98, 95.97)),
+    *_data("cifar10-lenet", 10_000, 2, (53.96, 54.11), (0.436, 0.519)),
+    *_data("cifar10-lenet", 10_000, 4, (53.22, 53.70), (1.081, 1.083)),
+    *_data("cifar10-lenet", 10_000, 6, (51.96, 52.32), (1.238, 1.221)),
+    _adam("cifar10-lenet", 10_000, 53.78, 0.084, about=(DATA, None, 100)),
+)
+"""The published averages that correspond to something the package runs. For APTS in weights order
+and forced decrease are not known: the paper's main setting is assumed."""
+
+
+def published_for(section: Section) -> dict[str, Published]:
+    """Return the published averages that correspond to the labels of a section."""
+    labels = distinct_labels(section.records)
+    found = {}
+    for run, label in zip(section.records, labels, strict=True):
+        for average in PUBLISHED:
+            if _corresponds(run, average):
+                found[label] = average
+    return found
+
+
+def _corresponds(run: RunRecord, average: Published) -> bool:
+    spec = run.spec
+    if (run.workload, run.method) != (average.workload, average.method):
+        return False
+    if run.workload == "mnist-fcnn" and not spec["workload"].get("sigmoid_output"):
+        return False
+    if spec["workload"].get("train_samples") is not None:
+        return False
+    size = spec["budget"]["batch_size"]
+    batch = size > 50_000 if average.whole else size == average.batch
+    return batch and all(spec["optimizer"].get(k) == v for k, v in average.options.items())
+
+
+def published_table(section: Section) -> Table | None:
+    """Set our means beside the published ones, or return None if there are none."""
+    averages = published_for(section)
+    if not averages:
+        return None
+    ours = {row["label"]: row for row in comparison(section.runs).to_dict("records")}
+    rows = [
+        [
+            label,
+            spread(ours[label], "final_test_accuracy", percent),
+            spread(ours[label], "final_train_loss", number),
+            f"{floats(group, 'epochs_planned').max():.0f} (n={ours[label]['n']})",
+            f"{average.accuracy:.2f}{_in_brackets(average.span)}",
+            number(average.loss),
+            f"{average.epochs}" + (f" (n={average.runs})" if average.runs else ""),
+        ]
+        for _, label, group in grouped(section.runs)
+        if (average := averages.get(label)) is not None
+    ]
+    sources = " and ".join(dict.fromkeys(average.source for average in averages.values()))
+    return Table(
+        "Beside the authors' averages",
+        [
+            *("label", "test acc. %", "train loss", "epochs"),
+            *("their test acc. %", "their loss", "their epochs"),
+        ],
+        rows,
+        [
+            f"Theirs: averages at the last epoch in the repositories of {sources}; in brackets the "
+            "worst and the best run. The papers do not print them, and settings may differ."
+        ],
+    )
+
+
+def _in_brackets(span: tuple[float, float] | None) -> str:
+    return "" if span is None else f" [{span[0]:g}, {span[1]:g}]"
