@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from napts.decomposition import Deal
 from napts.optim.cadam import Cap
-from napts.optim.correction import Retry
+from napts.optim.correction import ForcedAs, Retry
 from napts.optim.local_model import Direction
 from napts.optim.moments import KeepMoments
 from napts.optim.options import (
@@ -182,6 +182,7 @@ class APTSWOptions(ModelOptions):
     local_steps: Annotated[int, Field(ge=1)] = 5
     local_budget: Weight = 1.0
     forced_decrease: bool = False
+    forced_as: ForcedAs = "paper"
     correction: Annotated[tuple[Weight, ...], Field(strict=False)] = CORRECTION_WEIGHTS
     norm: Norm = "inf"
     max_tries: Annotated[int, Field(ge=1)] = 1

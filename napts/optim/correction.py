@@ -9,6 +9,7 @@ from napts.optim.local_model import LocalModel, Step
 from napts.optim.vectors import Norm
 
 Retry = Literal["mixture", "shrink"]
+ForcedAs = Literal["paper", "code", "sequential_code", "code_2024"]
 
 
 class Mixture(NamedTuple):
@@ -56,27 +57,40 @@ class ForcedDecrease:
     gradient step of full length. The last one is taken even if the loss grows, as in the paper. The
     radius of the method is not changed.
 
+    Where it deviates from the paper, the authors' code can be followed: ``"code"`` makes the
+    gradient step as long as the proposal and lets the radius fall below the smallest one;
+    ``"sequential_code"`` moreover adds the gradient instead of subtracting it, so that it ascends;
+    ``"code_2024"`` is ``"code"`` with every mixture scaled to the radius in the 2-norm.
+
     Attributes:
         weights: Weights ``w`` in the order in which they are tried.
         norm: Norm of the trust region.
         shrink: Factor on the radius, from one to the next.
         minimum: Smallest radius.
+        like: Whose version.
     """
 
     weights: tuple[float, ...]
     norm: Norm
     shrink: float
     minimum: float
+    like: ForcedAs = "paper"
 
     def candidates(self, model: LocalModel, proposal: Step, radius: float) -> Iterator[Mixture]:
         """Yield the mixtures, each scaled to its radius."""
-        (length,) = vectors.to_host([vectors.norm(model.gradient, self.norm)])
-        full, local = radius, proposal.vector
+        local, printed = proposal.vector, self.like == "paper"
+        length, moved = vectors.to_host(
+            [vectors.norm(model.gradient, self.norm), vectors.norm(local, self.norm)]
+        )
+        full = (radius if printed else moved) / length if length else 0.0
+        slope = full if self.like == "sequential_code" else -full
+        kind = "l2" if self.like == "code_2024" else self.norm
         for left, weight in zip(range(len(self.weights))[::-1], self.weights, strict=True):
-            radius = max(self.minimum, self.shrink * radius)
-            along = -weight * full / length if length else 0.0
-            mixed = vectors.add_scaled(vectors.scale(1 - weight, local), along, model.gradient)
-            (size,) = vectors.to_host([vectors.norm(mixed, self.norm)])
+            radius = max(self.minimum if printed else 0.0, self.shrink * radius)
+            mixed = vectors.add_scaled(
+                vectors.scale(1 - weight, local), weight * slope, model.gradient
+            )
+            (size,) = vectors.to_host([vectors.norm(mixed, kind)])
             vector = vectors.scale(radius / size if size else 0.0, mixed)
             step = Step(vector, model.reduction(vector))
             yield Mixture(weight, step, radius, last=left == 0)

@@ -5,7 +5,7 @@ from typing import Any
 
 from napts.optim import options as compose
 from napts.optim.bases import SubdomainMethod, gather
-from napts.optim.correction import ForcedDecrease
+from napts.optim.correction import ForcedAs, ForcedDecrease
 from napts.optim.exact import ExactSubdomains
 from napts.optim.history import Window
 from napts.optim.local_model import Direction
@@ -29,7 +29,8 @@ class APTSW(SubdomainMethod):
 
     The paper caps the local radius by what is left of the global one. A first-order step in the
     infinity norm has the length of its radius, so that the first one that is accepted uses up what
-    there is; a subdomain takes further ones only after a rejection.
+    there is; a subdomain takes further ones only after a rejection. At the iterate the gradient of
+    a subdomain's loss is its part of the global one: no term for first-order consistency is needed.
 
     Args:
         sets: The subdomains, from :func:`napts.deal_parameters`; layer blocks of
@@ -41,6 +42,8 @@ class APTSW(SubdomainMethod):
         forced_decrease: The flag ``fdl``: take the proposal only if the loss does not grow, and
             else try the weights of ``correction``. Without it every proposal is taken whose loss is
             finite.
+        forced_as: Whose correction: the paper's, or that of one of its authors' programs; see
+            :class:`napts.optim.correction.ForcedDecrease`.
         correction: Weights of the gradient step, each in (0, 1], in the order tried; the last one
             is taken in any case.
         radius: See :class:`napts.TR`, as for all arguments below. The defaults are the paper's.
@@ -75,6 +78,7 @@ class APTSW(SubdomainMethod):
         local_steps: int = 5,
         local_budget: float = 1.0,
         forced_decrease: bool = False,
+        forced_as: ForcedAs = "paper",
         correction: Sequence[float] = CORRECTION_WEIGHTS,
         radius: float | None = None,
         radius_min: float | None = None,
@@ -110,7 +114,9 @@ class APTSW(SubdomainMethod):
                 LocalTrustRegion(options["local_steps"], rule), model, options["local_budget"]
             ),
             correction=(
-                ForcedDecrease(weights, options["norm"], rule.shrink, rule.minimum)
+                ForcedDecrease(
+                    weights, options["norm"], rule.shrink, rule.minimum, options["forced_as"]
+                )
                 if forced
                 else None
             ),

@@ -39,6 +39,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "local_precision": ("full", "tf32", "bfloat16"),
     "retry": ("mixture", "shrink"),
     "global_step": ("always", "on_failure", "never"),
+    "forced_as": ("paper", "code", "sequential_code", "code_2024"),
 }
 
 

@@ -57,6 +57,15 @@ APTS_2023: dict[str, Any] = {
 }
 """APTS in weights (arXiv 2312.13677) with the parameters of its section 3.1 and forced decrease."""
 
+CODE_2023: dict[str, Any] = {
+    **APTS_2023,
+    "local_budget": 0.5,
+    "forced_as": "code",
+    "correction": (0.2, 0.4, 0.6, 0.8, 1.0, 1.0),
+}
+"""The same as its authors' parallel code has it: half the radius for the subdomains, one correction
+more, gradient steps as long as the proposal, no smallest radius for corrections."""
+
 SAPTS_2023: dict[str, Any] = {**APTS_2023, "forced_decrease": False}
 """SAPTS, section 3.3 of the same paper: without forced decrease, for batches that overlap
 (``budget.overlap = 0.01``)."""
@@ -79,6 +88,7 @@ PRESETS: Mapping[str, Mapping[str, dict[str, Any]]] = {
     "light": {"NAPTS": LIGHT},
     "iapts": {"APTS": IAPTS},
     "apts-2023": {"APTSW": APTS_2023},
+    "apts-2023-code": {"APTSW": CODE_2023},
     "sapts-2023": {"APTSW": SAPTS_2023},
     "data-2023": {"APTSD": DATA_2023},
 }

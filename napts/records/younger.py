@@ -6,6 +6,7 @@ from typing import Any
 _SCHWARZ = ("APTS", "APTSA", "NAPTS")
 _CORRECTED = ("APTS", "NAPTS")
 _PLAIN = ("TR", "NTR")
+_IN_WEIGHTS = ("APTSW",)
 
 YOUNGER: Mapping[str, tuple[Any, tuple[str, ...]]] = {
     "moments": ("reset", _SCHWARZ),
@@ -18,6 +19,7 @@ YOUNGER: Mapping[str, tuple[Any, tuple[str, ...]]] = {
     "shared_radius": (True, _CORRECTED),
     "order": (1, _PLAIN),
     "pairs": (5, _PLAIN),
+    "forced_as": ("paper", _IN_WEIGHTS),
 }
 """Each option with the value that stands for its absence, and the methods that have it. At that
 value it is no part of the run key, so that old and new runs of one setting are the same run."""

@@ -10,7 +10,10 @@ from torch import nn
 
 import napts
 from napts.optim import vectors
+from napts.optim.local_model import FirstOrder
+from napts.optim.objective import Objective
 from napts.optim.quadratic_model import SecondOrder
+from napts.optim.record import PassCounts
 from tests.helpers.networks import batch, closure, noisy, plain, same, snapshot
 from tests.helpers.problems import SIZES, batches, flat, network, start_from
 from tests.reference.in_weights import InWeights, WeightsOptions
@@ -23,6 +26,9 @@ SETTINGS: list[dict[str, Any]] = [
     {"forced_decrease": True, **WIDE},
     {"forced_decrease": True, "correction": (0.5,), **WIDE},
     {"forced_decrease": True, "correction": (0.5, 0.2, 0.5), **WIDE},
+    {"forced_decrease": True, "forced_as": "sequential_code", **WIDE},
+    {"forced_decrease": True, "forced_as": "code_2024", **WIDE},
+    {**napts.preset("APTSW", "apts-2023-code"), **WIDE},
     {"order": 2},
     {"order": 2, "forced_decrease": True, **WIDE},
     {"order": 2, "pairs": 2, "local_steps": 3},
@@ -124,6 +130,21 @@ def test_the_proposal_stays_in_the_region(norm: Any, order: Any) -> None:
         assert optimizer.last_step is not None
         proposal = optimizer.last_step.trials[0]
         assert proposal.step_norm <= proposal.radius * (1 + 1e-9)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("make", [plain, noisy])
+def test_local_problems_agree_with_the_loss_to_first_order(make: Any) -> None:
+    """At the iterate: that is why they need no term for consistency."""
+    model = make()
+    layout = vectors.Layout(napts.deal_parameters(model, 3).parameter_sets)
+    objective = Objective(closure(model, batch()), layout, FirstOrder("inf"), PassCounts())
+    point = objective.linearise(None)
+    loss = objective.loss_of(point)
+    for block, (start, slope) in enumerate(zip(point.theta, point.model.gradient, strict=True)):
+        value, _ = objective.evaluate_block(block, start, 0.0, keep_graph=True)
+        assert value == loss
+        torch.testing.assert_close(objective.block_gradient(block), slope, rtol=0, atol=1e-12)
 
 
 def test_one_iteration_sees_one_loss() -> None:

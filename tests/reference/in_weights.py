@@ -22,6 +22,7 @@ class WeightsOptions:
     local_steps: int = 5
     local_budget: float = 1.0
     forced_decrease: bool = False
+    forced_as: str = "paper"
     correction: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8, 1.0)
     radius: float = 1e-2
     radius_min: float = 1e-4
@@ -173,13 +174,19 @@ class InWeights:
         half_loss = self._loss(half, batch)
         if not options.forced_decrease:
             return half, half_loss
-        full = -radius * gradient / trust_region_norm(gradient, options.norm)
+        like = options.forced_as
+        long = radius if like == "paper" else trust_region_norm(away, options.norm)
+        full = -long * gradient / trust_region_norm(gradient, options.norm)
+        if like == "sequential_code":
+            full = -full
+        floor = options.radius_min if like == "paper" else 0.0
         for weight in options.correction:
             if half_loss <= loss:
                 break
-            radius = max(options.radius_min, options.shrink * radius)
+            radius = max(floor, options.shrink * radius)
             mixed = weight * full + (1 - weight) * away
-            half = self.theta + radius * mixed / trust_region_norm(mixed, options.norm)
+            size = trust_region_norm(mixed, "l2" if like == "code_2024" else options.norm)
+            half = self.theta + radius * mixed / size
             half_loss = self._loss(half, batch)
         return half, half_loss
 
