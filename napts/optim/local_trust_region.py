@@ -81,7 +81,10 @@ class LocalTrustRegion:
         for turn in range(self.steps):
             step = model.minimise(min(radius, left))
             trial = vectors.add(theta, step.vector)
-            left_there = longest - self._distance(trial, start, family)
+            away = step.length if theta is start else None
+            if away is None:
+                away = vectors.norm(vectors.subtract(trial, start), family.norm)
+            left_there = longest - vectors.to_host([away])[0]
             goes_on = turn + 1 < self.steps and left_there > _EXHAUSTED * longest
             value, promised = problem.value(trial, step.predicted_reduction, keep_graph=goes_on)
             verdict = judge(loss, value, promised, Reference(loss, 0.0), rule.eta_1)
@@ -95,8 +98,3 @@ class LocalTrustRegion:
             family.observe(theta, gradient)
             model = family.at(gradient)
         return theta, loss
-
-    @staticmethod
-    def _distance(trial: Vector, start: Vector, family: ModelFamily) -> float:
-        away = vectors.norm(vectors.subtract(trial, start), family.norm)
-        return vectors.to_host([away])[0]

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 import napts
 from tests.helpers.networks import METHODS, batch, closure, plain
@@ -64,3 +65,22 @@ def test_local_steps_wait_for_nothing() -> None:
     for _ in range(3):
         loss = optimizer.step(closure(model, (inputs, targets)))
     assert loss > 0
+
+
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("method", ["APTSW", "APTSD"])
+def test_the_earlier_members_do_there_what_they_do_on_the_cpu(method: str, order: Any) -> None:
+    losses = []
+    for device in ("cpu", "cuda"):
+        model = plain().to(device)
+        if method == "APTSW":
+            sets = napts.deal_parameters(model, 4)
+            optimizer = napts.APTSW(sets, order=order, forced_decrease=True)
+        else:
+            optimizer = napts.APTSD(model.parameters(), shards=3, order=order)
+        inputs, targets = (part.to(device) for part in batch())
+        whole = napts.SplitBatch(
+            lambda x, y, model=model: nn.functional.cross_entropy(model(x), y), inputs, targets
+        )
+        losses.append([optimizer.step(whole) for _ in range(5)])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
