@@ -112,11 +112,15 @@ class ReplicatedNetwork(WholeNetwork):
     """A network that every rank has a copy of; arguments as for :class:`WholeNetwork`.
 
     The ranks share the subdomains of a batch, or its shards.
+
+    Raises:
+        ValueError: If there are more ranks than subdomains or shards.
     """
 
     def __init__(
         self, spec: RunSpec, workload: Workload, model: nn.Module, examples: Tensor, ranks: Ranks
     ) -> None:
+        spec.check_replicas(ranks.size)
         super().__init__(spec, workload, model, examples, ranks)
         self._ranks = ranks
 
@@ -146,10 +150,7 @@ class ReplicatedNetwork(WholeNetwork):
     @torch.no_grad()
     def _share_buffers(self) -> None:
         """Take over the first rank's: BatchNorm's statistics are those of the shards of a rank."""
-        buffers = list(self.module.buffers())
-        if buffers and not self._ranks.leads:
-            torch._foreach_zero_(buffers)
-        self._ranks.add(buffers)
+        self._ranks.lead(list(self.module.buffers()))
 
 
 class SpreadNetwork:

@@ -173,7 +173,7 @@ class RunSpec(Options):
         """Fill in and check the stages of a pipeline."""
         ranks = self.execution.ranks
         if self.pipeline is None:
-            self._check_replicas(ranks)
+            self.check_replicas(ranks)
             return
         if (method := self.optimizer.method) in _WHOLE:
             raise ValueError(f"optimizer.method: found {method}, allowed: others with [pipeline]")
@@ -195,8 +195,15 @@ class RunSpec(Options):
         pipeline = self.pipeline.model_copy(update={"stages": stages})
         object.__setattr__(self, "pipeline", pipeline)
 
-    def _check_replicas(self, ranks: int) -> None:
-        """Check how many ranks may share what a batch is divided into."""
+    def check_replicas(self, ranks: int) -> None:
+        """Check how many ranks may share what a batch is divided into.
+
+        Args:
+            ranks: How many there are.
+
+        Raises:
+            ValueError: Too many.
+        """
         divided = {"APTSW": "subdomains", "APTSD": "shards"}.get(self.optimizer.method)
         if divided is None:
             if ranks > 1:

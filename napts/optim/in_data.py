@@ -102,5 +102,6 @@ class APTSD(PlainTrustRegion):
                 "APTSD needs to know the parts of a batch: write `optimizer.step(napts.SplitBatch("
                 "lambda x, y: criterion(model(x), y), inputs, targets))`"
             )
-        parameters = self._current_layout().parameters
-        return PartPasses(closure, self.param_groups[0]["shards"], parameters)
+        shards = self._method.preconditioner
+        assert isinstance(shards, Shards)
+        return PartPasses(closure, shards.count, self._current_layout().parameters)

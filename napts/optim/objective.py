@@ -6,11 +6,14 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from napts.optim import vectors
 from napts.optim.communicator import Share, norm_share
 from napts.optim.local_model import LocalModel, ModelFamily, Step
 from napts.optim.passes import ClosurePasses, Passes
 from napts.optim.record import PassCounts
 from napts.optim.replay import Replay
+from napts.optim.replicas import ONE_REPLICA, LedNumbers, check_copies
+from napts.optim.split_batch import replicas_of
 from napts.optim.subdomains import Closure, Decomposition
 from napts.optim.vectors import Layout, Norm, Vector
 
@@ -60,6 +63,9 @@ class Objective:
         layout: Where the parameters lie.
         local_model: Makes the local model from a gradient.
         counts: Where the passes are counted.
+
+    Attributes:
+        replicas: The processes that share its subdomains.
     """
 
     def __init__(
@@ -81,7 +87,10 @@ class Objective:
             closure.counts = counts
         else:
             self._passes = ClosurePasses(closure, layout.parameters, counts)
+        self.replicas = replicas_of(closure)
         self._communicator = self._passes.communicator
+        if self.replicas is not ONE_REPLICA:
+            self._communicator = LedNumbers(self.replicas)
 
     @property
     def norm(self) -> Norm:
@@ -99,7 +108,9 @@ class Objective:
 
         Raises:
             ValueError: If the closure has called ``backward()`` or does not return a scalar loss.
+            RuntimeError: If processes that share the subdomains have different parameters.
         """
+        check_copies(self.replicas, self.layout.parameters)
         with self._replay.first():
             loss, gradient = self._passes.linearise(decomposition)
         return self._iterate(self.layout.read(), loss, gradient)
@@ -197,7 +208,7 @@ class Objective:
         with self._replay.again():
             loss = self._passes.trial() if keep_graph else self._passes.value()
         self._standing = (trial, loss) if keep_graph and len(self.layout.blocks) == 1 else None
-        value, promised = self._communicator.collect([(loss, "sum"), (predicted, "sum")])
+        value, promised = vectors.to_host([loss, predicted])
         return value, promised
 
     def block_gradient(self, block: int) -> Tensor:
@@ -255,6 +266,7 @@ class Objective:
 
     def _iterate(self, theta: Vector, loss: Tensor | float, gradient: list[Tensor]) -> Point:
         flat = self.layout.flatten(gradient)
+        self.replicas.lead(flat)
         self._local_model.observe(theta, flat)
         return Point(theta, loss, self._local_model.at(flat, self._communicator))
 

@@ -31,6 +31,21 @@ class RandomState:
         for device, state in self._cuda:
             torch.cuda.set_rng_state(state, device)
 
+    def go_on(self) -> None:
+        """Seed all generators from this state, unless they still are in it.
+
+        However many numbers were drawn since, what follows is the same.
+        """
+        now = RandomState([device for device, _ in self._cuda])
+        pairs = zip(now._states(), self._states(), strict=True)
+        if all(torch.equal(a, b) for a, b in pairs):
+            return
+        self.restore()
+        torch.manual_seed(int(torch.randint(2**62, ())))
+
+    def _states(self) -> list[Tensor]:
+        return [self._cpu, *(state for _, state in self._cuda)]
+
 
 class _Buffers:
     """Values of the buffers of all modules that the closure calls, found by watching it.

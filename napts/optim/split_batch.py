@@ -10,8 +10,8 @@ from torch import Tensor
 from napts.optim.communicator import ONE_PROCESS
 from napts.optim.passes import ClosurePasses, Passes
 from napts.optim.record import PassCounts
-from napts.optim.replay import Replay
-from napts.optim.replicas import ONE_REPLICA, Replicas
+from napts.optim.replay import RandomState, Replay
+from napts.optim.replicas import ONE_REPLICA, Replicas, check_copies
 from napts.optim.subdomains import Decomposition
 from napts.optim.vectors import cuda_devices
 
@@ -26,8 +26,8 @@ class SplitBatch:
         inputs: ``(n, ...)`` inputs of the batch.
         targets: ``(n, ...)`` targets.
         replicas: The processes that share the subdomains of :class:`napts.APTSW` or the shards of
-            :class:`napts.APTSD`, from :func:`napts.join_ranks`; all of them have this batch and
-            the same parameters.
+            :class:`napts.APTSD`, from :func:`napts.join_ranks`; all of them have this batch, the
+            same parameters and the same random state.
 
     Example:
         >>> optimizer = napts.APTSD(model.parameters(), shards=4)
@@ -83,7 +83,7 @@ class PartPasses(Passes):
 
     The loss is the mean of the parts' means, weighted by their samples. Every part sees the same
     random numbers, and layers that look at the batch (BatchNorm) see the part; the first one leaves
-    its marks in buffers.
+    its marks in buffers. What the generators do next does not depend on who had which part.
 
     Args:
         batch: The batch.
@@ -123,9 +123,12 @@ class PartPasses(Passes):
 
     def linearise(self, decomposition: Decomposition | None) -> tuple[Tensor, list[Tensor]]:
         """Return loss and gradient, and keep those of the own parts."""
+        check_copies(self.replicas, self._parameters)
         self.counts.forwards += 1
         self.counts.backwards += 1
+        before = RandomState(self._devices)
         self.found = self._each(lambda part: part.linearise(None))
+        before.go_on()
         loss = self._mean({index: [loss] for index, (loss, _) in self.found.items()})
         return loss[0], self._mean({index: slope for index, (_, slope) in self.found.items()})
 

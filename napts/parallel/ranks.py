@@ -1,10 +1,11 @@
 """Joining the ranks of a run: one process each, started by torchrun, by Slurm, or just this one."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import torch
@@ -72,11 +73,18 @@ class Ranks:
             tensors: The same shapes and types on every rank. Those of a type and device travel in
                 one collective.
         """
+        self._together(tensors, dist.all_reduce)
+
+    def lead(self, tensors: Sequence[Tensor]) -> None:
+        """Set tensors to what they are on the first rank; arguments as for :meth:`add`."""
+        self._together(tensors, partial(dist.broadcast, src=0))
+
+    def _together(self, tensors: Sequence[Tensor], collective: Callable[[Tensor], Any]) -> None:
         if self.size == 1:
             return
         for own in vectors.blocks_by_kind(tensors):
             packed = torch.cat([tensor.reshape(-1) for tensor in own])
-            dist.all_reduce(packed)
+            collective(packed)
             for tensor, part in zip(own, packed.split([t.numel() for t in own]), strict=True):
                 tensor.copy_(part.view_as(tensor))
 
