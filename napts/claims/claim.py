@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from napts.analysis import Section
 from napts.claims.rules import Rule
 
 
@@ -17,6 +18,7 @@ class Claim:
             without a region is only told. Empty if the package does not test the claim.
         needs: What a test would need, where there are no rules.
         on: The workloads it speaks of: those whose names begin with this.
+        least_batch: It speaks of batches of at least so many samples.
     """
 
     name: str
@@ -25,3 +27,9 @@ class Claim:
     rules: tuple[Rule, ...] = ()
     needs: str = ""
     on: str = ""
+    least_batch: int = 1
+
+    def speaks_of(self, section: Section) -> bool:
+        """Tell whether a section is on what the claim is about."""
+        sizes = (run.spec["budget"]["batch_size"] for run in section.records)
+        return section.workload.startswith(self.on) and min(sizes) >= self.least_batch

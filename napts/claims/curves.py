@@ -1,13 +1,16 @@
 """Statements about the course of training and about how much seeds differ."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from math import nan
+from typing import Any
 
 import numpy as np
 from scipy import stats
 
-from napts.analysis.columns import floats, split
-from napts.analysis.statistics import paired_ratio, summarise
+from napts.analysis.columns import Floats, floats, split
+from napts.analysis.statistics import paired_difference, paired_ratio, summarise
 from napts.claims.evidence import BySeed, Evidence, Who
 from napts.claims.rules import NAMES
 from napts.claims.verdict import Estimate, Region
@@ -17,10 +20,10 @@ _CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Rougher:
-    """How much the train loss jumps from epoch to epoch, against another method.
+    """Variance of the train loss's increments from epoch to epoch, against another method.
 
-    The ratio of the variances of the increments over all epochs that both have, means over seeds,
-    paired by seed.
+    The ratio of the means over seeds. A loss that falls fast has a large one even if it falls
+    smoothly: a number to be told beside `Rises`.
     """
 
     of: Who
@@ -33,19 +36,75 @@ class Rougher:
 
     def estimate(self, evidence: Evidence) -> Estimate:
         """Estimate it."""
-        shared = min(evidence.epochs_of(who) for who in (self.of, self.to))
-        of, to = (_roughness(evidence, who, shared) for who in (self.of, self.to))
+        of, to = _of_increments(evidence, self.of, self.to, np.var)
         ratio = paired_ratio(of, to)
-        return Estimate(ratio.value, ratio.low, ratio.high, ratio.n)
+        missing = len(set(of) | set(to)) - ratio.n
+        return Estimate(ratio.value, ratio.low, ratio.high, ratio.n, missing)
 
 
-def _roughness(evidence: Evidence, who: Who, epochs: int) -> BySeed:
-    found = {}
-    for run in split(evidence.rows(who), "seed"):
-        losses, epoch = floats(run, "train_loss"), floats(run, "epoch")
-        losses = losses[(epoch > 0) & (epoch <= epochs)]
-        found[int(run["seed"].iloc[0])] = float(np.var(np.diff(losses)))
-    return found
+@dataclass(frozen=True)
+class Rises:
+    """Sum of the train loss's increases from epoch to epoch, less that of another method.
+
+    0 for a loss that only falls, however fast. Paired by seed.
+    """
+
+    of: Who
+    to: Who
+    region: Region | None
+
+    def what(self) -> str:
+        """Return the number in words."""
+        return f"sum of the train loss's increases, {self.of} - {self.to}"
+
+    def estimate(self, evidence: Evidence) -> Estimate:
+        """Estimate it."""
+        return _difference(
+            *_of_increments(evidence, self.of, self.to, lambda steps: steps.clip(min=0.0).sum())
+        )
+
+
+@dataclass(frozen=True)
+class LossGap:
+    """Difference of two methods' train losses at the end of each, paired by seed."""
+
+    of: Who
+    to: Who
+    region: Region | None
+
+    def what(self) -> str:
+        """Return the number in words."""
+        return f"train loss at the end, {self.of} - {self.to}"
+
+    def estimate(self, evidence: Evidence) -> Estimate:
+        """Estimate it."""
+        of, to = (
+            evidence.at_epoch(who, "train_loss", evidence.epochs_of(who))
+            for who in (self.of, self.to)
+        )
+        return _difference(of, to)
+
+
+def _difference(of: BySeed, to: BySeed) -> Estimate:
+    found = paired_difference(of, to)
+    return Estimate(found.mean, found.low, found.high, found.n, found.missing)
+
+
+def _of_increments(
+    evidence: Evidence, of: Who, to: Who, number: Callable[[Floats], Any]
+) -> tuple[BySeed, BySeed]:
+    """Return a number of the increments over the epochs that both have; NaN for shorter runs."""
+    shared = min(evidence.epochs_of(who) for who in (of, to))
+    found: list[BySeed] = []
+    for who in (of, to):
+        by_seed = {}
+        for run in split(evidence.rows(who), "seed"):
+            losses, epoch = floats(run, "train_loss"), floats(run, "epoch")
+            losses = losses[(epoch > 0) & (epoch <= shared)]
+            whole = len(losses) == shared
+            by_seed[int(run["seed"].iloc[0])] = float(number(np.diff(losses))) if whole else nan
+        found.append(by_seed)
+    return found[0], found[1]
 
 
 @dataclass(frozen=True)
@@ -68,26 +127,27 @@ class Scatter:
 
     def estimate(self, evidence: Evidence) -> Estimate:
         """Estimate it."""
-        ends = [self._at_the_end(evidence, who) for who in (self.of, self.to)]
+        ends, missing = [], 0
+        for who in (self.of, self.to):
+            values = evidence.at_epoch(who, self.quantity, evidence.epochs_of(who)).values()
+            ends.append([value for value in values if not math.isnan(value)])
+            missing += len(values) - len(ends[-1])
         n = min(len(values) for values in ends)
-        if n < 2:
-            return Estimate(math.nan, math.nan, math.nan, n)
+        if n < 2 or missing:
+            # Runs that diverged would scatter most, and would not be seen.
+            return Estimate(nan, nan, nan, n, missing)
         above, below = (float(np.std(values, ddof=1)) for values in ends)
         ratio = above / below if below else math.inf
         freedom = [len(values) - 1 for values in ends]
         low, high = stats.f.interval(_CONFIDENCE, *freedom)
         return Estimate(ratio, ratio / math.sqrt(high), ratio / math.sqrt(low), n)
 
-    def _at_the_end(self, evidence: Evidence, who: Who) -> list[float]:
-        values = evidence.at_epoch(who, self.quantity, evidence.epochs_of(who)).values()
-        return [value for value in values if not math.isnan(value)]
-
 
 @dataclass(frozen=True)
 class Overtakes:
     """Epoch from which on a method's train loss stays below another one's, seed by seed.
 
-    Infinite if it ends above it with some seed.
+    Infinite if it ends above it with some seed; of runs that did not end nothing is known.
     """
 
     of: Who
@@ -113,6 +173,8 @@ class Overtakes:
 
 
 def _crossing(of: dict[int, BySeed], to: dict[int, BySeed], seed: int) -> float:
-    above = [epoch for epoch in of if not of[epoch][seed] < to[epoch][seed]]
+    if any(math.isnan(curve[epoch][seed]) for curve in (of, to) for epoch in of):
+        return nan
+    above = [epoch for epoch in of if of[epoch][seed] >= to[epoch][seed]]
     last = max(above, default=0)
     return math.inf if last == max(of) else float(last + 1)

@@ -34,7 +34,12 @@ class Judgement:
     def needs(self) -> str:
         """What a test would need, if the claim was not tested."""
         missing = dict.fromkeys(f.needs for f in self.findings if f.needs)
-        return "; ".join(missing) or self.claim.needs or f"a comparison on {self.claim.on}"
+        return "; ".join(missing) or self.claim.needs or self._comparison()
+
+    def _comparison(self) -> str:
+        least = self.claim.least_batch
+        batches = f" with batches of {least} or more" if least > 1 else ""
+        return f"a comparison on {self.claim.on}{batches}"
 
 
 def judge_section(
@@ -50,7 +55,7 @@ def judge_section(
         claims: The claims; those about other workloads are left out.
     """
     evidence = Evidence(section, tuned or {})
-    about = [claim for claim in claims if section.workload.startswith(claim.on)]
+    about = [claim for claim in claims if claim.speaks_of(section)]
     return [_judge(claim, section, evidence) for claim in about]
 
 
@@ -64,7 +69,7 @@ def judge(collection: Collection) -> list[Judgement]:
     judged = []
     for claim in CLAIMS:
         comparisons = collection.of_kind("comparison") if claim.rules else []
-        about = [section for section in comparisons if section.workload.startswith(claim.on)]
+        about = [section for section in comparisons if claim.speaks_of(section)]
         if not about:
             judged.append(Judgement(claim, None, (), Verdict.NOT_TESTED))
         for section in about:

@@ -179,7 +179,7 @@ class Longer:
 
 @dataclass(frozen=True)
 class Sooner:
-    """Epochs until a method meets the mean loss that another one ends with.
+    """Epochs until a method meets the mean loss, or accuracy, that another one ends with.
 
     The ratio of Kaplan-Meier medians: runs that never get there are censored, and make the median
     infinite if they are too many.
@@ -188,19 +188,30 @@ class Sooner:
     of: Who
     to: Who
     region: Region | None
+    quantity: str = "train_loss"
 
     def what(self) -> str:
         """Return the number in words."""
-        return f"epochs to the last train loss of {self.to}, {self.of} / {self.to}"
+        return f"epochs to the last {NAMES[self.quantity]} of {self.to}, {self.of} / {self.to}"
 
     def estimate(self, evidence: Evidence) -> Estimate:
         """Estimate it."""
         end = evidence.epochs_of(self.to)
-        losses = evidence.at_epoch(self.to, "train_loss", end)
-        target = summarise(list(losses.values())).mean
-        of, to = (_epochs_to(evidence, who, target) for who in (self.of, self.to))
+        ends = evidence.at_epoch(self.to, self.quantity, end)
+        target = summarise(list(ends.values())).mean
+        of, to = (self._epochs_to(evidence, who, target) for who in (self.of, self.to))
         ratio = ratio_of_medians(of, to)
         return Estimate(ratio.value, ratio.low, ratio.high, ratio.n)
+
+    def _epochs_to(self, evidence: Evidence, who: Who, target: float) -> list[tuple[float, bool]]:
+        """Return for every run when it met the target, or up to when it was seen not to."""
+        found = []
+        for run in split(evidence.rows(who), "seed"):
+            epochs, values = floats(run, "epoch"), floats(run, self.quantity)
+            there = values <= target if self.quantity.endswith("loss") else values >= target
+            met = epochs[there & (epochs > 0)]
+            found.append((float(met.min()), True) if len(met) else (float(epochs.max()), False))
+        return found
 
 
 @dataclass(frozen=True)
@@ -265,13 +276,3 @@ def _in_points(of: BySeed, to: BySeed) -> Estimate:
 
 def _missing(of: Mapping[int, float], to: Mapping[int, float], n: int) -> int:
     return len(set(of) | set(to)) - n
-
-
-def _epochs_to(evidence: Evidence, who: Who, target: float) -> list[tuple[float, bool]]:
-    """Return for every run when it met the target, or up to when it was seen not to."""
-    found = []
-    for run in split(evidence.rows(who), "seed"):
-        epochs, losses = floats(run, "epoch"), floats(run, "train_loss")
-        met = epochs[(losses <= target) & (epochs > 0)]
-        found.append((float(met.min()), True) if len(met) else (float(epochs.max()), False))
-    return found

@@ -20,7 +20,11 @@ DIVIDED = {"APTSW": "subdomains", "APTSD": "shards"}
 """The methods of the family and what their numbers of parts are called."""
 
 _FORCED = " fdl"
-_COLORS = ("#E69F00", "#D55E00", "#7A4B00", "#4B0092", "#AA4499", "#117733")
+_COLORS = {
+    "APTSW": ("#E69F00", "#D55E00", "#7A4B00", "#CC79A7", "#882255"),
+    "APTSD": ("#88CCEE", "#0072B2", "#332288", "#44AA99", "#117733"),
+}
+"""By number of parts, the fewest first: warm in weights, cool in data."""
 _DASHES: dict[int, Dashes] = {1: "-", 2: (0, (4, 1.5))}
 
 
@@ -83,18 +87,23 @@ def course_figure(section: Section, *, narrow: bool = False) -> Figure:
 
 
 def family_looks(section: Section) -> dict[str, Look]:
-    """Return the looks of a section: colour by number of parts, dashes by order.
+    """Return the looks of a section: colour by method and number of parts, dashes by order.
 
     Args:
         section: One experiment.
     """
     found = looks(section.epochs)
-    counts = sorted({_settings(run.spec)[0] for run in section.records if run.method in DIVIDED})
+    counts = {
+        method: sorted({_settings(run.spec)[0] for run in section.records if run.method == method})
+        for method in DIVIDED
+    }
     for label, spec in _specs(section).items():
         count, order, forced = _settings(spec)
-        if spec["optimizer"]["method"] in DIVIDED:
-            color = _COLORS[counts.index(count) % len(_COLORS)]
-            found[label] = Look(color, _DASHES[order], "s" if forced else "o")
+        if (method := spec["optimizer"]["method"]) in DIVIDED:
+            colors = _COLORS[method]
+            color = colors[counts[method].index(count) % len(colors)]
+            marker = "s" if forced else "o" if method == "APTSW" else "X"
+            found[label] = Look(color, _DASHES[order], marker)
         elif order == 2:
             found[label] = Look(found[label].color, _DASHES[order], found[label].marker)
     return found

@@ -18,15 +18,15 @@ def weights(subdomains: int, order: int = 1, *, forced: bool = False) -> dict[st
     return {"subdomains": subdomains, "order": order, "forced_decrease": forced}
 
 
-def course(accuracy: float, loss: Callable[[int], float] | float = 1.5) -> dict[str, Any]:
+def course(accuracy: Any, loss: Callable[[int], float] | float = 1.5) -> dict[str, Any]:
     return {"val_accuracy": accuracy, "train_loss": loss}
 
 
 class Records:
     """Made runs of one experiment."""
 
-    def __init__(self, root: Path, workload: str) -> None:
-        self.root, self.workload = root, workload
+    def __init__(self, root: Path, workload: str, batch_size: int) -> None:
+        self.root, self.workload, self.batch_size = root, workload, batch_size
 
     def add(self, method: str, label: str, by_seed: list[dict[str, Any]], **options: Any) -> None:
         for seed, numbers in enumerate(by_seed):
@@ -39,6 +39,7 @@ class Records:
                 options=options,
                 workload=self.workload,
                 epochs=EPOCHS,
+                batch_size=self.batch_size,
             )
 
     def judged(self, name: str) -> Judgement:
@@ -49,12 +50,12 @@ class Records:
 
 @pytest.fixture
 def mnist(tmp_path: Path) -> Records:
-    return Records(tmp_path, "mnist-fcnn")
+    return Records(tmp_path, "mnist-fcnn", 55_000)
 
 
 @pytest.fixture
 def cifar(tmp_path: Path) -> Records:
-    return Records(tmp_path, "cifar10-lenet")
+    return Records(tmp_path, "cifar10-lenet", 2500)
 
 
 def verdicts(judgement: Judgement) -> list[Verdict]:
@@ -63,7 +64,13 @@ def verdicts(judgement: Judgement) -> list[Verdict]:
 
 def alike(*numbers: Any) -> list[dict[str, Any]]:
     """Three seeds that differ by a hundredth of a point."""
-    return [course(numbers[0] + 1e-4 * seed, *numbers[1:]) for seed in range(3)]
+    accuracy, *others = numbers
+    if callable(accuracy):
+        return [
+            course(lambda epoch, seed=seed: accuracy(epoch) + 1e-4 * seed, *others)
+            for seed in range(3)
+        ]
+    return [course(accuracy + 1e-4 * seed, *others) for seed in range(3)]
 
 
 def test_the_epoch_from_which_order_2_stays_ahead(mnist: Records) -> None:
@@ -72,7 +79,7 @@ def test_the_epoch_from_which_order_2_stays_ahead(mnist: Records) -> None:
 
     mnist.add("TR", "TR(1)", alike(0.8, falls(2.0, 0.01)), order=1)
     mnist.add("TR", "TR(2)", alike(0.8, falls(2.095, 0.02)), order=2)
-    finding = mnist.judged("W2").findings[2]
+    finding = mnist.judged("W2").findings[-1]
     assert finding.estimate is not None
     assert (finding.estimate.value, finding.estimate.low) == (10.0, 10.0)
     assert finding.verdict is Verdict.REFUTED  # declared for 50 to 90
@@ -82,24 +89,52 @@ def test_a_seed_that_never_gets_ahead_leaves_no_epoch(mnist: Records) -> None:
     mnist.add("TR", "TR(1)", alike(0.8, 1.0), order=1)
     behind = [course(0.8, 0.5), course(0.8, 0.5), course(0.8, 2.0)]
     mnist.add("TR", "TR(2)", behind, order=2)
-    finding = mnist.judged("W2").findings[2]
+    finding = mnist.judged("W2").findings[-1]
     assert finding.estimate is not None
     assert math.isinf(finding.estimate.value)
     assert finding.estimate.low == 1.0
     assert finding.verdict is Verdict.UNDECIDED
 
 
-def test_smoothness_is_the_variance_of_increments(mnist: Records) -> None:
-    def jumps(height: float) -> Callable[[int], float]:
-        return lambda epoch: 1.5 + height * (epoch % 2)
+def test_a_run_that_did_not_end_leaves_no_epoch(mnist: Records) -> None:
+    mnist.add("TR", "TR(1)", alike(0.8, 1.0), order=1)
+    mnist.add("TR", "TR(2)", alike(0.8, 0.5), order=2)
+    state = {"state": "diverged", "epochs_done": EPOCHS - 5}
+    options = {"workload": "mnist-fcnn", "batch_size": 55_000, "epochs": EPOCHS, **state}
+    write(mnist.root, "TR", 9, course(0.8, 0.5), label="TR(2)", options={"order": 2}, **options)
+    write(mnist.root, "TR", 9, course(0.8, 1.0), label="TR(1)", options={"order": 1}, **options)
+    estimate = mnist.judged("W2").findings[-1].estimate
+    assert estimate is not None
+    assert (estimate.value, estimate.n, estimate.missing) == (1.0, 3, 1)
 
+
+def add_orders(mnist: Records, first: Any, second: Any) -> None:
     for count in (2, 4, 6):
-        mnist.add("APTSW", f"{count} 1", alike(0.9, jumps(0.004)), **weights(count))
-        mnist.add("APTSW", f"{count} 2", alike(0.9, jumps(0.002)), **weights(count, 2))
+        mnist.add("APTSW", f"{count} 1", alike(0.9, first), **weights(count))
+        mnist.add("APTSW", f"{count} 2", alike(0.9, second), **weights(count, 2))
+
+
+def jumps(height: float) -> Callable[[int], float]:
+    return lambda epoch: 1.5 + height * (epoch % 2)
+
+
+def test_smoothness_is_what_the_loss_rises(mnist: Records) -> None:
+    add_orders(mnist, jumps(0.004), jumps(0.002))
     judgement = mnist.judged("W3")
-    assert judgement.findings[0].estimate is not None
-    assert judgement.findings[0].estimate.value == pytest.approx(0.25)
+    rises, told = judgement.findings[0].estimate, judgement.findings[3]
+    assert rises is not None
+    assert rises.value == pytest.approx(-0.002 * (EPOCHS // 2 - 1))
+    assert told.region is None
+    assert told.estimate is not None
+    assert told.estimate.value == pytest.approx(0.25)
     assert judgement.verdict is Verdict.CONFIRMED
+
+
+def test_a_loss_that_falls_slowly_is_no_smoother(mnist: Records) -> None:
+    add_orders(mnist, lambda e: 1.5 + math.exp(-e / 2), lambda e: 1.5 + math.exp(-e / 30))
+    judgement = mnist.judged("W3")
+    assert [f.estimate.value for f in judgement.findings[:3] if f.estimate] == [0.0] * 3
+    assert judgement.verdict is Verdict.REFUTED  # they do not end alike
 
 
 def test_three_seeds_seldom_settle_which_scatters_more(mnist: Records) -> None:
@@ -122,14 +157,22 @@ def test_without_forced_decrease_it_is_slightly_better(mnist: Records) -> None:
 
 
 def test_claims_on_cifar_take_the_most_subdomains_there_are(cifar: Records) -> None:
-    for count, accuracy in ((2, 0.40), (15, 0.45), (62, 0.55)):
+    most = lambda epoch: 0.55 if epoch > 5 else 0.3  # noqa: E731
+    for count, accuracy in ((2, 0.40), (15, 0.45), (62, most)):
         cifar.add("APTSW", str(count), alike(accuracy, 1.2), **weights(count))
     cifar.add("APTSW", "62 fdl", alike(0.50, 1.0), **weights(62, forced=True))
     cifar.add("APTSW", "62 2", alike(0.45, 1.3), **weights(62, 2))
-    cifar.add("Adam", "Adam", alike(0.54, 1.1))
+    cifar.add("Adam", "Adam", [course(lambda epoch: 0.54 if epoch > 3 else 0.3, 1.1)] * 3)
     assert cifar.judged("W7").verdict is Verdict.CONFIRMED
     assert verdicts(cifar.judged("W8"))[0] is Verdict.CONFIRMED
     assert verdicts(cifar.judged("W9")) == [Verdict.CONFIRMED] * 3
+
+
+def test_never_getting_there_is_not_a_few_more_epochs(cifar: Records) -> None:
+    for count in (2, 60):
+        cifar.add("APTSW", str(count), alike(0.5), **weights(count))
+    cifar.add("Adam", "Adam", alike(0.6))
+    assert verdicts(cifar.judged("W9"))[2] is Verdict.REFUTED
 
 
 def test_one_number_of_subdomains_is_no_most(cifar: Records) -> None:
@@ -137,6 +180,18 @@ def test_one_number_of_subdomains_is_no_most(cifar: Records) -> None:
     judgement = cifar.judged("W9")
     assert judgement.verdict is Verdict.NOT_TESTED
     assert "runs of APTSW with several values of subdomains" in judgement.needs
+
+
+def test_runs_that_diverged_do_not_hide_how_much_seeds_differ(mnist: Records) -> None:
+    for count in (2, 4, 6):
+        mnist.add("APTSW", str(count), alike(0.9), **weights(count))
+    ended = {"state": "diverged", "epochs_done": 3, "epochs": EPOCHS, "batch_size": 55_000}
+    write(
+        *(mnist.root, "APTSW", 9, course(0.9)),
+        **{"label": "6", "options": weights(6), "workload": "mnist-fcnn", **ended},
+    )
+    finding = mnist.judged("W5").findings[2]
+    assert finding.verdict is Verdict.NOT_TESTED
 
 
 def test_claims_are_asked_of_the_data_they_speak_of(mnist: Records) -> None:
@@ -155,6 +210,7 @@ def test_claims_are_asked_of_the_data_they_speak_of(mnist: Records) -> None:
 )
 def test_in_data(mnist: Records, two: float, six: float, expected: Verdict) -> None:
     mnist.add("Adam", "Adam", alike(0.96))
+    mnist.add("SGD", "SGD", alike(0.96))
     mnist.add("APTSD", "2", alike(two), shards=2, order=1)
     mnist.add("APTSD", "6", alike(six), shards=6, order=1)
     assert mnist.judged("D1").verdict is expected

@@ -74,6 +74,19 @@ def test_colour_tells_subdomains_and_dashes_tell_order(section: Section) -> None
     assert look["TR(2)"].dashes == look["APTS(6, 2)"].dashes
 
 
+def test_methods_of_one_comparison_look_different(tmp_path: Path) -> None:
+    for count in (2, 4, 6):
+        for order in (1, 2):
+            label = f"({count}, {order})"
+            for method, options in (
+                ("APTSW", weights(count, order)),
+                ("APTSD", {"shards": count, "order": order}),
+            ):
+                write_run(tmp_path, method=method, label=method + label, options=options, epochs=2)
+    look = family_looks(load_collection(tmp_path).sections[0])
+    assert len(set(look.values())) == len(look) == 12
+
+
 def test_published_averages_stand_to_the_right(section: Section) -> None:
     averages = published_for(section)
     assert set(averages) == {"APTS(2, 1)", "APTS(6, 1)", "Adam"}
