@@ -157,7 +157,9 @@ def test_without_forced_decrease_it_is_slightly_better(mnist: Records) -> None:
 
 
 def test_claims_on_cifar_take_the_most_subdomains_there_are(cifar: Records) -> None:
-    most = lambda epoch: 0.55 if epoch > 5 else 0.3  # noqa: E731
+    def most(epoch: int) -> float:
+        return 0.55 if epoch > 5 else 0.3
+
     for count, accuracy in ((2, 0.40), (15, 0.45), (62, most)):
         cifar.add("APTSW", str(count), alike(accuracy, 1.2), **weights(count))
     cifar.add("APTSW", "62 fdl", alike(0.50, 1.0), **weights(62, forced=True))
