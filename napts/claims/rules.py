@@ -179,10 +179,10 @@ class Longer:
 
 @dataclass(frozen=True)
 class Sooner:
-    """Epochs until a method meets the mean loss, or accuracy, that another one ends with.
+    """Epochs until a method meets the loss, or accuracy, that another one ends with.
 
-    The ratio of Kaplan-Meier medians: runs that never get there are censored, and make the median
-    infinite if they are too many.
+    Seed by seed, so that the other one always gets there. The ratio of Kaplan-Meier medians: runs
+    that never get there are censored, and make the median infinite if they are too many.
     """
 
     of: Who
@@ -197,16 +197,18 @@ class Sooner:
     def estimate(self, evidence: Evidence) -> Estimate:
         """Estimate it."""
         end = evidence.epochs_of(self.to)
-        ends = evidence.at_epoch(self.to, self.quantity, end)
-        target = summarise(list(ends.values())).mean
-        of, to = (self._epochs_to(evidence, who, target) for who in (self.of, self.to))
+        targets = evidence.at_epoch(self.to, self.quantity, end)
+        of, to = (self._epochs_to(evidence, who, targets) for who in (self.of, self.to))
         ratio = ratio_of_medians(of, to)
         return Estimate(ratio.value, ratio.low, ratio.high, ratio.n)
 
-    def _epochs_to(self, evidence: Evidence, who: Who, target: float) -> list[tuple[float, bool]]:
-        """Return for every run when it met the target, or up to when it was seen not to."""
+    def _epochs_to(self, evidence: Evidence, who: Who, targets: BySeed) -> list[tuple[float, bool]]:
+        """Return for every run when it met its target, or up to when it was seen not to."""
         found = []
         for run in split(evidence.rows(who), "seed"):
+            target = targets.get(int(run["seed"].iloc[0]), math.nan)
+            if math.isnan(target):
+                continue
             epochs, values = floats(run, "epoch"), floats(run, self.quantity)
             there = values <= target if self.quantity.endswith("loss") else values >= target
             met = epochs[there & (epochs > 0)]
