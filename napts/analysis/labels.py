@@ -17,7 +17,7 @@ NOT_SCIENCE = ("seed", "label", "execution", "experiment")
 """Top-level keys of a spec that may differ between runs that are averaged."""
 
 
-def order_of(method: str, label: str) -> tuple[int, tuple[str | int, ...]]:
+def order_of(method: str, label: str) -> tuple[int, tuple[str | int, ...], str]:
     """Return the sort key of a method: the order of `METHODS`, unknown ones last by name.
 
     Numbers in labels are compared as numbers, so that ``window=5`` precedes ``window=10``.
@@ -27,7 +27,8 @@ def order_of(method: str, label: str) -> tuple[int, tuple[str | int, ...]]:
         label: Its label, which orders variants of one method.
     """
     parts = tuple(int(part) if part.isdigit() else part for part in re.split(r"(\d+)", label))
-    return (METHODS.index(method) if method in METHODS else len(METHODS), parts)
+    # The label itself where numbers alone do not tell, as in 0.1 and 0.0001.
+    return (METHODS.index(method) if method in METHODS else len(METHODS), parts, label)
 
 
 def grouped(frame: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:

@@ -165,7 +165,7 @@ def tuning_studies(collection: Collection) -> list[TuningStudies]:
         tunings = tuple(tuning_of(section.records) for section in own)
         runs = tuple(run for section in own for run in section.records)
         together = Section("tuning", workload, f"tuning-{workload}", runs)
-        costs = _untuned_costs(collection, workload)
+        costs = _untuned_costs(collection, together)
         drawing = Drawing(
             together.slug,
             "Accuracy by the number of settings tried, and cost with the search",
@@ -177,16 +177,21 @@ def tuning_studies(collection: Collection) -> list[TuningStudies]:
     return studies
 
 
-def _untuned_costs(collection: Collection, workload: str) -> dict[str, float]:
-    """CPU seconds of one run of each trust-region method on a workload."""
-    costs: dict[str, float] = {}
+def _untuned_costs(collection: Collection, tuned: Section) -> dict[str, float]:
+    """CPU seconds of one run of each trust-region method on the problem that was tuned on."""
+    problem, costs = _problem(tuned), {}
     for section in collection.of_kind("comparison"):
-        if section.workload == workload:
+        if _problem(section) == problem:
             runs = section.runs
             own = runs.loc[~runs["method"].isin(BASELINES)]
             total = own["cpu_seconds_per_epoch"] * own["epochs_done"]
             costs |= total.groupby(own["label"], sort=False).mean().to_dict()
     return costs
+
+
+def _problem(section: Section) -> tuple[str, int]:
+    """Return a section's workload and the size of its batches."""
+    return section.workload, section.records[0].spec["budget"]["batch_size"]
 
 
 def _tuning_frame(tunings: Sequence[Tuning]) -> pd.DataFrame:
