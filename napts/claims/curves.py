@@ -101,7 +101,7 @@ def _of_increments(
         for run in split(evidence.rows(who), "seed"):
             losses, epoch = floats(run, "train_loss"), floats(run, "epoch")
             losses = losses[(epoch > 0) & (epoch <= shared)]
-            whole = len(losses) == shared
+            whole = len(losses) == shared > 1  # one epoch has no increment
             by_seed[int(run["seed"].iloc[0])] = float(number(np.diff(losses))) if whole else nan
         found.append(by_seed)
     return found[0], found[1]

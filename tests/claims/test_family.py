@@ -130,6 +130,19 @@ def test_smoothness_is_what_the_loss_rises(mnist: Records) -> None:
     assert judgement.verdict is Verdict.CONFIRMED
 
 
+def test_one_epoch_has_no_increments(tmp_path: Path) -> None:
+    for order in (1, 2):
+        for count in (2, 60):
+            for seed in range(3):
+                write(
+                    *(tmp_path, "APTSW", seed, course(0.5)),
+                    **{"label": f"{count} {order}", "options": weights(count, order)},
+                    **{"workload": "cifar10-resnet18", "epochs": 1},
+                )
+    (found,) = (j for j in judge(load_collection(tmp_path)) if j.claim.name == "W8")
+    assert found.findings[1].verdict is Verdict.NOT_TESTED
+
+
 def test_a_loss_that_falls_slowly_is_no_smoother(mnist: Records) -> None:
     add_orders(mnist, lambda e: 1.5 + math.exp(-e / 2), lambda e: 1.5 + math.exp(-e / 30))
     judgement = mnist.judged("W3")
