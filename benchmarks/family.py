@@ -18,7 +18,6 @@ import statistics
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ import torch
 from torch import Tensor
 
 import napts
+from benchmarks.overhead import Overhead, Row, summarise
 from benchmarks.problems import LOSS, Problem, problem
 from benchmarks.timing import median_interval, seconds
 from napts.optim.objective import Objective
@@ -44,31 +44,6 @@ CASES: tuple[tuple[str, int, Order], ...] = (
 
 _WARM_UP = 7
 """Steps before anything is measured: a memory of five pairs is then full."""
-
-
-@dataclass(frozen=True)
-class Overhead:
-    """What was measured of one case.
-
-    Attributes:
-        case: Method, number of parts, order.
-        ratio: Median of step time over the ideal time of its passes.
-        low: Lower end of the 95 % bootstrap interval of that median.
-        high: Upper end.
-        n: Steps.
-        step_ms: Median time of a step in milliseconds.
-        forwards: Forward passes per step, mean.
-        backwards: Backward passes per step, mean.
-    """
-
-    case: str
-    ratio: float
-    low: float
-    high: float
-    n: int
-    step_ms: float
-    forwards: float
-    backwards: float
 
 
 def _optimizer(on: Problem, method: str, count: int, order: Order) -> Any:
@@ -138,28 +113,17 @@ def overhead(method: str, count: int, order: Order, samples: int, rounds: int) -
     for _ in range(_WARM_UP):
         optimizer.step(batch)
     passes.measure()
-    ratios, times, records = [], [], []
+    rows: list[Row] = []
     for _ in range(rounds):
         before = passes.measure()
         with _blocks_differentiated() as local:
-            times.append(seconds(lambda: optimizer.step(batch)))
+            step = seconds(lambda: optimizer.step(batch))
         forward, both, *own = (sum(p) / 2 for p in zip(before, passes.measure(), strict=True))
         record = optimizer.last_step
         whole = record.backwards - len(local)
         ideal = (record.forwards - record.backwards) * forward + whole * both
-        ratios.append(times[-1] / (ideal + sum(own[block] for block in local)))
-        records.append(record)
-    low, high = median_interval(ratios)
-    return Overhead(
-        case=_name(method, count, order),
-        ratio=statistics.median(ratios),
-        low=low,
-        high=high,
-        n=rounds,
-        step_ms=1e3 * statistics.median(times),
-        forwards=statistics.mean(r.forwards for r in records),
-        backwards=statistics.mean(r.backwards for r in records),
-    )
+        rows.append((step, ideal + sum(own[block] for block in local), both, record))
+    return summarise("mnist-fcnn", _name(method, count, order), rows)
 
 
 def _name(method: str, count: int, order: int) -> str:
@@ -256,7 +220,7 @@ def main() -> None:
         found = overhead(*case, given.samples, given.rounds)
         ratio = f"{found.ratio:.3f} [{found.low:.3f}, {found.high:.3f}]"
         counts = (f"{found.forwards:.2f}", f"{found.backwards:.2f}")
-        print(row.format(found.case, ratio, f"{found.step_ms:.0f}", *counts), flush=True)
+        print(row.format(found.method, ratio, f"{found.step_ms:.0f}", *counts), flush=True)
     ratios = second_order(given.samples, given.rounds)
     low, high = median_interval(ratios)
     print(f"\nTR(2) / TR(1): {statistics.median(ratios):.3f} [{low:.3f}, {high:.3f}]\n")

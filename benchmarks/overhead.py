@@ -12,6 +12,7 @@ ideal time of that round).
 import argparse
 import json
 import statistics
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from benchmarks.problems import METHODS, optimizer, problem
 from benchmarks.timing import median_interval, seconds
 
 WORKLOADS = ("mnist-fcnn", "cifar10-cnn")
+Row = tuple[float, float, float, Any]
 _SHORT = {"radius": 1e-3, "radius_min": 1e-3, "radius_max": 1e-3}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     **{method: (method, {}) for method in METHODS},
@@ -79,28 +81,35 @@ def measure(workload: str, case: str, batch_size: int, threads: int, rounds: int
 
     for warm_up in (forward, forward_backward, lambda: method_under_test.step(on.closure)):
         warm_up()
-    rows = []
+    rows: list[Row] = []
     for _ in range(rounds):
         passes = (seconds(forward), seconds(forward_backward))
         step = seconds(lambda: method_under_test.step(on.closure))
         again = (seconds(forward), seconds(forward_backward))
         single, double = (sum(pair) / 2 for pair in zip(passes, again, strict=True))
-        rows.append((step, single, double, method_under_test.last_step))
-    return _summary(workload, case, rows)
+        r = method_under_test.last_step
+        ideal = (r.forwards - r.backwards) * single + (r.backwards + r.local_passes) * double
+        rows.append((step, ideal, double, r))
+    return summarise(workload, case, rows)
 
 
-def _summary(workload: str, method: str, rows: list) -> Overhead:
-    ratios = [
-        step / ((r.forwards - r.backwards) * single + (r.backwards + r.local_passes) * double)
-        for step, single, double, r in rows
-    ]
+def summarise(workload: str, method: str, rows: Sequence[Row]) -> Overhead:
+    """Summarise the steps of one case.
+
+    Args:
+        workload: Name of the workload.
+        method: Name of the case.
+        rows: For every step its time, the ideal time of its passes, the time of one forward and
+            backward pass, and its record.
+    """
+    ratios = [step / ideal for step, ideal, _, _ in rows]
     low, high = median_interval(ratios)
-    records = [row[3] for row in rows]
+    records = [record for *_, record in rows]
     return Overhead(
         workload=workload,
         method=method,
         rounds=len(rows),
-        step_ms=1e3 * statistics.median(row[0] for row in rows),
+        step_ms=1e3 * statistics.median(step for step, *_ in rows),
         step_over_pass=statistics.median(step / double for step, _, double, _ in rows),
         ratio=statistics.median(ratios),
         low=low,

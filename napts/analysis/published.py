@@ -18,6 +18,7 @@ from napts.records import RunRecord
 
 WEIGHTS = "APTS in weights (2023)"
 DATA = "APTS in data (2023)"
+_ALL_OF_MNIST = 60_000
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,6 @@ class Published:
         accuracy: Mean test accuracy in percent.
         span: Smallest and largest of it, in percent.
         loss: Mean train loss.
-        whole: A batch is the whole training set.
     """
 
     source: str
@@ -48,20 +48,32 @@ class Published:
     accuracy: float
     span: tuple[float, float] | None = None
     loss: float | None = None
-    whole: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether a batch is the whole training set."""
+        return self.batch == _ALL_OF_MNIST
 
 
-def _weights(batch: int, subdomains: int, accuracy: float, loss: float, **more: Any) -> Published:
+def _weights(
+    batch: int,
+    subdomains: int,
+    accuracy: float,
+    loss: float,
+    span: tuple[float, float] | None = None,
+    *,
+    workload: str = "mnist-fcnn",
+    runs: int = 10,
+    epochs: int = 100,
+) -> Published:
     options = {"subdomains": subdomains, "order": 1, "forced_decrease": False}
-    whole = batch == 60_000
-    found = ("mnist-fcnn", batch, "APTSW", options, 10, 100, accuracy, more.get("span"), loss)
-    return Published(WEIGHTS, *found, whole=whole)
+    return Published(WEIGHTS, workload, batch, "APTSW", options, runs, epochs, accuracy, span, loss)
 
 
 def _resnet(subdomains: int, accuracy: float, span: tuple[float, float], loss: float) -> Published:
-    options = {"subdomains": subdomains, "order": 1, "forced_decrease": False}
-    found = ("cifar10-resnet18", 2500, "APTSW", options, 3, 25, accuracy, span, loss)
-    return Published(WEIGHTS, *found)
+    return _weights(
+        2500, subdomains, accuracy, loss, span, workload="cifar10-resnet18", runs=3, epochs=25
+    )
 
 
 def _data(
@@ -71,6 +83,7 @@ def _data(
     accuracies: tuple[float, float],
     losses: tuple[float | None, float | None] = (None, None),
 ) -> list[Published]:
+    """Return the averages of both orders."""
     return [
         Published(
             DATA,
@@ -78,28 +91,34 @@ def _data(
             batch,
             "APTSD",
             {"shards": shards, "order": order},
-            None,
-            100,
-            accuracy,
+            runs=None,
+            epochs=100,
+            accuracy=accuracy,
             loss=loss,
-            whole=batch == 60_000,
         )
         for order, accuracy, loss in zip((1, 2), accuracies, losses, strict=True)
     ]
 
 
-def _adam(workload: str, batch: int, accuracy: float, loss: float, **more: Any) -> Published:
-    source, runs, epochs = more.get("about", (WEIGHTS, 10, 100))
-    found = (workload, batch, "Adam", {}, runs, epochs, accuracy, more.get("span"), loss)
-    return Published(source, *found, whole=batch == 60_000)
+def _adam(
+    workload: str,
+    batch: int,
+    accuracy: float,
+    loss: float,
+    span: tuple[float, float] | None = None,
+    *,
+    source: str = WEIGHTS,
+    runs: int | None = 10,
+) -> Published:
+    return Published(source, workload, batch, "Adam", {}, runs, 100, accuracy, span, loss)
 
 
 PUBLISHED: tuple[Published, ...] = (
-    _weights(60_000, 1, 93.00, 1.527),
-    _weights(60_000, 2, 94.01, 1.510, span=(76.9, 96.1)),
-    _weights(60_000, 4, 95.35, 1.488, span=(84.2, 97.3)),
-    _weights(60_000, 6, 95.91, 1.485, span=(85.4, 97.5)),
-    _adam("mnist-fcnn", 60_000, 96.76, 1.486, span=(96.65, 96.86)),
+    _weights(_ALL_OF_MNIST, 1, 93.00, 1.527),
+    _weights(_ALL_OF_MNIST, 2, 94.01, 1.510, span=(76.9, 96.1)),
+    _weights(_ALL_OF_MNIST, 4, 95.35, 1.488, span=(84.2, 97.3)),
+    _weights(_ALL_OF_MNIST, 6, 95.91, 1.485, span=(85.4, 97.5)),
+    _adam("mnist-fcnn", _ALL_OF_MNIST, 96.76, 1.486, span=(96.65, 96.86)),
     _weights(10_000, 1, 95.73, 1.491),
     _weights(10_000, 2, 95.73, 1.486),
     _weights(10_000, 4, 97.02, 1.473),
@@ -108,16 +127,16 @@ PUBLISHED: tuple[Published, ...] = (
     _resnet(15, 58.65, (49.9, 63.7), 1.14),
     _resnet(30, 59.31, (56.7, 63.2), 1.02),
     _resnet(60, 62.81, (56.2, 71.3), 1.13),
-    *_data("mnist-fcnn", 60_000, 2, (97.05, 97.67)),
-    *_data("mnist-fcnn", 60_000, 4, (94.98, 96.35)),
-    *_data("mnist-fcnn", 60_000, 6, (94.08, 94.23)),
+    *_data("mnist-fcnn", _ALL_OF_MNIST, 2, (97.05, 97.67)),
+    *_data("mnist-fcnn", _ALL_OF_MNIST, 4, (94.98, 96.35)),
+    *_data("mnist-fcnn", _ALL_OF_MNIST, 6, (94.08, 94.23)),
     *_data("mnist-fcnn", 10_000, 2, (98.24, 98.20)),
     *_data("mnist-fcnn", 10_000, 4, (97.11, 97.33)),
     *_data("mnist-fcnn", 10_000, 6, (95.98, 95.97)),
     *_data("cifar10-lenet", 10_000, 2, (53.96, 54.11), (0.436, 0.519)),
     *_data("cifar10-lenet", 10_000, 4, (53.22, 53.70), (1.081, 1.083)),
     *_data("cifar10-lenet", 10_000, 6, (51.96, 52.32), (1.238, 1.221)),
-    _adam("cifar10-lenet", 10_000, 53.78, 0.084, about=(DATA, None, 100)),
+    _adam("cifar10-lenet", 10_000, 53.78, 0.084, source=DATA, runs=None),
 )
 """The published averages that correspond to something the package runs. For APTS in weights order
 and forced decrease are not known: the paper's main setting is assumed."""

@@ -10,9 +10,9 @@ import numpy as np
 from scipy import stats
 
 from napts.analysis.columns import Floats, floats, split
-from napts.analysis.statistics import paired_difference, paired_ratio, summarise
+from napts.analysis.statistics import paired_ratio, summarise
 from napts.claims.evidence import BySeed, Evidence, Who
-from napts.claims.rules import NAMES
+from napts.claims.rules import NAMES, difference
 from napts.claims.verdict import Estimate, Region
 
 _CONFIDENCE = 0.95
@@ -59,35 +59,9 @@ class Rises:
 
     def estimate(self, evidence: Evidence) -> Estimate:
         """Estimate it."""
-        return _difference(
+        return difference(
             *_of_increments(evidence, self.of, self.to, lambda steps: steps.clip(min=0.0).sum())
         )
-
-
-@dataclass(frozen=True)
-class LossGap:
-    """Difference of two methods' train losses at the end of each, paired by seed."""
-
-    of: Who
-    to: Who
-    region: Region | None
-
-    def what(self) -> str:
-        """Return the number in words."""
-        return f"train loss at the end, {self.of} - {self.to}"
-
-    def estimate(self, evidence: Evidence) -> Estimate:
-        """Estimate it."""
-        of, to = (
-            evidence.at_epoch(who, "train_loss", evidence.epochs_of(who))
-            for who in (self.of, self.to)
-        )
-        return _difference(of, to)
-
-
-def _difference(of: BySeed, to: BySeed) -> Estimate:
-    found = paired_difference(of, to)
-    return Estimate(found.mean, found.low, found.high, found.n, found.missing)
 
 
 def _of_increments(

@@ -1,9 +1,9 @@
 """The claims about APTS in weights and APTS in data, the earlier members of the family."""
 
 from napts.claims.claim import Claim
-from napts.claims.curves import LossGap, Overtakes, Rises, Rougher, Scatter
+from napts.claims.curves import Overtakes, Rises, Rougher, Scatter
 from napts.claims.evidence import LEAST, MOST, Who
-from napts.claims.rules import Difference, Ratio, Sooner
+from napts.claims.rules import Difference, Gap, Ratio, Sooner
 from napts.claims.verdict import Region
 
 _WEIGHTS = "APTS in weights (arXiv 2312.13677)"
@@ -66,7 +66,7 @@ FAMILY = (
         (
             *(Rises(_apts(n, 2), _apts(n, 1), _NOT_MORE) for n in _DEALT),
             *(Rougher(_apts(n, 2), _apts(n, 1), None) for n in _DEALT),
-            *(LossGap(_apts(n, 2), _apts(n, 1), Region(-0.01, 0.01)) for n in _DEALT),
+            *(Gap(_LOSS, _apts(n, 2), _apts(n, 1), Region(-0.01, 0.01), "end") for n in _DEALT),
             *(Difference(_ACCURACY, _apts(n, 2), _apts(n, 1), _ALIKE, "end") for n in _DEALT),
         ),
         on=_MNIST,

@@ -127,6 +127,18 @@ class Ratio(Compared):
         return Estimate(ratio.value, ratio.low, ratio.high, ratio.n, _missing(of, to, ratio.n))
 
 
+class Gap(Compared):
+    """The difference of a quantity of two methods, paired by seed."""
+
+    def what(self) -> str:
+        """Return the number in words."""
+        return f"{NAMES[self.quantity]}{self._when()}, {self.of} - {self.to}"
+
+    def estimate(self, evidence: Evidence) -> Estimate:
+        """Estimate it."""
+        return difference(*self._pair(evidence))
+
+
 class Difference(Compared):
     """The difference of two methods' accuracies, paired by seed, in percentage points."""
 
@@ -136,7 +148,7 @@ class Difference(Compared):
 
     def estimate(self, evidence: Evidence) -> Estimate:
         """Estimate it."""
-        return _in_points(*self._pair(evidence))
+        return difference(*self._pair(evidence), scale=POINTS)
 
 
 @dataclass(frozen=True)
@@ -267,12 +279,19 @@ class Spread:
         values = [evidence.rate_of(label, self.quantity) for label in labels.values()]
         best = max(values, key=lambda by_seed: summarise(list(by_seed.values())).mean)
         worst = min(values, key=lambda by_seed: summarise(list(by_seed.values())).mean)
-        return _in_points(best, worst)
+        return difference(best, worst, scale=POINTS)
 
 
-def _in_points(of: BySeed, to: BySeed) -> Estimate:
+def difference(of: BySeed, to: BySeed, *, scale: float = 1.0) -> Estimate:
+    """Return the mean difference, paired by seed.
+
+    Args:
+        of: Number by seed.
+        to: What is subtracted.
+        scale: In which unit it is told.
+    """
     found = paired_difference(of, to)
-    value, low, high = (POINTS * number for number in (found.mean, found.low, found.high))
+    value, low, high = (scale * number for number in (found.mean, found.low, found.high))
     return Estimate(value, low, high, found.n, _missing(of, to, found.n))
 
 

@@ -19,7 +19,6 @@ from napts.plotting.style import Dashes, Look, finish, looks, new_figure
 DIVIDED = {"APTSW": "subdomains", "APTSD": "shards"}
 """The methods of the family and what their numbers of parts are called."""
 
-_FORCED = " fdl"
 _COLORS = {
     "APTSW": ("#E69F00", "#D55E00", "#7A4B00", "#CC79A7", "#882255"),
     "APTSD": ("#88CCEE", "#0072B2", "#332288", "#44AA99", "#117733"),
