@@ -248,6 +248,14 @@ class Objective:
             return share
         return self._communicator.collect([(share, norm_share(kind))])[0]
 
+    def capture_again(self, decomposition: Decomposition) -> None:
+        """Fill the subdomains' caches anew where the parameters are, at the cost of a pass."""
+        passes = self.counts.forwards, self.counts.backwards
+        with self._replay.again():
+            self._passes.linearise(decomposition)
+        self.counts.forwards, self.counts.backwards = passes
+        self.counts.checks += 1
+
     def local_pass(self) -> AbstractContextManager[None]:
         """Surround a subdomain's own pass: it starts from the same buffers and leaves no trace."""
         return self._replay.again()

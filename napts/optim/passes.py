@@ -88,7 +88,10 @@ class ClosurePasses(Passes):
         after = _gradients_in(self._parameters)
         if after != before and any(after):
             raise ValueError(_BACKWARD_CALLED)
-        boundaries = decomposition.boundaries() if decomposition is not None else []
+        boundaries: list[Tensor] = []
+        if decomposition is not None:
+            decomposition.inspect(loss)
+            boundaries = decomposition.boundaries()
         found = self._differentiate(loss, [*self._parameters, *boundaries])
         if decomposition is not None:
             decomposition.set_downstream(found[len(self._parameters) :])

@@ -3,14 +3,17 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
+from napts.optim import vectors
 from napts.optim.cadam import CAdam
 from napts.optim.moments import Moments, ResetMoments
 from napts.optim.objective import Objective, Point
 from napts.optim.precision import LocalPrecision, reduced
 from napts.optim.preconditioner import Proposal
-from napts.optim.subdomains import Decomposition, Part
+from napts.optim.subdomains import CaptureAgainError, Decomposition, Part
+from napts.optim.vectors import Vector
 
 Shares = Literal["equal", "joint"]
 
@@ -72,6 +75,7 @@ class AdditiveSchwarz:
             left to the global model.
         """
         gradient = point.model.gradient
+        terms = self._first_order_terms(objective, gradient)
         moments = self.moments.begin(gradient)
         for subdomain, block in enumerate(gradient):
             direction = objective.layout.buffer(subdomain)
@@ -79,7 +83,8 @@ class AdditiveSchwarz:
         lengths = self._lengths(objective, radius, len(gradient))
         moments = self.moments.propose(moments)
         for subdomain, length in enumerate(lengths):
-            self._solve(objective, subdomain, moments[subdomain], length)
+            term = terms.get(subdomain)
+            self._solve(objective, subdomain, moments[subdomain], length, term)
         self.decomposition.release()
         objective.counts.local_passes += self.solver.steps - 1
         return Proposal(objective.layout.read())
@@ -95,22 +100,75 @@ class AdditiveSchwarz:
         scale = radius / self.solver.steps / whole
         return [scale * self.solver.length(direction) for direction in directions]
 
+    def _first_order_terms(self, objective: Objective, gradient: Vector) -> dict[int, Tensor]:
+        """Return what makes local gradients agree with the global one at the iterate.
+
+        The frozen term ``R_d g - g_d(theta_k)`` of the local objective (APTS, 2025, section on
+        first-order consistency), where it is not zero: where the loss has terms besides those that
+        pass through a subdomain's outputs, or where that is what a comparison shows.
+        """
+        if self.solver.steps == 1:
+            return {}
+        while True:
+            try:
+                return self._compare(objective, gradient)
+            except CaptureAgainError:
+                objective.capture_again(self.decomposition)
+
+    def _compare(self, objective: Objective, gradient: Vector) -> dict[int, Tensor]:
+        subdomains = self.decomposition.compared()
+        if not subdomains:
+            return {}
+        scale, terms = torch.as_tensor(vectors.norm(gradient, "l2")), {}
+        for subdomain in subdomains:
+            local = self._flat_gradient(objective, subdomain, at_iterate=True)
+            term = self.decomposition.remainder(subdomain, local, gradient[subdomain], scale)
+            if term is not None:
+                terms[subdomain] = term
+        if any(self.decomposition.lacks(subdomain) for subdomain in subdomains):
+            objective.counts.local_passes += 1
+        else:
+            objective.counts.checks += 1
+        return terms
+
     def _solve(
-        self, objective: Objective, subdomain: int, moments: Moments, length: float | Tensor
+        self,
+        objective: Objective,
+        subdomain: int,
+        moments: Moments,
+        length: float | Tensor,
+        term: Tensor | None,
     ) -> None:
         """Take the local steps of one subdomain; the first direction is in its buffer."""
         layout, direction = objective.layout, objective.layout.buffer(subdomain)
         layout.shift(subdomain, self.solver.truncate(direction, length))
         for turn in range(self.solver.steps - 1):
-            gradient = layout.flatten_block(self._local_gradient(objective, subdomain, turn))
+            gradient = self._flat_gradient(objective, subdomain, turn)
+            if term is not None:
+                gradient = gradient + term
             self.solver.direction(moments, gradient, direction)
             layout.shift(subdomain, self.solver.truncate(direction, length))
 
-    def _local_gradient(self, objective: Objective, subdomain: int, turn: int) -> list[Tensor]:
-        last = self.decomposition.holds_last and subdomain == len(objective.layout.blocks) - 1
-        device = objective.layout.blocks[subdomain][0].device
-        with objective.local_pass(), reduced(self.precision, device):
+    def _flat_gradient(
+        self, objective: Objective, subdomain: int, turn: int = 0, *, at_iterate: bool = False
+    ) -> Tensor:
+        """Return a subdomain's gradient at its present weights.
+
+        Args:
+            objective: The batch loss.
+            subdomain: Which one.
+            turn: Number of the local pass in its iteration, from 0.
+            at_iterate: The weights are still those of the iterate, where it is compared: on the
+                whole batch and in full precision.
+        """
+        layout = objective.layout
+        last = self.decomposition.holds_last and subdomain == len(layout.blocks) - 1
+        in_part = self.fraction < 1.0 and not at_iterate
+        part = Part(self.fraction, turn) if in_part else None
+        precision = "full" if at_iterate else self.precision
+        with objective.local_pass(), reduced(precision, layout.blocks[subdomain][0].device):
             if self.last_block_exact and last:
-                return self.decomposition.exact_gradient_of_last(objective.closure)
-            part = Part(self.fraction, turn) if self.fraction < 1.0 else None
-            return self.decomposition.local_gradient(subdomain, part)
+                found = self.decomposition.exact_gradient_of_last(objective.closure)
+            else:
+                found = self.decomposition.local_gradient(subdomain, part, at_iterate=at_iterate)
+        return layout.flatten_block(found)
