@@ -37,9 +37,7 @@ class Consistency:
 
     def __init__(self, model: nn.Module, *, traced: bool) -> None:
         self.traced = traced
-        self.reason = (
-            "" if traced else "the model was cut by hand or creates tensors in its forward"
-        )
+        self.reason = "" if traced else "cut by hand, or with tensors made in the forward"
         self.lacking: frozenset[int] = frozenset()
         self.compares = True
         self._model = model
@@ -125,9 +123,7 @@ class Consistency:
         if distance <= tolerance * max(length, tolerance * total):
             return None
         if self.traced:
-            self._stop_tracing(
-                f"the gradient of block {block} differs from that of its traced copy"
-            )
+            self._stop_tracing(f"block {block} has another gradient than its traced copy")
         self._settled.setdefault(self._looks, set()).add(block)
         return difference
 

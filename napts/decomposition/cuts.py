@@ -2,11 +2,13 @@
 
 import inspect
 import operator
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from torch import fx, nn
+from torch.fx.node import map_arg
 
 from napts.decomposition.visits import Cut
 
@@ -98,7 +100,10 @@ def _without_defaults(model: nn.Module, *, deep: bool) -> fx.Graph:
     parameters = inspect.signature(model.forward).parameters.values()
     empty = inspect.Parameter.empty
     defaults = {p.name: p.default for p in parameters if p.default is not empty}
-    graph = _Tracer(deep=deep).trace(model, defaults)
+    with warnings.catch_warnings():
+        # That a default cannot be asserted; blocks are compared with the model.
+        warnings.filterwarnings("ignore", "Was not able to add assertion")
+        graph = _Tracer(deep=deep).trace(model, defaults)
     for node in reversed(graph.nodes):
         if _is_about_inputs(node):
             graph.erase_node(node)
@@ -262,7 +267,7 @@ def extract(model: nn.Module, nodes: list[fx.Node]) -> nn.Module:
         copies[node] = piece.node_copy(node, copied)
     ends = [node for node in nodes[-1].graph.nodes if node.op == "output"]
     is_last = ends[0].prev is nodes[-1]
-    result = fx.node.map_arg(ends[0].args[0], copied) if is_last else copies[nodes[-1]]
+    result = map_arg(ends[0].args[0], copied) if is_last else copies[nodes[-1]]
     piece.output(result)
     module = fx.GraphModule(model, piece)
     # Not module.train(), which would set the modes of the model's own submodules.

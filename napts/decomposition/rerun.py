@@ -117,7 +117,8 @@ class _Turns:
                 return log[turn] if turn < len(log) else original(*args, **kwargs)
             if not _is_at(self._exit, module, turn):
                 return original(*args, **kwargs)
-            raise _Left((args, kwargs) if self._exit.before else original(*args, **kwargs))
+            before = self._exit is not None and self._exit.before
+            raise _Left((args, kwargs) if before else original(*args, **kwargs))
 
         return watch
 
@@ -140,7 +141,8 @@ def _largest_without(model: nn.Module, modules: Sequence[nn.Module]) -> list[nn.
     """Return the largest modules of a model that contain none of the given ones inside."""
     wanted = {id(module) for module in modules}
     inner = {
-        id(m): any(id(c) in wanted for c in m.modules() if c is not m) for m in model.modules()
+        id(module): any(id(child) in wanted for child in module.modules() if child is not module)
+        for module in model.modules()
     }
     found: dict[int, nn.Module] = {}
     waiting = list(model.children())

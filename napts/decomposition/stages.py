@@ -273,8 +273,8 @@ class LayerPartition(Sequence[Stage]):
             for tensor, version in zip(visit.outputs, visit.versions, strict=True):
                 if tensor._version != version:
                     raise RuntimeError(
-                        f"the output of stage {index} ({self._stages[index].names[-1]}) is modified "
-                        "in place by a later layer; make that layer not in-place"
+                        f"the output of stage {index} ({self._stages[index].names[-1]}) is "
+                        "modified in place by a later layer; make that layer not in-place"
                     )
 
     def inspect(self, loss: Tensor) -> None:

@@ -45,7 +45,7 @@ def dependence(
         outputs: The outputs of each block, over all calls of the model.
         parameters: The parameters of each block.
     """
-    ends = {
+    ends: dict[tuple[Any, int], int] = {
         (tensor.grad_fn, tensor.output_nr): block
         for block, tensors in enumerate(outputs)
         for tensor in tensors

@@ -67,4 +67,5 @@ def differentiable(tree: Any) -> tuple[list[int], list[Tensor]]:
 
 def is_wrapped(tensors: Sequence[Tensor]) -> bool:
     """Tell whether some tensor exists only inside a transform of ``torch.func``."""
-    return any(torch._C._functorch.is_functorch_wrapped_tensor(tensor) for tensor in tensors)
+    wrapped = torch._C._functorch.is_functorch_wrapped_tensor  # pyright: ignore[reportAttributeAccessIssue]
+    return any(map(wrapped, tensors))

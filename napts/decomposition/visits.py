@@ -61,10 +61,11 @@ class Visit:
         random: State of the random generators then.
         autocast: State of autocast then.
         places: Places of the differentiable tensors among those that left the block.
-        outputs: These tensors, ``a_d``, with their graphs, until the downstream gradients are known.
+        outputs: These tensors, ``a_d``, with their graphs, until downstream gradients are known.
         versions: Their versions when they were caught.
         values: The same tensors without their graphs, to compare with.
         downstream: ``delta_d``, the gradients of the loss at them.
+        left: The block was passed.
     """
 
     entry: Any = None
