@@ -225,7 +225,7 @@ class LayerPartition(Sequence[Stage]):
                 outputs = original(*args, **kwargs)
             finally:
                 self._current = None
-            visits[-1].leave(outputs)
+            outputs = visits[-1].leave(outputs)
             if visits[-1].outputs:
                 recorded.outputs = outputs
                 self._calls.append(recorded)
@@ -238,11 +238,12 @@ class LayerPartition(Sequence[Stage]):
         devices = cuda_devices(self.model.parameters())
         kind = self._device.type
 
-        def crosses(recorded: Recorded, tree: Any) -> None:
-            recorded.visits[index].leave(tree)
+        def crosses(recorded: Recorded, tree: Any) -> Any:
+            tree = recorded.visits[index].leave(tree)
             following = recorded.visits[index + 1]
             following.entry = mapped(Tensor.detach, tree)
             following.random, following.autocast = RandomState(devices), Autocast(kind)
+            return tree
 
         def call(original: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             if recorder is not None:
@@ -254,11 +255,9 @@ class LayerPartition(Sequence[Stage]):
             if recorded is None or recorded.turn(cut.module) != cut.call:
                 return call(original, args, kwargs)
             if cut.before:
-                crosses(recorded, (args, kwargs))
+                args, kwargs = crosses(recorded, (args, kwargs))
                 return call(original, args, kwargs)
-            outputs = call(original, args, kwargs)
-            crosses(recorded, outputs)
-            return outputs
+            return crosses(recorded, call(original, args, kwargs))
 
         return watch
 

@@ -8,7 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from napts.decomposition.trees import detached, differentiable, is_wrapped, mapped, tensors_of
+from napts.decomposition.trees import (
+    detached,
+    differentiable,
+    is_wrapped,
+    mapped,
+    replaced,
+    tensors_of,
+)
 from napts.optim.replay import RandomState
 from napts.optim.subdomains import taken
 
@@ -78,8 +85,12 @@ class Visit:
     downstream: list[Tensor] = field(default_factory=list)
     left: bool = False
 
-    def leave(self, tree: Any) -> None:
+    def leave(self, tree: Any) -> Any:
         """Note what leaves the block.
+
+        Returns:
+            What goes on instead. Of several tensors one may depend on another (a loss on the
+            logits beside it); views of them go on, whose gradients keep apart what is used of each.
 
         Raises:
             RuntimeError: If it exists only inside a transform of ``torch.func``.
@@ -92,7 +103,14 @@ class Visit:
                 "boundary data can be captured: take derivatives with torch.autograd.grad, or use "
                 "TR, NTR or APTSW"
             )
+        if len(self.outputs) > 1:
+            self.outputs = [tensor.view_as(tensor) for tensor in self.outputs]
+            everything = tensors_of(tree)
+            for place, tensor in zip(self.places, self.outputs, strict=True):
+                everything[place] = tensor
+            tree = replaced(tree, everything)
         self.versions = [tensor._version for tensor in self.outputs]
+        return tree
 
 
 @dataclass(slots=True)

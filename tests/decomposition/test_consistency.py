@@ -79,15 +79,17 @@ def _smooth() -> nn.Sequential:
 def test_a_term_costs_a_local_pass_where_there_is_one() -> None:
     model, data = _mlp(), batch()
     stages = napts.partition_layers(model, 3)
-    errors, counts = gaps(stages, closure(model, data))
-    assert (counts.local_passes, counts.checks, max(errors) < ROUNDING) == (0, 1, True)
-    errors, counts = gaps(stages, closure(model, data))
-    assert (counts.local_passes, counts.checks) == (0, 0)
-    errors, counts = gaps(stages, lambda: _weights(model, data))
-    assert (counts.local_passes, counts.checks, max(errors) < ROUNDING) == (1, 0, True)
+
+    def cost(loss: Callable[[], Tensor]) -> tuple[int, int, set[int]]:
+        found = gaps(stages, loss)
+        assert max(found.errors) < ROUNDING
+        return found.counts.local_passes, found.counts.checks, found.terms
+
+    assert cost(closure(model, data)) == (0, 1, set())
+    assert cost(closure(model, data)) == (0, 0, set())
+    assert cost(lambda: _weights(model, data)) == (1, 0, {0, 1, 2})
     # Nothing is left of it where the loss has no such term.
-    errors, counts = gaps(stages, closure(model, data))
-    assert (counts.local_passes, counts.checks, max(errors) < ROUNDING) == (0, 0, True)
+    assert cost(closure(model, data)) == (0, 0, set())
 
 
 def test_a_penalised_proposal_is_rejected_no_more_often_than_others() -> None:
@@ -446,7 +448,7 @@ def test_outputs_of_any_form(last_block_exact: bool) -> None:
 class Decoder(nn.Module):
     """Layers in a list, positions and a mask from outside, the first weights again at the end."""
 
-    def __init__(self, layers: int = 6) -> None:
+    def __init__(self, layers: int = 6, *, tied: bool = True) -> None:
         super().__init__()
         torch.manual_seed(0)
         self.tokens, self.positions = nn.Embedding(11, 8), nn.Embedding(5, 8)
@@ -455,7 +457,8 @@ class Decoder(nn.Module):
             for _ in range(layers)
         )
         self.norm, self.head = nn.LayerNorm(8), nn.Linear(8, 11, bias=False)
-        self.head.weight = self.tokens.weight
+        if tied:
+            self.head.weight = self.tokens.weight
 
     def forward(self, *, tokens: Tensor) -> dict[str, Tensor]:
         length = tokens.shape[1]
@@ -465,7 +468,8 @@ class Decoder(nn.Module):
             hidden = layer(src=hidden, src_mask=mask)
         logits = self.head(self.norm(hidden))
         targets = tokens[:, 1:].reshape(-1)
-        return {"loss": functional.cross_entropy(logits[:, :-1].reshape(-1, 11), targets)}
+        loss = functional.cross_entropy(logits[:, :-1].reshape(-1, 11), targets)
+        return {"loss": loss, "logits": logits}
 
 
 def test_cuts_by_hand() -> None:
@@ -483,6 +487,22 @@ def test_cuts_by_hand() -> None:
     assert optimizer.last_step is not None
     assert losses[-1] < 0.9 * losses[0]
     assert all("_call_impl" not in vars(m) for m in model.modules())
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_outputs_that_depend_on_each_other(tied: bool) -> None:
+    """A loss beside its logits: what is used of each is kept apart, nothing counts twice."""
+    model = Decoder(tied=tied).double()
+    tokens = torch.randint(11, (7, 5), generator=torch.Generator().manual_seed(1))
+    stages = napts.partition_layers(model, cuts=["h.1", "h.4"])
+
+    def loss() -> Tensor:
+        outputs = model(tokens=tokens)
+        return outputs["loss"] + outputs["logits"].square().mean()
+
+    found = gaps(stages, loss)
+    assert max(found.errors) < ROUNDING
+    assert found.terms == ({0} if tied else set())
 
 
 def test_cuts_by_hand_take_the_same_steps_as_others() -> None:

@@ -1,6 +1,7 @@
 """How far local gradients at the iterate are from the gradient of the loss: it must be rounding."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -14,17 +15,32 @@ from napts.optim.schwarz import AdditiveSchwarz
 from napts.optim.vectors import Layout
 
 
+@dataclass(frozen=True)
+class Found:
+    """What a comparison found.
+
+    Attributes:
+        errors: Relative error of each block's local gradient, frozen terms included.
+        terms: Blocks that have such a term.
+        counts: What finding the gradients cost.
+    """
+
+    errors: list[float]
+    terms: set[int]
+    counts: PassCounts
+
+
 def gap(
     stages: napts.LayerPartition, closure: Callable[[], Tensor], *, last_block_exact: bool = False
 ) -> float:
     """Return the largest relative error over the blocks, as a NAPTS step would meet it."""
-    return max(gaps(stages, closure, last_block_exact=last_block_exact)[0])
+    return max(gaps(stages, closure, last_block_exact=last_block_exact).errors)
 
 
 def gaps(
     stages: napts.LayerPartition, closure: Callable[[], Tensor], *, last_block_exact: bool = False
-) -> tuple[list[float], PassCounts]:
-    """Return the relative error of each block, and what finding the gradients cost."""
+) -> Found:
+    """Compare every local gradient with the loss's own."""
     sets = stages.parameter_sets
     expected = _gradient(closure, [p for part in sets for p in part])
     counts = PassCounts()
@@ -42,7 +58,7 @@ def gaps(
                 local = local + terms[block]
             own = torch.cat([next(following).reshape(-1) for _ in part])
             errors.append(float((local - own).norm() / max(own.norm(), 1e-8 * whole)))
-    return errors, counts
+    return Found(errors, set(terms), counts)
 
 
 def _gradient(closure: Callable[[], Tensor], parameters: list[nn.Parameter]) -> list[Tensor]:
