@@ -70,6 +70,7 @@ class Rerun:
             RuntimeError: If the model does not get there on the way that it took then.
         """
         turns = _Turns(self, recorded, block)
+        assert recorded.arguments is not None
         args, kwargs = recorded.arguments
         recorded.random.restore()
         with (

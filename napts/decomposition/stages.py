@@ -109,6 +109,7 @@ class LayerPartition(Sequence[Stage]):
         self._current: Recorded | None = None
         self._ambient: Autocast | None = None
         self._rerun: Rerun | None = None
+        self._devices: list[torch.device] = []
 
     @overload
     def __getitem__(self, index: int) -> Stage: ...
@@ -131,7 +132,7 @@ class LayerPartition(Sequence[Stage]):
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        passing = ("_calls", "_current", "_ambient", "_rerun")
+        passing = ("_calls", "_current", "_ambient", "_rerun", "_devices")
         return {name: value for name, value in self.__dict__.items() if name not in passing}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -171,6 +172,7 @@ class LayerPartition(Sequence[Stage]):
                 itself or a transform of ``torch.func``.
         """
         self.release()
+        self._devices = cuda_devices(p for stage in self._stages for p in stage.parameter_list)
         self._consistency.begin()
         self._ambient = Autocast(self._device.type)
         with intercepted(self._watchers()):
@@ -205,8 +207,8 @@ class LayerPartition(Sequence[Stage]):
 
     def _whole(self) -> Watcher:
         """Make the watcher of the model itself."""
-        devices = cuda_devices(self.model.parameters())
-        kind = self._device.type
+        devices, kind = self._devices, self._device.type
+        traced = self._consistency.traced
 
         def watch(original: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             if not torch.is_grad_enabled():
@@ -214,12 +216,12 @@ class LayerPartition(Sequence[Stage]):
             if self._current is not None:
                 raise RuntimeError("the partitioned model calls itself, which cannot be captured")
             visits = [Visit() for _ in self._stages]
-            arguments = detached((args, kwargs))
+            if traced:
+                visits[0].entry = entry_of(args, kwargs)
+            arguments = None if traced else detached((args, kwargs))
             self._current = recorded = Recorded(
                 arguments, RandomState(devices), Autocast(kind), visits
             )
-            if self._consistency.traced:
-                visits[0].entry = entry_of(arguments)
             visits[0].random, visits[0].autocast = recorded.random, recorded.autocast
             try:
                 outputs = original(*args, **kwargs)
@@ -235,8 +237,7 @@ class LayerPartition(Sequence[Stage]):
 
     def _boundary(self, index: int, cut: Cut, recorder: Watcher | None) -> Watcher:
         """Make the watcher that catches what passes from one stage to the next."""
-        devices = cuda_devices(self.model.parameters())
-        kind = self._device.type
+        devices, kind = self._devices, self._device.type
 
         def crosses(recorded: Recorded, tree: Any) -> Any:
             tree = recorded.visits[index].leave(tree)

@@ -118,7 +118,7 @@ class Recorded:
     """One call of the model.
 
     Attributes:
-        arguments: Its positional and keyword arguments, without graphs.
+        arguments: Its positional and keyword arguments, without graphs, if they are kept.
         random: State of the random generators when it began.
         autocast: State of autocast then.
         visits: One for each block.
@@ -127,7 +127,7 @@ class Recorded:
         counts: How often each module that is watched was called so far.
     """
 
-    arguments: tuple[tuple[Any, ...], dict[str, Any]]
+    arguments: tuple[tuple[Any, ...], dict[str, Any]] | None
     random: RandomState
     autocast: Autocast
     visits: list[Visit]
@@ -151,14 +151,13 @@ def cut_samples(tree: Any, size: int, samples: Sequence[slice]) -> Any:
     return mapped(take, tree)
 
 
-def entry_of(arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> Any:
-    """Return the single input of a call of a model that was traced: its first tensor.
+def entry_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Return the single input of a call of a model that was traced, without its graph.
 
     Raises:
-        RuntimeError: If there is none.
+        RuntimeError: If no argument has a tensor.
     """
-    args, kwargs = arguments
     for value in (*args, *kwargs.values()):
-        if tensors_of(value):
+        if isinstance(value, Tensor) or tensors_of(value):
             return detached(value)
     raise RuntimeError("the partitioned model was called without a tensor")
