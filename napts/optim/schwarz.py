@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from napts.optim.cadam import CAdam
+from napts.optim.cadam import SHORTEST, CAdam
 from napts.optim.moments import Moments, ResetMoments
 from napts.optim.objective import Objective, Point
 from napts.optim.precision import LocalPrecision, reduced
@@ -92,6 +92,8 @@ class AdditiveSchwarz:
         whole = objective.length(directions)
         if isinstance(whole, float) and whole == 0.0:
             return [0.0] * here  # nothing moves anyway
+        if isinstance(whole, Tensor):
+            whole = whole.clamp_min(SHORTEST)  # likewise
         scale = radius / self.solver.steps / whole
         return [scale * self.solver.length(direction) for direction in directions]
 
@@ -102,7 +104,8 @@ class AdditiveSchwarz:
         layout, direction = objective.layout, objective.layout.buffer(subdomain)
         layout.shift(subdomain, self.solver.truncate(direction, length))
         for turn in range(self.solver.steps - 1):
-            gradient = layout.flatten_block(self._local_gradient(objective, subdomain, turn))
+            found = self._local_gradient(objective, subdomain, turn)
+            gradient = objective.over_group(layout.flatten_block(found))
             self.solver.direction(moments, gradient, direction)
             layout.shift(subdomain, self.solver.truncate(direction, length))
 
