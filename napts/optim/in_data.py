@@ -104,4 +104,5 @@ class APTSD(PlainTrustRegion):
             )
         shards = self._method.preconditioner
         assert isinstance(shards, Shards)
-        return PartPasses(closure, shards.count, self._current_layout().parameters)
+        parameters = self._current_layout().parameters
+        return PartPasses(closure, shards.count, parameters, self._context)

@@ -82,7 +82,8 @@ class KeptMoments(ResetMoments):
     """Remembers the averages of the global gradients, one for each iteration.
 
     Gradients of local steps stay out: they belong to points that may be rejected. An iteration
-    that ends without a judged step (its loss is not finite, the closure failed) leaves no trace.
+    that ends without a judged step (its loss is not finite, the closure failed) leaves no trace,
+    nor does one whose gradient is not finite.
     """
 
     def __init__(self) -> None:
@@ -116,9 +117,10 @@ class KeptMoments(ResetMoments):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over averages saved by :meth:`state_dict`."""
+        """Take over averages saved by :meth:`state_dict`; none if they are not finite."""
         self._kept = []
-        if state:
+        averages = [*state["first"], *state["second"]] if state else []
+        if averages and all(bool(each.isfinite().all()) for each in averages):
             self._kept = [
                 Moments(first, second, torch.tensor(float(state["count"]), device=first.device))
                 for first, second in zip(state["first"], state["second"], strict=True)

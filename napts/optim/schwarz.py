@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from napts.optim import vectors
-from napts.optim.cadam import CAdam
+from napts.optim.cadam import SHORTEST, CAdam
 from napts.optim.moments import Moments, ResetMoments
 from napts.optim.objective import Objective, Point
 from napts.optim.precision import LocalPrecision, reduced
@@ -97,6 +97,8 @@ class AdditiveSchwarz:
         whole = objective.length(directions)
         if isinstance(whole, float) and whole == 0.0:
             return [0.0] * here  # nothing moves anyway
+        if isinstance(whole, Tensor):
+            whole = whole.clamp_min(SHORTEST)  # likewise
         scale = radius / self.solver.steps / whole
         return [scale * self.solver.length(direction) for direction in directions]
 
@@ -171,4 +173,4 @@ class AdditiveSchwarz:
                 found = self.decomposition.exact_gradient_of_last(objective.closure)
             else:
                 found = self.decomposition.local_gradient(subdomain, part, at_iterate=at_iterate)
-        return layout.flatten_block(found)
+        return objective.over_group(layout.flatten_block(found))

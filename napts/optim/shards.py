@@ -126,8 +126,7 @@ class _Shard:
         self, trial: Vector, predicted: Tensor | float, *, keep_graph: bool
     ) -> tuple[float, float]:
         self._objective.layout.write(trial)
-        with self._objective.local_pass():
-            loss = self._passes.trial() if keep_graph else self._passes.value()
+        loss = self._objective.loss_by(self._passes, keep_graph=keep_graph)
         numbers = [loss, predicted]
         if self._tilt is not None:
             away = vectors.subtract(trial, self._point.theta)

@@ -4,6 +4,7 @@ The displayed form of the algorithm could not be recovered from the paper's text
 used here are those of a reconstruction from its prose (README, "What is reconstructed").
 """
 
+import math
 import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from napts.optim.passes import Passes
 from napts.optim.preconditioner import Preconditioner
 from napts.optim.radius import RadiusRule
 from napts.optim.record import PassCounts, StepRecord, summarise
+from napts.optim.step_context import StepContext
 from napts.optim.step_hooks import with_step_hooks
 from napts.optim.subdomains import Closure
 from napts.optim.trials import AcceptanceTest, Iteration, Outcome
@@ -103,6 +105,7 @@ class TrustRegionOptimizer(Optimizer):
         super().__init__(params, defaults)
         self.last_step = None
         self._layout: Layout | None = None
+        self._context = StepContext()
         self._method = self._compose(self.param_groups[0])
         self._set_regions(defaults["radius"])
 
@@ -149,7 +152,9 @@ class TrustRegionOptimizer(Optimizer):
         """
         method, counts, radius = self._method, PassCounts(), self.radius
         passes = self._evaluated(closure)
-        objective = Objective(passes, self._current_layout(), method.local_model, counts)
+        objective = Objective(
+            passes, self._current_layout(), method.local_model, counts, self._context
+        )
         iteration = Iteration(objective, method.reevaluate)
         if method.forget:
             for history in method.histories:
@@ -198,7 +203,8 @@ class TrustRegionOptimizer(Optimizer):
             promised = start.model.reduction(vector)
         proposal = Step(vector, promised)
         outcome = self._settle(iteration, test, start, proposal, proposed)  # lines 10 to 12
-        preconditioner.commit()
+        if math.isfinite(iteration.trials[0].predicted_reduction):  # the gradient is finite, too
+            preconditioner.commit()
         if not outcome.accepted:
             objective.layout.write(start.theta)
             return None if method.global_step == "never" else start
@@ -278,8 +284,8 @@ class TrustRegionOptimizer(Optimizer):
             region.radius = self._method.radius_rule.update(before, outcome.verdict)
             # At the smallest radius the next try would be this trial again; and a step that
             # promises nothing promises no more when it is shorter.
-            promised = iteration.trials[-1].predicted_reduction
-            if outcome.accepted or region.radius == before or not promising(promised):
+            promised, loss = iteration.trials[-1].predicted_reduction, iteration.trials[-1].loss
+            if outcome.accepted or region.radius == before or not promising(promised, loss):
                 break
         assert outcome is not None
         return outcome
@@ -344,5 +350,6 @@ class TrustRegionOptimizer(Optimizer):
         return self.param_groups[0]["params"][0]
 
     def __getstate__(self) -> dict[str, Any]:
-        own = {n: self.__dict__[n] for n in ("last_step", "_region", "_proposal_region")}
+        names = ("last_step", "_region", "_proposal_region", "_context")
+        own = {name: self.__dict__[name] for name in names}
         return {**super().__getstate__(), **own, "_method": self._method, "_layout": None}

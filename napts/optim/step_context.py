@@ -1,0 +1,166 @@
+"""What surrounds an optimizer's steps: its closure's needs, autocast, other threads and processes.
+
+Some of it is only known once the closure has been called, and is kept for the steps to come.
+"""
+
+import threading
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from napts.optim.data_parallel import DataParallel
+
+_running: dict[int, "_Run"] = {}
+"""The steps that run now, of all threads."""
+
+
+class _Run:
+    """One step: the thread that takes it, and whether another thread's overlapped with it."""
+
+    def __init__(self) -> None:
+        self.thread = threading.get_ident()
+        self.overlaps = False
+
+
+class StepContext:
+    """Entered around every step of one optimizer.
+
+    Copies and pickles of it know what it has learnt of the closure, not of processes.
+
+    Args:
+        graph_for_values: The closure differentiates inside, so that even a trial whose gradient
+            nobody wants needs a graph.
+
+    Attributes:
+        graph_for_values: The same, as it is found out.
+        data_parallel: The processes that each have their own batch, once they are known.
+    """
+
+    def __init__(self, *, graph_for_values: bool = False) -> None:
+        self.graph_for_values = graph_for_values
+        self.data_parallel: DataParallel | None = None
+        self._run: _Run | None = None
+        self._met: list[DistributedDataParallel] = []
+        self._settings: list[tuple[DistributedDataParallel, bool, bool, bool]] = []
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _restored, (self.graph_for_values,)
+
+    def __enter__(self) -> None:
+        if self._run is not None:
+            raise RuntimeError(
+                "this optimizer's step is running already: call it from one thread, and not from "
+                "its own closure"
+            )
+        run = self._run = _Run()
+        # Registered before it looks around: of two steps that begin at once one sees the other.
+        _running[id(run)] = run
+        if len(_running) > 1:
+            for other in list(_running.values()):
+                if other.thread != run.thread:
+                    other.overlaps = run.overlaps = True
+
+    def __exit__(self, *_error: object) -> None:
+        _running.pop(id(self._run), None)
+        self._run = None
+        # Weights that autocast has converted are not those that the step has left.
+        torch.clear_autocast_cache()
+        self._met.clear()
+        while self._settings:
+            _restore(*self._settings.pop())
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether another thread has taken a step while this one was taken."""
+        return self._run is not None and self._run.overlaps
+
+    def check_alone(self, *, draws: bool) -> None:
+        """Check that no other thread's step has disturbed the random numbers of this one.
+
+        Args:
+            draws: The closure draws random numbers.
+
+        Raises:
+            RuntimeError: If it does and another thread takes steps at the same time.
+        """
+        if draws and self.overlaps:
+            raise RuntimeError(
+                "steps overlap in two threads and the closure draws random numbers: torch's "
+                "generators are shared by all threads, so that neither step could repeat its own; "
+                "take the steps one after the other (a lock around step), or in processes"
+            )
+
+    def meet(self, wrapper: nn.Module, trained: Sequence[Tensor]) -> None:
+        """Take note of a data-parallel wrapper that the closure is about to call.
+
+        Its buffers are made those of the first process now, once for the whole step, and its own
+        averaging of ``.grad`` is switched off until the step ends.
+
+        Args:
+            wrapper: The module.
+            trained: The optimizer's parameters; a wrapper that has none of them is left alone.
+
+        Raises:
+            ValueError: If it is no DistributedDataParallel.
+        """
+        if not isinstance(wrapper, DistributedDataParallel):
+            raise ValueError(
+                "the network is sharded (FullyShardedDataParallel), allowed: whole parameters in "
+                "every process; wrap it in DistributedDataParallel, or spread it with "
+                "napts.Pipeline"
+            )
+        own = set(map(id, trained))
+        if wrapper in self._met or not any(id(p) in own for p in wrapper.parameters()):
+            return
+        self._met.append(wrapper)
+        self._settings.append(
+            (
+                wrapper,
+                wrapper.require_backward_grad_sync,
+                wrapper.require_forward_param_sync,
+                wrapper._static_graph_delay_allreduce_enqueued,
+            )
+        )
+        if wrapper.will_sync_module_buffers():
+            wrapper._sync_buffers()
+        _restore(wrapper, False, False, True)
+
+    def joined(self) -> DataParallel | None:
+        """Return the processes whose wrapper the first evaluation of this step has called.
+
+        Raises:
+            RuntimeError: If an earlier step's closure called a wrapper and this one's did not, or
+                if two wrappers have different process groups.
+        """
+        if not self._met:
+            if self.data_parallel is not None:
+                raise RuntimeError(
+                    "the closure calls the network without its DistributedDataParallel wrapper, "
+                    "with which it was called in an earlier step: call the wrapper in every step"
+                )
+            return None
+        groups = [wrapper.process_group for wrapper in self._met]
+        if any(group is not groups[0] for group in groups):
+            raise RuntimeError(
+                "the closure calls DistributedDataParallel modules of different process groups, "
+                "allowed: one group for all of them"
+            )
+        if self.data_parallel is None or self.data_parallel.group is not groups[0]:
+            assert groups[0] is not None
+            self.data_parallel = DataParallel(groups[0])
+        return self.data_parallel
+
+
+def _restored(graph_for_values: bool) -> StepContext:
+    return StepContext(graph_for_values=graph_for_values)
+
+
+def _restore(
+    wrapper: DistributedDataParallel, backward: bool, forward: bool, enqueued: bool
+) -> None:
+    wrapper.require_backward_grad_sync = backward
+    wrapper.require_forward_param_sync = forward
+    # What a static graph's first backward would enqueue reduces .grad, which is not used here.
+    wrapper._static_graph_delay_allreduce_enqueued = enqueued
