@@ -16,6 +16,7 @@ from napts.optim.replicas import ONE_REPLICA, LedNumbers, check_copies
 from napts.optim.split_batch import replicas_of
 from napts.optim.subdomains import Closure, Decomposition
 from napts.optim.vectors import Layout, Norm, Vector
+from napts.optim.weight_decay import PenalisedPasses, Penalty
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -63,9 +64,11 @@ class Objective:
         layout: Where the parameters lie.
         local_model: Makes the local model from a gradient.
         counts: Where the passes are counted.
+        penalty: Weight decay that is part of ``f_B``; ``None`` for none.
 
     Attributes:
         replicas: The processes that share its subdomains.
+        penalty: As given.
     """
 
     def __init__(
@@ -74,8 +77,10 @@ class Objective:
         layout: Layout,
         local_model: ModelFamily,
         counts: PassCounts,
+        penalty: Penalty | None = None,
     ) -> None:
         self.closure = closure
+        self.penalty = penalty
         self.layout = layout
         self.counts = counts
         self._local_model = local_model
@@ -87,6 +92,8 @@ class Objective:
             closure.counts = counts
         else:
             self._passes = ClosurePasses(closure, layout.parameters, counts)
+        if penalty is not None:
+            self._passes = PenalisedPasses(self._passes, penalty, layout.parameters)
         self.replicas = replicas_of(closure)
         self._communicator = self._passes.communicator
         if self.replicas is not ONE_REPLICA:
@@ -251,6 +258,12 @@ class Objective:
     def local_pass(self) -> AbstractContextManager[None]:
         """Surround a subdomain's own pass: it starts from the same buffers and leaves no trace."""
         return self._replay.again()
+
+    def with_decay(self, block: int, gradients: list[Tensor]) -> list[Tensor]:
+        """Return a block's local gradients with that of the weight decay at the present weights."""
+        if self.penalty is None:
+            return gradients
+        return self.penalty.added_to(gradients, self.layout.blocks[block])
 
     def _standing_loss(self, trial: Vector | None) -> Tensor | None:
         """Return the loss of a trial at which the parameters stand, with its graph."""

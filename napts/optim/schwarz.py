@@ -1,5 +1,6 @@
 """The additive Schwarz preconditioner: subdomains propose, each on its own, all at once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from napts.optim.objective import Objective, Point
 from napts.optim.precision import LocalPrecision, reduced
 from napts.optim.preconditioner import Proposal
 from napts.optim.subdomains import Decomposition, Part
+from napts.optim.vectors import Layout
 
 Shares = Literal["equal", "joint"]
 
@@ -48,6 +50,10 @@ class AdditiveSchwarz:
     def commit(self) -> None:
         """Keep the moments, if they outlive the iteration."""
         self.moments.commit()
+
+    def follow(self, sources: Sequence[int | None], layout: Layout) -> None:
+        """Keep the moments of the blocks that are as they were."""
+        self.moments.follow(sources, layout)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the moments."""
@@ -102,13 +108,16 @@ class AdditiveSchwarz:
         layout, direction = objective.layout, objective.layout.buffer(subdomain)
         layout.shift(subdomain, self.solver.truncate(direction, length))
         for turn in range(self.solver.steps - 1):
-            gradient = layout.flatten_block(self._local_gradient(objective, subdomain, turn))
+            gradient = layout.flatten_block(
+                objective.with_decay(subdomain, self._local_gradient(objective, subdomain, turn))
+            )
             self.solver.direction(moments, gradient, direction)
             layout.shift(subdomain, self.solver.truncate(direction, length))
 
     def _local_gradient(self, objective: Objective, subdomain: int, turn: int) -> list[Tensor]:
-        last = self.decomposition.holds_last and subdomain == len(objective.layout.blocks) - 1
         device = objective.layout.blocks[subdomain][0].device
+        subdomain = objective.layout.subdomains[subdomain]
+        last = self.decomposition.holds_last and subdomain == objective.layout.last_subdomain
         with objective.local_pass(), reduced(self.precision, device):
             if self.last_block_exact and last:
                 return self.decomposition.exact_gradient_of_last(objective.closure)

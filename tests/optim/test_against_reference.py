@@ -110,7 +110,7 @@ def test_follows_the_reference(method: str, options: dict[str, Any]) -> None:
     start = problem.initial(seed=3)
     model = network()
     start_from(model, start)
-    optimizer = make(method, model, **options)
+    optimizer = make(method, model, radius_floor="fixed", **options)
     reference = Reference(method, problem, start, Options(**options))
     data = batches()
     for step in range(STEPS):
