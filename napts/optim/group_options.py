@@ -68,10 +68,12 @@ class GroupOptions:
 
     def _check(self, groups: Sequence[Group], *, radius_edited: bool) -> None:
         options = {name: groups[0][name] for name in self.names}
+        low, high = options["radius_min"], options["radius_max"]
+        if low > high:
+            raise ValueError(f"Invalid radius_min: {low}, must be at most radius_max = {high}")
         if not radius_edited:
             # It is the one of the beginning, which later bounds need not hold.
-            bounded = max(options["radius_min"], options["radius"])
-            options["radius"] = min(bounded, options["radius_max"])
+            options["radius"] = min(max(low, options["radius"]), high)
         check_lr(groups[0]["lr"])
         for group in groups:
             check_weight_decay(group["weight_decay"])

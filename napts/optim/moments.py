@@ -122,10 +122,13 @@ class KeptMoments(ResetMoments):
         """Return the averages as vectors, and how many gradients are in them."""
         if not self._kept:
             return {}
+        counts = [int(kept.count) for kept in self._kept]
         return {
             "first": [kept.first for kept in self._kept],
             "second": [kept.second for kept in self._kept],
-            "counts": [int(kept.count) for kept in self._kept],
+            "count": counts[0],
+            # Blocks whose parameters have changed have seen fewer gradients than others.
+            **({"counts": counts} if len(set(counts)) > 1 else {}),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ import math
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from napts.optim import vectors
@@ -254,6 +255,23 @@ class Objective:
         if not self._communicator.spread:
             return share
         return self._communicator.collect([(share, norm_share(kind))])[0]
+
+    def rounding(self, theta: Vector) -> float:
+        """Return the rounding of a parameter of typical size, over all ranks.
+
+        Costs a transfer, and on several ranks a collective.
+
+        Returns:
+            The root mean square of ``eps(dtype) * theta``.
+        """
+        scaled = [torch.finfo(flat.dtype).eps * flat for flat in theta]
+        count = torch.tensor(float(sum(flat.numel() for flat in theta)), device=theta[0].device)
+        shares: list[Share] = [
+            (self._communicator.norm(scaled, "l2"), norm_share("l2")),
+            (count, "sum"),
+        ]
+        length, number = self._communicator.collect(shares)
+        return length / math.sqrt(number)
 
     def local_pass(self) -> AbstractContextManager[None]:
         """Surround a subdomain's own pass: it starts from the same buffers and leaves no trace."""

@@ -68,11 +68,6 @@ def check(options: Mapping[str, Any]) -> None:
         _require(options, name, lambda v, a=allowed: v in a, f"one of {', '.join(allowed)}")
     for name in ("radius", "radius_min", "radius_max"):
         _require(options, name, lambda v: 0 < v < math.inf, "above 0")
-    if options["radius_min"] > options["radius_max"]:
-        raise ValueError(
-            f"Invalid radius_min: {options['radius_min']}, must be at most radius_max = "
-            f"{options['radius_max']}"
-        )
     low, start, high = (options[n] for n in ("radius_min", "radius", "radius_max"))
     if not low <= start <= high:
         raise ValueError(f"Invalid radius: {start}, must lie in [{low}, {high}]")

@@ -7,13 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import torch
-
 from napts.optim.acceptance import Verdict, promising
 from napts.optim.objective import Objective
 from napts.optim.radius import RadiusRule
 from napts.optim.record import Trial
-from napts.optim.vectors import Vector, to_host
+from napts.optim.vectors import Vector
 
 RadiusFloor = Literal["yielding", "fixed"]
 
@@ -126,12 +124,12 @@ class Regions:
         radius = self.whole.radius
         if self.floor == "fixed" and radius <= rule.minimum:
             change = (
-                f"which is radius_min: the loss bends within it; give a smaller radius_min, or "
-                f'radius_floor="yielding" (now {self.floor!r})'
+                "which is radius_min: the loss bends within it, give a smaller radius_min or "
+                'radius_floor="yielding"'
             )
         else:
             change = (
-                "which goes on shrinking; if that does not end, the closure is no function of the "
+                "and goes on shrinking: if that does not end, the closure is no function of the "
                 "parameters (data drawn anew at each call?) or its gradient is not that of its loss"
             )
         warnings.warn(
@@ -181,15 +179,16 @@ def promised(trial: Trial) -> bool:
 def shortest(objective: Objective, theta: Vector, scale: float) -> float:
     """Return the length below which a step is lost in the rounding of the parameters.
 
+    A step of the length ``eps(dtype) * rms(theta)``, in either norm, moves no parameter of typical
+    size any more, even if all of it is in one of them.
+
     Args:
-        objective: Measures vectors in the norm of the region, over all ranks.
+        objective: Measures vectors, over all ranks.
         theta: The parameters.
         scale: A length that stands for theirs where they are all 0, which nothing is lost in.
 
     Returns:
-        The length of the vector of ``eps(dtype) * theta``, at least that of a number times
-        ``scale``.
+        That length, and at least that of a number times ``scale``.
     """
-    rounding = [torch.finfo(flat.dtype).eps * flat for flat in theta]
-    (length,) = to_host([objective.length(rounding)])
+    length = objective.rounding(theta)
     return max(length if math.isfinite(length) else 0.0, sys.float_info.epsilon * scale)

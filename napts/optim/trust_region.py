@@ -406,8 +406,11 @@ class TrustRegionOptimizer(Optimizer):
         """Return the blocks of what is remembered, as places of their parameters in the groups."""
         if self._layout is None:
             return self._remembered
+        return self._indices_of(self._layout)
+
+    def _indices_of(self, layout: Layout) -> list[list[int]]:
         places = {id(p): index for index, p in enumerate(self._all_parameters())}
-        return [[places[id(p)] for p in block] for block in self._layout.blocks]
+        return [[places[id(p)] for p in block] for block in layout.blocks]
 
     def _all_parameters(self) -> list[Tensor]:
         return [p for group in self.param_groups for p in group["params"]]
@@ -456,9 +459,11 @@ class TrustRegionOptimizer(Optimizer):
         """Return the state as plain numbers and tensors, radius and memories included."""
         self._follow_options()
         preconditioner = self._method.preconditioner
+        blocks = self._indices()
+        everything = blocks is None or sum(map(len, blocks)) == len(self._all_parameters())
         self.state[self._anchor] = {
             **self._regions.state_dict(),
-            "blocks": self._indices(),
+            **({} if everything else {"blocks": blocks}),
             "histories": [history.state_dict() for history in self._method.histories],
             "moments": {} if preconditioner is None else preconditioner.state_dict(),
             "local_model": self._method.local_model.state_dict(),
@@ -505,7 +510,8 @@ class TrustRegionOptimizer(Optimizer):
         """Take over the state of all parameters."""
         self._remembered = state.get("blocks")
         layout = self._last_layout() or Layout(self._blocks())
-        state = {**fitted({n: v for n, v in state.items() if n != "blocks"}, layout)}
+        state = fitted({name: v for name, v in state.items() if name != "blocks"}, layout)
+        self._remembered = self._indices_of(layout)
         self._regions = Regions(
             state["radius"],
             shared=self._method.shared_radius,

@@ -104,6 +104,7 @@ def _cases() -> Iterator[Any]:
             yield pytest.param(method, options, id=f"{method}-{name or 'defaults'}")
 
 
+@pytest.mark.filterwarnings("ignore:.*no step was accepted")
 @pytest.mark.parametrize(("method", "options"), list(_cases()))
 def test_follows_the_reference(method: str, options: dict[str, Any]) -> None:
     problem = MLPProblem(SIZES)
