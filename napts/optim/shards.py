@@ -124,6 +124,7 @@ class _Shard:
         loss, found = passes.found[index]
         if objective.penalty is not None:
             parameters = objective.layout.parameters
+            objective.layout.write(point.theta)  # where the last shard has left them
             self._passes = PenalisedPasses(self._passes, objective.penalty, parameters)
             loss = loss + objective.penalty.value(loss)
             found = objective.penalty.added_to(found, parameters)
