@@ -2,12 +2,14 @@
 
 import math
 import warnings
+from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from napts.decomposition.structure import dependence, fingerprint
+from napts.decomposition.structure import Key, appearance, changed, dependence
 from napts.optim.subdomains import CaptureAgainError
 
 _EVERY = 256
@@ -15,7 +17,10 @@ _EVERY = 256
 no look at the structure shows, such as a number in a closure that a traced block has for good."""
 
 _LOOKS = 64
-"""How many different looks are known; more of them, and a model has no structure to speak of."""
+"""How many graphs are known; with more of them a model has no structure to speak of."""
+
+_OFTEN = 4
+"""After so many changes without consequence an attribute is not looked at any more: a counter."""
 
 
 class Consistency:
@@ -41,38 +46,54 @@ class Consistency:
         self.lacking: frozenset[int] = frozenset()
         self.compares = True
         self._model = model
-        self._settled: dict[tuple[int, int], set[int]] = {}
-        self._looks = (0, 0)
-        self._fingerprint = 0
+        self._appearance: list[tuple[Key, Any]] | None = None
+        self._changes: Counter[Key] = Counter()
+        self._volatile: set[Key] = set()
+        self._different: dict[int, set[int]] = {}
+        self._signature = 0
         self._age = 0
         self._told = False
 
     def begin(self) -> None:
         """Look at the modules before a captured pass."""
-        self._fingerprint = fingerprint(self._model) if self.traced else 0
         self.compares = True
+        if not self.traced:
+            return
+        found = appearance(self._model, self._volatile)
+        if found != self._appearance:
+            self._note_changes(found)
+            self._different.clear()
+
+    def _note_changes(self, found: list[tuple[Key, Any]]) -> None:
+        """Take note of how the modules look now; leave out what changes all the time."""
+        if self._appearance is not None:
+            self._changes.update(changed(self._appearance, found))
+        often = {key for key, times in self._changes.items() if times >= _OFTEN}
+        if often - self._volatile:
+            self._volatile |= often
+            found = [part for part in found if part[0] not in self._volatile]
+        self._appearance = found
 
     def inspect(
         self, loss: Tensor, outputs: Sequence[list[Tensor]], parameters: Sequence[Sequence[Tensor]]
     ) -> None:
         """Look at the graph of a captured loss; decide what has to be compared."""
         found = dependence(loss, outputs, parameters)
-        self.lacking = found.lacking
-        self._looks = self._fingerprint, found.signature
+        self.lacking, self._signature = found.lacking, found.signature
         self._age += 1
-        self.compares = self._looks not in self._settled or self._age > _EVERY
+        self.compares = found.signature not in self._different or self._age > _EVERY
         if self.compares:
             self._age = 0
-            if len(self._settled) > _LOOKS:
-                self._settled.clear()
-            self._settled[self._looks] = set()
+            if len(self._different) > _LOOKS:
+                self._different.clear()
+            self._different[found.signature] = set()
             self._tell(found.misplaced)
 
     def compared(self, blocks: int) -> list[int]:
         """Return the blocks whose gradients are to be compared in this pass."""
         if self.compares:
             return list(range(blocks))
-        return sorted(self.lacking | self._settled.get(self._looks, set()))
+        return sorted(self.lacking | self._different.get(self._signature, set()))
 
     def check_outputs(self, block: int, found: Sequence[Tensor], known: Sequence[Tensor]) -> None:
         """Check that a block, run alone at the iterate, returns what it did in the model.
@@ -124,16 +145,17 @@ class Consistency:
             return None
         if self.traced:
             self._stop_tracing(f"block {block} has another gradient than its traced copy")
-        self._settled.setdefault(self._looks, set()).add(block)
+        self._different.setdefault(self._signature, set()).add(block)
         return difference
 
     def _postpone(self) -> None:
         """Compare in the next pass again: this one has numbers that are not finite."""
-        self._settled.pop(self._looks, None)
+        self._different.pop(self._signature, None)
 
     def _stop_tracing(self, reason: str) -> None:
         self.traced, self.reason = False, reason
-        self._settled.clear()
+        self._different.clear()
+        self._changes.clear()
         raise CaptureAgainError(reason)
 
     def _tell(self, misplaced: Sequence[Tensor]) -> None:

@@ -1,6 +1,6 @@
 """What a captured pass looked like: how its loss depends on the blocks, and what the model was."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,8 @@ _ACCUMULATE = type(
     torch.ones((), requires_grad=True).expand(1).grad_fn.next_functions[0][0]  # pyright: ignore[reportOptionalMemberAccess]
 )
 _CONTAINERS = ("_parameters", "_buffers", "_modules")
-_PLAIN = (bool, int, float, str, type(None))
+_PLAIN = frozenset({bool, int, float, str, type(None)})
+_COLLECTIONS = frozenset({dict, list, tuple, set})
 _LONGEST = 16
 
 
@@ -83,12 +84,20 @@ def dependence(
     )
 
 
-def fingerprint(model: nn.Module) -> int:
-    """Return a number that changes when a module does: its mode, hooks, buffers and attributes.
+Key = tuple[int, str]
+"""A module, by identity, and the name of one of its attributes."""
+
+
+def appearance(model: nn.Module, ignored: Container[Key] = ()) -> list[tuple[Key, Any]]:
+    """Return what a model looks like: its modules' modes, hooks, buffers and attributes.
 
     Values of tensors do not count; what a closure or a function keeps elsewhere is not seen.
+
+    Args:
+        model: The model.
+        ignored: Attributes to be left out.
     """
-    parts: list[Any] = []
+    parts: list[tuple[Key, Any]] = []
     waiting: list[nn.Module | None] = [model]
     seen: set[int] = set()
     while waiting:
@@ -97,17 +106,23 @@ def fingerprint(model: nn.Module) -> int:
             continue
         seen.add(id(module))
         waiting.extend(module._modules.values())
-        parts.append(id(module))
         for name, value in module.__dict__.items():
-            if value.__class__ in _PLAIN:
-                parts.append((name, value))
+            kind = value.__class__
+            if kind in _PLAIN:
+                parts.append(((id(module), name), value))
             elif name in _CONTAINERS:
-                parts.extend(map(id, value.values()))
-            elif value.__class__ not in (dict, list, tuple, set) and not isinstance(value, dict):
-                parts.append(id(value))
+                parts.append(((id(module), name), tuple(map(id, value.values()))))
+            elif kind not in _COLLECTIONS and not isinstance(value, dict):
+                parts.append(((id(module), name), id(value)))
             elif value:
-                parts.append(_contents(value))
-    return hash(tuple(parts))
+                parts.append(((id(module), name), _contents(value)))
+    return [part for part in parts if part[0] not in ignored] if ignored else parts
+
+
+def changed(before: list[tuple[Key, Any]], after: list[tuple[Key, Any]]) -> set[Key]:
+    """Return the attributes in which two appearances differ."""
+    old, new = dict(before), dict(after)
+    return {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
 
 
 def _contents(container: Any) -> tuple[Any, ...]:

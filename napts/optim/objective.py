@@ -4,6 +4,7 @@ import math
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from napts.optim import data_parallel, vectors
@@ -18,6 +19,7 @@ from napts.optim.split_batch import replicas_of
 from napts.optim.step_context import StepContext
 from napts.optim.subdomains import Closure, Decomposition
 from napts.optim.vectors import Layout, Norm, Vector
+from napts.optim.weight_decay import PenalisedPasses, Penalty
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -66,9 +68,11 @@ class Objective:
         local_model: Makes the local model from a gradient.
         counts: Where the passes are counted.
         context: What surrounds the steps of its optimizer.
+        penalty: Weight decay that is part of ``f_B``; ``None`` for none.
 
     Attributes:
         replicas: The processes that share its subdomains.
+        penalty: As given.
     """
 
     def __init__(
@@ -78,8 +82,10 @@ class Objective:
         local_model: ModelFamily,
         counts: PassCounts,
         context: StepContext | None = None,
+        penalty: Penalty | None = None,
     ) -> None:
         self.closure = closure
+        self.penalty = penalty
         self.layout = layout
         self.counts = counts
         self._local_model = local_model
@@ -93,6 +99,8 @@ class Objective:
             closure.counts = counts
         else:
             self._passes = ClosurePasses(closure, layout.parameters, counts, context)
+        if penalty is not None:
+            self._passes = PenalisedPasses(self._passes, penalty, layout.parameters)
         self.replicas = replicas_of(closure)
         self._communicator = self._passes.communicator
         if self.replicas is not ONE_REPLICA:
@@ -294,9 +302,32 @@ class Objective:
         self.counts.forwards, self.counts.backwards = passes
         self.counts.checks += 1
 
+    def rounding(self, theta: Vector) -> float:
+        """Return the rounding of a parameter of typical size, over all ranks.
+
+        Costs a transfer, and on several ranks a collective.
+
+        Returns:
+            The root mean square of ``eps(dtype) * theta``.
+        """
+        scaled = [torch.finfo(flat.dtype).eps * flat for flat in theta]
+        count = torch.tensor(float(sum(flat.numel() for flat in theta)), device=theta[0].device)
+        shares: list[Share] = [
+            (self._communicator.norm(scaled, "l2"), norm_share("l2")),
+            (count, "sum"),
+        ]
+        length, number = self._communicator.collect(shares)
+        return length / math.sqrt(number)
+
     def local_pass(self) -> AbstractContextManager[None]:
         """Surround a subdomain's own pass: it starts from the same buffers and leaves no trace."""
         return self._replay.again()
+
+    def with_decay(self, block: int, gradients: list[Tensor]) -> list[Tensor]:
+        """Return a block's local gradients with that of the weight decay at the present weights."""
+        if self.penalty is None:
+            return gradients
+        return self.penalty.added_to(gradients, self.layout.blocks[block])
 
     def _standing_loss(self, trial: Vector | None) -> Tensor | None:
         """Return the loss of a trial at which the parameters stand, with its graph."""

@@ -1,5 +1,6 @@
 """The additive Schwarz preconditioner: subdomains propose, each on its own, all at once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -13,7 +14,7 @@ from napts.optim.objective import Objective, Point
 from napts.optim.precision import LocalPrecision, reduced
 from napts.optim.preconditioner import Proposal
 from napts.optim.subdomains import CaptureAgainError, Decomposition, Part
-from napts.optim.vectors import Vector
+from napts.optim.vectors import Layout, Vector
 
 Shares = Literal["equal", "joint"]
 
@@ -52,6 +53,10 @@ class AdditiveSchwarz:
         """Keep the moments, if they outlive the iteration."""
         self.moments.commit()
 
+    def follow(self, sources: Sequence[int | None], layout: Layout) -> None:
+        """Keep the moments of the blocks that are as they were."""
+        self.moments.follow(sources, layout)
+
     def state_dict(self) -> dict[str, Any]:
         """Return the moments."""
         return self.moments.state_dict()
@@ -77,14 +82,12 @@ class AdditiveSchwarz:
         gradient = point.model.gradient
         terms = self._first_order_terms(objective, gradient)
         moments = self.moments.begin(gradient)
-        for subdomain, block in enumerate(gradient):
-            direction = objective.layout.buffer(subdomain)
-            self.solver.direction(moments[subdomain], block, direction)
+        for block, slope in enumerate(gradient):
+            self.solver.direction(moments[block], slope, objective.layout.buffer(block))
         lengths = self._lengths(objective, radius, len(gradient))
         moments = self.moments.propose(moments)
-        for subdomain, length in enumerate(lengths):
-            term = terms.get(subdomain)
-            self._solve(objective, subdomain, moments[subdomain], length, term)
+        for block, length in enumerate(lengths):
+            self._solve(objective, block, moments[block], length, terms.get(block))
         self.decomposition.release()
         objective.counts.local_passes += self.solver.steps - 1
         return Proposal(objective.layout.read())
@@ -118,16 +121,17 @@ class AdditiveSchwarz:
                 objective.capture_again(self.decomposition)
 
     def _compare(self, objective: Objective, gradient: Vector) -> dict[int, Tensor]:
-        subdomains = self.decomposition.compared()
-        if not subdomains:
+        compared = set(self.decomposition.compared())
+        if not compared:
             return {}
         scale, terms = torch.as_tensor(vectors.norm(gradient, "l2")), {}
-        for subdomain in subdomains:
-            local = self._flat_gradient(objective, subdomain, at_iterate=True)
-            term = self.decomposition.remainder(subdomain, local, gradient[subdomain], scale)
-            if term is not None:
-                terms[subdomain] = term
-        if any(self.decomposition.lacks(subdomain) for subdomain in subdomains):
+        for block, subdomain in enumerate(objective.layout.subdomains):
+            if subdomain in compared:
+                local = self._local_gradient(objective, block, at_iterate=True)
+                term = self.decomposition.remainder(subdomain, local, gradient[block], scale)
+                if term is not None:
+                    terms[block] = term
+        if any(map(self.decomposition.lacks, compared)):
             objective.counts.local_passes += 1
         else:
             objective.counts.checks += 1
@@ -136,41 +140,42 @@ class AdditiveSchwarz:
     def _solve(
         self,
         objective: Objective,
-        subdomain: int,
+        block: int,
         moments: Moments,
         length: float | Tensor,
         term: Tensor | None,
     ) -> None:
         """Take the local steps of one subdomain; the first direction is in its buffer."""
-        layout, direction = objective.layout, objective.layout.buffer(subdomain)
-        layout.shift(subdomain, self.solver.truncate(direction, length))
+        layout, direction = objective.layout, objective.layout.buffer(block)
+        layout.shift(block, self.solver.truncate(direction, length))
         for turn in range(self.solver.steps - 1):
-            gradient = self._flat_gradient(objective, subdomain, turn)
+            gradient = self._local_gradient(objective, block, turn)
             if term is not None:
                 gradient = gradient + term
             self.solver.direction(moments, gradient, direction)
-            layout.shift(subdomain, self.solver.truncate(direction, length))
+            layout.shift(block, self.solver.truncate(direction, length))
 
-    def _flat_gradient(
-        self, objective: Objective, subdomain: int, turn: int = 0, *, at_iterate: bool = False
+    def _local_gradient(
+        self, objective: Objective, block: int, turn: int = 0, *, at_iterate: bool = False
     ) -> Tensor:
-        """Return a subdomain's gradient at its present weights.
+        """Return the flat gradient of a subdomain at its present weights.
 
         Args:
             objective: The batch loss.
-            subdomain: Which one.
+            block: The subdomain's block in the layout.
             turn: Number of the local pass in its iteration, from 0.
             at_iterate: The weights are still those of the iterate, where it is compared: on the
                 whole batch and in full precision.
         """
-        layout = objective.layout
-        last = self.decomposition.holds_last and subdomain == len(layout.blocks) - 1
+        layout, decomposition = objective.layout, self.decomposition
+        subdomain = layout.subdomains[block]
+        last = decomposition.holds_last and subdomain == layout.last_subdomain
         in_part = self.fraction < 1.0 and not at_iterate
         part = Part(self.fraction, turn) if in_part else None
         precision = "full" if at_iterate else self.precision
-        with objective.local_pass(), reduced(precision, layout.blocks[subdomain][0].device):
+        with objective.local_pass(), reduced(precision, layout.blocks[block][0].device):
             if self.last_block_exact and last:
-                found = self.decomposition.exact_gradient_of_last(objective.closure)
+                found = decomposition.exact_gradient_of_last(objective.closure)
             else:
-                found = self.decomposition.local_gradient(subdomain, part, at_iterate=at_iterate)
-        return objective.over_group(layout.flatten_block(found))
+                found = decomposition.local_gradient(subdomain, part, at_iterate=at_iterate)
+        return objective.over_group(layout.flatten_block(objective.with_decay(block, found)))

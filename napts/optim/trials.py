@@ -29,11 +29,13 @@ class Iteration:
         objective: The batch loss.
         reevaluate: Histories are measured on the current batch: keep their iterates.
         trials: Every trial so far.
+        start: The parameters where it starts.
         known: Iterates whose loss on the current batch is known, with that loss, by identity.
     """
 
     objective: Objective
     reevaluate: bool
+    start: Vector | None = None
     trials: list[Trial] = field(default_factory=list)
     known: dict[int, tuple[Vector, float]] = field(default_factory=dict)
 

@@ -53,7 +53,7 @@ def gaps(
         point = objective.linearise(stages)
         terms = schwarz._first_order_terms(objective, point.model.gradient)
         for block, part in enumerate(sets):
-            local = schwarz._flat_gradient(objective, block)
+            local = schwarz._local_gradient(objective, block)
             if block in terms:
                 local = local + terms[block]
             own = torch.cat([next(following).reshape(-1) for _ in part])

@@ -151,6 +151,7 @@ def test_errors_of_the_closure_stay_what_they_are() -> None:
     assert calls == 2
 
 
+@pytest.mark.filterwarnings("ignore:.*found in .grad are not used")
 @pytest.mark.parametrize("detached", [True, False])
 @pytest.mark.parametrize("zeroed", [True, False])
 def test_backward_in_the_closure(detached: bool, zeroed: bool) -> None:
