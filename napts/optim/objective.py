@@ -113,10 +113,12 @@ class Objective:
             The present iterate; its loss is still on the device.
 
         Raises:
-            ValueError: If the closure has called ``backward()`` or does not return a scalar loss.
+            ValueError: If the closure has called ``backward()`` or does not return a scalar loss, or
+                if parameters are sharded over processes.
             RuntimeError: If processes that share the subdomains, or evaluate a batch each, have
                 different parameters; or if steps overlap in two threads and draw random numbers.
         """
+        self._context.check_whole(self.layout.parameters)
         check_copies(self.replicas, self.layout.parameters)
         if wrapper := data_parallel.called_from():
             self._context.meet(wrapper, self.layout.parameters)

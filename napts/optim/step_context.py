@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from napts.optim.data_parallel import DataParallel
+from napts.optim.data_parallel import DataParallel, check_whole
 
 _running: dict[int, "_Run"] = {}
 """The steps that run now, of all threads."""
@@ -42,8 +42,9 @@ class StepContext:
         self.graph_for_values = graph_for_values
         self.data_parallel: DataParallel | None = None
         self._run: _Run | None = None
+        self._whole: Sequence[Tensor] = ()
         self._met: list[DistributedDataParallel] = []
-        self._settings: list[tuple[DistributedDataParallel, bool, bool, bool]] = []
+        self._settings: list[tuple[DistributedDataParallel, dict[str, bool]]] = []
 
     def __reduce__(self) -> tuple[object, ...]:
         return _restored, (self.graph_for_values,)
@@ -69,7 +70,9 @@ class StepContext:
         torch.clear_autocast_cache()
         self._met.clear()
         while self._settings:
-            _restore(*self._settings.pop())
+            wrapper, settings = self._settings.pop()
+            for name, value in settings.items():
+                setattr(wrapper, name, value)
 
     @property
     def overlaps(self) -> bool:
@@ -91,6 +94,16 @@ class StepContext:
                 "generators are shared by all threads, so that neither step could repeat its own; "
                 "take the steps one after the other (a lock around step), or in processes"
             )
+
+    def check_whole(self, trained: Sequence[Tensor]) -> None:
+        """Check, once for a list, that no parameter in it is sharded over processes.
+
+        Raises:
+            ValueError: If one is.
+        """
+        if trained is not self._whole:
+            check_whole(trained)
+            self._whole = trained
 
     def meet(self, wrapper: nn.Module, trained: Sequence[Tensor]) -> None:
         """Take note of a data-parallel wrapper that the closure is about to call.
@@ -116,16 +129,12 @@ class StepContext:
             return
         self._met.append(wrapper)
         self._settings.append(
-            (
-                wrapper,
-                wrapper.require_backward_grad_sync,
-                wrapper.require_forward_param_sync,
-                wrapper._static_graph_delay_allreduce_enqueued,
-            )
+            (wrapper, {name: getattr(wrapper, name) for name in _switches(wrapper)})
         )
         if wrapper.will_sync_module_buffers():
             wrapper._sync_buffers()
-        _restore(wrapper, False, False, True)
+        for name, value in _switches(wrapper).items():
+            setattr(wrapper, name, value)
 
     def joined(self) -> DataParallel | None:
         """Return the processes whose wrapper the first evaluation of this step has called.
@@ -157,10 +166,8 @@ def _restored(graph_for_values: bool) -> StepContext:
     return StepContext(graph_for_values=graph_for_values)
 
 
-def _restore(
-    wrapper: DistributedDataParallel, backward: bool, forward: bool, enqueued: bool
-) -> None:
-    wrapper.require_backward_grad_sync = backward
-    wrapper.require_forward_param_sync = forward
-    # What a static graph's first backward would enqueue reduces .grad, which is not used here.
-    wrapper._static_graph_delay_allreduce_enqueued = enqueued
+def _switches(wrapper: DistributedDataParallel) -> dict[str, bool]:
+    """Return the attributes of a wrapper that make it do nothing but call its network."""
+    off = {"require_backward_grad_sync": False, "require_forward_param_sync": False}
+    # A static graph's first backward would have .grad reduced, which is not used here.
+    return {**off, "_static_graph_delay_allreduce_enqueued": True} if wrapper.static_graph else off

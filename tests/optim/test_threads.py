@@ -41,7 +41,7 @@ def _others() -> nn.Sequential:
 
 
 @pytest.mark.parametrize("method", ["TR", "NAPTS"])
-@pytest.mark.parametrize("when", ["first", "trial"])
+@pytest.mark.parametrize("when", ["first", "trial", "always"])
 def test_a_module_called_from_another_thread(method: str, when: str) -> None:
     """Its buffers are its own: no error, and each model has the statistics of its own calls."""
     model, other = _normalised(), _others()
@@ -52,7 +52,7 @@ def test_a_module_called_from_another_thread(method: str, when: str) -> None:
     def disturbed() -> Tensor:
         nonlocal calls
         calls += 1
-        if (calls == 1) == (when == "first"):
+        if when == "always" or (calls == 1) == (when == "first"):
             assert _at_once(lambda: other(batch()[0])) == [None]
         return closure(model, batch())()
 
@@ -60,7 +60,7 @@ def test_a_module_called_from_another_thread(method: str, when: str) -> None:
     for _ in range(3):
         calls = 0
         optimizer.step(disturbed)
-        many += 1 if when == "first" else calls - 1
+        many += {"first": 1, "trial": calls - 1, "always": calls}[when]
         undisturbed.step(closure(twin, batch()))
     for _ in range(many):
         other_twin(batch()[0])
