@@ -17,10 +17,17 @@ _running: dict[int, "_Run"] = {}
 
 
 class _Run:
-    """One step: the thread that takes it, and whether another thread's overlapped with it."""
+    """One step: who takes it, and whether another one has interfered with it.
 
-    def __init__(self) -> None:
+    Attributes:
+        thread: The thread that takes it.
+        replays: It sets torch's random generators back to earlier states.
+        overlaps: A step of another thread, which does that, ran at the same time.
+    """
+
+    def __init__(self, *, replays: bool) -> None:
         self.thread = threading.get_ident()
+        self.replays = replays
         self.overlaps = False
 
 
@@ -32,14 +39,18 @@ class StepContext:
     Args:
         graph_for_values: The closure differentiates inside, so that even a trial whose gradient
             nobody wants needs a graph.
+        replays: The steps set torch's random generators back to earlier states.
 
     Attributes:
         graph_for_values: The same, as it is found out.
+        draws: The closure has been seen to draw random numbers.
         data_parallel: The processes that each have their own batch, once they are known.
     """
 
-    def __init__(self, *, graph_for_values: bool = False) -> None:
+    def __init__(self, *, graph_for_values: bool = False, replays: bool = True) -> None:
+        self._replays = replays
         self.graph_for_values = graph_for_values
+        self.draws = False
         self.data_parallel: DataParallel | None = None
         self._run: _Run | None = None
         self._whole: Sequence[Tensor] = ()
@@ -47,7 +58,7 @@ class StepContext:
         self._settings: list[tuple[DistributedDataParallel, dict[str, bool]]] = []
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _restored, (self.graph_for_values,)
+        return _restored, (self.graph_for_values, self._replays)
 
     def __enter__(self) -> None:
         if self._run is not None:
@@ -55,13 +66,14 @@ class StepContext:
                 "this optimizer's step is running already: call it from one thread, and not from "
                 "its own closure"
             )
-        run = self._run = _Run()
+        run = self._run = _Run(replays=self._replays)
         # Registered before it looks around: of two steps that begin at once one sees the other.
         _running[id(run)] = run
         if len(_running) > 1:
             for other in list(_running.values()):
                 if other.thread != run.thread:
-                    other.overlaps = run.overlaps = True
+                    other.overlaps = other.overlaps or run.replays
+                    run.overlaps = run.overlaps or other.replays
 
     def __exit__(self, *_error: object) -> None:
         _running.pop(id(self._run), None)
@@ -74,21 +86,13 @@ class StepContext:
             for name, value in settings.items():
                 setattr(wrapper, name, value)
 
-    @property
-    def overlaps(self) -> bool:
-        """Whether another thread has taken a step while this one was taken."""
-        return self._run is not None and self._run.overlaps
-
-    def check_alone(self, *, draws: bool) -> None:
+    def check_alone(self) -> None:
         """Check that no other thread's step has disturbed the random numbers of this one.
 
-        Args:
-            draws: The closure draws random numbers.
-
         Raises:
-            RuntimeError: If it does and another thread takes steps at the same time.
+            RuntimeError: If the closure draws some and another thread's step sets them back.
         """
-        if draws and self.overlaps:
+        if self.draws and self._run is not None and self._run.overlaps:
             raise RuntimeError(
                 "steps overlap in two threads and the closure draws random numbers: torch's "
                 "generators are shared by all threads, so that neither step could repeat its own; "
@@ -162,8 +166,8 @@ class StepContext:
         return self.data_parallel
 
 
-def _restored(graph_for_values: bool) -> StepContext:
-    return StepContext(graph_for_values=graph_for_values)
+def _restored(graph_for_values: bool, replays: bool) -> StepContext:
+    return StepContext(graph_for_values=graph_for_values, replays=replays)
 
 
 def _switches(wrapper: DistributedDataParallel) -> dict[str, bool]:

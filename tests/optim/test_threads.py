@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import napts
+from napts.optim import Baseline
 from tests.helpers.networks import batch, closure, make, plain, same, snapshot
 
 
@@ -136,3 +137,31 @@ def test_one_optimizer_in_two_threads() -> None:
     assert inner
     assert all("step is running already" in str(error) for error in inner)
     optimizer.step(closure(model, batch()))
+
+
+@pytest.mark.parametrize("kinds", [("NTR", "Adam"), ("Adam", "Adam")])
+def test_a_baseline_beside_another_optimizer(kinds: tuple[str, str]) -> None:
+    """It repeats nothing itself: only a step that does so disturbs it."""
+    networks = [plain(), nn.Sequential(plain(), nn.Dropout(0.3)).double()]
+    meeting = threading.Barrier(2, timeout=20)
+    optimizers: list[Any] = [
+        make(kind, network) if kind == "NTR" else Baseline(torch.optim.Adam(network.parameters()))
+        for kind, network in zip(kinds, networks, strict=True)
+    ]
+
+    for optimizer, network in zip(optimizers, networks, strict=True):
+        optimizer.step(closure(network, batch()))
+
+    def step(index: int) -> None:
+        met: list[int] = []
+
+        def meet() -> Tensor:
+            if not met:
+                met.append(meeting.wait())
+            return closure(networks[index], batch())()
+
+        optimizers[index].step(meet)
+
+    errors = _at_once(lambda: step(0), lambda: step(1))
+    assert errors[0] is None
+    assert ("overlap in two threads" in str(errors[1])) == (kinds[0] == "NTR")

@@ -130,26 +130,31 @@ def in_other_wrappings(rank: int) -> dict[str, Any]:
     return found
 
 
+class _Function:
+    """A loss that has to be the same wherever the parameters are the same, within a step."""
+
+    def __init__(self, call: nn.Module, inputs: Tensor, targets: Tensor) -> None:
+        self.call, self.inputs, self.targets = call, inputs, targets
+        self.seen: dict[bytes, float] = {}
+
+    def __call__(self) -> Tensor:
+        key = b"".join(p.detach().numpy().tobytes() for p in self.call.parameters())
+        loss = criterion(self.call(self.inputs), self.targets)
+        assert self.seen.setdefault(key, loss.item()) == loss.item()
+        return loss
+
+
 def with_state(rank: int) -> dict[str, Any]:
     """Buffers, of which one is a part of the function, and masks that differ between the ranks."""
     found = {}
     for name in ("TR", "NAPTS", "light", "APTSW"):
         model = with_buffers(nn.Identity() if "N" in name or name == "light" else Centred())
         call, optimizer = wrapped(model), CASES[name](model)
-        seen: dict[bytes, float] = {}
         torch.manual_seed(rank)
-
-        def watched(inputs: Tensor, targets: Tensor, call: Any, seen: dict[bytes, float]) -> Tensor:
-            key = b"".join(p.detach().numpy().tobytes() for p in call.parameters())
-            loss = criterion(call(inputs), targets)
-            assert seen.setdefault(key, loss.item()) == loss.item()
-            return loss
 
         forwards = []
         for step in range(STEPS):
-            seen.clear()
-            inputs, targets = data(step, rank)
-            optimizer.step(lambda x=inputs, y=targets: watched(x, y, call, seen))
+            optimizer.step(_Function(call, *data(step, rank)))
             forwards.append(optimizer.last_step.forwards)
         call.eval()
         call(data(0, rank)[0])
@@ -167,8 +172,8 @@ def poisoned(rank: int) -> dict[str, Any]:
         taken = []
         for step in range(4):
             factor = math.nan if step == 2 and rank == 0 else 1.0
-            inputs, targets = data(step, rank)
-            optimizer.step(lambda x=inputs, y=targets, f=factor: criterion(call(x), y) * f)
+            x, y = data(step, rank)
+            optimizer.step(lambda x=x, y=y, c=call, f=factor: criterion(c(x), y) * f)
             taken.append(optimizer.last_step.accepted)
         found[name] = {"taken": taken, "theta": flat(model)}
     return found
