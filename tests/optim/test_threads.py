@@ -70,26 +70,21 @@ def test_a_module_called_from_another_thread(method: str, when: str) -> None:
 
 
 def _two(networks: list[nn.Sequential], steps: int) -> tuple[list[BaseException | None], Any]:
-    """Take the first steps in two threads so that they overlap; in the middle of each other."""
-    meeting = threading.Barrier(2, timeout=20)
+    """Take steps in two threads, of which the first ones overlap."""
+    meeting = threading.Barrier(2)
     optimizers = [make("NTR", network) for network in networks]
     losses: list[list[float]] = [[], []]
 
     def task(index: int) -> None:
-        calls = 0
+        met: list[int] = []
 
         def meet() -> Tensor:
-            nonlocal calls
-            calls += 1
-            if calls <= 2:
-                meeting.wait()
+            if not met:
+                met.append(meeting.wait(20))
             return closure(networks[index], batch(index))()
 
-        try:
-            for _ in range(steps):
-                losses[index].append(optimizers[index].step(meet))
-        finally:
-            meeting.abort()
+        for _ in range(steps):
+            losses[index].append(optimizers[index].step(meet))
 
     return _at_once(lambda: task(0), lambda: task(1)), losses
 
@@ -143,7 +138,7 @@ def test_one_optimizer_in_two_threads() -> None:
 def test_a_baseline_beside_another_optimizer(kinds: tuple[str, str]) -> None:
     """It repeats nothing itself: only a step that does so disturbs it."""
     networks = [plain(), nn.Sequential(plain(), nn.Dropout(0.3)).double()]
-    meeting = threading.Barrier(2, timeout=20)
+    meeting = threading.Barrier(2)
     optimizers: list[Any] = [
         make(kind, network) if kind == "NTR" else Baseline(torch.optim.Adam(network.parameters()))
         for kind, network in zip(kinds, networks, strict=True)
@@ -157,7 +152,7 @@ def test_a_baseline_beside_another_optimizer(kinds: tuple[str, str]) -> None:
 
         def meet() -> Tensor:
             if not met:
-                met.append(meeting.wait())
+                met.append(meeting.wait(20))
             return closure(networks[index], batch())()
 
         optimizers[index].step(meet)
