@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from napts.optim import vectors
-from napts.optim.passes import Passes
+from napts.optim.passes import BACKWARD_CALLED, Passes, require_graph, scalar_loss
 from napts.optim.record import PassCounts, StepRecord
+from napts.optim.replay import RandomState
 from napts.optim.step_context import StepContext
 from napts.optim.step_hooks import with_step_hooks
 from napts.optim.subdomains import Closure
@@ -31,12 +32,16 @@ class Baseline(Optimizer):
     optimizer: Optimizer
     """The optimizer inside."""
 
+    _context: StepContext
+
     last_step: StepRecord | None
     """Record of the latest step; ``None`` before the first one."""
 
     def __init__(self, optimizer: Optimizer) -> None:
         # Not torch's __init__, which would make groups and state of its own.
-        self.__setstate__({"optimizer": optimizer, "last_step": None, "_context": StepContext()})
+        self.__setstate__(
+            {"optimizer": optimizer, "last_step": None, "_context": StepContext(replays=False)}
+        )
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -67,11 +72,14 @@ class Baseline(Optimizer):
             step and its memory starts anew.
 
         Raises:
-            ValueError: If LBFGS is to run on several ranks, whose inner products it does not add.
+            ValueError: If the closure has called ``backward()`` or does not return a scalar loss;
+                or if LBFGS is to run on several ranks, whose inner products it does not add.
+            RuntimeError: If a step of :class:`napts.NAPTS` and its like runs in another thread at
+                the same time and the closure draws random numbers, which that step repeats.
         """
         if isinstance(closure, Passes) and closure.communicator.size > 1 and self._searches:
             raise ValueError("LBFGS: found several ranks, allowed: one")
-        evaluations = _Evaluations(self.optimizer, closure)
+        evaluations = _Evaluations(self.optimizer, closure, self._context)
         finite = evaluations.next()
         if finite and self._searches:
             finite = self._search(evaluations)
@@ -148,13 +156,16 @@ class _Evaluations:
         parameters: What is differentiated for.
     """
 
-    def __init__(self, optimizer: Optimizer, closure: Closure | Passes) -> None:
+    def __init__(
+        self, optimizer: Optimizer, closure: Closure | Passes, context: StepContext
+    ) -> None:
         self.counts = PassCounts()
         self.losses: list[float] = []
         self.finite = True
         groups = optimizer.param_groups
         self.parameters = [p for group in groups for p in group["params"] if p.requires_grad]
-        self._optimizer, self._closure = optimizer, closure
+        self._optimizer, self._closure, self._context = optimizer, closure, context
+        self._before = RandomState(vectors.cuda_devices(self.parameters[:1]))
         self._ahead = False
 
     def next(self) -> bool:
@@ -166,6 +177,9 @@ class _Evaluations:
         self.losses.append(loss)
         self.finite = self.finite and finite and math.isfinite(loss)
         self._ahead = True
+        if not self._context.draws:
+            self._context.draws = self._before.differs(RandomState(self._before.devices))
+        self._context.check_alone()
         return self.finite
 
     def further(self) -> float:
@@ -179,11 +193,14 @@ class _Evaluations:
 def _by_closure(closure: Any, parameters: list[Tensor], counts: PassCounts) -> tuple[float, bool]:
     """Return the loss, and whether the gradient is finite, which is left in ``.grad``."""
     with torch.enable_grad():
-        loss = closure()
+        loss = scalar_loss(closure())
+        if any(parameter.grad is not None for parameter in parameters):
+            raise ValueError(BACKWARD_CALLED)
+        require_graph(loss)
         loss.backward()
     counts.forwards += 1
     counts.backwards += 1
-    value, size = vectors.to_host([loss.detach().reshape(()), _size(parameters, 2)])
+    value, size = vectors.to_host([loss.detach(), _size(parameters, 2)])
     return value, math.isfinite(size) or math.isfinite(_size(parameters, math.inf).item())
 
 

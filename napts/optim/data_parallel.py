@@ -113,9 +113,11 @@ def check_whole(parameters: Sequence[Tensor]) -> None:
     module = sys.modules.get("torch.distributed.tensor")
     kinds: tuple[type, ...] = () if module is None else (module.DTensor,)
     for index, parameter in enumerate(parameters):
-        if isinstance(parameter, kinds) or hasattr(parameter, "_is_flat_param"):
+        flat = getattr(parameter, "_is_flat_param", False)
+        if flat or isinstance(parameter, kinds):
+            found = "FlatParameter" if flat else type(parameter).__name__
             raise ValueError(
-                f"parameter {index} is sharded over processes ({type(parameter).__name__}, as "
+                f"parameter {index} is sharded over processes ({found}, as "
                 "FSDP and tensor parallelism make them), allowed: whole parameters in every "
                 "process; wrap the network in DistributedDataParallel, or spread it with "
                 "napts.Pipeline"

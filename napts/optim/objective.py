@@ -121,16 +121,19 @@ class Objective:
             The present iterate; its loss is still on the device.
 
         Raises:
-            ValueError: If the closure has called ``backward()`` or does not return a scalar loss.
+            ValueError: If the closure has called ``backward()`` or does not return a scalar loss,
+                or if parameters are sharded over processes.
             RuntimeError: If processes that share the subdomains, or evaluate a batch each, have
                 different parameters; or if steps overlap in two threads and draw random numbers.
         """
+        self._context.check_whole(self.layout.parameters)
         check_copies(self.replicas, self.layout.parameters)
         if wrapper := data_parallel.called_from():
             self._context.meet(wrapper, self.layout.parameters)
         with self._replay.first():
             loss, gradient = self._passes.linearise(decomposition)
-        self._check_alone()
+        self._context.draws = self._context.draws or self._replay.draws()
+        self._context.check_alone()
         self._join()
         fresh = loss if self._processes is None else loss.clone()
         return self._iterate(self.layout.read(), fresh, gradient, fresh)
@@ -270,7 +273,7 @@ class Objective:
         except GraphWantedError:
             with self._replay.again():
                 loss = passes.value()
-        self._check_alone()
+        self._context.check_alone()
         return loss
 
     def over_group(self, flat: Tensor) -> Tensor:
@@ -354,10 +357,6 @@ class Objective:
             )
         processes.check_copies(self.layout.parameters)
         self._processes, self._communicator = processes, AveragedNumbers(processes)
-
-    def _check_alone(self) -> None:
-        if self._context.overlaps:
-            self._context.check_alone(draws=self._replay.draws())
 
     def _iterate(
         self,

@@ -13,12 +13,13 @@ from napts.optim.record import PassCounts
 from napts.optim.step_context import StepContext
 from napts.optim.subdomains import Closure, Decomposition
 
-_BACKWARD_CALLED = (
+BACKWARD_CALLED = (
     "the closure must not call backward(): write `optimizer.step(lambda: criterion(model(inputs), "
     "targets))`, the optimizer differentiates the loss itself and only where it has to (Lightning: "
     "set `self.automatic_optimization = False` and call `self.optimizers().step(closure)` in "
     "training_step)"
 )
+"""What is said to a closure that has filled ``.grad``."""
 
 # What torch says where something is differentiated, or a gradient watched, without a graph.
 _WANTS_GRAPH = re.compile(r"requires? grad|requires? gradient|requires_grad|grad_fn")
@@ -110,8 +111,8 @@ class ClosurePasses(Passes):
             with decomposition.capture():
                 loss = self._forward()
         if _changed(before, _gradients_in(self._parameters)):
-            raise ValueError(_BACKWARD_CALLED)
-        _require_graph(loss)
+            raise ValueError(BACKWARD_CALLED)
+        require_graph(loss)
         boundaries: list[Tensor] = []
         if decomposition is not None:
             decomposition.inspect(loss)
@@ -132,7 +133,7 @@ class ClosurePasses(Passes):
             return self._forward().detach()
         self.counts.forwards += 1
         try:
-            return _scalar(self._closure())  # torch.no_grad() is in force in every step
+            return scalar_loss(self._closure())  # torch.no_grad() is in force in every step
         except RuntimeError as error:
             if not _WANTS_GRAPH.search(str(error)):
                 raise
@@ -143,7 +144,7 @@ class ClosurePasses(Passes):
         """Return the loss and keep its graph."""
         self._graph = None
         self._graph = self._forward()
-        _require_graph(self._graph)
+        require_graph(self._graph)
         return self._graph.detach()
 
     def trial_gradient(self, of: Sequence[Tensor] | None = None) -> list[Tensor]:
@@ -156,7 +157,7 @@ class ClosurePasses(Passes):
     def _forward(self) -> Tensor:
         self.counts.forwards += 1
         with torch.enable_grad():
-            return _scalar(self._closure())
+            return scalar_loss(self._closure())
 
     def _differentiate(self, loss: Tensor, inputs: Sequence[Tensor]) -> list[Tensor]:
         self.counts.backwards += 1
@@ -164,18 +165,28 @@ class ClosurePasses(Passes):
             return gradients(loss, inputs)
         except RuntimeError as error:
             if "second time" in str(error):
-                raise ValueError(_BACKWARD_CALLED) from error
+                raise ValueError(BACKWARD_CALLED) from error
             raise
 
 
-def _scalar(loss: object) -> Tensor:
+def scalar_loss(loss: object) -> Tensor:
+    """Return what a closure returned, as a tensor without dimensions.
+
+    Raises:
+        ValueError: If it is not a tensor with one element.
+    """
     if not isinstance(loss, Tensor) or loss.numel() != 1:
         found = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
         raise ValueError(f"the closure must return the loss, a scalar tensor, got {found}")
     return loss if loss.dim() == 0 else loss.reshape(())
 
 
-def _require_graph(loss: Tensor) -> None:
+def require_graph(loss: Tensor) -> None:
+    """Check that a loss can be differentiated.
+
+    Raises:
+        ValueError: If no parameter that is trained enters it.
+    """
     if not loss.requires_grad:
         raise ValueError("the closure's loss does not depend on the optimizer's parameters")
 

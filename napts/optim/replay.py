@@ -32,6 +32,11 @@ class RandomState:
         self._cpu = torch.get_rng_state()
         self._cuda = [(device, torch.cuda.get_rng_state(device)) for device in devices]
 
+    @property
+    def devices(self) -> list[torch.device]:
+        """The CUDA devices whose generators count."""
+        return [device for device, _ in self._cuda]
+
     def restore(self) -> None:
         """Set the generators to this state."""
         torch.set_rng_state(self._cpu)
@@ -43,7 +48,7 @@ class RandomState:
 
         However many numbers were drawn since, what follows is the same.
         """
-        if not self.differs(RandomState([device for device, _ in self._cuda])):
+        if not self.differs(RandomState(self.devices)):
             return
         self.restore()
         torch.manual_seed(int(torch.randint(2**62, ())))
@@ -163,7 +168,7 @@ class Replay:
         return _First(self)
 
     def draws(self) -> bool:
-        """Tell whether the first evaluation drew random numbers."""
+        """Tell whether the first evaluation drew random numbers, of any thread."""
         return self._before.differs(self._after)
 
     def again(self) -> AbstractContextManager[None]:

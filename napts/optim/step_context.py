@@ -10,17 +10,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from napts.optim.data_parallel import DataParallel
+from napts.optim.data_parallel import DataParallel, check_whole
 
 _running: dict[int, "_Run"] = {}
 """The steps that run now, of all threads."""
 
 
 class _Run:
-    """One step: the thread that takes it, and whether another thread's overlapped with it."""
+    """One step: who takes it, and whether another one has interfered with it.
 
-    def __init__(self) -> None:
+    Attributes:
+        thread: The thread that takes it.
+        replays: It sets torch's random generators back to earlier states.
+        overlaps: A step of another thread, which does that, ran at the same time.
+    """
+
+    def __init__(self, *, replays: bool) -> None:
         self.thread = threading.get_ident()
+        self.replays = replays
         self.overlaps = False
 
 
@@ -32,21 +39,26 @@ class StepContext:
     Args:
         graph_for_values: The closure differentiates inside, so that even a trial whose gradient
             nobody wants needs a graph.
+        replays: The steps set torch's random generators back to earlier states.
 
     Attributes:
         graph_for_values: The same, as it is found out.
+        draws: The closure has been seen to draw random numbers.
         data_parallel: The processes that each have their own batch, once they are known.
     """
 
-    def __init__(self, *, graph_for_values: bool = False) -> None:
+    def __init__(self, *, graph_for_values: bool = False, replays: bool = True) -> None:
+        self._replays = replays
         self.graph_for_values = graph_for_values
+        self.draws = False
         self.data_parallel: DataParallel | None = None
         self._run: _Run | None = None
+        self._whole: Sequence[Tensor] = ()
         self._met: list[DistributedDataParallel] = []
-        self._settings: list[tuple[DistributedDataParallel, bool, bool, bool]] = []
+        self._settings: list[tuple[DistributedDataParallel, dict[str, bool]]] = []
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _restored, (self.graph_for_values,)
+        return _restored, (self.graph_for_values, self._replays)
 
     def __enter__(self) -> None:
         if self._run is not None:
@@ -54,13 +66,14 @@ class StepContext:
                 "this optimizer's step is running already: call it from one thread, and not from "
                 "its own closure"
             )
-        run = self._run = _Run()
+        run = self._run = _Run(replays=self._replays)
         # Registered before it looks around: of two steps that begin at once one sees the other.
         _running[id(run)] = run
         if len(_running) > 1:
             for other in list(_running.values()):
                 if other.thread != run.thread:
-                    other.overlaps = run.overlaps = True
+                    other.overlaps = other.overlaps or run.replays
+                    run.overlaps = run.overlaps or other.replays
 
     def __exit__(self, *_error: object) -> None:
         _running.pop(id(self._run), None)
@@ -69,28 +82,32 @@ class StepContext:
         torch.clear_autocast_cache()
         self._met.clear()
         while self._settings:
-            _restore(*self._settings.pop())
+            wrapper, settings = self._settings.pop()
+            for name, value in settings.items():
+                setattr(wrapper, name, value)
 
-    @property
-    def overlaps(self) -> bool:
-        """Whether another thread has taken a step while this one was taken."""
-        return self._run is not None and self._run.overlaps
-
-    def check_alone(self, *, draws: bool) -> None:
+    def check_alone(self) -> None:
         """Check that no other thread's step has disturbed the random numbers of this one.
 
-        Args:
-            draws: The closure draws random numbers.
-
         Raises:
-            RuntimeError: If it does and another thread takes steps at the same time.
+            RuntimeError: If the closure draws some and another thread's step sets them back.
         """
-        if draws and self.overlaps:
+        if self.draws and self._run is not None and self._run.overlaps:
             raise RuntimeError(
                 "steps overlap in two threads and the closure draws random numbers: torch's "
                 "generators are shared by all threads, so that neither step could repeat its own; "
                 "take the steps one after the other (a lock around step), or in processes"
             )
+
+    def check_whole(self, trained: Sequence[Tensor]) -> None:
+        """Check, once for a list, that no parameter in it is sharded over processes.
+
+        Raises:
+            ValueError: If one is.
+        """
+        if trained is not self._whole:
+            check_whole(trained)
+            self._whole = trained
 
     def meet(self, wrapper: nn.Module, trained: Sequence[Tensor]) -> None:
         """Take note of a data-parallel wrapper that the closure is about to call.
@@ -116,16 +133,12 @@ class StepContext:
             return
         self._met.append(wrapper)
         self._settings.append(
-            (
-                wrapper,
-                wrapper.require_backward_grad_sync,
-                wrapper.require_forward_param_sync,
-                wrapper._static_graph_delay_allreduce_enqueued,
-            )
+            (wrapper, {name: getattr(wrapper, name) for name in _switches(wrapper)})
         )
         if wrapper.will_sync_module_buffers():
             wrapper._sync_buffers()
-        _restore(wrapper, False, False, True)
+        for name, value in _switches(wrapper).items():
+            setattr(wrapper, name, value)
 
     def joined(self) -> DataParallel | None:
         """Return the processes whose wrapper the first evaluation of this step has called.
@@ -153,14 +166,12 @@ class StepContext:
         return self.data_parallel
 
 
-def _restored(graph_for_values: bool) -> StepContext:
-    return StepContext(graph_for_values=graph_for_values)
+def _restored(graph_for_values: bool, replays: bool) -> StepContext:
+    return StepContext(graph_for_values=graph_for_values, replays=replays)
 
 
-def _restore(
-    wrapper: DistributedDataParallel, backward: bool, forward: bool, enqueued: bool
-) -> None:
-    wrapper.require_backward_grad_sync = backward
-    wrapper.require_forward_param_sync = forward
-    # What a static graph's first backward would enqueue reduces .grad, which is not used here.
-    wrapper._static_graph_delay_allreduce_enqueued = enqueued
+def _switches(wrapper: DistributedDataParallel) -> dict[str, bool]:
+    """Return the attributes of a wrapper that make it do nothing but call its network."""
+    off = {"require_backward_grad_sync": False, "require_forward_param_sync": False}
+    # A static graph's first backward would have .grad reduced, which is not used here.
+    return {**off, "_static_graph_delay_allreduce_enqueued": True} if wrapper.static_graph else off

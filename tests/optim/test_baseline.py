@@ -211,3 +211,24 @@ def test_schedulers_drive_the_optimizer_inside() -> None:
         theirs.step()
         assert inner.param_groups[0]["lr"] == pure.param_groups[0]["lr"]
     assert same(snapshot(model), snapshot(twin))
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("detached", [True, False])
+def test_backward_in_the_closure(name: str, detached: bool) -> None:
+    """Its gradients would be added to those that are asked for here."""
+    kind, options = OPTIMIZERS[name]
+    model = plain()
+    adapted = Baseline(kind(model.parameters(), **options))
+
+    def backward() -> Tensor:
+        loss = closure(model, batch())()
+        loss.backward(retain_graph=True)
+        return loss.detach() if detached else loss
+
+    before = snapshot(model)
+    with pytest.raises(ValueError, match=r"must not call backward"):
+        adapted.step(backward)
+    assert same(before, snapshot(model))
+    with pytest.raises(ValueError, match="must return the loss, a scalar tensor"):
+        adapted.step(lambda: model(batch()[0]))

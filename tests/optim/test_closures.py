@@ -256,7 +256,9 @@ def test_a_dead_subdomain_where_numbers_stay_on_the_device(
         optimizer.step(lambda: closure(model, batch())() * weight)
         assert all(p.isfinite().all() for p in model.parameters())
         assert optimizer.last_step.accepted or dead == "all"
-        assert math.isfinite(optimizer.last_step.predicted_reduction)
+        for trial in optimizer.last_step.trials:
+            assert math.isfinite(trial.predicted_reduction)
+            assert math.isfinite(trial.trial_loss) or not trial.evaluated
     after = snapshot(model)
     moved = {name for name in after if not torch.equal(before[name], after[name])}
     assert moved == (set() if dead == "all" else {"4.bias", "6.weight", "6.bias"})

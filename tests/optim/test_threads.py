@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import napts
+from napts.optim import Baseline
 from tests.helpers.networks import batch, closure, make, plain, same, snapshot
 
 
@@ -41,7 +42,7 @@ def _others() -> nn.Sequential:
 
 
 @pytest.mark.parametrize("method", ["TR", "NAPTS"])
-@pytest.mark.parametrize("when", ["first", "trial"])
+@pytest.mark.parametrize("when", ["first", "trial", "always"])
 def test_a_module_called_from_another_thread(method: str, when: str) -> None:
     """Its buffers are its own: no error, and each model has the statistics of its own calls."""
     model, other = _normalised(), _others()
@@ -52,7 +53,7 @@ def test_a_module_called_from_another_thread(method: str, when: str) -> None:
     def disturbed() -> Tensor:
         nonlocal calls
         calls += 1
-        if (calls == 1) == (when == "first"):
+        if when == "always" or (calls == 1) == (when == "first"):
             assert _at_once(lambda: other(batch()[0])) == [None]
         return closure(model, batch())()
 
@@ -60,7 +61,7 @@ def test_a_module_called_from_another_thread(method: str, when: str) -> None:
     for _ in range(3):
         calls = 0
         optimizer.step(disturbed)
-        many += 1 if when == "first" else calls - 1
+        many += {"first": 1, "trial": calls - 1, "always": calls}[when]
         undisturbed.step(closure(twin, batch()))
     for _ in range(many):
         other_twin(batch()[0])
@@ -69,26 +70,21 @@ def test_a_module_called_from_another_thread(method: str, when: str) -> None:
 
 
 def _two(networks: list[nn.Sequential], steps: int) -> tuple[list[BaseException | None], Any]:
-    """Take the first steps in two threads so that they overlap; in the middle of each other."""
-    meeting = threading.Barrier(2, timeout=20)
+    """Take steps in two threads, of which the first ones overlap."""
+    meeting = threading.Barrier(2)
     optimizers = [make("NTR", network) for network in networks]
     losses: list[list[float]] = [[], []]
 
     def task(index: int) -> None:
-        calls = 0
+        met: list[int] = []
 
         def meet() -> Tensor:
-            nonlocal calls
-            calls += 1
-            if calls <= 2:
-                meeting.wait()
+            if not met:
+                met.append(meeting.wait(20))
             return closure(networks[index], batch(index))()
 
-        try:
-            for _ in range(steps):
-                losses[index].append(optimizers[index].step(meet))
-        finally:
-            meeting.abort()
+        for _ in range(steps):
+            losses[index].append(optimizers[index].step(meet))
 
     return _at_once(lambda: task(0), lambda: task(1)), losses
 
@@ -136,3 +132,31 @@ def test_one_optimizer_in_two_threads() -> None:
     assert inner
     assert all("step is running already" in str(error) for error in inner)
     optimizer.step(closure(model, batch()))
+
+
+@pytest.mark.parametrize("kinds", [("NTR", "Adam"), ("Adam", "Adam")])
+def test_a_baseline_beside_another_optimizer(kinds: tuple[str, str]) -> None:
+    """It repeats nothing itself: only a step that does so disturbs it."""
+    networks = [plain(), nn.Sequential(plain(), nn.Dropout(0.3)).double()]
+    meeting = threading.Barrier(2)
+    optimizers: list[Any] = [
+        make(kind, network) if kind == "NTR" else Baseline(torch.optim.Adam(network.parameters()))
+        for kind, network in zip(kinds, networks, strict=True)
+    ]
+
+    for optimizer, network in zip(optimizers, networks, strict=True):
+        optimizer.step(closure(network, batch()))
+
+    def step(index: int) -> None:
+        met: list[int] = []
+
+        def meet() -> Tensor:
+            if not met:
+                met.append(meeting.wait(20))
+            return closure(networks[index], batch())()
+
+        optimizers[index].step(meet)
+
+    errors = _at_once(lambda: step(0), lambda: step(1))
+    assert errors[0] is None
+    assert ("overlap in two threads" in str(errors[1])) == (kinds[0] == "NTR")
