@@ -244,13 +244,16 @@ class LayerPartition(Sequence[Stage]):
                 )
 
     def boundaries(self) -> list[Tensor]:
-        """Return the captured outputs ``a_d`` of all stages."""
-        return [stage._cache.output for stage in self._stages if stage._cache.output is not None]
+        """Return the captured outputs ``a_d`` of all stages behind the first trained parameter."""
+        outputs = [stage._cache.output for stage in self._stages]
+        return [output for output in outputs if output is not None and output.requires_grad]
 
     def set_downstream(self, downstream: Sequence[Tensor]) -> None:
         """Cache the downstream gradients ``delta_d``; the captured graph is no longer held."""
-        for stage, gradient in zip(self._stages, downstream, strict=True):
-            stage._cache.downstream = gradient.detach()
+        gradients = iter(downstream)
+        for stage in self._stages:
+            if stage._cache.output is not None and stage._cache.output.requires_grad:
+                stage._cache.downstream = next(gradients).detach()
             stage._cache.output = None
 
     def local_gradient(self, subdomain: int, part: Part | None = None) -> list[Tensor]:
