@@ -161,7 +161,12 @@ class ConstantMemory:
 
     The rule that renews the reference is applied after every success, so that ``length = 0``
     reproduces the monotone method. On mini-batches the current loss is the one of the current
-    batch (our choice; the sources are deterministic).
+    batch (our choice; the sources are deterministic). There one lucky batch freezes the reference:
+    no later loss is below its loss, so that nothing but the first ``length`` successes after it can
+    renew the reference, and what was predicted since then only grows, until the test is as good as
+    monotone. On mini-batches use :class:`Window`, or clear the memory at every batch
+    (``history_scope="per_batch"``); ``"reeval"`` measures the frozen reference on the current
+    batch, which makes it comparable, but does not renew it.
 
     Args:
         length: Number of successes without a new minimum after which the reference is renewed.

@@ -119,7 +119,10 @@ class NTR(PlainTrustRegion):
         window: Number of past successes that are remembered, at least 0; 0 gives TR. Not printed
             in the paper, 5 is our choice.
         history: ``"windowed"`` (NAPTS eqs. (6) to (8)) or ``"constant-memory"`` (CGT Algorithm
-            10.1.2).
+            10.1.2), which is for losses of one batch: on mini-batches its reference freezes after
+            a lucky one. There use ``"windowed"`` or ``history_scope="per_batch"``, or ``"reeval"``
+            to measure the frozen reference on the current batch at least; see
+            :class:`napts.optim.history.ConstantMemory`.
         history_scope: What a remembered loss means on another mini-batch, which the paper leaves
             open: ``"rolling"`` takes it as it was (our choice), ``"reeval"`` measures the
             reference again on the current batch (one forward, and a copy of the parameters per

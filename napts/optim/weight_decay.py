@@ -18,21 +18,32 @@ class Penalty:
     """The term ``sum_p weight_decay_p / 2 * ||theta_p||^2`` of a loss, at the present parameters.
 
     Args:
-        parameters: The parameters that it is about.
+        layout: The parameters that it is about.
         weights: The weight decay of each.
     """
 
-    def __init__(self, parameters: Sequence[Tensor], weights: Sequence[float]) -> None:
-        self._weights = {id(p): w for p, w in zip(parameters, weights, strict=True)}
-        self._decaying = [p for p, w in zip(parameters, weights, strict=True) if w]
-        self._factors = [w for w in weights if w]
+    def __init__(self, layout: Layout, weights: Sequence[float]) -> None:
+        self._weights = {id(p): w for p, w in zip(layout.parameters, weights, strict=True)}
+        self._blocks = [[p for p in own if self._weights[id(p)]] for own in layout.blocks]
 
-    @torch.no_grad()
     def value(self, like: Tensor) -> Tensor:
         """Return the term on the device and in the dtype of a loss."""
-        norms = torch._foreach_norm(self._decaying)
-        squares = [w / 2 * n.to(like) ** 2 for w, n in zip(self._factors, norms, strict=True)]
-        return torch.stack(squares).sum()
+        return self.by_block(like).sum()
+
+    @torch.no_grad()
+    def by_block(self, like: Tensor) -> Tensor:
+        """Return each block's part of it."""
+        parts = [self._of_block(block, like) for block in self._blocks]
+        return torch.stack(parts)
+
+    def _of_block(self, block: list[Tensor], like: Tensor) -> Tensor:
+        if not block:
+            return torch.zeros_like(like)
+        squares = torch.stack(torch._foreach_norm(block)).to(like).square()
+        weights = [self._weights[id(p)] / 2 for p in block]
+        if len(set(weights)) == 1:
+            return weights[0] * squares.sum()
+        return squares.dot(squares.new_tensor(weights))
 
     @torch.no_grad()
     def added_to(self, gradients: Sequence[Tensor], of: Sequence[Tensor]) -> list[Tensor]:
@@ -91,7 +102,12 @@ class PenalisedPasses(Passes):
         self._passes.accept_trial()
 
     def _whole(self, loss: Tensor) -> Tensor:
-        return loss + self._penalty.value(loss)
+        if not self.communicator.spread:
+            return loss + self._penalty.value(loss)
+        # One number per block, so that any number of ranks adds the same ones in the same order.
+        shares = self._penalty.by_block(loss)
+        shares[-1] += loss
+        return shares
 
 
 class Decay:
@@ -113,7 +129,7 @@ class Decay:
         weights = [of[id(p)] for p in layout.parameters]
         decays, self._factors = any(weights), None
         decoupled = groups[0]["decoupled_weight_decay"]
-        self.penalty = Penalty(layout.parameters, weights) if decays and not decoupled else None
+        self.penalty = Penalty(layout, weights) if decays and not decoupled else None
         if decays and decoupled:
             multiplier = float(groups[0]["lr"])
             self._factors = [1.0 - multiplier * w for w in weights]
