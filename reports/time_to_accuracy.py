@@ -3,9 +3,10 @@
 Usage: python reports/time_to_accuracy.py RECORDS WORKLOAD TARGET [RIVAL ...]
 
 One line for each label: epochs, CPU seconds of training and forward+backward equivalents until the
-target (Kaplan-Meier median over the seeds; runs that miss it are censored), the ratio of those CPU
-seconds to each rival's, paired by seed over the seeds where both reach it, with a 95 % bootstrap
-interval, and the accuracy at the end, mean [min, max].
+target (median over the seeds; runs that miss it are later than all others), the ratio of the mean of
+those CPU seconds to each rival's, paired by seed, with a 95 % interval, and the accuracy at the end,
+mean [min, max]. A run that misses the target takes infinitely long, so that a mean and its ratio are
+infinite where not all reach it; a run that failed or diverged ends with an accuracy of 0.
 """
 
 import math
@@ -16,6 +17,8 @@ from pathlib import Path
 import pandas as pd
 
 from napts.analysis import load_collection, paired_ratio, summarise, time_to_target
+from napts.analysis.outcome import by_outcome
+from napts.analysis.tables import number
 
 CLOCKS = {"epoch": "epochs", "cpu_seconds_total": "CPU s", "pass_equivalents_total": "passes"}
 
@@ -32,9 +35,10 @@ def main(records: Path, workload: str, target: float, rivals: Sequence[str]) -> 
     print("|---|" + "---:|" * len(header))
     reached = {
         each.label: {
-            seed: time
-            for seed, time, missed in zip(seeds[each.label], each.times, each.censored, strict=True)
-            if not missed
+            seed: math.nan if still_open else math.inf if missed else time
+            for seed, time, missed, still_open in zip(
+                seeds[each.label], each.times, each.censored, each.open, strict=True
+            )
         }
         for each in found["cpu_seconds_total"]
     }
@@ -42,7 +46,8 @@ def main(records: Path, workload: str, target: float, rivals: Sequence[str]) -> 
         label = rows[0].label
         cells = [label, str(rows[0].n), str(rows[0].reached), *(_shown(r.median) for r in rows)]
         cells += [_ratio(reached, label, rival) for rival in rivals]
-        accuracy = summarise((100 * final[final["label"] == label]["val_accuracy"]).tolist())
+        ends = by_outcome(final[final["label"] == label], "val_accuracy")
+        accuracy = summarise([100 * end for end in ends])
         end = f"{accuracy.mean:.2f} [{accuracy.minimum:.2f}, {accuracy.maximum:.2f}]"
         print("| " + " | ".join([*cells, end]) + " |")
 
@@ -52,9 +57,12 @@ def _shown(median: float) -> str:
 
 
 def _ratio(reached: dict[str, dict[int, float]], label: str, rival: str) -> str:
-    if label == rival or not set(reached[label]) & set(reached.get(rival, {})):
+    if label == rival or rival not in reached:
         return "–"
     ratio = paired_ratio(reached[label], reached[rival])
+    if not math.isfinite(ratio.value) or ratio.value == 0:
+        there = [sum(map(math.isfinite, reached[name].values())) for name in (label, rival)]
+        return f"{number(ratio.value)} (reached by {there[0]}, {rival} by {there[1]})"
     return f"{ratio.value:.2f} [{ratio.low:.2f}, {ratio.high:.2f}] (n = {ratio.n})"
 
 
