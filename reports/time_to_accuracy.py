@@ -3,10 +3,10 @@
 Usage: python reports/time_to_accuracy.py RECORDS WORKLOAD TARGET [RIVAL ...]
 
 One line for each label: epochs, CPU seconds of training and forward+backward equivalents until the
-target (median over the seeds; runs that miss it are later than all others), the ratio of the mean of
-those CPU seconds to each rival's, paired by seed, with a 95 % interval, and the accuracy at the end,
-mean [min, max]. A run that misses the target takes infinitely long, so that a mean and its ratio are
-infinite where not all reach it; a run that failed or diverged ends with an accuracy of 0.
+target (median over the seeds; runs that miss it are later than all others), the ratio of that median
+of CPU seconds to each rival's with a 95 % interval, paired by seed and unbounded where one of the two
+misses the target with some seed, and the accuracy at the end, mean [min, max]; a run that failed or
+diverged ends with 0.
 """
 
 import math
@@ -16,9 +16,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from napts.analysis import load_collection, paired_ratio, summarise, time_to_target
+from napts.analysis import load_collection, summarise, time_to_target
 from napts.analysis.outcome import by_outcome
 from napts.analysis.tables import number
+from napts.analysis.target import Arrival, ratio_of_medians
 
 CLOCKS = {"epoch": "epochs", "cpu_seconds_total": "CPU s", "pass_equivalents_total": "passes"}
 
@@ -33,9 +34,9 @@ def main(records: Path, workload: str, target: float, rivals: Sequence[str]) -> 
     header = ["method", "n", "reached", *CLOCKS.values(), *(f"CPU s vs {r}" for r in rivals)]
     print("| " + " | ".join([*header, "final accuracy %"]) + " |")
     print("|---|" + "---:|" * len(header))
-    reached = {
+    arrivals = {
         each.label: {
-            seed: math.nan if still_open else math.inf if missed else time
+            seed: Arrival(time, not missed, still_open)
             for seed, time, missed, still_open in zip(
                 seeds[each.label], each.times, each.censored, each.open, strict=True
             )
@@ -45,7 +46,7 @@ def main(records: Path, workload: str, target: float, rivals: Sequence[str]) -> 
     for rows in zip(*found.values(), strict=True):
         label = rows[0].label
         cells = [label, str(rows[0].n), str(rows[0].reached), *(_shown(r.median) for r in rows)]
-        cells += [_ratio(reached, label, rival) for rival in rivals]
+        cells += [_ratio(arrivals, label, rival) for rival in rivals]
         ends = by_outcome(final[final["label"] == label], "val_accuracy")
         accuracy = summarise([100 * end for end in ends])
         end = f"{accuracy.mean:.2f} [{accuracy.minimum:.2f}, {accuracy.maximum:.2f}]"
@@ -56,14 +57,14 @@ def _shown(median: float) -> str:
     return "missed" if math.isinf(median) else f"{median:.3g}"
 
 
-def _ratio(reached: dict[str, dict[int, float]], label: str, rival: str) -> str:
-    if label == rival or rival not in reached:
+def _ratio(arrivals: dict[str, dict[int, Arrival]], label: str, rival: str) -> str:
+    if label == rival or rival not in arrivals:
         return "–"
-    ratio = paired_ratio(reached[label], reached[rival])
-    if not math.isfinite(ratio.value) or ratio.value == 0:
-        there = [sum(map(math.isfinite, reached[name].values())) for name in (label, rival)]
-        return f"{number(ratio.value)} (reached by {there[0]}, {rival} by {there[1]})"
-    return f"{ratio.value:.2f} [{ratio.low:.2f}, {ratio.high:.2f}] (n = {ratio.n})"
+    of, to = arrivals[label], arrivals[rival]
+    seeds = sorted(set(of) & set(to))
+    found = ratio_of_medians([of[seed] for seed in seeds], [to[seed] for seed in seeds])
+    value, low, high = (number(end, places=2) for end in (found.value, found.low, found.high))
+    return f"{value} [{low}, {high}] (n = {found.n})"
 
 
 if __name__ == "__main__":
