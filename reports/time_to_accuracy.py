@@ -3,10 +3,10 @@
 Usage: python reports/time_to_accuracy.py RECORDS WORKLOAD TARGET [RIVAL ...]
 
 One line for each label: epochs, CPU seconds of training and forward+backward equivalents until the
-target (median over the seeds; runs that miss it are later than all others), the ratio of that median
-of CPU seconds to each rival's with a 95 % interval, paired by seed and unbounded where one of the two
-misses the target with some seed, and the accuracy at the end, mean [min, max]; a run that failed or
-diverged ends with 0.
+target (median over the seeds; runs that miss it are later than all others), the ratio of that
+median of CPU seconds to each rival's with a 95 % interval, paired by seed and unbounded where one
+of the two misses the target with some seed, and the accuracy at the end, mean [min, max]; a run
+that failed or diverged ends with 0.
 """
 
 import math

@@ -134,9 +134,9 @@ def paired_ratio(
 
     Returns:
         The ratio with its interval, which is unbounded where the reference's mean cannot be told
-        from 0, and begins at 0 at the lowest where no value is negative. Infinite values make the
-        ratio infinite, 0 or, on both sides, NaN; it has an interval only if all of one side and
-        none of the other are infinite.
+        from 0, begins at 0 at the lowest where no value is negative, and has no width where all
+        pairs have the same ratio. Infinite values make the ratio infinite, 0 or, on both sides,
+        NaN; it has an interval only if all of one side and none of the other are infinite.
     """
     seeds = sorted(set(values) & set(reference))
     pairs = np.array([(values[seed], reference[seed]) for seed in seeds], dtype=np.float64)
@@ -194,6 +194,8 @@ def _fieller(above: Floats, below: Floats, confidence: float) -> tuple[float, fl
     if n < 2:
         return math.nan, math.nan
     ratio = _mean(above) / _mean(below)
+    if np.allclose(above, ratio * below, rtol=1e-12, atol=0.0):
+        return ratio, ratio
     k = _quantile(n, confidence) ** 2 / n
     covariance = k * np.cov(above - ratio * below, below, ddof=1)
     curvature = _mean(below) ** 2 - covariance[1, 1]
