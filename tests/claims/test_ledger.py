@@ -150,9 +150,9 @@ def test_nothing_good_is_confirmed_of_a_method_whose_runs_end_badly(
     estimate = judgement.findings[0].estimate
     assert estimate is not None
     assert (estimate.n, estimate.missing, estimate.bad) == (6, 0, 3)
-    assert not any(
-        region.holds(estimate.value) for region in [judgement.findings[0].region] if region
-    )
+    region = judgement.findings[0].region
+    assert region is not None
+    assert not region.holds(estimate.value)
 
 
 @pytest.mark.parametrize("name", BETTER)
