@@ -174,7 +174,8 @@ class Level:
         """Estimate it."""
         found = summarise(list(evidence.rate(self.of, self.quantity).values()))
         bad = len(evidence.ended_badly(self.of))
-        return Estimate(found.mean, found.low, found.high, found.n, found.missing, bad)
+        low = max(found.low, 0.0)  # no quantity of these is negative
+        return Estimate(found.mean, low, found.high, found.n, found.missing, bad)
 
 
 @dataclass(frozen=True)
