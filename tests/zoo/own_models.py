@@ -1,5 +1,7 @@
 """Models that people write themselves, out of torch.nn alone."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -131,7 +133,7 @@ class Autoencoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         sizes = (32, 24, 4)
-        pairs = [*zip(sizes[:-1], sizes[1:], strict=True)]
+        pairs = [*pairwise(sizes)]
         encoder = [nn.Sequential(nn.Linear(a, b), nn.Tanh()) for a, b in pairs]
         decoder = [nn.Sequential(nn.Tanh(), nn.Linear(b, a)) for a, b in reversed(pairs)]
         self.encoder, self.decoder = nn.Sequential(*encoder), nn.Sequential(*decoder)
@@ -175,7 +177,7 @@ class GraphNetwork(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         widths = (8, 16, 16, 3)
-        pairs = zip(widths[:-1], widths[1:], strict=True)
+        pairs = pairwise(widths)
         self.layers = nn.ModuleList([nn.Linear(a, b) for a, b in pairs])
 
     def forward(self, features: Tensor, adjacency: Tensor) -> Tensor:
@@ -224,7 +226,7 @@ class EarlyExit(nn.Module):
 def chain(*sizes: int, activation: type[nn.Module] = nn.Tanh) -> nn.Sequential:
     """A plain network."""
     layers: list[nn.Module] = []
-    for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
+    for inputs, outputs in pairwise(sizes):
         layers += [nn.Linear(inputs, outputs), activation()]
     return nn.Sequential(*layers[:-1])
 

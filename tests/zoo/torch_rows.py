@@ -158,9 +158,7 @@ def _normalised() -> nn.Module:
 
 
 ROWS = [
-    _row(
-        "mlp with BatchNorm and dropout", build=_normalised, data=_features, loss=_classify, cuts=3
-    ),
+    _row("BatchNorm and dropout", build=_normalised, data=_features, loss=_classify, cuts=3),
     _row(
         "LSTM",
         build=lambda: own.Recurrent(nn.LSTM),

@@ -148,6 +148,7 @@ def _segment(model: nn.Module, data: Data) -> Tensor:
 _row = partial(Row, family="torchvision", loss=classify)
 _small = partial(_row, data=images(32))
 _large = partial(_row, data=images(64))
+_BY_STAGE = ("backbone.layer2", "backbone.layer4", "classifier")
 _masked = partial(_row, data=_masks, loss=_segment)
 
 
@@ -195,7 +196,12 @@ ROWS = [
     _small("vit (6 layers)", build=_vit),
     _large("swin (small)", build=_swin),
     _large("maxvit (small)", build=_maxvit),
-    _masked("fcn_resnet18", build=_fcn, note="dict of two heads"),
-    _masked("deeplabv3_resnet18", build=_deeplab, note="dict of two heads"),
-    _masked("lraspp_mobilenet_v3_large", build=_lraspp, note="dict"),
+    _masked("fcn_resnet18", build=_fcn, cuts=_BY_STAGE, note="dict of two heads"),
+    _masked("deeplabv3_resnet18", build=_deeplab, cuts=_BY_STAGE, note="dict of two heads"),
+    _masked(
+        "lraspp_mobilenet_v3_large",
+        build=_lraspp,
+        cuts=("backbone.7", "backbone.13", "classifier"),
+        note="dict",
+    ),
 ]

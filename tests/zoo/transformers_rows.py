@@ -1,4 +1,4 @@
-"""Models of transformers, from configurations of a few tiny layers, cut by hand into four blocks."""
+"""Models of transformers, of a few tiny layers each, cut by hand into four blocks."""
 
 from functools import partial
 from typing import Any
