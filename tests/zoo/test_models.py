@@ -1,0 +1,49 @@
+"""Every model of the zoo: it is cut as its row says, its gradients agree, and it trains."""
+
+import pytest
+import torch
+
+import napts
+from tests.zoo.row import Row
+from tests.zoo.rows import ROWS
+from tests.zoo.training import METHODS, finite, for_row, mean_loss, train
+
+pytestmark = pytest.mark.zoo
+STEPS = 8
+GAIN = 0.02
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_every_parameter_is_in_one_block(row: Row) -> None:
+    model = row.model()
+    stages = row.partition(model)
+    assert len(stages) == row.blocks
+    dealt = [id(p) for part in stages.parameter_sets for p in part]
+    assert sorted(dealt) == sorted(id(p) for p in model.parameters() if p.requires_grad)
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.refusal], ids=str)
+def test_what_cannot_be_cut_automatically_says_what_helps(row: Row) -> None:
+    with pytest.raises(napts.PartitionError, match=row.refusal) as caught:
+        napts.partition_layers(row.model(), row.blocks)
+    for word in ("cuts=", "TR", "NTR", "APTSW"):
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_it_trains(row: Row, method: str) -> None:
+    model = row.model()
+    closure = row.closure(model)
+    before = mean_loss(closure)
+    accepted = train(for_row(method, row, model), closure, STEPS)
+    assert accepted > 0
+    assert finite(model)
+    after = mean_loss(closure)
+    assert before - after > GAIN * abs(before), f"{before} -> {after}"
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_names_are_unique() -> None:
+    assert len({row.name for row in ROWS}) == len(ROWS)
+    assert torch.get_default_dtype() == torch.float32
