@@ -305,10 +305,10 @@ class Problem:
     def listen(self) -> None:
         """Set the user's own hook, if the closure has a term that needs it."""
         if "hook" in self.case.terms:
-            self.model.blocks[0].register_forward_hook(self._hear)
+            self.model.entry.register_forward_hook(self._hear)
 
-    def _hear(self, _module: nn.Module, _inputs: object, outputs: Any) -> None:
-        self._seen.append(outputs[0] if isinstance(outputs, tuple) else outputs)
+    def _hear(self, _module: nn.Module, _inputs: object, outputs: Tensor) -> None:
+        self._seen.append(outputs)
 
     def loss(self) -> Tensor:
         """The closure."""

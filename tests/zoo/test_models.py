@@ -6,7 +6,7 @@ import torch
 import napts
 from tests.zoo.row import Row
 from tests.zoo.rows import ROWS
-from tests.zoo.training import METHODS, finite, for_row, mean_loss, train
+from tests.zoo.training import FOR_MODELS, finite, for_row, mean_loss, train
 
 pytestmark = pytest.mark.zoo
 STEPS = 8
@@ -30,7 +30,7 @@ def test_what_cannot_be_cut_automatically_says_what_helps(row: Row) -> None:
         assert word in str(caught.value)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", FOR_MODELS)
 @pytest.mark.parametrize("row", ROWS, ids=str)
 def test_it_trains(row: Row, method: str) -> None:
     model = row.model()

@@ -16,7 +16,12 @@ CLASSES = 10
 def _small_head(make: Any, features: int, **options: Any) -> nn.Module:
     """Give a network of 1996 or 2014 a classifier that is not 100 million weights."""
     model = make(**options)
-    layers = [nn.Linear(features, 64), nn.ReLU(inplace=True), nn.Dropout(), nn.Linear(64, CLASSES)]
+    layers = [
+        nn.Linear(features, 64),
+        nn.ReLU(inplace=True),
+        nn.Dropout(0.1),
+        nn.Linear(64, CLASSES),
+    ]
     model.classifier = nn.Sequential(*layers)
     return model
 
@@ -29,10 +34,12 @@ def _alexnet() -> nn.Module:
 
 
 def _vgg() -> nn.Module:
+    """Depth and order of vgg11 with a quarter of its channels."""
+    channels = [16, "M", 32, "M", 64, 64, "M", 128, 128, "M", 128, 128, "M"]
     with torch.device("meta"):
-        model = models.vgg11_bn()
+        model = models.VGG(models.vgg.make_layers(channels, batch_norm=True), init_weights=False)
     model.classifier = nn.Identity()
-    return _small_head(lambda: _reset(model), 512 * 7 * 7)
+    return _small_head(lambda: _reset(model), 128 * 7 * 7)
 
 
 def _reset(model: nn.Module) -> nn.Module:
@@ -45,8 +52,12 @@ def _reset(model: nn.Module) -> nn.Module:
 
 
 def _resnet(block: str, **options: Any) -> nn.Module:
+    """One block in each of the first three stages."""
     make = getattr(models.resnet, block)
-    return models.ResNet(make, [1, 1, 1, 1], num_classes=CLASSES, **options)
+    model = models.ResNet(make, [1, 1, 1, 1], num_classes=CLASSES, **options)
+    model.layer4 = nn.Identity()
+    model.fc = nn.Linear(256 * make.expansion, CLASSES)
+    return model
 
 
 class _SmallAuxiliary(nn.Module):
@@ -112,18 +123,18 @@ def _maxvit() -> nn.Module:
 
 
 def _backbone() -> nn.Module:
-    layers = {"layer3": "aux", "layer4": "out"}
+    layers = {"layer2": "aux", "layer3": "out"}
     return models._utils.IntermediateLayerGetter(models.resnet18(), return_layers=layers)
 
 
 def _fcn() -> nn.Module:
     head = models.segmentation.fcn.FCNHead
-    return models.segmentation.FCN(_backbone(), head(512, 5), head(256, 5))
+    return models.segmentation.FCN(_backbone(), head(256, 5), head(128, 5))
 
 
 def _deeplab() -> nn.Module:
-    head = models.segmentation.deeplabv3.DeepLabHead(512, 5)
-    auxiliary = models.segmentation.fcn.FCNHead(256, 5)
+    head = models.segmentation.deeplabv3.DeepLabHead(256, 5, (2, 4, 6))
+    auxiliary = models.segmentation.fcn.FCNHead(128, 5)
     return models.segmentation.DeepLabV3(_backbone(), head, auxiliary)
 
 
@@ -148,7 +159,7 @@ def _segment(model: nn.Module, data: Data) -> Tensor:
 _row = partial(Row, family="torchvision", loss=classify)
 _small = partial(_row, data=images(32))
 _large = partial(_row, data=images(64))
-_BY_STAGE = ("backbone.layer2", "backbone.layer4", "classifier")
+_BY_STAGE = ("backbone.layer2", "backbone.layer3", "classifier")
 _masked = partial(_row, data=_masks, loss=_segment)
 
 
@@ -158,15 +169,15 @@ def _named(name: str, **options: Any) -> Any:
 
 ROWS = [
     _large("alexnet", build=_alexnet),
-    _small("vgg11_bn", build=_vgg),
+    _small("vgg11_bn (narrow)", build=_vgg),
     _small("resnet18", build=_named("resnet18")),
-    _small("resnet50 (1 block each)", build=lambda: _resnet("Bottleneck")),
+    _small("resnet50 (3 small stages)", build=lambda: _resnet("Bottleneck")),
     _small(
-        "resnext50 (1 block each)",
+        "resnext50 (3 small stages)",
         build=lambda: _resnet("Bottleneck", groups=32, width_per_group=4),
     ),
     _small(
-        "wide_resnet50 (1 block each)", build=lambda: _resnet("Bottleneck", width_per_group=128)
+        "wide_resnet50 (3 small stages)", build=lambda: _resnet("Bottleneck", width_per_group=128)
     ),
     _large("squeezenet1_1", build=_named("squeezenet1_1")),
     _small(

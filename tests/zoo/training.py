@@ -22,6 +22,7 @@ _METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "NAPTS light": ("NAPTS", napts.preset("NAPTS", "light")),
 }
 METHODS = tuple(_METHODS)
+FOR_MODELS = tuple(method for method in METHODS if method != "APTSA")
 LOSS_SEEDS = (11, 12, 13)
 
 
