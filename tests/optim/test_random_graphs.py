@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import napts
-from tests.helpers.gap import gaps
+from tests.helpers.overheard import gaps
 from tests.helpers.random_graphs import Case, Problem, draw_case
 
 TOLERANCE = 1e-6
