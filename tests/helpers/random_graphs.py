@@ -142,7 +142,7 @@ class _Counter(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         if self.training:
             self.scale.mul_(0.9).add_(0.1 * inputs.detach().abs().mean())
-        return self.layer(inputs) * self.scale
+        return self.layer(inputs) * self.scale.clone()
 
 
 class _Tuple(nn.Module):

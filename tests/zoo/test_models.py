@@ -4,13 +4,13 @@ import pytest
 import torch
 
 import napts
+from tests.helpers.overheard import gaps
 from tests.zoo.row import Row
 from tests.zoo.rows import ROWS
 from tests.zoo.training import FOR_MODELS, finite, for_row, mean_loss, train
 
 pytestmark = pytest.mark.zoo
-STEPS = 8
-GAIN = 0.02
+STEPS, GAIN, TOLERANCE = 8, 0.02, 1e-6
 
 
 @pytest.mark.parametrize("row", ROWS, ids=str)
@@ -20,6 +20,14 @@ def test_every_parameter_is_in_one_block(row: Row) -> None:
     assert len(stages) == row.blocks
     dealt = [id(p) for part in stages.parameter_sets for p in part]
     assert sorted(dealt) == sorted(id(p) for p in model.parameters() if p.requires_grad)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_local_gradients_start_as_the_global_one(row: Row) -> None:
+    model = row.model(torch.float64)
+    stages = row.partition(model)
+    torch.manual_seed(2)
+    assert max(gaps(stages, row.closure(model))) < TOLERANCE
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.refusal], ids=str)
