@@ -69,6 +69,8 @@ ROWS = [
     _row(
         "mixer (4 blocks)",
         build=_of("mlp_mixer.MlpMixer", **_MIXER),
+        cuts=("blocks.1", "blocks.2", "blocks.3"),
+        refusal="divides into at most 3 blocks",
     ),
     _row(
         "gmlp (4 blocks)",
@@ -79,6 +81,8 @@ ROWS = [
             mlp_layer=timm.layers.GatedMlp,
             **_MIXER,
         ),
+        cuts=("blocks.1", "blocks.2", "blocks.3"),
+        refusal="divides into at most 3 blocks",
     ),
     _row("convmixer (4 layers)", build=_of("convmixer.ConvMixer", dim=32, depth=4, patch_size=4)),
     _large("efficientvit_b0", build=_named("efficientvit_b0")),
@@ -107,5 +111,7 @@ ROWS = [
     _row(
         "xcit_nano (6 blocks)",
         build=_named("xcit_nano_12_p8_224", img_size=32, embed_dim=32, depth=6, num_heads=2),
+        cuts=_BLOCKS,
+        refusal="divides into at most 2 blocks",
     ),
 ]

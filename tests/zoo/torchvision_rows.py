@@ -204,7 +204,12 @@ ROWS = [
     _small("efficientnet_b0", build=_named("efficientnet_b0")),
     _small("regnet_y_400mf", build=_named("regnet_y_400mf")),
     _large("convnext (small)", build=_convnext),
-    _small("vit (6 layers)", build=_vit),
+    _small(
+        "vit (6 layers)",
+        build=_vit,
+        cuts=("encoder_layer_1", "encoder_layer_3", "encoder_layer_5"),
+        refusal="divides into at most 3 blocks",
+    ),
     _large("swin (small)", build=_swin),
     _large("maxvit (small)", build=_maxvit),
     _masked("fcn_resnet18", build=_fcn, cuts=_BY_STAGE, note="dict of two heads"),
