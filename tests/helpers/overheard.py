@@ -9,8 +9,8 @@ from torch import Tensor
 import napts
 from napts.optim.cadam import CAdam
 
-# So short a step changes no gradient in double precision by more than the tolerances of tests.
-RADIUS = 1e-9
+# Steps so short are lost in rounding: weights stay as they are.
+RADIUS = 1e-30
 
 
 def gaps(stages: Any, closure: Callable[[], Tensor], **options: Any) -> list[float]:
@@ -18,10 +18,10 @@ def gaps(stages: Any, closure: Callable[[], Tensor], **options: Any) -> list[flo
 
     Measured from outside: one iteration of NAPTS whose radius is next to nothing, with an ear at
     the local solver. It hears the global gradient's blocks first, and then, one after the other,
-    what the subdomains compute for their second step, at weights that have hardly moved.
+    what the subdomains compute for their second step, at weights that have not moved.
 
     Args:
-        stages: The subdomains of a model in double precision.
+        stages: The subdomains of a model.
         closure: Its loss.
         options: Further options of the method.
 

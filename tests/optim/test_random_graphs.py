@@ -14,7 +14,7 @@ import napts
 from tests.helpers.overheard import gaps
 from tests.helpers.random_graphs import Case, Problem, draw_case
 
-TOLERANCE = 1e-6
+TOLERANCE = 1e-9
 SAMPLE, TRAINED = 100, 0.8
 REFUSALS = (
     r"divides into at most \d+ blocks",

@@ -107,8 +107,8 @@ class UNet(nn.Module):
         self.down1, self.down2 = self._double(3, 8), self._double(8, 16)
         self.bottom = self._double(16, 32)
         self.pool = nn.MaxPool2d(2)
-        self.grow2, self.grow1 = (nn.ConvTranspose2d(2 * c, c, 2, stride=2) for c in (16, 8))
-        self.up2, self.up1 = self._double(32, 16), self._double(16, 8)
+        self.grow2, self.up2 = nn.ConvTranspose2d(32, 16, 2, stride=2), self._double(32, 16)
+        self.grow1, self.up1 = nn.ConvTranspose2d(16, 8, 2, stride=2), self._double(16, 8)
         self.head = nn.Conv2d(8, 5, 1)
 
     @staticmethod

@@ -26,6 +26,7 @@ class Row:
         cuts: Number of blocks of the automatic partition, or the modules that begin new ones.
         refusal: What the automatic partition says of a model that is cut by hand; empty where it
             would work too.
+        warns: A parameter of which a cut by hand is warned, as it is used outside of its block.
         note: What is particular about the model, for the table.
         options: Options of all methods, where the defaults do not do.
     """
@@ -37,6 +38,7 @@ class Row:
     loss: Callable[[nn.Module, Data], Tensor]
     cuts: Cuts = 4
     refusal: str = ""
+    warns: str = ""
     note: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
 

@@ -1,5 +1,9 @@
 """Every model of the zoo: it is cut as its row says, its gradients agree, and it trains."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 import torch
 
@@ -10,7 +14,18 @@ from tests.zoo.rows import ROWS
 from tests.zoo.training import FOR_MODELS, finite, for_row, mean_loss, train
 
 pytestmark = pytest.mark.zoo
-STEPS, GAIN, TOLERANCE = 8, 0.02, 1e-6
+STEPS, GAIN, TOLERANCE = 8, 0.02, 1e-9
+
+
+@contextmanager
+def expected_warnings(row: Row) -> Iterator[None]:
+    """What a row's cut is warned of, and nothing else."""
+    if not row.warns:
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", f"parameters .*{row.warns}.* used outside of their block")
+        yield
 
 
 @pytest.mark.parametrize("row", ROWS, ids=str)
@@ -27,7 +42,8 @@ def test_local_gradients_start_as_the_global_one(row: Row) -> None:
     model = row.model(torch.float64)
     stages = row.partition(model)
     torch.manual_seed(2)
-    assert max(gaps(stages, row.closure(model))) < TOLERANCE
+    with expected_warnings(row):
+        assert max(gaps(stages, row.closure(model))) < TOLERANCE
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.refusal], ids=str)
@@ -44,7 +60,8 @@ def test_it_trains(row: Row, method: str) -> None:
     model = row.model()
     closure = row.closure(model)
     before = mean_loss(closure)
-    accepted = train(for_row(method, row, model), closure, STEPS)
+    with expected_warnings(row):
+        accepted = train(for_row(method, row, model), closure, STEPS)
     assert accepted > 0
     assert finite(model)
     after = mean_loss(closure)

@@ -113,5 +113,6 @@ ROWS = [
         build=_named("xcit_nano_12_p8_224", img_size=32, embed_dim=32, depth=6, num_heads=2),
         cuts=_BLOCKS,
         refusal="divides into at most 2 blocks",
+        warns="cls_token",
     ),
 ]

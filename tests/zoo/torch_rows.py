@@ -203,6 +203,7 @@ ROWS = [
         data=_pairs,
         loss=_translate,
         cuts=("encoder.layers.1", "decoder.layers.0", "decoder.layers.1"),
+        warns="target.weight",
         note="two inputs",
     ),
     _row("U-Net", build=own.UNet, data=_masks, loss=_classify, cuts=("bottom", "up2")),
@@ -242,6 +243,7 @@ ROWS = [
         data=_operator,
         loss=_learn_operator,
         cuts=("branch.2", "trunk.0", "trunk.2"),
+        warns="branch.2.weight",
         note="two inputs",
     ),
     _row(

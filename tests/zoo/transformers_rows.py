@@ -50,6 +50,8 @@ def _outer_loss(model: nn.Module, data: Data) -> Tensor:
 def _made(kind: str, configuration: str, **options: Any) -> Any:
     def build() -> nn.Module:
         chosen = getattr(transformers, configuration)(**options)
+        # Loops over experts: their grouped products know no double precision.
+        chosen._experts_implementation = "eager"
         return getattr(transformers, kind)(chosen)
 
     return build
