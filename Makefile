@@ -5,12 +5,13 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+ZOO := $(VENV)/.zoo
 RECORDS ?= records
 OUT ?= out
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: environment reproduce test test-slurm lint bench bench-check clean
+.PHONY: environment reproduce test zoo test-slurm lint bench bench-check clean
 
 environment: $(READY)
 
@@ -18,7 +19,11 @@ reproduce: $(READY)
 	$(BIN)/napts run studies/digits.toml --records $(RECORDS) --report $(OUT)
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slurm and not bench" $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slurm and not bench" --ignore tests/zoo $(ARGS)
+
+# Models of torchvision, timm and transformers with random weights, and training loops around them.
+zoo: $(ZOO)
+	$(BIN)/python -m pytest -n 2 -m zoo tests/zoo $(ARGS)
 
 test-slurm: $(READY)
 	slurm/local_cluster.sh install
@@ -47,4 +52,8 @@ $(READY): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) not found; set PYTHON=..., Python 3.11 or newer"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev,bench]'
+	@touch $@
+
+$(ZOO): $(READY)
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev-zoo]'
 	@touch $@

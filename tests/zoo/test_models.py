@@ -1,0 +1,74 @@
+"""Every model of the zoo: it is cut as its row says, its gradients agree, and it trains."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import torch
+
+import napts
+from tests.helpers.overheard import gaps
+from tests.zoo.row import Row
+from tests.zoo.rows import ROWS
+from tests.zoo.training import FOR_MODELS, finite, for_row, mean_loss, train
+
+pytestmark = pytest.mark.zoo
+STEPS, GAIN, TOLERANCE = 8, 0.02, 1e-9
+
+
+@contextmanager
+def expected_warnings(row: Row) -> Iterator[None]:
+    """What a row's cut is warned of, and nothing else."""
+    if not row.warns:
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", f"parameters .*{row.warns}.* used outside of their block")
+        yield
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_every_parameter_is_in_one_block(row: Row) -> None:
+    model = row.model()
+    stages = row.partition(model)
+    assert len(stages) == row.blocks
+    dealt = [id(p) for part in stages.parameter_sets for p in part]
+    assert sorted(dealt) == sorted(id(p) for p in model.parameters() if p.requires_grad)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_local_gradients_start_as_the_global_one(row: Row) -> None:
+    model = row.model(torch.float64)
+    stages = row.partition(model)
+    torch.manual_seed(2)
+    with expected_warnings(row):
+        assert max(gaps(stages, row.closure(model))) < TOLERANCE
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.refusal], ids=str)
+def test_what_cannot_be_cut_automatically_says_what_helps(row: Row) -> None:
+    with pytest.raises(napts.PartitionError, match=row.refusal) as caught:
+        napts.partition_layers(row.model(), row.blocks)
+    for word in ("cuts=", "TR", "NTR", "APTSW"):
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("method", FOR_MODELS)
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_it_trains(row: Row, method: str) -> None:
+    model = row.model()
+    closure = row.closure(model)
+    before = mean_loss(closure)
+    with expected_warnings(row):
+        accepted = train(for_row(method, row, model), closure, STEPS)
+    assert accepted > 0
+    assert finite(model)
+    after = mean_loss(closure)
+    assert before - after > GAIN * abs(before), f"{before} -> {after}"
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_names_are_unique() -> None:
+    assert len({row.name for row in ROWS}) == len(ROWS)
+    assert torch.get_default_dtype() == torch.float32

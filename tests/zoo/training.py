@@ -1,0 +1,68 @@
+"""How a method trains a row, and whether it did."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import napts
+from tests.zoo.row import Row
+
+Closure = Callable[[], Tensor]
+
+# What every method gets, so that an iteration is cheap; all else are the defaults.
+_METHODS: dict[str, tuple[str, dict[str, Any]]] = {
+    "TR": ("TR", {}),
+    "NTR": ("NTR", {}),
+    "APTSW": ("APTSW", {"local_steps": 1}),
+    "APTS": ("APTS", {"local_steps": 3}),
+    "APTSA": ("APTSA", {"local_steps": 3}),
+    "NAPTS": ("NAPTS", {"local_steps": 3}),
+    "NAPTS light": ("NAPTS", napts.preset("NAPTS", "light")),
+}
+METHODS = tuple(_METHODS)
+FOR_MODELS = tuple(method for method in METHODS if method != "APTSA")
+LOSS_SEEDS = (11, 12, 13)
+
+
+def optimizer(
+    method: str, model: nn.Module, cut: Callable[[nn.Module], Any], **options: Any
+) -> Any:
+    """Make a method for a model, whose stages ``cut`` returns if there is need of them."""
+    name, own = _METHODS[method]
+    options = {**own, **options}
+    if name in ("TR", "NTR"):
+        return getattr(napts, name)(model.parameters(), **options)
+    if name == "APTSW":
+        return napts.APTSW(napts.deal_parameters(model, 4), **options)
+    return getattr(napts, name)(cut(model), **options)
+
+
+def for_row(method: str, row: Row, model: nn.Module) -> Any:
+    """Make a method for a row's model."""
+    return optimizer(method, model, row.partition, **row.options)
+
+
+def mean_loss(closure: Closure) -> float:
+    """The loss, averaged over a few masks and draws, always the same ones."""
+    losses = []
+    for seed in LOSS_SEEDS:
+        torch.manual_seed(seed)
+        losses.append(float(closure().detach()))
+    return sum(losses) / len(losses)
+
+
+def train(chosen: Any, closure: Closure, steps: int) -> int:
+    """Take some steps; return how many of all trials were accepted."""
+    torch.manual_seed(2)
+    accepted = 0
+    for _ in range(steps):
+        chosen.step(closure)
+        accepted += chosen.last_step.accepted
+    return accepted
+
+
+def finite(model: nn.Module) -> bool:
+    """Whether all parameters are."""
+    return all(bool(p.isfinite().all()) for p in model.parameters())
