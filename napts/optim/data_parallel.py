@@ -37,6 +37,7 @@ class DataParallel:
         self.size = group.size()
         self._first = group.rank() == 0
         self._checked = False
+        self._device = torch.device("cpu")
 
     def average(self, tensors: Sequence[Tensor]) -> None:
         """Set tensors to their means over the processes; the same bits on each.
