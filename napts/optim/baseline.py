@@ -165,7 +165,8 @@ class _Evaluations:
         groups = optimizer.param_groups
         self.parameters = [p for group in groups for p in group["params"] if p.requires_grad]
         self._optimizer, self._closure, self._context = optimizer, closure, context
-        self._before = RandomState(vectors.cuda_devices(self.parameters[:1]))
+        devices = vectors.cuda_devices(self.parameters[:1])
+        self._before = RandomState(devices) if context.wonders else None
         self._ahead = False
 
     def next(self) -> bool:
@@ -177,7 +178,7 @@ class _Evaluations:
         self.losses.append(loss)
         self.finite = self.finite and finite and math.isfinite(loss)
         self._ahead = True
-        if not self._context.draws:
+        if self._before is not None:
             self._context.draws = self._before.differs(RandomState(self._before.devices))
         self._context.check_alone()
         return self.finite
@@ -200,8 +201,8 @@ def _by_closure(closure: Any, parameters: list[Tensor], counts: PassCounts) -> t
         loss.backward()
     counts.forwards += 1
     counts.backwards += 1
-    value, size = vectors.to_host([loss.detach(), _size(parameters, 2)])
-    return value, math.isfinite(size) or math.isfinite(_size(parameters, math.inf).item())
+    value, spoilt = vectors.to_host([loss.detach(), _spoilt(parameters)])
+    return value, spoilt == 0.0
 
 
 def _by_passes(passes: Any, parameters: list[Tensor], counts: PassCounts) -> tuple[float, bool]:
@@ -210,20 +211,34 @@ def _by_passes(passes: Any, parameters: list[Tensor], counts: PassCounts) -> tup
     loss, gradients = passes.linearise(None)
     for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.grad = gradient
-    collect = passes.communicator.collect
-    value, size = collect([(loss, "sum"), (_size(parameters, 2).reshape(1), "max")])
-    if not math.isfinite(size):
-        (size,) = collect([(_size(parameters, math.inf).reshape(1), "max")])
-    return value, math.isfinite(size)
+    shares = [(loss, "sum"), (_spoilt(parameters).reshape(1), "max")]
+    value, spoilt = passes.communicator.collect(shares)
+    return value, spoilt == 0.0
 
 
-def _size(parameters: list[Tensor], order: float) -> Tensor:
-    """Return the largest norm of the gradients: of order 2, which may overflow, but is fast."""
+def _spoilt(parameters: list[Tensor]) -> Tensor:
+    """Return a number that is 0 where all gradients are finite, else 1 or NaN."""
     found = [p.grad for p in parameters if p.grad is not None]
-    found = [g.coalesce().values() if g.is_sparse else g for g in found]
-    found = [g for g in found if g.numel()]
     if not found:
-        return torch.zeros((), dtype=torch.float64, device=parameters[0].device)
-    norms = torch._foreach_norm(found, order)
-    first = norms[0].device
-    return torch.stack([norm.to(first, torch.float64) for norm in norms]).max()
+        return torch.zeros((), device=parameters[0].device)
+    like = found[0]
+    if like.dtype.is_floating_point and all(_plain(g, like) for g in found):
+        # What looks for overflow in mixed precision; a scale of 1 leaves the gradients as they are.
+        spoilt, one = torch.zeros((), device=like.device), torch.ones((), device=like.device)
+        torch._amp_foreach_non_finite_check_and_unscale_(found, spoilt, one)
+        return spoilt
+    found = [g.coalesce().values() if g.is_sparse else g for g in found]
+    total = torch.zeros((), dtype=torch.float64, device=parameters[0].device)
+    for norm in (torch.linalg.vector_norm(g, math.inf) for g in found if g.numel()):
+        whole: Any = norm.full_tensor() if hasattr(norm, "full_tensor") else norm  # of a DTensor
+        total += 0.0 * whole.to(total)
+    return total
+
+
+def _plain(gradient: Tensor, like: Tensor) -> bool:
+    return (
+        type(gradient) is Tensor
+        and not gradient.is_sparse
+        and gradient.dtype == like.dtype
+        and gradient.device == like.device
+    )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
 _ALIKE = 1e-9
+_DDP: frozenset[type] = frozenset([DistributedDataParallel])
 
 
 class DataParallel:
@@ -36,6 +37,7 @@ class DataParallel:
         self.size = group.size()
         self._first = group.rank() == 0
         self._checked = False
+        self._device = torch.device("cpu")
 
     def average(self, tensors: Sequence[Tensor]) -> None:
         """Set tensors to their means over the processes; the same bits on each.
@@ -124,13 +126,11 @@ def check_whole(parameters: Sequence[Tensor]) -> None:
             )
 
 
-def wrappers() -> tuple[type, ...]:
+def wrappers() -> frozenset[type]:
     """Return the classes of modules that stand for a network on several processes."""
+    # Only where a network is sharded has this module been imported.
     module = sys.modules.get("torch.distributed.fsdp")
-    return (
-        DistributedDataParallel,
-        *(() if module is None else (module.FullyShardedDataParallel,)),
-    )
+    return _DDP if module is None else _DDP | {module.FullyShardedDataParallel}
 
 
 def called_from() -> DistributedDataParallel | None:

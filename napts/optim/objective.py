@@ -132,7 +132,8 @@ class Objective:
             self._context.meet(wrapper, self.layout.parameters)
         with self._replay.first():
             loss, gradient = self._passes.linearise(decomposition)
-        self._context.draws = self._context.draws or self._replay.draws()
+        if self._context.wonders:
+            self._context.draws = self._replay.draws()
         self._context.check_alone()
         self._join()
         fresh = loss if self._processes is None else loss.clone()

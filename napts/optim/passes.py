@@ -202,7 +202,7 @@ def _changed(
     before: Sequence[tuple[Tensor, int] | None], after: Sequence[tuple[Tensor, int] | None]
 ) -> bool:
     """Tell whether some ``.grad`` is new or has been written to; dropping them is no change."""
-    return any(
+    return any(after) and any(
         now is not None and (old is None or now[0] is not old[0] or now[1] != old[1])
         for old, now in zip(before, after, strict=True)
     )

@@ -104,7 +104,7 @@ class LimitedMemorySR1:
             [vectors.dot(step, missing), vectors.norm(missing, "l2"), vectors.dot(step, change)]
         )
         rounding = 10 * torch.finfo(step[0].dtype).eps * size
-        if math.isnan(inner) or abs(inner) < _SKIP * distance or distance <= rounding:
+        if abs(inner) < _SKIP * distance or distance <= rounding:
             return False
         self._pairs.append((step, change))
         base = size**2 / slope if slope > _SKIP * size else self.curvature.base

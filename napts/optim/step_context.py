@@ -86,6 +86,11 @@ class StepContext:
             for name, value in settings.items():
                 setattr(wrapper, name, value)
 
+    @property
+    def wonders(self) -> bool:
+        """Whether it matters, and is not known yet, that the closure draws random numbers."""
+        return not self.draws and threading.active_count() > 1
+
     def check_alone(self) -> None:
         """Check that no other thread's step has disturbed the random numbers of this one.
 

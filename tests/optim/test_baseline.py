@@ -143,12 +143,15 @@ def test_lbfgs_that_meets_what_is_not_finite_starts_anew(bad: str, good: int) ->
         assert adapted.step(closure(model, batch())) == fresh.step(closure(twin, batch()))
 
 
-def test_a_large_gradient_is_finite() -> None:
+@pytest.mark.parametrize("kinds", ["one", "several"])
+def test_a_large_gradient_is_finite(kinds: str) -> None:
     """Also where its norm, in single precision, is not."""
     model = plain(torch.float32)
+    if kinds == "several":
+        model[6].double()
     adapted = Baseline(torch.optim.SGD(model.parameters(), lr=1e-32))
     before = snapshot(model)
-    adapted.step(lambda: model[0].weight.sum() * 1e30)
+    adapted.step(lambda: model[0].weight.sum() * 1e30 + model[6].weight.sum())
     assert adapted.last_step is not None
     assert adapted.last_step.accepted
     assert not same(before, snapshot(model))
@@ -232,3 +235,14 @@ def test_backward_in_the_closure(name: str, detached: bool) -> None:
     assert same(before, snapshot(model))
     with pytest.raises(ValueError, match="must return the loss, a scalar tensor"):
         adapted.step(lambda: model(batch()[0]))
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_gradients_may_be_sparse(good: bool) -> None:
+    table = nn.Embedding(5, 3, sparse=True)
+    before = table.weight.detach().clone()
+    adapted = Baseline(torch.optim.SparseAdam(list(table.parameters()), lr=0.1))
+    scale = 1.0 if good else math.inf
+    adapted.step(lambda: (table(torch.tensor([1, 1, 4])) * scale).atan().sum())
+    assert torch.equal(before[0], table.weight[0])
+    assert torch.equal(before, table.weight) != good

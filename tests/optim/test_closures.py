@@ -213,6 +213,24 @@ def test_one_gradient_that_is_not_finite_does_not_end_the_training(
     assert losses[-1] < losses[0] <= loss
 
 
+@pytest.mark.parametrize("saved", [False, True])
+def test_pairs_of_a_gradient_that_is_not_finite_are_left_out(saved: bool) -> None:
+    model = plain()
+    optimizer = napts.TR(model.parameters(), order=2)
+    for _ in range(3):
+        optimizer.step(closure(model, batch()))
+    optimizer.step(_poison(model))
+    if saved:
+        optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    losses = [optimizer.step(closure(model, batch())) for _ in range(6)]
+    assert losses[-1] < losses[0]
+    state = optimizer.state_dict()["state"][0]["local_model"]
+    assert math.isfinite(state["base"])
+    pairs = [part for pair in state["pairs"] for vector in pair for part in vector]
+    assert pairs
+    assert all(part.isfinite().all() for part in pairs)
+
+
 def test_a_saved_state_that_is_not_finite_is_left_out() -> None:
     model = plain()
     optimizer = make("NAPTS", model, **napts.preset("NAPTS", "light"))
