@@ -184,9 +184,9 @@ class TrustRegionOptimizer(Optimizer):
         iteration, mark = Iteration(objective, method.reevaluate), self._mark()
         if self._rule.maximum == 0.0:
             return self._stand_still(objective, mark)
-        before, start = self._decay.apply(layout), None
+        before = start = None
         try:
-            local = method.preconditioner
+            before, local = self._decay.apply(layout), method.preconditioner
             start = objective.linearise(local.captured if local else None)  # line 4
             iteration.start = start.theta
             self._phases(iteration, start)
@@ -201,9 +201,10 @@ class TrustRegionOptimizer(Optimizer):
             self._rollback(mark)
             if start is None or not isinstance(error, NonFiniteLossError):
                 raise
-        self._regions.account(iteration.trials, self._rule, type(self).__name__)
         loss = float(start.loss)
         self.last_step = summarise(loss, iteration.trials, counts, radius, self.radius)
+        # At the end: a warning may be an error.
+        self._regions.account(iteration.trials, self._rule, type(self).__name__)
         return loss
 
     def _phases(self, iteration: Iteration, start: Point) -> None:

@@ -227,3 +227,29 @@ def test_mixed_dtypes_resume_to_the_last_bit(method: str, options: dict[str, Any
         runs.append((losses, snapshot(model)))
     assert runs[0][0] == runs[1][0]
     assert same(runs[0][1], runs[1][1])
+
+
+class _Sets:
+    """Subdomains that are whatever of two layers is trained now."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        self._layers = layers
+
+    @property
+    def parameter_sets(self) -> list[list[Tensor]]:
+        return [[p for p in layer.parameters() if p.requires_grad] for layer in self._layers]
+
+
+@pytest.mark.parametrize("frozen", ["all of a subdomain", "a bias"])
+def test_what_is_unfrozen_later_is_trained(frozen: str) -> None:
+    """Although no parameter group knew of it, and as if it had been there."""
+    models = plain(), plain()
+    model = models[0]
+    part = model[2] if frozen.startswith("all") else model[2].bias
+    part.requires_grad_(False)
+    late, early = (napts.APTSW(_Sets(*(m[i] for i in (0, 2, 4, 6)))) for m in models)
+    part.requires_grad_(True)
+    for step in range(4):
+        data = batch(step % 3)
+        assert late.step(closure(models[0], data)) == early.step(closure(models[1], data))
+    assert sum(len(group["params"]) for group in late.param_groups) == 8

@@ -141,3 +141,15 @@ def test_a_factor_may_be_a_tensor() -> None:
     optimizer.param_groups[0]["lr"] = torch.tensor(0.25)
     _step(optimizer, model, 0)
     assert math.isclose(optimizer.last_step.trials[0].radius, 0.25)
+
+
+def test_a_schedule_may_cycle_betas_too() -> None:
+    """What OneCycleLR does to any optimizer that has them; moments go on."""
+    model = plain()
+    optimizer = make("NAPTS", model, moments="kept", **WIDE)
+    scheduler = schedulers.OneCycleLR(optimizer, max_lr=1.0, total_steps=9)
+    for seed in range(6):
+        _step(optimizer, model, seed)
+        scheduler.step()
+    assert optimizer.param_groups[0]["betas"] != (0.9, 0.999)
+    assert optimizer.state_dict()["state"][0]["moments"]["count"] == 6
