@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from napts.analysis import load_collection, summarise, time_to_target
-from napts.analysis.columns import rows_where, rows_with
+from napts.analysis.columns import floats, rows_where, rows_with
 from napts.analysis.outcome import by_outcome
 from napts.analysis.tables import number
 from napts.analysis.target import Arrival, ratio_of_medians
@@ -31,8 +31,8 @@ def main(records: Path, workload: str, target: float, rivals: Sequence[str]) -> 
     epochs = pd.concat([section.epochs for section in sections])
     found = {c: time_to_target(epochs, "val_accuracy", target, clock=c) for c in CLOCKS}
     seeds = {str(label): sorted(runs["seed"].unique()) for label, runs in epochs.groupby("label")}
-    last = epochs.groupby(["label", "seed"])["epoch"].transform("max")
-    final = rows_where(epochs, epochs["epoch"] == last)
+    last = epochs.groupby(["label", "seed"])["epoch"].transform("max").to_numpy()
+    final = rows_where(epochs, floats(epochs, "epoch") == last)
     header = ["method", "n", "reached", *CLOCKS.values(), *(f"CPU s vs {r}" for r in rivals)]
     print("| " + " | ".join([*header, "final accuracy %"]) + " |")
     print("|---|" + "---:|" * len(header))

@@ -13,7 +13,6 @@ from torch.fx.node import map_arg
 
 from napts.decomposition.visits import Cut
 
-
 _MADE = "_tensor_constant"
 _CONTAINERS = ("_parameters", "_buffers", "_modules")
 
