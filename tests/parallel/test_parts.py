@@ -133,6 +133,7 @@ def test_gradients_of_trials_follow_what_was_observed() -> None:
     assert choice.at_once(3)
 
 
+@pytest.mark.filterwarnings("ignore:.*no step was accepted")
 def test_rejected_proposals_stop_paying_their_gradient(alone: Ranks) -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 2))
@@ -140,9 +141,8 @@ def test_rejected_proposals_stop_paying_their_gradient(alone: Ranks) -> None:
     parts = napts.partition_layers(model, 2)
     pipeline = napts.Pipeline(parts, functional.cross_entropy, inputs[:2])
     # Steps far too long: every proposal fails.
-    optimizer = napts.APTS(
-        pipeline, radius=400.0, radius_min=400.0, radius_max=400.0, correction=()
-    )
+    radii = {"radius": 400.0, "radius_min": 400.0, "radius_max": 400.0}
+    optimizer = napts.APTS(pipeline, correction=(), radius_floor="fixed", **radii)
     backwards = []
     for _ in range(8):
         optimizer.step(pipeline.batch(inputs, targets))
