@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from napts.decomposition import Deal
 from napts.optim.cadam import Cap
+from napts.optim.composition import GlobalStep
 from napts.optim.correction import ForcedAs, Retry
 from napts.optim.local_model import Direction
 from napts.optim.moments import KeepMoments
@@ -21,7 +22,6 @@ from napts.optim.precision import LocalPrecision
 from napts.optim.presets import preset
 from napts.optim.regions import RadiusFloor
 from napts.optim.schwarz import Shares
-from napts.optim.trust_region import GlobalStep
 from napts.optim.vectors import Norm
 from napts.records.younger import YOUNGER
 

@@ -1,6 +1,6 @@
 """The methods. Imports torch only; knows nothing of data sets, files or clusters.
 
-Start reading in :mod:`napts.optim.trust_region`, which holds the one iteration, then
+Start reading in :mod:`napts.optim.algorithm`, which holds the one iteration, then
 :mod:`napts.optim.methods`, where each method is composed.
 """
 

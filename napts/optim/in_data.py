@@ -5,6 +5,7 @@ from typing import Any
 
 from napts.optim import options as compose
 from napts.optim.bases import PlainTrustRegion, gather
+from napts.optim.composition import Composition
 from napts.optim.history import Window
 from napts.optim.local_model import Direction
 from napts.optim.local_trust_region import LocalTrustRegion
@@ -14,7 +15,6 @@ from napts.optim.regions import RadiusFloor
 from napts.optim.shards import Shards
 from napts.optim.split_batch import PartPasses, SplitBatch
 from napts.optim.subdomains import Closure
-from napts.optim.trust_region import Composition
 from napts.optim.vectors import Norm
 
 

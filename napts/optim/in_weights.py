@@ -5,6 +5,7 @@ from typing import Any
 
 from napts.optim import options as compose
 from napts.optim.bases import SubdomainMethod, gather
+from napts.optim.composition import Composition
 from napts.optim.correction import ForcedAs, ForcedDecrease
 from napts.optim.exact import ExactSubdomains
 from napts.optim.history import Window
@@ -13,7 +14,6 @@ from napts.optim.local_trust_region import LocalTrustRegion
 from napts.optim.options import CORRECTION_WEIGHTS, Order
 from napts.optim.regions import RadiusFloor
 from napts.optim.subdomains import ParameterSets
-from napts.optim.trust_region import Composition
 from napts.optim.vectors import Norm
 
 

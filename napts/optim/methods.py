@@ -6,6 +6,7 @@ from typing import Any
 from napts.optim import options as compose
 from napts.optim.bases import PlainTrustRegion, SchwarzMethod, gather
 from napts.optim.cadam import Cap
+from napts.optim.composition import Composition, GlobalStep
 from napts.optim.correction import Retry
 from napts.optim.history import Window
 from napts.optim.local_model import Direction
@@ -15,7 +16,6 @@ from napts.optim.precision import LocalPrecision
 from napts.optim.regions import RadiusFloor
 from napts.optim.schwarz import Shares
 from napts.optim.subdomains import Decomposition
-from napts.optim.trust_region import Composition, GlobalStep
 from napts.optim.vectors import Norm
 
 

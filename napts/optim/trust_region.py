@@ -1,87 +1,30 @@
-"""The trust-region iteration, NAPTS Algorithm 1, of which every method is a composition.
-
-The displayed form of the algorithm could not be recovered from the paper's text; the line numbers
-used here are those of a reconstruction from its prose (README, "What is reconstructed").
-"""
+"""The methods as optimizers of torch: steps, options, parameters that come and go, states."""
 
 import math
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from dataclasses import replace
+from typing import Any
 
 from torch import Tensor
 from torch.optim import Optimizer
 
-from napts.optim import calls, vectors
-from napts.optim.correction import Correction, Mixtures, ShrinkingRadius
+from napts.optim import calls
+from napts.optim.algorithm import Algorithm
+from napts.optim.composition import Composition
 from napts.optim.group_options import GroupOptions, completed
-from napts.optim.history import History
-from napts.optim.local_model import ModelFamily, Step
-from napts.optim.objective import NonFiniteLossError, Objective, Point
+from napts.optim.objective import NonFiniteLossError, Objective
 from napts.optim.passes import Passes
-from napts.optim.preconditioner import Preconditioner
 from napts.optim.radius import RadiusRule
 from napts.optim.record import PassCounts, StepRecord, summarise
-from napts.optim.regions import Region, Regions, promised
+from napts.optim.regions import Regions
 from napts.optim.relayout import Move, fitted, identical
 from napts.optim.step_context import StepContext
 from napts.optim.step_hooks import with_step_hooks
 from napts.optim.subdomains import Closure
-from napts.optim.trials import AcceptanceTest, Iteration, Outcome
-from napts.optim.vectors import Layout, Vector
+from napts.optim.trials import Iteration
+from napts.optim.vectors import Layout
 from napts.optim.weight_decay import Decay, check_weight_decay
-
-GlobalStep = Literal["always", "on_failure", "never"]
-
-
-@dataclass(frozen=True, slots=True)
-class Composition:
-    """A method, as a choice from the four families and the rules they share.
-
-    Attributes:
-        local_model: What a step promises.
-        radius_rule: How the radius follows the ratios; holds the acceptance threshold.
-        max_tries: Tries of the global step on one batch.
-        global_history: The memory with which the global step is judged.
-        proposal_history: The memory with which proposals and corrections are judged. ``None``
-            accepts every proposal that has a finite loss and leaves the radius alone.
-        forced_decrease: Proposals and corrections are judged by whether the loss does not grow,
-            without memory or promise, and leave the radius alone.
-        preconditioner: Where the proposal comes from; ``None`` for the plain trust region.
-        correction: What is tried when the proposal fails.
-        global_step: When the global step follows the preconditioned phase: ``"always"`` (the
-            paper), after a failed phase (``"on_failure"``), or ``"never"``.
-        shared_radius: Proposals and global steps have one radius; else each phase its own, which
-            starts at the same value.
-        reevaluate: Measure the reference on the current batch.
-        forget: Clear the memories at every new batch.
-    """
-
-    local_model: ModelFamily
-    radius_rule: RadiusRule
-    max_tries: int
-    global_history: History
-    proposal_history: History | None = None
-    forced_decrease: bool = False
-    preconditioner: Preconditioner | None = None
-    correction: Correction | None = None
-    global_step: GlobalStep = "always"
-    shared_radius: bool = True
-    reevaluate: bool = False
-    forget: bool = False
-
-    @property
-    def histories(self) -> list[History]:
-        """The distinct memories, in a fixed order."""
-        pair = [self.global_history, self.proposal_history]
-        return list({id(history): history for history in pair if history is not None}.values())
-
-
-class _Try(Protocol):
-    """Judges the step for the present radius."""
-
-    def __call__(self, *, first: bool) -> Outcome: ...
 
 
 class TrustRegionOptimizer(Optimizer):
@@ -189,7 +132,7 @@ class TrustRegionOptimizer(Optimizer):
             before, local = self._decay.apply(layout), method.preconditioner
             start = objective.linearise(local.captured if local else None)  # line 4
             iteration.start = start.theta
-            self._phases(iteration, start)
+            Algorithm(method, self._regions, self._rule).run(iteration, start)  # lines 5 to 13
             # A gradient that is not finite, as its promise shows, is not to be remembered.
             if local is not None and math.isfinite(iteration.trials[0].predicted_reduction):
                 local.commit()
@@ -206,17 +149,6 @@ class TrustRegionOptimizer(Optimizer):
         # At the end: a warning may be an error.
         self._regions.account(iteration.trials, self._rule, type(self).__name__)
         return loss
-
-    def _phases(self, iteration: Iteration, start: Point) -> None:
-        """Perform lines 5 to 13."""
-        method, point = self._method, start
-        if method.forget:
-            for history in method.histories:
-                history.clear()
-        if method.preconditioner is not None:
-            point = self._preconditioned_phase(iteration, method.preconditioner, start)
-        if point is not None:
-            self._global_phase(iteration, point)
 
     def _stand_still(self, objective: Objective, mark: list[Any]) -> float:
         """Measure the loss and do nothing else: the largest radius is 0."""
@@ -240,138 +172,6 @@ class TrustRegionOptimizer(Optimizer):
         """Bring radii and memories back to where :meth:`_mark` was called."""
         for memory, mark in marks:
             memory.rollback(mark)
-
-    def _preconditioned_phase(
-        self, iteration: Iteration, preconditioner: Preconditioner, start: Point
-    ) -> Point | None:
-        """Propose, test and correct, lines 5 to 12.
-
-        Returns:
-            The intermediate iterate, from which the global step is to be taken: where the
-            accepted step leads, else where it started. ``None`` if no global step follows.
-        """
-        objective, method = iteration.objective, self._method
-        goes_on = method.global_step == "always"
-        test = self._open_test(
-            iteration,
-            start,
-            method.proposal_history,
-            keep_graph=goes_on,
-            forced_decrease=method.forced_decrease,
-        )
-        radius = self._regions.proposals.radius
-        proposed, promise = preconditioner.propose(objective, start, radius)  # lines 6 to 9
-        vector = vectors.subtract(proposed, start.theta)
-        proposal = Step(vector, start.model.reduction(vector) if promise is None else promise)
-        outcome = self._settle(iteration, test, start, proposal, proposed)  # lines 10 to 12
-        if not outcome.accepted:
-            objective.layout.write(start.theta)
-            return None if method.global_step == "never" else start
-        if not goes_on:
-            return None
-        assert outcome.theta is not None
-        return objective.linearise_trial(outcome.theta, iteration.trials[-1].trial_loss)
-
-    def _settle(
-        self,
-        iteration: Iteration,
-        test: AcceptanceTest,
-        start: Point,
-        proposal: Step,
-        proposed: Vector,
-    ) -> Outcome:
-        """Test the proposal, correct it if it fails, and update the radius: lines 10 to 12."""
-        method, region = self._method, self._regions.proposals
-        made_for = region.radius
-
-        def try_proposal() -> Outcome:
-            return test.judge(proposal, "proposal", made_for, 0.0, proposed)
-
-        def try_for_radius(*, first: bool) -> Outcome:
-            if first:
-                return try_proposal()
-            shorter = start.model.shorten(proposal, region.radius / made_for)
-            return test.judge(shorter, "correction", region.radius)
-
-        if isinstance(method.correction, ShrinkingRadius):
-            return self._shrink_until_accepted(
-                iteration, region, method.correction.max_tries, try_for_radius
-            )
-        outcome = try_proposal()
-        if not outcome.accepted and method.correction is not None:
-            promise = iteration.trials[-1].predicted_reduction
-            known = replace(proposal, predicted_reduction=promise)
-            outcome = self._mix(test, method.correction, start, known)
-        if method.proposal_history is not None:
-            self._update(iteration, region, outcome)
-        return outcome
-
-    def _mix(
-        self, test: AcceptanceTest, mixtures: Mixtures, start: Point, proposal: Step
-    ) -> Outcome:
-        """Try convex combinations until one is accepted, line 11; return the last outcome."""
-        outcome, radius = None, self._regions.proposals.radius
-        for mixed in mixtures.candidates(start.model, proposal, radius):
-            outcome = test.judge(
-                mixed.step, "correction", mixed.radius, mixed.weight, last=mixed.last
-            )
-            if outcome.accepted:
-                break
-        assert outcome is not None
-        return outcome
-
-    def _global_phase(self, iteration: Iteration, point: Point) -> None:
-        """Take a trust-region step, retried with smaller radii: line 13, and all of TR and NTR."""
-        objective, region = iteration.objective, self._regions.whole
-        test = self._open_test(iteration, point, self._method.global_history, keep_graph=False)
-
-        def try_for_radius(*, first: bool) -> Outcome:
-            return test.judge(objective.model_step(point, region.radius), "global", region.radius)
-
-        tries = self._method.max_tries
-        outcome = self._shrink_until_accepted(iteration, region, tries, try_for_radius)
-        if not outcome.accepted:
-            objective.layout.write(point.theta)
-
-    def _shrink_until_accepted(
-        self, iteration: Iteration, region: Region, max_tries: int, try_for_radius: _Try
-    ) -> Outcome:
-        """Try a step for the radius, and for smaller radii as long as it fails."""
-        outcome = None
-        for attempt in range(max_tries):
-            outcome, before = try_for_radius(first=attempt == 0), region.radius
-            self._update(iteration, region, outcome)
-            # At the smallest radius the next try would be this trial again; and a step that
-            # promises nothing promises no more when it is shorter.
-            unpromising = not promised(iteration.trials[-1])
-            if outcome.accepted or region.radius == before or unpromising:
-                break
-        assert outcome is not None
-        return outcome
-
-    def _update(self, iteration: Iteration, region: Region, outcome: Outcome) -> None:
-        """Update a radius after a trial."""
-        assert iteration.start is not None
-        objective, at = iteration.objective, iteration.start
-        self._regions.update(region, outcome.verdict, self._rule, objective, at)
-
-    def _open_test(
-        self,
-        iteration: Iteration,
-        point: Point,
-        history: History | None,
-        *,
-        keep_graph: bool,
-        forced_decrease: bool = False,
-    ) -> AcceptanceTest:
-        return AcceptanceTest(
-            iteration,
-            point,
-            history,
-            self._method.radius_rule.eta_1,
-            keep_graph=keep_graph,
-            forced_decrease=forced_decrease,
-        )
 
     def _current_layout(self) -> Layout:
         """Return the layout of the parameters that require a gradient now.

@@ -1,0 +1,184 @@
+"""The trust-region iteration, NAPTS Algorithm 1, of which every method is a composition.
+
+The displayed form of the algorithm could not be recovered from the paper's text; the line numbers
+used here are those of a reconstruction from its prose (README, "What is reconstructed").
+"""
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from napts.optim import vectors
+from napts.optim.composition import Composition
+from napts.optim.correction import Mixtures, ShrinkingRadius
+from napts.optim.history import History
+from napts.optim.local_model import Step
+from napts.optim.objective import Point
+from napts.optim.preconditioner import Preconditioner
+from napts.optim.radius import RadiusRule
+from napts.optim.regions import Region, Regions, promised
+from napts.optim.trials import AcceptanceTest, Iteration, Outcome
+from napts.optim.vectors import Vector
+
+
+class _Try(Protocol):
+    """Judges the step for the present radius."""
+
+    def __call__(self, *, first: bool) -> Outcome: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Algorithm:
+    """One iteration of a method.
+
+    Attributes:
+        method: The method.
+        regions: Its radii.
+        rule: How they follow the ratios now, which a schedule may have changed.
+    """
+
+    method: Composition
+    regions: Regions
+    rule: RadiusRule
+
+    def run(self, iteration: Iteration, start: Point) -> None:
+        """Perform lines 5 to 13 from an iterate with its gradient."""
+        method, point = self.method, start
+        if method.forget:
+            for history in method.histories:
+                history.clear()
+        if method.preconditioner is not None:
+            point = self._preconditioned_phase(iteration, method.preconditioner, start)
+        if point is not None:
+            self._global_phase(iteration, point)
+
+    def _preconditioned_phase(
+        self, iteration: Iteration, preconditioner: Preconditioner, start: Point
+    ) -> Point | None:
+        """Propose, test and correct, lines 5 to 12.
+
+        Returns:
+            The intermediate iterate, from which the global step is to be taken: where the
+            accepted step leads, else where it started. ``None`` if no global step follows.
+        """
+        objective, method = iteration.objective, self.method
+        goes_on = method.global_step == "always"
+        test = self._open_test(
+            iteration,
+            start,
+            method.proposal_history,
+            keep_graph=goes_on,
+            forced_decrease=method.forced_decrease,
+        )
+        radius = self.regions.proposals.radius
+        proposed, promise = preconditioner.propose(objective, start, radius)  # lines 6 to 9
+        vector = vectors.subtract(proposed, start.theta)
+        proposal = Step(vector, start.model.reduction(vector) if promise is None else promise)
+        outcome = self._settle(iteration, test, start, proposal, proposed)  # lines 10 to 12
+        if not outcome.accepted:
+            objective.layout.write(start.theta)
+            return None if method.global_step == "never" else start
+        if not goes_on:
+            return None
+        assert outcome.theta is not None
+        return objective.linearise_trial(outcome.theta, iteration.trials[-1].trial_loss)
+
+    def _settle(
+        self,
+        iteration: Iteration,
+        test: AcceptanceTest,
+        start: Point,
+        proposal: Step,
+        proposed: Vector,
+    ) -> Outcome:
+        """Test the proposal, correct it if it fails, and update the radius: lines 10 to 12."""
+        method, region = self.method, self.regions.proposals
+        made_for = region.radius
+
+        def try_proposal() -> Outcome:
+            return test.judge(proposal, "proposal", made_for, 0.0, proposed)
+
+        def try_for_radius(*, first: bool) -> Outcome:
+            if first:
+                return try_proposal()
+            shorter = start.model.shorten(proposal, region.radius / made_for)
+            return test.judge(shorter, "correction", region.radius)
+
+        if isinstance(method.correction, ShrinkingRadius):
+            return self._shrink_until_accepted(
+                iteration, region, method.correction.max_tries, try_for_radius
+            )
+        outcome = try_proposal()
+        if not outcome.accepted and method.correction is not None:
+            promise = iteration.trials[-1].predicted_reduction
+            known = replace(proposal, predicted_reduction=promise)
+            outcome = self._mix(test, method.correction, start, known)
+        if method.proposal_history is not None:
+            self._update(iteration, region, outcome)
+        return outcome
+
+    def _mix(
+        self, test: AcceptanceTest, mixtures: Mixtures, start: Point, proposal: Step
+    ) -> Outcome:
+        """Try convex combinations until one is accepted, line 11; return the last outcome."""
+        outcome, radius = None, self.regions.proposals.radius
+        for mixed in mixtures.candidates(start.model, proposal, radius):
+            outcome = test.judge(
+                mixed.step, "correction", mixed.radius, mixed.weight, last=mixed.last
+            )
+            if outcome.accepted:
+                break
+        assert outcome is not None
+        return outcome
+
+    def _global_phase(self, iteration: Iteration, point: Point) -> None:
+        """Take a trust-region step, retried with smaller radii: line 13, and all of TR and NTR."""
+        objective, region = iteration.objective, self.regions.whole
+        test = self._open_test(iteration, point, self.method.global_history, keep_graph=False)
+
+        def try_for_radius(*, first: bool) -> Outcome:
+            return test.judge(objective.model_step(point, region.radius), "global", region.radius)
+
+        tries = self.method.max_tries
+        outcome = self._shrink_until_accepted(iteration, region, tries, try_for_radius)
+        if not outcome.accepted:
+            objective.layout.write(point.theta)
+
+    def _shrink_until_accepted(
+        self, iteration: Iteration, region: Region, max_tries: int, try_for_radius: _Try
+    ) -> Outcome:
+        """Try a step for the radius, and for smaller radii as long as it fails."""
+        outcome = None
+        for attempt in range(max_tries):
+            outcome, before = try_for_radius(first=attempt == 0), region.radius
+            self._update(iteration, region, outcome)
+            # At the smallest radius the next try would be this trial again; and a step that
+            # promises nothing promises no more when it is shorter.
+            unpromising = not promised(iteration.trials[-1])
+            if outcome.accepted or region.radius == before or unpromising:
+                break
+        assert outcome is not None
+        return outcome
+
+    def _update(self, iteration: Iteration, region: Region, outcome: Outcome) -> None:
+        """Update a radius after a trial."""
+        assert iteration.start is not None
+        objective, at = iteration.objective, iteration.start
+        self.regions.update(region, outcome.verdict, self.rule, objective, at)
+
+    def _open_test(
+        self,
+        iteration: Iteration,
+        point: Point,
+        history: History | None,
+        *,
+        keep_graph: bool,
+        forced_decrease: bool = False,
+    ) -> AcceptanceTest:
+        return AcceptanceTest(
+            iteration,
+            point,
+            history,
+            self.method.radius_rule.eta_1,
+            keep_graph=keep_graph,
+            forced_decrease=forced_decrease,
+        )

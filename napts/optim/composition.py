@@ -1,0 +1,55 @@
+"""A method as a choice from four small families."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from napts.optim.correction import Correction
+from napts.optim.history import History
+from napts.optim.local_model import ModelFamily
+from napts.optim.preconditioner import Preconditioner
+from napts.optim.radius import RadiusRule
+
+GlobalStep = Literal["always", "on_failure", "never"]
+
+
+@dataclass(frozen=True, slots=True)
+class Composition:
+    """A method, as a choice from the four families and the rules they share.
+
+    Attributes:
+        local_model: What a step promises.
+        radius_rule: How the radius follows the ratios; holds the acceptance threshold.
+        max_tries: Tries of the global step on one batch.
+        global_history: The memory with which the global step is judged.
+        proposal_history: The memory with which proposals and corrections are judged. ``None``
+            accepts every proposal that has a finite loss and leaves the radius alone.
+        forced_decrease: Proposals and corrections are judged by whether the loss does not grow,
+            without memory or promise, and leave the radius alone.
+        preconditioner: Where the proposal comes from; ``None`` for the plain trust region.
+        correction: What is tried when the proposal fails.
+        global_step: When the global step follows the preconditioned phase: ``"always"`` (the
+            paper), after a failed phase (``"on_failure"``), or ``"never"``.
+        shared_radius: Proposals and global steps have one radius; else each phase its own, which
+            starts at the same value.
+        reevaluate: Measure the reference on the current batch.
+        forget: Clear the memories at every new batch.
+    """
+
+    local_model: ModelFamily
+    radius_rule: RadiusRule
+    max_tries: int
+    global_history: History
+    proposal_history: History | None = None
+    forced_decrease: bool = False
+    preconditioner: Preconditioner | None = None
+    correction: Correction | None = None
+    global_step: GlobalStep = "always"
+    shared_radius: bool = True
+    reevaluate: bool = False
+    forget: bool = False
+
+    @property
+    def histories(self) -> list[History]:
+        """The distinct memories, in a fixed order."""
+        pair = [self.global_history, self.proposal_history]
+        return list({id(history): history for history in pair if history is not None}.values())
