@@ -25,6 +25,7 @@ def _transfers(method: str, options: dict[str, Any], monkeypatch: pytest.MonkeyP
     if method not in ("TR", "NTR"):
         first = napts.partition_layers(model, 4)
     optimizer = getattr(napts, method)(first, **options)
+    optimizer.step(closure(model, data))  # compares local gradients, which waits for the device
     calls = 0
     original = torch.Tensor.tolist
 
