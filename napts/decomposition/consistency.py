@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from napts.decomposition.structure import Key, appearance, changed, dependence
 from napts.optim.subdomains import CaptureAgainError
 
-_EVERY = 256
+EVERY = 256
 """Captured passes after which blocks are compared again, whatever they look like: a net for what
 no look at the structure shows, such as a number in a closure that a traced block has for good."""
 
@@ -81,7 +81,7 @@ class Consistency:
         found = dependence(loss, outputs, parameters)
         self.lacking, self._signature = found.lacking, found.signature
         self._age += 1
-        self.compares = found.signature not in self._different or self._age > _EVERY
+        self.compares = found.signature not in self._different or self._age > EVERY
         if self.compares:
             self._age = 0
             if len(self._different) > _LOOKS:
