@@ -128,7 +128,7 @@ class Decomposition(ParameterSets, Protocol):
         """Tensors of the captured pass at which the downstream gradients are wanted."""
         ...
 
-    def set_downstream(self, gradients: Sequence[Tensor]) -> None:
+    def set_downstream(self, downstream: Sequence[Tensor]) -> None:
         """Cache the gradients of the loss at :meth:`boundaries`."""
         ...
 

@@ -179,7 +179,7 @@ class Pipeline:
         """Return nothing: downstream gradients are caught on their way."""
         return []
 
-    def set_downstream(self, gradients: Sequence[Tensor]) -> None:
+    def set_downstream(self, downstream: Sequence[Tensor]) -> None:
         """Do nothing, as in :meth:`boundaries`."""
 
     def inspect(self, loss: Tensor) -> None:
