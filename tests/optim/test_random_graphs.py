@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import napts
@@ -18,7 +18,9 @@ TOLERANCE = 1e-9
 SAMPLE, TRAINED = 100, 0.8
 REFUSALS = (
     r"divides into at most \d+ blocks",
-    r"must have one input, found",
+    r"the block that begins with \S+ has no trainable parameter",
+    r"\S+ is no module inside of the model",
+    r"stage \d+ was not reached by the model's forward pass",
 )
 
 
@@ -63,7 +65,13 @@ def _mean_loss(problem: Problem) -> float:
 
 
 @given(st.data())
-@settings(max_examples=150, derandomize=True, deadline=None, database=None)
+@settings(
+    max_examples=150,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    phases=[Phase.generate],  # a case says all by itself, and shrinking takes minutes
+)
 def test_gradients_agree_or_there_is_a_refusal(data: Any) -> None:
     outcome(draw_case(lambda options: data.draw(st.sampled_from(options))))
 
