@@ -1,4 +1,4 @@
-"""Print ratios between methods, paired by seed, with 95 % bootstrap intervals.
+"""Print ratios between methods, paired by seed, with 95 % intervals.
 
 Usage: python reports/paired_ratios.py RECORDS
 """

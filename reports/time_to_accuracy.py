@@ -3,9 +3,10 @@
 Usage: python reports/time_to_accuracy.py RECORDS WORKLOAD TARGET [RIVAL ...]
 
 One line for each label: epochs, CPU seconds of training and forward+backward equivalents until the
-target (Kaplan-Meier median over the seeds; runs that miss it are censored), the ratio of those CPU
-seconds to each rival's, paired by seed over the seeds where both reach it, with a 95 % bootstrap
-interval, and the accuracy at the end, mean [min, max].
+target (median over the seeds; runs that miss it are later than all others), the ratio of that
+median of CPU seconds to each rival's with a 95 % interval, paired by seed and unbounded where one
+of the two misses the target with some seed, and the accuracy at the end, mean [min, max]; a run
+that failed or diverged ends with 0.
 """
 
 import math
@@ -15,7 +16,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from napts.analysis import load_collection, paired_ratio, summarise, time_to_target
+from napts.analysis import load_collection, summarise, time_to_target
+from napts.analysis.outcome import by_outcome
+from napts.analysis.tables import number
+from napts.analysis.target import Arrival, ratio_of_medians
 
 CLOCKS = {"epoch": "epochs", "cpu_seconds_total": "CPU s", "pass_equivalents_total": "passes"}
 
@@ -30,19 +34,21 @@ def main(records: Path, workload: str, target: float, rivals: Sequence[str]) -> 
     header = ["method", "n", "reached", *CLOCKS.values(), *(f"CPU s vs {r}" for r in rivals)]
     print("| " + " | ".join([*header, "final accuracy %"]) + " |")
     print("|---|" + "---:|" * len(header))
-    reached = {
+    arrivals = {
         each.label: {
-            seed: time
-            for seed, time, missed in zip(seeds[each.label], each.times, each.censored, strict=True)
-            if not missed
+            seed: Arrival(time, not missed, still_open)
+            for seed, time, missed, still_open in zip(
+                seeds[each.label], each.times, each.censored, each.open, strict=True
+            )
         }
         for each in found["cpu_seconds_total"]
     }
     for rows in zip(*found.values(), strict=True):
         label = rows[0].label
         cells = [label, str(rows[0].n), str(rows[0].reached), *(_shown(r.median) for r in rows)]
-        cells += [_ratio(reached, label, rival) for rival in rivals]
-        accuracy = summarise((100 * final[final["label"] == label]["val_accuracy"]).tolist())
+        cells += [_ratio(arrivals, label, rival) for rival in rivals]
+        ends = by_outcome(final[final["label"] == label], "val_accuracy")
+        accuracy = summarise([100 * end for end in ends])
         end = f"{accuracy.mean:.2f} [{accuracy.minimum:.2f}, {accuracy.maximum:.2f}]"
         print("| " + " | ".join([*cells, end]) + " |")
 
@@ -51,11 +57,14 @@ def _shown(median: float) -> str:
     return "missed" if math.isinf(median) else f"{median:.3g}"
 
 
-def _ratio(reached: dict[str, dict[int, float]], label: str, rival: str) -> str:
-    if label == rival or not set(reached[label]) & set(reached.get(rival, {})):
+def _ratio(arrivals: dict[str, dict[int, Arrival]], label: str, rival: str) -> str:
+    if label == rival or rival not in arrivals:
         return "–"
-    ratio = paired_ratio(reached[label], reached[rival])
-    return f"{ratio.value:.2f} [{ratio.low:.2f}, {ratio.high:.2f}] (n = {ratio.n})"
+    of, to = arrivals[label], arrivals[rival]
+    seeds = sorted(set(of) & set(to))
+    found = ratio_of_medians([of[seed] for seed in seeds], [to[seed] for seed in seeds])
+    value, low, high = (number(end, places=2) for end in (found.value, found.low, found.high))
+    return f"{value} [{low}, {high}] (n = {found.n})"
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import pandas as pd
 
 from napts.analysis.collection import Section
 from napts.analysis.columns import floats, rows_where, rows_with, texts
+from napts.analysis.outcome import by_outcome
 
 QUANTITIES = {
     "rejections_per_batch": "rejections per batch",
@@ -23,8 +24,8 @@ def window_frame(section: Section) -> pd.DataFrame:
         section: Runs whose labels are the method's name, with ``window=...`` where it is changed.
 
     Returns:
-        The columns ``method``, ``window``, ``seed`` and `QUANTITIES`; empty unless a method has
-        several windows.
+        The columns ``method``, ``window``, ``seed`` and `QUANTITIES`, final values as outcomes
+        (see `napts.analysis.outcome`); empty unless a method has several windows.
     """
     windows = {run.run_key: run.spec["optimizer"].get("window") for run in section.records}
     runs = section.runs
@@ -38,5 +39,7 @@ def window_frame(section: Section) -> pd.DataFrame:
     frame = rows_where(runs, plain)
     frame = frame.assign(window=[windows[key] for key in frame["run_key"]]).dropna(subset="window")
     several = [m for m, group in frame.groupby("method") if len(set(floats(group, "window"))) > 1]
+    finals = {name: by_outcome(frame, name) for name in QUANTITIES if name.startswith("final_")}
+    frame = frame.assign(**finals)
     kept = rows_with(frame, "method", [str(method) for method in several])
     return kept.filter(items=["method", "window", "seed", *QUANTITIES]).reset_index(drop=True)

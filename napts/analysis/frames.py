@@ -1,7 +1,8 @@
 """Many runs as tidy pandas frames: one row per epoch, or one row per run.
 
 Nothing is left out: a run that failed or diverged keeps its rows and its state, and a value that
-does not exist is NaN, never zero.
+does not exist is NaN, never zero. What such a run counts for in statistics is said in
+`napts.analysis.outcome`.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,9 @@
-"""The comparison of methods on one workload, as numbers and as tables for people."""
+"""The comparison of methods on one workload, as numbers and as tables for people.
+
+How a run ends counts as the worst if it ended badly, see `napts.analysis.outcome`. What its epochs
+cost was measured until then, and is described as measured: in claims, which compare methods by
+their costs, it counts as the worst as well.
+"""
 
 import math
 from collections.abc import Mapping
@@ -6,6 +11,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from napts.analysis.labels import grouped
+from napts.analysis.outcome import by_outcome
 from napts.analysis.statistics import paired_ratio, summarise
 from napts.analysis.tables import Table, number, percent, spread
 
@@ -31,7 +37,7 @@ QUANTITIES = (
 """Columns of the runs frame that are summarised over seeds."""
 
 STATISTICS = ("mean", "min", "max", "low", "high", "n")
-"""What is given of each quantity; low and high are the ends of the 95 % bootstrap interval."""
+"""What is given of each quantity; low and high are the ends of the 95 % interval."""
 
 REFERENCES = ("Adam", "TR", "APTS")
 """Methods to which the time per epoch is put in relation."""
@@ -80,7 +86,8 @@ def _states(group: pd.DataFrame) -> dict[str, object]:
 
 
 def _summary(quantity: str, group: pd.DataFrame) -> dict[str, object]:
-    summary = summarise(group[quantity].tolist())
+    final = quantity.startswith("final_")
+    summary = summarise(by_outcome(group, quantity) if final else group[quantity].tolist())
     values = (
         summary.mean,
         summary.minimum,
@@ -196,8 +203,9 @@ def _outcome_table(frame: pd.DataFrame, notes: list[str]) -> Table:
         ["method", "done", "train loss", "val. accuracy %", "test accuracy %"],
         rows,
         [
-            "Mean [min, max] over the runs that are done. Train loss is the mean over the steps "
-            "of the last epoch; the test set is used once, at the end.",
+            "Mean [min, max] over the runs that have ended; one that failed or diverged counts "
+            "as the worst, an accuracy of 0 and an infinite loss. Train loss is the mean over the "
+            "steps of the last epoch; the test set is used once, at the end.",
             *notes,
         ],
     )
@@ -237,7 +245,7 @@ def _paper_ratio(method: str, reference: str) -> float:
 
 
 def _notes(runs: pd.DataFrame) -> list[str]:
-    """Name every run that is not done, since its values are missing from the means."""
+    """Name every run that is not done, since it has no values of its own in the means."""
     notes = []
     for row in runs.to_dict("records"):
         if row["state"] == "done":

@@ -1,22 +1,44 @@
-"""Time to a target that was fixed beforehand, with runs that miss it counted as censored."""
+"""Time to a target that was fixed beforehand, with runs that miss it counted as never there.
+
+A run that has ended without reaching the target, whether its budget was over, it diverged or it
+failed, is later than every run that reached it: it stays at risk for ever, so that a median is
+infinite if fewer than half of the runs got there. Taking it out at its end, as censoring does,
+would let a method that diverges early look as fast as its lucky runs. Censored in that sense is
+only a run that has not ended: nobody knows yet.
+"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
+from napts.analysis.columns import floats, split, texts
 from napts.analysis.labels import grouped
-from napts.analysis.statistics import BOOTSTRAP_SEED, RESAMPLES, Ratio
+from napts.analysis.outcome import ENDED
+from napts.analysis.statistics import CONFIDENCE, Ratio, interval_of_mean
 
 CLOCKS = (
     *("epoch", "train_seconds_total", "cpu_seconds_total", "elapsed_seconds"),
     "pass_equivalents_total",
 )
 """Columns of the epochs frame along which time may be measured."""
+
+
+class Arrival(NamedTuple):
+    """When a run reached a target.
+
+    Attributes:
+        time: When it did, or up to when it was seen not to.
+        reached: Whether it did.
+        open: It did not yet, and has not ended: it is censored.
+    """
+
+    time: float
+    reached: bool
+    open: bool = False
 
 
 @dataclass(frozen=True)
@@ -27,11 +49,12 @@ class TimeToTarget:
         label: Label of the method.
         n: Number of runs.
         reached: Runs that reached the target.
-        median: Kaplan-Meier median of the time; infinite if fewer than half of the runs are known
-            to reach the target.
+        median: Median of the time, infinite if fewer than half of the runs reached the target;
+            where runs have not ended, the Kaplan-Meier median, in which they count until now.
         times: Per run, in order of the seed, when it reached the target, or up to when it was
             seen not to.
-        censored: Per run, whether it missed the target.
+        censored: Per run, whether its time is the latter.
+        open: Per run, whether it did not reach the target yet and has not ended.
     """
 
     label: str
@@ -40,6 +63,7 @@ class TimeToTarget:
     median: float
     times: tuple[float, ...]
     censored: tuple[bool, ...]
+    open: tuple[bool, ...]
 
 
 def time_to_target(
@@ -51,6 +75,8 @@ def time_to_target(
     goal: Literal["min", "max"] | None = None,
 ) -> list[TimeToTarget]:
     """Measure when each run first meets a target at the end of an epoch.
+
+    A run that meets it and diverges later has met it.
 
     Args:
         epochs: Frame of `epochs_frame`, of one section.
@@ -73,70 +99,112 @@ def time_to_target(
     rising = goal == "max" if goal else "accuracy" in metric
     results = []
     for _, label, group in grouped(epochs):
-        found = [_first(run, clock, metric, target, rising) for _, run in group.groupby("seed")]
+        found = [_first(run, clock, metric, target, rising) for run in split(group, "seed")]
         results.append(_aggregate(label, found))
     return results
 
 
-def _first(
-    run: pd.DataFrame, clock: str, metric: str, target: float, rising: bool
-) -> tuple[float, bool]:
-    times, values = run[clock].to_numpy(float), run[metric].to_numpy(float)
+def _first(run: pd.DataFrame, clock: str, metric: str, target: float, rising: bool) -> Arrival:
+    times, values = floats(run, clock), floats(run, metric)
     met = values >= target if rising else values <= target
-    return (float(times[met].min()), True) if met.any() else (float(times.max()), False)
+    if met.any():
+        return Arrival(float(times[met].min()), True)
+    return Arrival(float(times.max()), False, texts(run, "state")[0] not in ENDED)
 
 
-def _aggregate(label: str, found: Sequence[tuple[float, bool]]) -> TimeToTarget:
-    times = tuple(time for time, _ in found)
-    censored = tuple(not hit for _, hit in found)
-    reached = len(found) - sum(censored)
-    return TimeToTarget(label, len(found), reached, _median(times, censored), times, censored)
+def _aggregate(label: str, found: Iterable[Arrival | tuple[float, bool]]) -> TimeToTarget:
+    runs = _arrivals(found)
+    return TimeToTarget(
+        label,
+        len(runs),
+        sum(run.reached for run in runs),
+        median_time(runs),
+        tuple(run.time for run in runs),
+        tuple(not run.reached for run in runs),
+        tuple(run.open for run in runs),
+    )
+
+
+def _arrivals(found: Iterable[Arrival | tuple[float, bool]]) -> list[Arrival]:
+    return [run if isinstance(run, Arrival) else Arrival(run[0], run[1]) for run in found]
+
+
+def median_time(runs: Sequence[Arrival]) -> float:
+    """Return the Kaplan-Meier median of the time to a target.
+
+    Args:
+        runs: The runs. One that ended without reaching the target is at risk for ever; one that
+            has not ended is censored at its time.
+
+    Returns:
+        The first time at which half of the runs are estimated to be there; else infinity.
+    """
+    times = np.array([run.time if run.reached or run.open else math.inf for run in runs])
+    reached = np.array([run.reached for run in runs], dtype=bool)
+    missing = 1.0
+    for time in np.unique(times[reached]):
+        hits = np.count_nonzero(times[reached] == time)
+        missing *= 1 - hits / np.count_nonzero(times >= time)
+        if missing <= 0.5 + 1e-12:  # up to rounding
+            return float(time)
+    return math.inf
 
 
 def ratio_of_medians(
-    of: Sequence[tuple[float, bool]], to: Sequence[tuple[float, bool]], *, confidence: float = 0.95
+    of: Sequence[Arrival | tuple[float, bool]],
+    to: Sequence[Arrival | tuple[float, bool]],
+    *,
+    confidence: float = CONFIDENCE,
 ) -> Ratio:
-    """Return the ratio of two Kaplan-Meier medians with a percentile bootstrap interval.
+    """Return the ratio of two median times, with an interval from the ratios seed by seed.
+
+    The interval is Student's for the mean of the logarithms of the ratios: where these are spread
+    symmetrically, it is the logarithm of the ratio of the medians. What is not known enters as far
+    as it is: a run that missed its target would have needed longer than it was seen, by any
+    factor, so that its seed has a smallest or a largest ratio, which is infinite or 0.
 
     Args:
-        of: Per run a time, and whether the target was reached then; else it was not reached by
-            then.
-        to: The same of the method it is compared with.
+        of: Per seed an `Arrival`, or its time and whether the target was reached.
+        to: The same of the method it is compared with, for the same seeds in the same order.
         confidence: Nominal coverage of the interval.
 
     Returns:
-        The ratio; infinite, or with an infinite upper end, where too many runs of ``of`` miss the
-        target; NaN where those of ``to`` do. ``n`` is the smaller number of runs.
+        The ratio of the medians of `median_time`. It is 1 if both are 0, infinite if only that of
+        ``to`` is 0 or only that of ``of`` is infinite, 0 if it is the other way round, NaN if both
+        are infinite. The interval begins at 0, or ends at infinity, where some run leaves it open.
+
+    Raises:
+        ValueError: The two have different numbers of seeds.
     """
-    n = min(len(of), len(to))
-    value = _median_of(of) / _median_of(to) if n and math.isfinite(_median_of(to)) else math.nan
-    if n < 2 or math.isnan(value):
-        return Ratio(n, value, math.nan, math.nan)
-    rng = np.random.default_rng(BOOTSTRAP_SEED)
-    ratios = np.empty(RESAMPLES // 9)
-    for i in range(len(ratios)):
-        above, below = (
-            [runs[j] for j in rng.integers(len(runs), size=len(runs))] for runs in (of, to)
-        )
-        with np.errstate(all="ignore"):
-            ratios[i] = np.divide(_median_of(above), _median_of(below))
-    ratios = np.sort(np.where(np.isnan(ratios), math.inf, ratios))
-    tail = (1 - confidence) / 2
-    low, high = (ratios[round(share * (len(ratios) - 1))] for share in (tail, 1 - tail))
-    return Ratio(n, value, float(low), float(high))
+    if len(of) != len(to):
+        raise ValueError(f"times must be paired by seed, got {len(of)} and {len(to)}")
+    above, below = _arrivals(of), _arrivals(to)
+    if not above:
+        return Ratio(0, math.nan, math.nan, math.nan)
+    value = _quotient(median_time(above), median_time(below), math.nan)
+    pairs = list(zip(above, below, strict=True))
+    least = [_quotient(a.time, b.time if b.reached else math.inf, 0.0) for a, b in pairs]
+    most = [_quotient(a.time if a.reached else math.inf, b.time, math.inf) for a, b in pairs]
+    low, _ = _interval_of_logarithms(least, confidence)
+    _, high = _interval_of_logarithms(most, confidence)
+    return Ratio(len(pairs), value, low, high)
 
 
-def _median_of(runs: Sequence[tuple[float, bool]]) -> float:
-    return _median([time for time, _ in runs], [not hit for _, hit in runs])
+def _quotient(above: float, below: float, of_infinities: float) -> float:
+    if math.isinf(above) and math.isinf(below):
+        return of_infinities
+    if below == 0:
+        return 1.0 if above == 0 else math.inf
+    return above / below
 
 
-def _median(times: Sequence[float], censored: Sequence[bool]) -> float:
-    """Kaplan-Meier median; a run that was stopped early still counts until it was stopped."""
-    if all(censored):
-        return math.inf
-    hits = [time for time, missed in zip(times, censored, strict=True) if not missed]
-    misses = [time for time, missed in zip(times, censored, strict=True) if missed]
-    survival = stats.ecdf(stats.CensoredData(uncensored=hits, right=misses)).sf
-    # 0.5 up to rounding: the product of the factors (1 - 1/at risk) is not exact.
-    below = np.flatnonzero(survival.probabilities <= 0.5 + 1e-12)
-    return float(survival.quantiles[below[0]]) if len(below) else math.inf
+def _interval_of_logarithms(ratios: list[float], confidence: float) -> tuple[float, float]:
+    """Return the interval of a geometric mean: 0 and infinity where one of the ratios is that."""
+    if len(ratios) < 2:
+        return math.nan, math.nan
+    if min(ratios) == max(ratios):
+        return ratios[0], ratios[0]
+    if min(ratios) == 0 or math.isinf(max(ratios)):
+        return 0.0, math.inf
+    low, high = interval_of_mean(np.log(ratios), confidence)
+    return math.exp(low), math.exp(min(high, 700.0))

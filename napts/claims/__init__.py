@@ -1,7 +1,7 @@
 """Which claims of the papers hold: tests declared beforehand, run on records.
 
 Reads `napts.analysis` only. A claim consists of rules, each with the region in which its number has
-to lie; the verdict follows from the whole bootstrap interval.
+to lie; the verdict follows from the whole interval.
 """
 
 from napts.claims.claim import Claim

@@ -7,7 +7,11 @@ judged by the paper's own claims N1 to N10, as any comparison is.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from napts.analysis import Section
+from napts.analysis.columns import rows_with
+from napts.analysis.outcome import by_outcome
 from napts.analysis.statistics import summarise
 from napts.claims.judge import Judgement, judge_section
 from napts.claims.ledger import CLAIMS
@@ -32,7 +36,8 @@ class CellResult:
         change: What it changes; empty for the methods as they stand.
         judgements: One per claim of `SCORED`.
         score: Points, one per confirmed claim and half of one per undecided claim.
-        accuracy: Mean final validation accuracy of NAPTS; NaN if no run of it ended.
+        accuracy: Mean final validation accuracy of NAPTS, 0 for runs that ended badly; NaN if no
+            run of it ended.
     """
 
     change: Change
@@ -98,7 +103,7 @@ def score_cells(section: Section) -> list[CellResult]:
         judgements = tuple(judge_section(cell, claims=claims))
         score = sum(POINTS.get(judgement.verdict, 0.0) for judgement in judgements)
         results.append(CellResult(_of_slug(cell.slug), judgements, score, _accuracy(cell)))
-    return sorted(results, key=lambda result: (-result.score, -result.accuracy))
+    return sorted(results, key=lambda result: (-result.score, -np.nan_to_num(result.accuracy)))
 
 
 def _of_slug(slug: str) -> Change:
@@ -108,8 +113,8 @@ def _of_slug(slug: str) -> Change:
 
 def _accuracy(cell: Section) -> float:
     runs = cell.runs
-    values = runs.loc[runs["method"] == "NAPTS", "final_val_accuracy"].tolist()
-    return summarise(values).mean
+    own = rows_with(runs, "method", ["NAPTS"])
+    return summarise(by_outcome(own, "final_val_accuracy")).mean
 
 
 def deciding(judgement: Judgement) -> int | None:

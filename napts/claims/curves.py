@@ -10,12 +10,11 @@ import numpy as np
 from scipy import stats
 
 from napts.analysis.columns import Floats, floats, split
-from napts.analysis.statistics import paired_ratio, summarise
-from napts.claims.evidence import BySeed, Evidence, Who
-from napts.claims.rules import NAMES, difference
+from napts.analysis.outcome import ENDED_BADLY, outcome
+from napts.analysis.statistics import CONFIDENCE, summarise
+from napts.claims.evidence import BySeed, Evidence, MissingError, Who
+from napts.claims.rules import NAMES, difference, ratio
 from napts.claims.verdict import Estimate, Region
-
-_CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -36,10 +35,9 @@ class Rougher:
 
     def estimate(self, evidence: Evidence) -> Estimate:
         """Estimate it."""
-        of, to = _of_increments(evidence, self.of, self.to, np.var)
-        ratio = paired_ratio(of, to)
-        missing = len(set(of) | set(to)) - ratio.n
-        return Estimate(ratio.value, ratio.low, ratio.high, ratio.n, missing)
+        numbers = _of_increments(evidence, self.of, self.to, np.var)
+        bad = evidence.ended_badly(self.of, self.to)
+        return ratio(*numbers, bad, f"increments of the train loss of {self.to} with a variance")
 
 
 @dataclass(frozen=True)
@@ -59,25 +57,25 @@ class Rises:
 
     def estimate(self, evidence: Evidence) -> Estimate:
         """Estimate it."""
-        return difference(
-            *_of_increments(evidence, self.of, self.to, lambda steps: steps.clip(min=0.0).sum())
-        )
+        rises = _of_increments(evidence, self.of, self.to, lambda steps: steps.clip(min=0.0).sum())
+        return difference(*rises, evidence.ended_badly(self.of, self.to))
 
 
 def _of_increments(
     evidence: Evidence, of: Who, to: Who, number: Callable[[Floats], Any]
 ) -> tuple[BySeed, BySeed]:
-    """Return a number of the increments over the epochs that both have; NaN for shorter runs."""
+    """Return a number of the increments over the epochs that both have, as outcomes by seed."""
     shared = min(evidence.epochs_of(who) for who in (of, to))
     found: list[BySeed] = []
     for who in (of, to):
-        by_seed = {}
+        by_seed = dict.fromkeys(evidence.states(who), nan)
         for run in split(evidence.rows(who), "seed"):
             losses, epoch = floats(run, "train_loss"), floats(run, "epoch")
             losses = losses[(epoch > 0) & (epoch <= shared)]
             whole = len(losses) == shared > 1  # one epoch has no increment
             by_seed[int(run["seed"].iloc[0])] = float(number(np.diff(losses))) if whole else nan
-        found.append(by_seed)
+        states = evidence.states(who).items()
+        found.append({seed: outcome(by_seed[seed], state, "train_loss") for seed, state in states})
     return found[0], found[1]
 
 
@@ -87,7 +85,8 @@ class Scatter:
 
     The ratio of the standard deviations. Its interval is that of the F distribution, which takes
     the values for normal and the methods for independent: with three seeds it spans a factor of
-    six to either side.
+    six to either side. Not tested where a run ended badly: how far that lies from the others no
+    number says, and without it the others seem to differ less than the method's runs do.
     """
 
     quantity: str
@@ -101,27 +100,30 @@ class Scatter:
 
     def estimate(self, evidence: Evidence) -> Estimate:
         """Estimate it."""
+        if evidence.ended_badly(self.of, self.to):
+            raise MissingError(f"runs of {self.of} and {self.to} of which none ended badly")
         ends, missing = [], 0
         for who in (self.of, self.to):
             values = evidence.at_epoch(who, self.quantity, evidence.epochs_of(who)).values()
             ends.append([value for value in values if not math.isnan(value)])
             missing += len(values) - len(ends[-1])
         n = min(len(values) for values in ends)
-        if n < 2 or missing:
-            # Runs that diverged would scatter most, and would not be seen.
+        if n < 2:
             return Estimate(nan, nan, nan, n, missing)
         above, below = (float(np.std(values, ddof=1)) for values in ends)
-        ratio = above / below if below else math.inf
+        quotient = above / below if below else math.inf if above else 1.0
         freedom = [len(values) - 1 for values in ends]
-        low, high = stats.f.interval(_CONFIDENCE, *freedom)
-        return Estimate(ratio, ratio / math.sqrt(high), ratio / math.sqrt(low), n)
+        low, high = (quotient / math.sqrt(f) for f in stats.f.interval(CONFIDENCE, *freedom))
+        return Estimate(quotient, high, low, n, missing)
 
 
 @dataclass(frozen=True)
 class Overtakes:
     """Epoch from which on a method's train loss stays below another one's, seed by seed.
 
-    Infinite if it ends above it with some seed; of runs that did not end nothing is known.
+    Infinite if it ends above it with some seed, or badly; a run that ended badly has an infinite
+    loss from its end on. Where it is infinite with some seeds the interval begins at the first
+    epoch that was found, and says no more.
     """
 
     of: Who
@@ -135,20 +137,39 @@ class Overtakes:
     def estimate(self, evidence: Evidence) -> Estimate:
         """Estimate it."""
         end = min(evidence.epochs_of(who) for who in (self.of, self.to))
-        curves = [
-            {e: evidence.at_epoch(who, "train_loss", e) for e in range(1, end + 1)}
-            for who in (self.of, self.to)
-        ]
-        seeds = sorted(set(curves[0][end]) & set(curves[1][end]))
-        found = summarise([_crossing(curves[0], curves[1], seed) for seed in seeds])
+        of, to = (_losses(evidence, who, end) for who in (self.of, self.to))
+        crossings = {s: _crossing(of.get(s), to.get(s)) for s in sorted(set(of) | set(to))}
+        found = summarise(list(crossings.values()))
+        bad = len({s for s in evidence.ended_badly(self.of, self.to) if crossings[s] > 0})
+        low, high = found.low, found.high
         if math.isinf(found.mean):
-            return Estimate(math.inf, found.minimum, math.inf, found.n, found.missing)
-        return Estimate(found.mean, found.low, found.high, found.n, found.missing)
+            low, high = found.minimum, math.inf
+        return Estimate(found.mean, low, high, found.n, found.missing, bad)
 
 
-def _crossing(of: dict[int, BySeed], to: dict[int, BySeed], seed: int) -> float:
-    if any(math.isnan(curve[epoch][seed]) for curve in (of, to) for epoch in of):
+def _losses(evidence: Evidence, who: Who, end: int) -> dict[int, Floats]:
+    """Return by seed the train loss of epochs 1 to ``end``, without runs that are not there yet."""
+    rows = {int(run["seed"].iloc[0]): run for run in split(evidence.rows(who), "seed")}
+    found = {}
+    for seed, state in evidence.states(who).items():
+        losses = np.full(end, math.inf if state in ENDED_BADLY else nan)
+        if seed in rows:
+            epoch, values = (
+                floats(rows[seed], "epoch").astype(int),
+                floats(rows[seed], "train_loss"),
+            )
+            known = (epoch >= 1) & (epoch <= end) & ~np.isnan(values)
+            losses[epoch[known] - 1] = values[known]
+        if state in ENDED_BADLY:
+            losses[-1] = math.inf
+        if not np.isnan(losses).any():
+            found[seed] = losses
+    return found
+
+
+def _crossing(of: Floats | None, to: Floats | None) -> float:
+    if of is None or to is None:
         return nan
-    above = [epoch for epoch in of if of[epoch][seed] >= to[epoch][seed]]
-    last = max(above, default=0)
-    return math.inf if last == max(of) else float(last + 1)
+    above = np.flatnonzero((of >= to) | np.isinf(of))
+    last = int(above.max()) + 1 if len(above) else 0
+    return math.inf if last == len(of) else float(last + 1)

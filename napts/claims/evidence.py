@@ -1,4 +1,9 @@
-"""What one section of the records has on a method: numbers by seed."""
+"""What one section of the records has on a method: numbers by seed.
+
+A run that failed or diverged counts as the worst that a number can be, in every number, its costs
+included: a method that does not get to the end is not cheap. A run that has not ended has no
+number yet, see `napts.analysis.outcome`.
+"""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -10,8 +15,9 @@ from typing import Any
 import pandas as pd
 
 from napts.analysis import Section
-from napts.analysis.columns import floats, rows_where, rows_with
+from napts.analysis.columns import floats, rows_where, rows_with, texts
 from napts.analysis.labels import distinct_labels
+from napts.analysis.outcome import by_outcome, outcome, seeds_ended_badly
 from napts.records import RunRecord
 
 BySeed = dict[int, float]
@@ -141,25 +147,44 @@ class Evidence:
         return int(planned.max())
 
     def rate(self, who: Who, column: str) -> BySeed:
-        """Return a column of the runs frame by seed."""
+        """Return a column of the runs frame by seed, as outcomes."""
         return self.rate_of(self.label_of(who), column)
 
     def rate_of(self, label: str, column: str) -> BySeed:
-        """Return a column of the runs frame by seed, for a label."""
+        """Return a column of the runs frame by seed, as outcomes, for a label."""
         runs = self._runs(label)
-        return dict(zip(runs["seed"].tolist(), floats(runs, column).tolist(), strict=True))
+        return dict(zip(runs["seed"].tolist(), by_outcome(runs, column), strict=True))
 
     def at_epoch(self, who: Who, column: str, epoch: int) -> BySeed:
-        """Return a column of the epochs frame by seed; NaN for a run that did not get there."""
-        label = self.label_of(who)
-        rows = rows_with(self.section.epochs, "label", [label])
+        """Return a column of the epochs frame by seed, as outcomes.
+
+        A run that ended badly counts as the worst at every epoch, also at one that it came past:
+        what it had there was no result of it.
+        """
+        rows = self.rows(who)
         there = rows_where(rows, floats(rows, "epoch") == epoch)
         found = dict(zip(there["seed"].tolist(), floats(there, column).tolist(), strict=True))
-        return {seed: found.get(seed, math.nan) for seed in self._runs(label)["seed"].tolist()}
+        return {
+            seed: outcome(found.get(seed, math.nan), state, column)
+            for seed, state in self.states(who).items()
+        }
 
     def rows(self, who: Who) -> pd.DataFrame:
         """Return somebody's rows of the epochs frame, epoch 0 included."""
         return rows_with(self.section.epochs, "label", [self.label_of(who)])
+
+    def states(self, who: Who) -> dict[int, str]:
+        """Return how somebody's runs ended, by seed."""
+        runs = self._runs(self.label_of(who))
+        return dict(zip(runs["seed"].tolist(), texts(runs, "state"), strict=True))
+
+    def ended_badly(self, *somebody: Who) -> set[int]:
+        """Return the seeds with which the run of one of them failed or diverged."""
+        return self.badly_ended(map(self.label_of, somebody))
+
+    def badly_ended(self, labels: Iterable[str]) -> set[int]:
+        """Return the seeds with which the run of one of the labels failed or diverged."""
+        return set().union(*(seeds_ended_badly(self._runs(label)) for label in labels))
 
     def _runs(self, label: str) -> pd.DataFrame:
         return rows_with(self.section.runs, "label", [label])

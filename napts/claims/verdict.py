@@ -20,11 +20,12 @@ class Estimate:
     """A number over seeds.
 
     Attributes:
-        value: The number.
-        low: Lower end of the 95 % bootstrap interval; may be infinite.
+        value: The number; NaN where the worst is compared with the worst.
+        low: Lower end of the 95 % interval; may be infinite, NaN if there is none.
         high: Upper end of it.
         n: Seeds behind it.
-        missing: Runs without a value, because they failed, diverged or are not finished.
+        missing: Further seeds that have no value, because a run has not ended or was never made.
+        bad: Seeds among the n that count as the worst, because a run failed or diverged.
     """
 
     value: float
@@ -32,6 +33,7 @@ class Estimate:
     high: float
     n: int
     missing: int = 0
+    bad: int = 0
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Region:
 
         Returns:
             Confirmed if all of the interval lies in the region, refuted if none of it does,
-            undecided if it reaches across: then more seeds are needed.
+            undecided if it reaches across or does not exist: then more seeds are needed.
         """
         if self.holds(estimate.low) and self.holds(estimate.high):
             return Verdict.CONFIRMED

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from napts.decomposition.cuts import PartitionError, Unit, extract
+from napts.decomposition.trees import differentiable, mapped, tensors_of
 
 Cost = Literal["parameters", "flops", "seconds"]
 _REPEATS = 3
@@ -34,7 +35,7 @@ def unit_costs(
         PartitionError: If ``cost`` is unknown, or needs example inputs and has none.
     """
     if cost == "parameters":
-        return [float(sum(p.numel() for p in unit.parameters)) for unit in units]
+        return [float(sum(p.numel() for p in unit.trained)) for unit in units]
     if cost not in ("flops", "seconds"):
         raise PartitionError(f"cost must be parameters, flops or seconds, got {cost!r}")
     if example_inputs is None:
@@ -50,7 +51,8 @@ def unit_costs(
 
 
 def _walk(model: nn.Module, units: Sequence[Unit], cost: Cost, inputs: Tensor) -> list[float]:
-    costs, current = [], inputs.detach()
+    costs: list[float] = []
+    current: Any = inputs.detach()
     for unit in units:
         piece = extract(model, unit.nodes)
         measure = _flops if cost == "flops" else _seconds
@@ -60,28 +62,36 @@ def _walk(model: nn.Module, units: Sequence[Unit], cost: Cost, inputs: Tensor) -
     return costs
 
 
-def _flops(piece: nn.Module, inputs: Tensor) -> float:
+def _flops(piece: nn.Module, inputs: Any) -> float:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         piece(inputs)
     return float(counter.get_total_flops())
 
 
-def _seconds(piece: nn.Module, inputs: Tensor) -> float:
+def _seconds(piece: nn.Module, inputs: Any) -> float:
     return min(_once(piece, inputs) for _ in range(_REPEATS))
 
 
-def _once(piece: nn.Module, inputs: Tensor) -> float:
-    cuda = inputs.device.type == "cuda"
-    if cuda:
-        torch.cuda.synchronize(inputs.device)
+def _once(piece: nn.Module, inputs: Any) -> float:
+    # Copies with a gradient: the backward pass then reaches the input, as in training.
+    entry = mapped(_copied, inputs)
+    entries = [tensor for tensor in tensors_of(entry) if tensor.requires_grad]
+    device = tensors_of(entry)[0].device
+    _wait_for(device)
     start = time.perf_counter()
-    # A copy with a gradient: the backward pass then reaches the input, as in training.
-    entry = inputs.clone().requires_grad_(inputs.is_floating_point())
-    outputs = piece(entry)
-    if outputs.requires_grad:
-        wanted = [p for p in piece.parameters() if p.requires_grad]
-        wanted += [entry] if entry.requires_grad else []
-        torch.autograd.grad(outputs, wanted, torch.ones_like(outputs), allow_unused=True)
-    if cuda:
-        torch.cuda.synchronize(inputs.device)
+    _, outputs = differentiable(piece(entry))
+    if outputs:
+        wanted = [*(p for p in piece.parameters() if p.requires_grad), *entries]
+        ones = [torch.ones_like(tensor) for tensor in outputs]
+        torch.autograd.grad(outputs, wanted, ones, allow_unused=True)
+    _wait_for(device)
     return time.perf_counter() - start
+
+
+def _copied(tensor: Tensor) -> Tensor:
+    return tensor.clone().requires_grad_(tensor.is_floating_point())
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

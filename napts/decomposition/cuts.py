@@ -1,9 +1,16 @@
 """Where a network can be cut: units that exchange one tensor with what comes before and after."""
 
+import inspect
 import operator
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from torch import fx, nn
+from torch.fx.node import map_arg
+
+from napts.decomposition.visits import Cut
 
 
 class PartitionError(ValueError):
@@ -16,11 +23,16 @@ class Unit:
 
     Attributes:
         nodes: Its operations, in order of execution.
-        parameters: Its trainable parameters.
+        parameters: Its parameters, those that are frozen too.
     """
 
     nodes: list[fx.Node]
     parameters: list[nn.Parameter]
+
+    @property
+    def trained(self) -> list[nn.Parameter]:
+        """The parameters that require a gradient now."""
+        return [p for p in self.parameters if p.requires_grad]
 
 
 class _Tracer(fx.Tracer):
@@ -36,33 +48,100 @@ class _Tracer(fx.Tracer):
         return super().is_leaf_module(m, module_qualified_name) if self._deep else True
 
 
-def trace(model: nn.Module) -> fx.Graph:
-    """Return the network's graph, with modules of torch.nn as single operations.
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """A network's graph.
+
+    Attributes:
+        graph: Its operations, with modules of torch.nn as single ones.
+        faithful: It makes no tensors of its own, which a trace has made once and for all.
+    """
+
+    graph: fx.Graph
+    faithful: bool
+
+
+@contextmanager
+def traced(model: nn.Module) -> Iterator[Traced]:
+    """Trace a network, its optional inputs left at their defaults.
 
     A model with control flow inside its own submodules is traced with these as single operations.
+    Tensors that its forward makes (``torch.randn``, say) are put on the model by the tracer; they
+    are there as long as this is open.
 
     Raises:
         PartitionError: If the model's own ``forward`` cannot be traced.
     """
+    before = set(vars(model))
     try:
-        return _Tracer(deep=True).trace(model)
+        graph = _traced(model)
+        yield Traced(graph, faithful=set(vars(model)) == before)
+    finally:
+        for name in set(vars(model)) - before:
+            delattr(model, name)
+
+
+def _traced(model: nn.Module) -> fx.Graph:
+    try:
+        return _without_defaults(model, deep=True)
     except Exception:
         try:
-            return _Tracer(deep=False).trace(model)
+            return _without_defaults(model, deep=False)
         except Exception as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise PartitionError(
                 f"cannot partition {type(model).__name__}: torch.fx cannot trace its forward "
-                f"({reason}); give an nn.Sequential, or a model whose forward has no control flow "
-                "that depends on data"
+                f"({reason}); {what_helps(model)}"
             ) from error
 
 
-def units(model: nn.Module, graph: fx.Graph) -> list[Unit]:
-    """Divide the graph at every place where exactly one tensor crosses.
+def _without_defaults(model: nn.Module, *, deep: bool) -> fx.Graph:
+    """Trace with the default values of optional inputs in place of these."""
+    parameters = inspect.signature(model.forward).parameters.values()
+    empty = inspect.Parameter.empty
+    defaults = {p.name: p.default for p in parameters if p.default is not empty}
+    with warnings.catch_warnings():
+        # That a default cannot be asserted; blocks are compared with the model.
+        warnings.filterwarnings("ignore", "Was not able to add assertion")
+        graph = _Tracer(deep=deep).trace(model, defaults)
+    for node in reversed(graph.nodes):
+        if _is_about_inputs(node):
+            graph.erase_node(node)
+    return graph
 
-    A place counts if the tensor is the output of a module (so that a hook can catch it), if no
-    parameter is used on both sides, and if what follows does not overwrite it in place.
+
+def _is_about_inputs(node: fx.Node) -> bool:
+    """Tell whether a node only checks that an optional input has its default value."""
+    checks = node.op == "call_function" and "assert" in getattr(node.target, "__name__", "")
+    compares = node.op == "call_function" and node.target is operator.eq
+    of_inputs = all(n.op == "placeholder" or n.target is operator.eq for n in node.all_input_nodes)
+    return (checks or compares) and not node.users and of_inputs and bool(node.all_input_nodes)
+
+
+def what_helps(model: nn.Module) -> str:
+    """Return what to do with a model that cannot be cut, with names of its own modules."""
+    repeated = [
+        (name, module)
+        for name, module in model.named_modules()
+        if isinstance(module, nn.ModuleList | nn.Sequential) and len(module) > 1
+    ]
+    example = "partition_layers(model, cuts=['NAME_OF_A_MODULE', ...])"
+    if repeated:
+        name, longest = max(repeated, key=lambda pair: len(pair[1]))
+        prefix = f"{name}." if name else ""
+        example = f"partition_layers(model, cuts=['{prefix}{len(longest) // 2}'])"
+    return (
+        f"cut it by hand, for example {example}: each named module begins a new block; "
+        "TR, NTR and APTSW take any model"
+    )
+
+
+def units(model: nn.Module, graph: fx.Graph) -> list[Unit]:
+    """Divide the graph at every place where the outputs of one module are all that crosses.
+
+    A place counts if the tensor is the output of a module (so that it can be caught), if no
+    parameter is used on both sides, if what follows does not overwrite it in place, and if the
+    module is no part of another one that the graph has as a single operation.
 
     Args:
         model: The traced network.
@@ -72,32 +151,52 @@ def units(model: nn.Module, graph: fx.Graph) -> list[Unit]:
         The units, in order of execution.
 
     Raises:
-        PartitionError: If the network has several inputs or outputs that are not tensors, or
-            trainable parameters that its forward does not use.
+        PartitionError: If the network has several inputs, or trainable parameters that its forward
+            does not use.
     """
     inputs = [node for node in graph.nodes if node.op == "placeholder" and node.users]
     if len(inputs) != 1:
         names = ", ".join(node.name for node in inputs)
-        raise PartitionError(f"the model's forward must have one input, found: {names or 'none'}")
+        raise PartitionError(
+            f"the model's forward must have one input, found: {names or 'none'}; "
+            f"{what_helps(model)}"
+        )
     nodes = [node for node in graph.nodes if node.op not in ("placeholder", "output")]
     used = {id(p): p for node in nodes for p in _parameters(model, node)}
     unused = [n for n, p in model.named_parameters() if p.requires_grad and id(p) not in used]
     if unused:
-        raise PartitionError(f"parameters not used by the model's forward: {', '.join(unused)}")
+        raise PartitionError(
+            f"parameters not used by the model's forward: {', '.join(unused)}; freeze them "
+            "(requires_grad_(False))"
+        )
+    hidden = _inside_leaves(model, nodes)
     groups: list[list[fx.Node]] = [[]]
     for index, node in enumerate(nodes):
         groups[-1].append(node)
-        if index + 1 < len(nodes) and _is_cut(model, nodes, index):
+        if index + 1 < len(nodes) and _is_cut(model, nodes, index, hidden):
             groups.append([])
-    return [Unit(group, _trainable(model, group)) for group in groups]
+    return [Unit(group, _own(model, group)) for group in groups]
 
 
-def _is_cut(model: nn.Module, nodes: list[fx.Node], index: int) -> bool:
+def _inside_leaves(model: nn.Module, nodes: list[fx.Node]) -> set[int]:
+    """Return the modules inside of single operations, whose calls the graph does not show."""
+    leaves = {str(node.target) for node in nodes if node.op == "call_module"}
+    return {
+        id(child)
+        for name in leaves
+        for child in model.get_submodule(name).modules()
+        if child is not model.get_submodule(name)
+    }
+
+
+def _is_cut(model: nn.Module, nodes: list[fx.Node], index: int, hidden: set[int]) -> bool:
     node, before, after = nodes[index], nodes[: index + 1], nodes[index + 1 :]
     later = set(after)
     crossing = {n for n in before if any(user in later or user.op == "output" for user in n.users)}
     inputs = {i for n in after for i in n.all_input_nodes if i.op == "placeholder"}
     if node.op != "call_module" or crossing != {node} or inputs:
+        return False
+    if id(model.get_submodule(str(node.target))) in hidden:
         return False
     if any(_in_place(model, user) for user in node.users):
         return False
@@ -124,11 +223,24 @@ def _parameters(model: nn.Module, node: fx.Node) -> list[nn.Parameter]:
         found = [value] if isinstance(value, nn.Parameter) else []
     else:
         found = []
-    return [p for p in found if p.requires_grad]
+    return found
 
 
-def _trainable(model: nn.Module, nodes: list[fx.Node]) -> list[nn.Parameter]:
+def _own(model: nn.Module, nodes: list[fx.Node]) -> list[nn.Parameter]:
     return list(dict.fromkeys(p for node in nodes for p in _parameters(model, node)))
+
+
+def cut_after(model: nn.Module, graph: fx.Graph, block: Unit) -> Cut:
+    """Return the place where a block of the graph ends."""
+    last = block.nodes[-1]
+    module = model.get_submodule(str(last.target))
+    calls = [n for n in graph.nodes if n.op == "call_module" and _is(model, n, module)]
+    return Cut(module, str(last.target), calls.index(last))
+
+
+def _is(model: nn.Module, node: fx.Node, module: nn.Module) -> bool:
+    """Tell whether a node calls a module, under whichever of its names."""
+    return model.get_submodule(str(node.target)) is module
 
 
 def extract(model: nn.Module, nodes: list[fx.Node]) -> nn.Module:
@@ -136,18 +248,28 @@ def extract(model: nn.Module, nodes: list[fx.Node]) -> nn.Module:
 
     Args:
         model: The network.
-        nodes: The operations of the units, in order; all they take from outside is one tensor.
+        nodes: The operations of the units, in order; all they take from outside is what one module
+            returned.
 
     Returns:
-        A module from that tensor to the last operation's result.
+        A module from that to the last operation's result; of the last units, to what the model
+        returns.
     """
     inside = set(nodes)
     piece = fx.Graph()
     entry = piece.placeholder("inputs")
     copies: dict[fx.Node, fx.Node] = {}
+
+    def copied(node: fx.Node) -> fx.Node:
+        return copies[node] if node in inside else entry
+
     for node in nodes:
-        copies[node] = piece.node_copy(node, lambda n: copies[n] if n in inside else entry)
-    piece.output(copies[nodes[-1]])
+        copies[node] = piece.node_copy(node, copied)
+    ends = [node for node in nodes[-1].graph.nodes if node.op == "output"]
+    is_last = ends[0].prev is nodes[-1]
+    result = map_arg(ends[0].args[0], copied) if is_last else copies[nodes[-1]]
+    piece.output(result)
     module = fx.GraphModule(model, piece)
-    module.train(model.training)
+    # Not module.train(), which would set the modes of the model's own submodules.
+    module.training = model.training
     return module

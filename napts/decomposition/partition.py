@@ -1,62 +1,111 @@
-"""Contiguous layer blocks of equal cost."""
+"""Contiguous layer blocks of equal cost, or with cuts by hand."""
 
 from collections.abc import Sequence
 from itertools import pairwise
 
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
+from torch.nn.parallel import DistributedDataParallel
 
+from napts.decomposition.by_hand import cut_by_hand
 from napts.decomposition.costs import Cost, unit_costs
-from napts.decomposition.cuts import PartitionError, Unit, trace, units
+from napts.decomposition.cuts import (
+    PartitionError,
+    Unit,
+    cut_after,
+    extract,
+    traced,
+    units,
+    what_helps,
+)
 from napts.decomposition.stages import LayerPartition, Stage
 
 
 def partition_layers(
     model: nn.Module,
-    n_subdomains: int,
+    n_subdomains: int | None = None,
     *,
+    cuts: Sequence[str | nn.Module] | None = None,
     example_inputs: Tensor | None = None,
     cost: Cost | None = None,
     compile_local: bool = False,
 ) -> LayerPartition:
     """Cut a network into contiguous blocks of layers, one per subdomain (NAPTS, section 3).
 
-    The model stays whole and is called as ever; only places where a single tensor passes from one
-    module to the next are cut, so blocks with skip connections stay together. Among all such
-    divisions the one whose most costly block is cheapest is taken.
+    The model stays whole and is called as ever; only places where what one module returns is all
+    that passes on are cut, so blocks with skip connections stay together. Among all such divisions
+    the one whose most costly block is cheapest is taken.
+
+    A model that cannot be divided so is cut by hand: each module in ``cuts`` begins a new block,
+    where whatever tensors it is called with pass from one block to the next. The blocks then run
+    through the model's own code, whatever its inputs and outputs are.
 
     Args:
         model: An ``nn.Sequential``, or any model that torch.fx can trace (torchvision's ResNets,
-            say), with one input and one output tensor.
-        n_subdomains: Number of blocks ``N``, at least 1.
+            say), with one input that is not optional; any model with ``cuts``. Of a
+            ``DistributedDataParallel`` its module is taken.
+        n_subdomains: Number of blocks ``N``, at least 1; not with ``cuts``.
+        cuts: Modules that begin a new block, each called once in a call of the model, by name (or
+            the end of a name, as far as it is the only such), or themselves: ``["h.3", "h.6"]``
+            makes three blocks. A parameter belongs to the block in which the model lists it.
         example_inputs: A batch of inputs; needed to count operations or to measure time.
         cost: What is balanced: ``"parameters"``, ``"flops"`` or ``"seconds"``. By default
             operations if there are example inputs, else parameters.
         compile_local: Compile each block with ``torch.compile`` for its local steps, on CUDA as
             one captured graph; needs a compiler, pays where batches keep their shape. The model
-            itself stays as it is. Not for pipelines.
+            itself stays as it is. Not for pipelines, nor with ``cuts``.
 
     Returns:
         The subdomains, a sequence of :class:`Stage`.
 
     Raises:
         PartitionError: (a ``ValueError``) if the model cannot be traced, or has fewer places to
-            cut than asked for: every block needs a trainable parameter.
+            cut than asked for, or a module of ``cuts`` is not in it: every block needs a trainable
+            parameter.
     """
+    if isinstance(model, DistributedDataParallel):
+        model = model.module
+    if cuts is not None:
+        if n_subdomains is not None or compile_local:
+            raise PartitionError("cuts=... goes without n_subdomains and compile_local")
+        return cut_by_hand(model, cuts)
+    if n_subdomains is None:
+        raise PartitionError("partition_layers needs n_subdomains, or cuts")
     if n_subdomains < 1:
         raise PartitionError(f"n_subdomains must be at least 1, got {n_subdomains}")
-    graph = trace(model)
+    with traced(model) as trace:
+        blocks = _blocks(model, trace.graph, n_subdomains, cost, example_inputs)
+        ends = [cut_after(model, trace.graph, block) for block in blocks[:-1]]
+        stages = [
+            Stage(
+                module=extract(model, block.nodes) if trace.faithful else None,
+                parameter_list=block.parameters,
+                names=[str(n.target) for n in block.nodes if n.op == "call_module"],
+                mode=model.training if any("training" in n.kwargs for n in block.nodes) else None,
+                compile_local=compile_local,
+            )
+            for block in blocks
+        ]
+    return LayerPartition(model, stages, ends, traced=trace.faithful)
+
+
+def _blocks(
+    model: nn.Module,
+    graph: fx.Graph,
+    n_subdomains: int,
+    cost: Cost | None,
+    example_inputs: Tensor | None,
+) -> list[Unit]:
+    """Divide a graph into blocks of equal cost."""
     divided = _with_parameters(units(model, graph))
     if len(divided) < n_subdomains:
         raise PartitionError(
             f"{type(model).__name__} divides into at most {len(divided)} blocks with trainable "
-            f"parameters, {n_subdomains} were asked for"
+            f"parameters, {n_subdomains} were asked for; {what_helps(model)}"
         )
     cost = cost or ("parameters" if example_inputs is None else "flops")
     costs = unit_costs(model, divided, cost, example_inputs)
     bounds = balance(costs, n_subdomains)
-    blocks = [divided[start:stop] for start, stop in pairwise(bounds)]
-    stages = [Stage.of(model, graph, block, compile_local=compile_local) for block in blocks]
-    return LayerPartition(model, stages)
+    return [_join(divided[start:stop]) for start, stop in pairwise(bounds)]
 
 
 def balance(costs: Sequence[float], parts: int) -> list[int]:
@@ -93,7 +142,7 @@ def _with_parameters(divided: list[Unit]) -> list[Unit]:
     joined: list[Unit] = []
     pending: list[Unit] = []
     for unit in divided:
-        if unit.parameters:
+        if unit.trained:
             joined.append(_join([*pending, unit]))
             pending = []
         elif joined:

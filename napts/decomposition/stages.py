@@ -1,41 +1,26 @@
 """Layer blocks with cached boundary data: the inexact subdomains of NAPTS, section 2.1."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import Any, Self, cast, overload
+from typing import Any, Protocol, cast, overload
 
 import torch
-from torch import Tensor, fx, nn
-from torch.utils.hooks import RemovableHandle
+from torch import Tensor, nn
 
-from napts.decomposition.cuts import Unit, extract
+from napts.decomposition.consistency import Consistency
+from napts.decomposition.interception import Call, Watcher, intercepted
+from napts.decomposition.rerun import Rerun
+from napts.decomposition.trees import detached, mapped, replaced, tensors_of
+from napts.decomposition.visits import Autocast, Cut, Recorded, Visit, cut_samples, entry_of
 from napts.optim.gradients import gradients
 from napts.optim.replay import RandomState
 from napts.optim.subdomains import Closure, Part
 from napts.optim.vectors import cuda_devices
 
-Run = Callable[[Tensor], Tensor]
 
-
-@dataclass(slots=True)
-class _Cache:
-    """What a stage keeps of the captured pass.
-
-    Attributes:
-        entry: Input ``a_{d-1}``, without its graph.
-        random: State of the random generators when the stage began.
-        output: Output ``a_d`` with its graph, until the downstream gradient is known.
-        version: Version of that output when it was caught.
-        downstream: ``delta_d``, the gradient of the loss at the output.
-    """
-
-    entry: Tensor | None = None
-    random: RandomState | None = None
-    output: Tensor | None = None
-    version: int = 0
-    downstream: Tensor | None = None
+class _Run(Protocol):
+    def __call__(self, entry: Any, /) -> Any: ...
 
 
 @dataclass(eq=False)
@@ -43,86 +28,45 @@ class Stage:
     """A contiguous block of layers ``B_d``; one subdomain.
 
     Attributes:
-        module: Runs the block alone; shares its layers with the model.
-        parameter_list: The parameters of the block.
-        exit_module: The module of the model whose output leaves the block.
-        exit_call: Which call of that module in a forward pass it is, from 0.
+        module: Runs the block alone; shares its layers with the model. ``None`` where the model
+            was cut by hand or makes tensors in its forward: then its own code runs the block.
+        parameter_list: The parameters of the block, those that are frozen too.
         names: Qualified names of the block's modules, for display.
         mode: Training mode that a function inside was traced with; ``None`` if there is none.
         compile_local: Whether local passes run compiled.
     """
 
-    module: nn.Module
+    module: nn.Module | None
     parameter_list: list[nn.Parameter]
-    exit_module: nn.Module
-    exit_call: int
     names: list[str]
     mode: bool | None = None
     compile_local: bool = False
-    _cache: _Cache = field(default_factory=_Cache, repr=False)
-    _compiled: Run | None = field(default=None, repr=False)
-
-    @classmethod
-    def of(
-        cls, model: nn.Module, graph: fx.Graph, block: Sequence[Unit], *, compile_local: bool
-    ) -> Self:
-        """Build the stage of some consecutive units."""
-        nodes = [node for unit in block for node in unit.nodes]
-        last = nodes[-1]
-        calls = [n for n in graph.nodes if n.op == "call_module" and n.target == last.target]
-        leaves = last.op == "call_module"
-        return cls(
-            module=extract(model, nodes),
-            parameter_list=[p for unit in block for p in unit.parameters],
-            exit_module=model.get_submodule(str(last.target)) if leaves else model,
-            exit_call=calls.index(last) if leaves else 0,
-            names=[str(n.target) for n in nodes if n.op == "call_module"],
-            mode=model.training if any("training" in n.kwargs for n in nodes) else None,
-            compile_local=compile_local,
-        )
+    _compiled: _Run | None = field(default=None, repr=False)
 
     def parameters(self) -> list[nn.Parameter]:
         """Return the block's parameters that require a gradient."""
         return [p for p in self.parameter_list if p.requires_grad]
 
-    def local_gradient(self, part: Part | None = None) -> list[Tensor]:
-        """Return eq. (2) at the present weights.
+    def alone(self) -> nn.Module:
+        """Return the module that runs the block alone.
 
-        The vector-Jacobian product of the block with its input and its downstream gradient frozen
-        at the captured iterate; at that iterate's weights it is the global gradient's block.
-
-        Args:
-            part: Use only these samples. Dropout masks are then not those of the captured pass,
-                and BatchNorm takes its statistics over the part.
+        Raises:
+            ValueError: If there is none.
         """
-        entry, downstream = self._captured_entry(), self._cache.downstream
-        if part is not None and downstream is not None:
-            entry, downstream = part.cut(entry, downstream)
-        return gradients(self._forward(entry), self.parameters(), downstream)
-
-    def local_forward(self) -> Tensor:
-        """Run the block on its captured input, with the random numbers of the captured pass."""
-        return self._forward(self._captured_entry())
-
-    def _captured_entry(self) -> Tensor:
-        if self._cache.entry is None:
-            raise RuntimeError("no boundary data: run a forward pass inside capture() first")
-        return self._cache.entry
-
-    def _forward(self, entry: Tensor) -> Tensor:
-        assert self._cache.random is not None
-        self._cache.random.restore()
-        downstream = self._cache.downstream
-        with torch.enable_grad():
-            outputs = self._runner(entry)
-            # The same tensor, unless the precision is reduced.
-            return outputs if downstream is None else outputs.to(downstream.dtype)
+        if self.module is None:
+            raise ValueError(
+                "a model that is cut by hand, or makes tensors in its forward, cannot be spread "
+                "over ranks, allowed: partition_layers(model, n_subdomains) of one that can be "
+                "traced"
+            )
+        return self.module
 
     @property
-    def _runner(self) -> Run:
+    def runner(self) -> _Run:
         """What runs the block alone: the module, or its compiled form, made on first use."""
+        module = self.alone()
         if not self.compile_local:
-            return self.module
+            return module
         if self._compiled is None:
             # Random numbers as without compilation, so that masks are those of the captured pass;
             # on CUDA one graph for each shape.
@@ -130,7 +74,7 @@ class Stage:
                 "fallback_random": True,
                 "triton.cudagraphs": torch.cuda.is_available(),
             }
-            self._compiled = cast(Run, torch.compile(self.module, dynamic=False, options=options))
+            self._compiled = cast(_Run, torch.compile(module, dynamic=False, options=options))
         return self._compiled
 
     def __getstate__(self) -> dict[str, Any]:
@@ -140,14 +84,32 @@ class Stage:
 class LayerPartition(Sequence[Stage]):
     """The stages of a model; implements :class:`napts.optim.subdomains.Decomposition`.
 
+    A block is run alone by a traced copy of its operations, or through the model's own code. The
+    first captured pass, and each that looks different from those before, is used to compare: a
+    traced block that does not compute what the model computes is not used again.
+
     Args:
         model: The network, called as a whole by the closure.
         stages: Its blocks, in order; together they hold every trainable parameter once.
+        cuts: Where they end, all but the last one.
+        traced: Whether the blocks may run by their own modules.
     """
 
-    def __init__(self, model: nn.Module, stages: Sequence[Stage]) -> None:
+    def __init__(
+        self, model: nn.Module, stages: Sequence[Stage], cuts: Sequence[Cut], *, traced: bool = True
+    ) -> None:
         self.model = model
+        self.cuts = list(cuts)
         self._stages = list(stages)
+        self._consistency = Consistency(model, traced=traced)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._calls: list[Recorded] = []
+        self._current: Recorded | None = None
+        self._ambient: Autocast | None = None
+        self._rerun: Rerun | None = None
+        self._devices: list[torch.device] = []
 
     @overload
     def __getitem__(self, index: int) -> Stage: ...
@@ -169,6 +131,14 @@ class LayerPartition(Sequence[Stage]):
             [f"LayerPartition({len(self)} stages of {type(self.model).__name__}", *lines, ")"]
         )
 
+    def __getstate__(self) -> dict[str, Any]:
+        passing = ("_calls", "_current", "_ambient", "_rerun", "_devices")
+        return {name: value for name, value in self.__dict__.items() if name not in passing}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._forget()
+
     @property
     def total(self) -> int:
         """Number of stages."""
@@ -184,125 +154,294 @@ class LayerPartition(Sequence[Stage]):
         """The trainable parameters of each stage."""
         return [stage.parameters() for stage in self._stages]
 
+    @property
+    def members(self) -> list[list[nn.Parameter]]:
+        """All parameters of each stage, those that are frozen too."""
+        return [stage.parameter_list for stage in self._stages]
+
     @contextmanager
     def capture(self) -> Iterator[None]:
-        """Catch the boundary data of the one forward pass of the model that happens inside.
+        """Catch the boundary data of the forward passes of the model that happen inside.
 
-        Hooks are set for its duration only; the model carries none of them afterwards.
+        Calls under ``torch.no_grad()`` are let through. The model is watched for its duration
+        only and carries nothing of that afterwards.
 
         Raises:
-            RuntimeError: If the model is not called exactly once, or a later operation overwrote
-                a boundary tensor in place, or the model has changed between training and
-                evaluation mode while a stage holds a function (such as ``F.dropout``) to the
-                mode in which it was partitioned.
+            RuntimeError: If the model is not called, a call does not pass all blocks, a later
+                operation overwrote a boundary tensor in place, or the model is called inside
+                itself or a transform of ``torch.func``.
         """
         self.release()
-        self._check_mode()
-        calls: list[int] = []
-        with ExitStack() as hooks:
-            for handle in self._hooks(calls):
-                hooks.callback(handle.remove)
+        self._devices = cuda_devices(p for stage in self._stages for p in stage.parameter_list)
+        self._consistency.begin()
+        self._ambient = Autocast(self._device.type)
+        with intercepted(self._watchers()):
             yield
-        if len(calls) != 1:
+        if not self._calls:
             raise RuntimeError(
-                f"the closure must call the partitioned model once, it called it {len(calls)} times"
+                f"the closure must call the partitioned model ({type(self.model).__name__}) with "
+                "gradients enabled: it did not (it may call only its parts, its forward() instead "
+                "of itself, or a compiled copy)"
             )
-        self._check_untouched()
+        for recorded in self._calls:
+            self._check_untouched(recorded)
 
-    def _hooks(self, calls: list[int]) -> Iterator[RemovableHandle]:
-        devices = cuda_devices(self.model.parameters())
+    @property
+    def _device(self) -> torch.device:
+        return self._stages[0].parameter_list[0].device
 
-        def on_input(_module: nn.Module, inputs: tuple[Any, ...]) -> None:
-            calls.append(1)
-            _enter(self._stages[0], inputs[0], devices)
+    def _watchers(self) -> dict[nn.Module, Watcher]:
+        """Return what watches the model, the modules at its cuts, and those between if needed."""
+        watchers: dict[nn.Module, Watcher] = {}
+        if not self._consistency.traced:
+            watchers.update(self._through_model.recorders(lambda: self._current))
+        for index, cut in enumerate(self.cuts):
+            watchers[cut.module] = self._boundary(index, cut, watchers.get(cut.module))
+        return {**watchers, self.model: self._whole()}
 
-        def on_output(_module: nn.Module, _inputs: object, outputs: Tensor) -> None:
-            _leave(self._stages[-1], outputs)
+    @property
+    def _through_model(self) -> Rerun:
+        if self._rerun is None:
+            self._rerun = Rerun(self.model, self.cuts)
+        return self._rerun
 
-        yield self.model.register_forward_pre_hook(on_input)
-        for stage, following in pairwise(self._stages):
-            yield stage.exit_module.register_forward_hook(_boundary(stage, following, devices))
-        yield self.model.register_forward_hook(on_output)
+    def _whole(self) -> Watcher:
+        """Make the watcher of the model itself."""
+        devices, kind = self._devices, self._device.type
+        traced = self._consistency.traced
 
-    def _check_mode(self) -> None:
-        for index, stage in enumerate(self._stages):
-            if stage.mode is not None and stage.mode != self.model.training:
+        def watch(original: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            if not torch.is_grad_enabled():
+                return original(*args, **kwargs)
+            if self._current is not None:
+                raise RuntimeError("the partitioned model calls itself, which cannot be captured")
+            visits = [Visit() for _ in self._stages]
+            if traced:
+                visits[0].entry = entry_of(args, kwargs)
+            arguments = None if traced else detached((args, kwargs))
+            self._current = recorded = Recorded(
+                arguments, RandomState(devices), Autocast(kind), visits
+            )
+            visits[0].random, visits[0].autocast = recorded.random, recorded.autocast
+            try:
+                outputs = original(*args, **kwargs)
+            finally:
+                self._current = None
+            outputs = visits[-1].leave(outputs)
+            if visits[-1].outputs:
+                recorded.outputs = outputs
+                self._calls.append(recorded)
+            return outputs
+
+        return watch
+
+    def _boundary(self, index: int, cut: Cut, recorder: Watcher | None) -> Watcher:
+        """Make the watcher that catches what passes from one stage to the next."""
+        devices, kind = self._devices, self._device.type
+
+        def crosses(recorded: Recorded, tree: Any) -> Any:
+            tree = recorded.visits[index].leave(tree)
+            following = recorded.visits[index + 1]
+            following.entry = mapped(Tensor.detach, tree)
+            following.random, following.autocast = RandomState(devices), Autocast(kind)
+            return tree
+
+        def call(original: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            if recorder is not None:
+                return recorder(original, args, kwargs)
+            return original(*args, **kwargs)
+
+        def watch(original: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            recorded = self._current
+            if recorded is None or recorded.turn(cut.module) != cut.call:
+                return call(original, args, kwargs)
+            if cut.before:
+                args, kwargs = crosses(recorded, (args, kwargs))
+                return call(original, args, kwargs)
+            return crosses(recorded, call(original, args, kwargs))
+
+        return watch
+
+    def _check_untouched(self, recorded: Recorded) -> None:
+        for index, visit in enumerate(recorded.visits):
+            if not visit.left:
                 raise RuntimeError(
-                    f"stage {index} calls a function that was traced with training={stage.mode}: "
-                    "partition the model again after changing its mode, or use a module for it"
+                    f"stage {index} was not reached by the model's forward pass: it ends at "
+                    f"{self.cuts[index].name}, which was not called; partition the model again in "
+                    "the mode in which it is trained"
                 )
+            for tensor, version in zip(visit.outputs, visit.versions, strict=True):
+                if tensor._version != version:
+                    raise RuntimeError(
+                        f"the output of stage {index} ({self._stages[index].names[-1]}) is "
+                        "modified in place by a later layer; make that layer not in-place"
+                    )
 
-    def _check_untouched(self) -> None:
-        for index, stage in enumerate(self._stages):
-            output = stage._cache.output
-            if output is None:
-                raise RuntimeError(f"stage {index} was not reached by the model's forward pass")
-            if output._version != stage._cache.version:
-                raise RuntimeError(
-                    f"the output of stage {index} ({stage.names[-1]}) is modified in place by a "
-                    "later layer; make that layer not in-place"
-                )
+    def inspect(self, loss: Tensor) -> None:
+        """Look at how a captured loss depends on the stages, while its graph is there."""
+        outputs = [
+            [tensor for recorded in self._calls for tensor in recorded.visits[d].outputs]
+            for d in range(len(self))
+        ]
+        self._consistency.inspect(loss, outputs, self.parameter_sets)
 
     def boundaries(self) -> list[Tensor]:
-        """Return the captured outputs ``a_d`` of all stages."""
-        return [stage._cache.output for stage in self._stages if stage._cache.output is not None]
+        """Return the captured outputs ``a_d`` of all stages, call by call."""
+        return [t for r in self._calls for visit in r.visits for t in visit.outputs]
 
     def set_downstream(self, downstream: Sequence[Tensor]) -> None:
         """Cache the downstream gradients ``delta_d``; the captured graph is no longer held."""
-        for stage, gradient in zip(self._stages, downstream, strict=True):
-            stage._cache.downstream = gradient.detach()
-            stage._cache.output = None
+        found = iter(downstream)
+        for recorded in self._calls:
+            recorded.outputs = detached(recorded.outputs)
+            for visit in recorded.visits:
+                visit.downstream = [next(found).detach() for _ in visit.outputs]
+                if self._consistency.compares:
+                    visit.values = [tensor.detach() for tensor in visit.outputs]
+                visit.outputs = []
 
-    def local_gradient(self, subdomain: int, part: Part | None = None) -> list[Tensor]:
-        """Return eq. (2) for one stage at its present weights."""
-        return self._stages[subdomain].local_gradient(part)
+    def compared(self) -> list[int]:
+        """Return the stages whose gradients are to be compared with the global one's blocks."""
+        return self._consistency.compared(len(self))
+
+    def lacks(self, subdomain: int) -> bool:
+        """Tell whether the graph of the loss shows that a stage's gradient lacks something."""
+        return subdomain in self._consistency.lacking
+
+    def remainder(
+        self, subdomain: int, local: Tensor, whole: Tensor, scale: Tensor
+    ) -> Tensor | None:
+        """Return what a stage's gradient at the iterate lacks of the global one's block.
+
+        Raises:
+            CaptureAgainError: If the stages are run in another way from now on.
+        """
+        return self._consistency.remainder(subdomain, local, whole, scale)
+
+    def local_gradient(
+        self, subdomain: int, part: Part | None = None, *, at_iterate: bool = False
+    ) -> list[Tensor]:
+        """Return eq. (2) for one stage at its present weights.
+
+        The vector-Jacobian product of the block with its input and its downstream gradient frozen
+        at the captured iterate, over all calls of the model. At that iterate's weights it is the
+        global gradient's block, but for what :meth:`remainder` tells of.
+
+        Args:
+            subdomain: Which one.
+            part: Use only these samples. Dropout masks are then not those of the captured pass,
+                and BatchNorm takes its statistics over the part.
+            at_iterate: The weights are those of the captured iterate: compare what the block
+                returns with what it returned in the model, if this is a pass for that.
+
+        Raises:
+            CaptureAgainError: If the block does not compute what the model did and the stages are
+                run in another way from now on.
+            RuntimeError: If it does not and there is no other way.
+        """
+        if not self._calls:
+            raise RuntimeError("no boundary data: run a forward pass inside capture() first")
+        outputs: list[Tensor] = []
+        downstream: list[Tensor] = []
+        for recorded in self._calls:
+            found, wanted = self._run(recorded, subdomain, part, at_iterate)
+            outputs += found
+            downstream += wanted
+        parameters = self._stages[subdomain].parameters()
+        pairs = [(o, d) for o, d in zip(outputs, downstream, strict=True) if o.requires_grad]
+        if not pairs:
+            return [torch.zeros_like(p) for p in parameters]
+        outputs, downstream = ([pair[i] for pair in pairs] for i in (0, 1))
+        return gradients(outputs, parameters, downstream)
+
+    def _run(
+        self, recorded: Recorded, subdomain: int, part: Part | None, at_iterate: bool
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Run a block on what it took in at a call; return outputs and downstream gradients."""
+        visit = recorded.visits[subdomain]
+        if not visit.downstream:
+            return [], []
+        if part is None:
+            outputs = self._outputs(recorded, subdomain)
+            if at_iterate and visit.values:
+                self._consistency.check_outputs(subdomain, outputs, visit.values)
+            wanted = visit.downstream
+        else:
+            outputs, wanted = self._part_of(visit, subdomain, part)
+        pairs = zip(outputs, wanted, strict=True)
+        # The same tensors, unless the precision is reduced.
+        return [o if o.dtype == w.dtype else o.to(w.dtype) for o, w in pairs], wanted
+
+    def _outputs(self, recorded: Recorded, subdomain: int) -> list[Tensor]:
+        """Return the tensors that leave a block, those through which a gradient flows."""
+        visit = recorded.visits[subdomain]
+        assert self._ambient is not None
+        if self._consistency.traced:
+            found = tensors_of(self._traced(visit, subdomain, visit.entry))
+        else:
+            found = self._through_model.run(recorded, subdomain, self._ambient)
+        return [found[place] for place in visit.places if place < len(found)]
+
+    def _traced(self, visit: Visit, subdomain: int, entry: Any) -> Any:
+        assert visit.random is not None
+        assert visit.autocast is not None
+        assert self._ambient is not None
+        visit.random.restore()
+        with visit.autocast.again(self._ambient), torch.enable_grad():
+            return self._stages[subdomain].runner(entry)
+
+    def _part_of(
+        self, visit: Visit, subdomain: int, part: Part
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        if not self._consistency.traced:
+            raise RuntimeError(
+                f"local_fraction: found {part.fraction}, allowed where blocks run through the "
+                f"model's own code: 1 ({self._consistency.reason})"
+            )
+        size = part.check([*tensors_of(visit.entry), *visit.downstream])
+        samples, scale = part.samples(size), part.scale(size)
+        tree = self._traced(visit, subdomain, cut_samples(visit.entry, size, samples))
+        found = tensors_of(tree)
+        wanted = [scale * cut_samples(vector, size, samples) for vector in visit.downstream]
+        return [found[place] for place in visit.places], wanted
 
     def exact_gradient_of_last(self, closure: Closure) -> list[Tensor]:
         """Return the last stage's gradient of the loss, with only the stage's input frozen.
 
         The closure is called with the model standing in for its last stage.
+
+        Raises:
+            RuntimeError: If the closure needs more of the model than that.
         """
-        stage = self._stages[-1]
-        with _stand_in(self.model, stage.local_forward), torch.enable_grad():
-            loss = closure()
-        return gradients(loss, stage.parameters())
+        last, turn = len(self) - 1, 0
+
+        def watch(original: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            nonlocal turn
+            if not torch.is_grad_enabled() or turn >= len(self._calls):
+                return original(*args, **kwargs)
+            recorded, turn = self._calls[turn], turn + 1
+            found = tensors_of(recorded.outputs)
+            for place, tensor in zip(
+                recorded.visits[last].places, self._outputs(recorded, last), strict=True
+            ):
+                found[place] = tensor
+            return replaced(recorded.outputs, found)
+
+        with intercepted({self.model: watch}), torch.enable_grad():
+            try:
+                loss = closure()
+            except RuntimeError as error:
+                if "does not require grad" in str(error) or "not have been used" in str(error):
+                    raise RuntimeError(
+                        "last_block_exact: the closure takes derivatives through the whole model, "
+                        "allowed: last_block_exact=False"
+                    ) from error
+                raise
+        parameters = self._stages[last].parameters()
+        if not loss.requires_grad:
+            return [torch.zeros_like(p) for p in parameters]
+        return gradients(loss, parameters)
 
     def release(self) -> None:
         """Drop all boundary data."""
-        for stage in self._stages:
-            stage._cache = _Cache()
-
-
-def _enter(stage: Stage, inputs: Tensor, devices: list[torch.device]) -> None:
-    stage._cache.entry = inputs.detach()
-    stage._cache.random = RandomState(devices)
-
-
-def _leave(stage: Stage, outputs: Tensor) -> None:
-    stage._cache.output, stage._cache.version = outputs, outputs._version
-
-
-def _boundary(
-    stage: Stage, following: Stage, devices: list[torch.device]
-) -> Callable[[nn.Module, object, Tensor], None]:
-    """Make the hook that catches what passes from one stage to the next."""
-    seen = 0
-
-    def hook(_module: nn.Module, _inputs: object, outputs: Tensor) -> None:
-        nonlocal seen
-        if seen == stage.exit_call:
-            _leave(stage, outputs)
-            _enter(following, outputs, devices)
-        seen += 1
-
-    return hook
-
-
-@contextmanager
-def _stand_in(model: nn.Module, forward: Callable[[], Tensor]) -> Iterator[None]:
-    """Let calls of the model return ``forward()``, whatever they pass in."""
-    model.forward = lambda *_args, **_kwargs: forward()
-    try:
-        yield
-    finally:
-        del model.forward
+        self._calls = []

@@ -19,6 +19,7 @@ from napts.optim.options import (
 )
 from napts.optim.precision import LocalPrecision
 from napts.optim.presets import preset
+from napts.optim.regions import RadiusFloor
 from napts.optim.schwarz import Shares
 from napts.optim.trust_region import GlobalStep
 from napts.optim.vectors import Norm
@@ -56,7 +57,9 @@ class MethodOptions(Options):
 class TrustRegionOptions(MethodOptions):
     """Options of every trust-region method; the meanings are documented at `napts.TR`.
 
-    The radii default by the norm, and are stored with their values.
+    The radii default by the norm, and are stored with their values. The smallest one is fixed
+    unless a spec says otherwise, as in the papers and in all runs before there was a choice; the
+    constructors' default is the other one.
 
     Attributes:
         preset: A name in `napts.PRESETS` for the options it holds; they are what is stored.
@@ -72,6 +75,9 @@ class TrustRegionOptions(MethodOptions):
     norm: Norm = "l2"
     direction: Direction = "scaled_gradient"
     max_tries: Annotated[int, Field(ge=1)] = 5
+    radius_floor: RadiusFloor = "fixed"
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
+    decoupled_weight_decay: bool = False
     preset: str | None = Field(default=None, exclude=True)
 
     @model_validator(mode="before")

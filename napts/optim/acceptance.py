@@ -7,7 +7,8 @@ import math
 from dataclasses import dataclass, replace
 
 SMALLEST_PREDICTION = 1e-12
-"""A promise at or below this is no promise: the candidate is rejected (our choice)."""
+"""A promise at or below this share of the loss, or of 1 if the loss is larger, is no promise: the
+candidate is rejected (our choice)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +64,14 @@ FAILED = Verdict(False, False, (-math.inf, 1.0), (-math.inf, 1.0))
 """The verdict on a candidate that promises nothing or has no finite loss: its ratio is -inf."""
 
 
-def promising(predicted: float) -> bool:
-    """Tell whether a predicted reduction is finite and large enough to be tested."""
-    return SMALLEST_PREDICTION < predicted < math.inf
+def promising(predicted: float, loss: float) -> bool:
+    """Tell whether a predicted reduction is finite and large enough to be tested.
+
+    Args:
+        predicted: The predicted reduction.
+        loss: The loss where the step starts; at 0 every positive reduction is large enough.
+    """
+    return SMALLEST_PREDICTION * min(1.0, abs(loss)) < predicted < math.inf
 
 
 def judge(
@@ -84,7 +90,7 @@ def judge(
         The verdict: accepted if one of the two ratios reaches ``eta``. A trial whose loss is NaN
         or infinite, or whose promise is not positive, has failed.
     """
-    if not (math.isfinite(trial_loss) and promising(predicted)):
+    if not (math.isfinite(trial_loss) and promising(predicted, loss)):
         return FAILED
     current = (loss - trial_loss, predicted)
     historical = (reference.loss - trial_loss, reference.predicted + predicted)
@@ -100,7 +106,7 @@ def accept_finite(loss: float, trial_loss: float, predicted: float) -> Verdict:
     if not math.isfinite(trial_loss):
         return FAILED
     # Nothing was promised: there is no ratio to speak of.
-    current = (loss - trial_loss, predicted) if promising(predicted) else FAILED.current
+    current = (loss - trial_loss, predicted) if promising(predicted, loss) else FAILED.current
     return Verdict(True, False, current, current)
 
 

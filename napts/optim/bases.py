@@ -9,6 +9,7 @@ from napts.optim import options as compose
 from napts.optim.subdomains import Decomposition, ParameterSets
 from napts.optim.trust_region import TrustRegionOptimizer
 from napts.optim.vectors import blocks_by_kind
+from napts.optim.weight_decay import check_weight_decay
 
 
 class PlainTrustRegion(TrustRegionOptimizer):
@@ -20,25 +21,26 @@ class PlainTrustRegion(TrustRegionOptimizer):
 
     def _blocks(self) -> Sequence[Sequence[Tensor]]:
         groups = [[p for p in g["params"] if p.requires_grad] for g in self.param_groups]
-        blocks = [block for group in groups for block in blocks_by_kind(group)]
-        if not blocks:
-            raise ValueError(f"{type(self).__name__}: no parameter requires a gradient")
-        return blocks
+        return [block for group in groups for block in blocks_by_kind(group)]
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters; they share the one trust region.
 
+        Args:
+            param_group: The parameters, and their ``weight_decay`` if it is one of their own.
+
         Raises:
-            ValueError: If the group brings options of its own.
+            ValueError: If the group brings other options of its own.
         """
-        extra = sorted(set(param_group) - {"params", "param_names"})
+        extra = sorted(set(param_group) - {"params", "param_names", "weight_decay"})
         if extra:
             raise ValueError(
                 f"Invalid parameter group: {', '.join(extra)} cannot differ between groups, "
                 f"{type(self).__name__} has one trust region"
             )
+        if "weight_decay" in param_group:
+            check_weight_decay(param_group["weight_decay"])
         super().add_param_group(param_group)
-        self._layout = None
 
 
 class SubdomainMethod(TrustRegionOptimizer):
@@ -50,7 +52,19 @@ class SubdomainMethod(TrustRegionOptimizer):
         super().__init__([{"params": list(p)} for p in sets.parameter_sets], defaults)
 
     def _blocks(self) -> Sequence[Sequence[Tensor]]:
+        self._complete_groups()
         return self._sets.parameter_sets
+
+    def _trained(self) -> list[Tensor]:
+        return [p for own in self._sets.parameter_sets for p in own]
+
+    def _complete_groups(self) -> None:
+        """Give parameters that the subdomains have got since to their groups."""
+        known = {id(p) for group in self.param_groups for p in group["params"]}
+        sets = self._sets.parameter_sets
+        for index, own in enumerate(sets):
+            group = self.param_groups[index if len(sets) == len(self.param_groups) else -1]
+            group["params"].extend(p for p in own if id(p) not in known)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Refuse further parameters: the subdomains are fixed.

@@ -12,6 +12,9 @@ from napts.optim.vectors import Norm, norm
 
 Cap = Literal["scale", "clip"]
 
+SHORTEST = 1e-30
+"""Lengths below this count as this much where they are divided by: nothing moves anyway."""
+
 
 @dataclass(frozen=True, slots=True)
 class CAdam:
@@ -66,5 +69,5 @@ class CAdam:
 def _share(length: float | Tensor, whole: float | Tensor) -> float | Tensor:
     """Return ``min(1, length / whole)``."""
     if isinstance(whole, Tensor):
-        return (length / whole).clamp(max=1.0)
+        return (length / whole.clamp_min(SHORTEST)).clamp(max=1.0)
     return 1.0 if whole <= length else length / whole

@@ -13,8 +13,9 @@ from torch import Tensor
 from napts.optim import vectors
 from napts.optim.vectors import Norm, Vector
 
-Combine = Literal["sum", "root", "max"]
-"""How shares combine: their sum, the root of the sum of their squares, or the largest."""
+Combine = Literal["sum", "root", "max", "loss"]
+"""How shares combine: their sum, the root of the sum of their squares, or the largest. A loss is
+summed over the ranks of a pipeline, and averaged over processes that each have their own batch."""
 
 Share = tuple[Tensor | float, Combine]
 """A rank's share, one number or one per block; a float is known to all ranks already."""

@@ -86,7 +86,8 @@ class ForcedDecrease:
         slope = full if self.like == "sequential_code" else -full
         kind = "l2" if self.like == "code_2024" else self.norm
         for left, weight in zip(range(len(self.weights))[::-1], self.weights, strict=True):
-            radius = max(self.minimum if printed else 0.0, self.shrink * radius)
+            # Where the region is smaller than the smallest radius already, it does not grow.
+            radius = max(min(self.minimum, radius) if printed else 0.0, self.shrink * radius)
             mixed = vectors.add_scaled(
                 vectors.scale(1 - weight, local), weight * slope, model.gradient
             )

@@ -1,5 +1,6 @@
 """Exact subdomains: each minimises the loss itself over its own parameters, the others frozen."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from napts.optim.preconditioner import Proposal
 from napts.optim.record import PassCounts
 from napts.optim.replicas import ONE_REPLICA, Replicas
 from napts.optim.subdomains import share_of_radius
-from napts.optim.vectors import Vector
+from napts.optim.vectors import Layout, Vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,9 @@ class ExactSubdomains:
 
     def commit(self) -> None:
         """Nothing outlives the iteration."""
+
+    def follow(self, sources: Sequence[int | None], layout: Layout) -> None:
+        """Do nothing."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return nothing."""

@@ -7,7 +7,9 @@ from torch import Tensor
 
 
 def gradients(
-    outputs: Tensor, inputs: Sequence[Tensor], vector: Tensor | None = None
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    vector: Tensor | Sequence[Tensor] | None = None,
 ) -> list[Tensor]:
     """Return the vector-Jacobian products of a graph, which is freed.
 
@@ -15,9 +17,9 @@ def gradients(
     inputs that are plain tensors.
 
     Args:
-        outputs: A scalar, or a tensor of the vector's shape.
+        outputs: A scalar, or a tensor of the vector's shape, or several of them.
         inputs: With respect to what.
-        vector: What the Jacobian is multiplied with; ``None`` for a scalar.
+        vector: What the Jacobian is multiplied with, or one for each output; ``None`` for a scalar.
 
     Returns:
         One tensor per input, of its shape.

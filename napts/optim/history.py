@@ -7,7 +7,8 @@ successes (CGT Algorithm 10.1.1), :class:`ConstantMemory` four numbers and a cou
 """
 
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from napts.optim.acceptance import Reference
@@ -73,6 +74,22 @@ class History(Protocol):
         """Forget everything."""
         ...
 
+    def mark(self) -> Any:
+        """Return what :meth:`rollback` needs; copies no vector."""
+        ...
+
+    def rollback(self, mark: Any) -> None:
+        """Go back to where :meth:`mark` was called."""
+        ...
+
+    def move(self, to: Callable[[Vector], Vector]) -> None:
+        """Replace every remembered vector by one in another layout."""
+        ...
+
+    def adopt(self, other: "History") -> None:
+        """Take over what another memory remembers, if it is one of this kind."""
+        ...
+
     def state_dict(self) -> dict[str, Any]:
         """Return the memory as plain numbers and tensors."""
         ...
@@ -111,6 +128,24 @@ class Window:
         """Forget everything."""
         self._entries.clear()
 
+    def mark(self) -> Any:
+        """Return what :meth:`rollback` needs; copies no vector."""
+        return tuple(self._entries)
+
+    def rollback(self, mark: Any) -> None:
+        """Go back to where :meth:`mark` was called."""
+        self._entries.clear()
+        self._entries.extend(mark)
+
+    def move(self, to: Callable[[Vector], Vector]) -> None:
+        """Replace every remembered vector by one in another layout."""
+        self.rollback([_moved(entry, to) for entry in self._entries])
+
+    def adopt(self, other: History) -> None:
+        """Take over the latest successes of another window."""
+        if isinstance(other, Window):
+            self.rollback(other.mark())
+
     def state_dict(self) -> dict[str, Any]:
         """Return the entries, oldest first."""
         return {"entries": [_pack(entry) for entry in self._entries]}
@@ -126,7 +161,12 @@ class ConstantMemory:
 
     The rule that renews the reference is applied after every success, so that ``length = 0``
     reproduces the monotone method. On mini-batches the current loss is the one of the current
-    batch (our choice; the sources are deterministic).
+    batch (our choice; the sources are deterministic). There one lucky batch freezes the reference:
+    no later loss is below its loss, so that nothing but the first ``length`` successes after it can
+    renew the reference, and what was predicted since then only grows, until the test is as good as
+    monotone. On mini-batches use :class:`Window`, or clear the memory at every batch
+    (``history_scope="per_batch"``); ``"reeval"`` measures the frozen reference on the current
+    batch, which makes it comparable, but does not renew it.
 
     Args:
         length: Number of successes without a new minimum after which the reference is renewed.
@@ -179,6 +219,30 @@ class ConstantMemory:
         if self._since_minimum == self._length:
             self._reference = self._candidate
 
+    def mark(self) -> Any:
+        """Return what :meth:`rollback` needs; copies no vector."""
+        return self._minimum, self._reference, self._candidate, self._since_minimum
+
+    def rollback(self, mark: Any) -> None:
+        """Go back to where :meth:`mark` was called."""
+        self._minimum, self._reference, self._candidate, self._since_minimum = mark
+
+    def move(self, to: Callable[[Vector], Vector]) -> None:
+        """Replace every remembered vector by one in another layout."""
+        if self._reference is not None and self._candidate is not None:
+            self._reference = _moved(self._reference, to)
+            self._candidate = _moved(self._candidate, to)
+
+    def adopt(self, other: History) -> None:
+        """Take over the numbers of another such memory.
+
+        If its length is another one, the counter is cut so that the reference is still renewed.
+        """
+        if isinstance(other, ConstantMemory):
+            self.rollback(other.mark())
+            if self._length != other._length:
+                self._since_minimum = min(self._since_minimum, max(self._length - 1, 0))
+
     def state_dict(self) -> dict[str, Any]:
         """Return the four numbers, the counter and, where kept, the iterates."""
         if self._minimum is None or self._reference is None or self._candidate is None:
@@ -206,6 +270,10 @@ def _promised(past: PastIterate, predicted: float) -> PastIterate:
 
 def _seen(success: Success) -> PastIterate:
     return PastIterate(success.trial_loss, 0.0, success.end)
+
+
+def _moved(past: PastIterate, to: Callable[[Vector], Vector]) -> PastIterate:
+    return past if past.theta is None else replace(past, theta=to(past.theta))
 
 
 def _pack(past: PastIterate) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from napts.optim.local_model import Direction
 from napts.optim.local_trust_region import LocalTrustRegion
 from napts.optim.options import Order
 from napts.optim.passes import Passes
+from napts.optim.regions import RadiusFloor
 from napts.optim.shards import Shards
 from napts.optim.split_batch import PartPasses, SplitBatch
 from napts.optim.subdomains import Closure
@@ -51,6 +52,9 @@ class APTSD(PlainTrustRegion):
         order: See :class:`napts.TR`; for local steps too, which start with the global pairs.
         pairs: See :class:`napts.TR`.
         max_tries: Tries of the global step; 1 in the authors' code.
+        radius_floor: See :class:`napts.TR`.
+        weight_decay: See :class:`napts.TR`.
+        decoupled_weight_decay: See :class:`napts.TR`.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -79,6 +83,9 @@ class APTSD(PlainTrustRegion):
         order: Order = 1,
         pairs: int = 5,
         max_tries: int = 1,
+        radius_floor: RadiusFloor = "yielding",
+        weight_decay: float = 0.0,
+        decoupled_weight_decay: bool = False,
     ) -> None:
         super().__init__(params, gather(locals()))
 
@@ -104,4 +111,5 @@ class APTSD(PlainTrustRegion):
             )
         shards = self._method.preconditioner
         assert isinstance(shards, Shards)
-        return PartPasses(closure, shards.count, self._current_layout().parameters)
+        parameters = self._current_layout().parameters
+        return PartPasses(closure, shards.count, parameters, self._context)

@@ -11,6 +11,7 @@ from napts.optim.history import Window
 from napts.optim.local_model import Direction
 from napts.optim.local_trust_region import LocalTrustRegion
 from napts.optim.options import CORRECTION_WEIGHTS, Order
+from napts.optim.regions import RadiusFloor
 from napts.optim.subdomains import ParameterSets
 from napts.optim.trust_region import Composition
 from napts.optim.vectors import Norm
@@ -60,6 +61,9 @@ class APTSW(SubdomainMethod):
             global ones.
         pairs: See :class:`napts.TR`.
         max_tries: Tries of the global step; 1 in the paper.
+        radius_floor: See :class:`napts.TR`.
+        weight_decay: See :class:`napts.TR`.
+        decoupled_weight_decay: See :class:`napts.TR`.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -92,6 +96,9 @@ class APTSW(SubdomainMethod):
         order: Order = 1,
         pairs: int = 5,
         max_tries: int = 1,
+        radius_floor: RadiusFloor = "yielding",
+        weight_decay: float = 0.0,
+        decoupled_weight_decay: bool = False,
     ) -> None:
         if not isinstance(sets, ParameterSets):
             raise ValueError(

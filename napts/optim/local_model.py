@@ -100,6 +100,18 @@ class ModelFamily(Protocol):
         """Return a family for one block alone, or all, which begins with what is known of it."""
         ...
 
+    def forget(self) -> None:
+        """Forget all iterates: the parameters that are trained have changed."""
+        ...
+
+    def mark(self) -> Any:
+        """Return what :meth:`rollback` needs; copies no vector."""
+        ...
+
+    def rollback(self, mark: Any) -> None:
+        """Go back to where :meth:`mark` was called."""
+        ...
+
     def state_dict(self) -> dict[str, Any]:
         """Return what later models depend on."""
         ...
@@ -204,6 +216,15 @@ class FirstOrder:
     def restricted(self, block: int | None) -> "FirstOrder":
         """Return the same family: nothing is known of any block."""
         return self
+
+    def forget(self) -> None:
+        """Do nothing."""
+
+    def mark(self) -> None:
+        """Return nothing."""
+
+    def rollback(self, mark: Any) -> None:
+        """Do nothing."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return nothing."""

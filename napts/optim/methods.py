@@ -12,6 +12,7 @@ from napts.optim.local_model import Direction
 from napts.optim.moments import KeepMoments
 from napts.optim.options import CORRECTION_WEIGHTS, HistoryKind, HistoryScope, Order
 from napts.optim.precision import LocalPrecision
+from napts.optim.regions import RadiusFloor
 from napts.optim.schwarz import Shares
 from napts.optim.subdomains import Decomposition
 from napts.optim.trust_region import Composition, GlobalStep
@@ -45,6 +46,29 @@ class TR(PlainTrustRegion):
             least 1. 5 is the number of APTS in weights (2023), section 3.1.
         max_tries: Tries on one batch, at least 1; 1 is the textbook iteration. The loop also
             ends at the smallest radius, where a further try would repeat the last.
+        radius_floor: What ``radius_min`` is: ``"fixed"`` (the papers), or ``"yielding"`` (ours),
+            which holds as long as steps get accepted; see :class:`napts.optim.regions.Regions`.
+        weight_decay: At least 0; may differ between groups. ``weight_decay / 2 * ||theta||^2`` is
+            part of the loss, wherever that is measured, in what ``step`` returns too.
+        decoupled_weight_decay: The weights shrink by the factor ``1 - lr * weight_decay`` once per
+            step before it starts, and the loss knows nothing of it; not judged by the acceptance
+            test, undone if there is no step.
+
+    Options in ``param_groups`` may be edited, as those of any torch optimizer: an edit holds from
+    the next step on, memories stay where they still mean something, and ``radius`` sets the current
+    radius, as ``optimizer.radius = 0.05`` does. All groups have one trust region, so that nothing
+    but ``weight_decay`` may differ between them; what is edited in the first group alone holds for
+    all.
+
+    Learning-rate schedulers drive the entry ``lr`` of each group, 1.0 at first and no argument: it
+    is a factor on ``radius_max`` (our choice). The largest radius is ``lr * radius_max``, the
+    smallest ``radius_min`` or that, and the present radius is cut to them. With ``lr = 0`` a step
+    measures the loss and does nothing else. A peak is a factor too: ``OneCycleLR(optimizer,
+    max_lr=1.0, cycle_momentum=False, ...)``.
+
+    When parameters are frozen, unfrozen or added between steps, everything follows: remembered
+    iterates are completed with present values, pairs of the second-order model forgotten, kept
+    moments go on for blocks that are as they were.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -70,6 +94,9 @@ class TR(PlainTrustRegion):
         order: Order = 1,
         pairs: int = 5,
         max_tries: int = 5,
+        radius_floor: RadiusFloor = "yielding",
+        weight_decay: float = 0.0,
+        decoupled_weight_decay: bool = False,
     ) -> None:
         super().__init__(params, gather(locals()))
 
@@ -92,7 +119,10 @@ class NTR(PlainTrustRegion):
         window: Number of past successes that are remembered, at least 0; 0 gives TR. Not printed
             in the paper, 5 is our choice.
         history: ``"windowed"`` (NAPTS eqs. (6) to (8)) or ``"constant-memory"`` (CGT Algorithm
-            10.1.2).
+            10.1.2), which is for losses of one batch: on mini-batches its reference freezes after
+            a lucky one. There use ``"windowed"`` or ``history_scope="per_batch"``, or ``"reeval"``
+            to measure the frozen reference on the current batch at least; see
+            :class:`napts.optim.history.ConstantMemory`.
         history_scope: What a remembered loss means on another mini-batch, which the paper leaves
             open: ``"rolling"`` takes it as it was (our choice), ``"reeval"`` measures the
             reference again on the current batch (one forward, and a copy of the parameters per
@@ -109,6 +139,9 @@ class NTR(PlainTrustRegion):
         order: See :class:`TR`.
         pairs: See :class:`TR`.
         max_tries: See :class:`TR`.
+        radius_floor: See :class:`TR`.
+        weight_decay: See :class:`TR`.
+        decoupled_weight_decay: See :class:`TR`.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -136,6 +169,9 @@ class NTR(PlainTrustRegion):
         order: Order = 1,
         pairs: int = 5,
         max_tries: int = 5,
+        radius_floor: RadiusFloor = "yielding",
+        weight_decay: float = 0.0,
+        decoupled_weight_decay: bool = False,
     ) -> None:
         super().__init__(params, gather(locals()))
 
@@ -197,6 +233,9 @@ class NAPTS(SchwarzMethod):
         norm: See :class:`TR`.
         direction: See :class:`TR`.
         max_tries: Tries of the global step; see :class:`TR`.
+        radius_floor: See :class:`TR`.
+        weight_decay: See :class:`TR`.
+        decoupled_weight_decay: See :class:`TR`.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -242,6 +281,9 @@ class NAPTS(SchwarzMethod):
         norm: Norm = "l2",
         direction: Direction = "scaled_gradient",
         max_tries: int = 5,
+        radius_floor: RadiusFloor = "yielding",
+        weight_decay: float = 0.0,
+        decoupled_weight_decay: bool = False,
     ) -> None:
         super().__init__(stages, gather(locals()))
 
@@ -292,6 +334,9 @@ class APTS(SchwarzMethod):
         norm: See :class:`TR`.
         direction: See :class:`TR`.
         max_tries: See :class:`TR`.
+        radius_floor: See :class:`TR`.
+        weight_decay: See :class:`TR`.
+        decoupled_weight_decay: See :class:`TR`.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -327,6 +372,9 @@ class APTS(SchwarzMethod):
         norm: Norm = "l2",
         direction: Direction = "scaled_gradient",
         max_tries: int = 5,
+        radius_floor: RadiusFloor = "yielding",
+        weight_decay: float = 0.0,
+        decoupled_weight_decay: bool = False,
     ) -> None:
         super().__init__(stages, gather(locals()))
 
@@ -371,6 +419,9 @@ class APTSA(SchwarzMethod):
         norm: See :class:`TR`.
         direction: See :class:`TR`.
         max_tries: See :class:`TR`.
+        radius_floor: See :class:`TR`.
+        weight_decay: See :class:`TR`.
+        decoupled_weight_decay: See :class:`TR`.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -402,6 +453,9 @@ class APTSA(SchwarzMethod):
         norm: Norm = "l2",
         direction: Direction = "scaled_gradient",
         max_tries: int = 5,
+        radius_floor: RadiusFloor = "yielding",
+        weight_decay: float = 0.0,
+        decoupled_weight_decay: bool = False,
     ) -> None:
         super().__init__(stages, gather(locals()))
 

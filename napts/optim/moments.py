@@ -1,11 +1,12 @@
 """Adam's running averages of gradients, and who keeps them from one iteration to the next."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from napts.optim.vectors import Vector
+from napts.optim.vectors import Layout, Vector
 
 KeepMoments = Literal["reset", "kept"]
 
@@ -70,6 +71,9 @@ class ResetMoments:
     def commit(self) -> None:
         """Do nothing."""
 
+    def follow(self, sources: Sequence[int | None], layout: Layout) -> None:
+        """Do nothing."""
+
     def state_dict(self) -> dict[str, Any]:
         """Return nothing."""
         return {}
@@ -82,7 +86,8 @@ class KeptMoments(ResetMoments):
     """Remembers the averages of the global gradients, one for each iteration.
 
     Gradients of local steps stay out: they belong to points that may be rejected. An iteration
-    that ends without a judged step (its loss is not finite, the closure failed) leaves no trace.
+    that ends without a judged step (its loss is not finite, the closure failed) leaves no trace,
+    nor does one whose gradient is not finite.
     """
 
     def __init__(self) -> None:
@@ -105,21 +110,37 @@ class KeptMoments(ResetMoments):
         """Keep what was proposed."""
         self._kept, self._proposed = self._proposed, []
 
+    def follow(self, sources: Sequence[int | None], layout: Layout) -> None:
+        """Keep the averages of blocks with the same parameters; those of others start anew."""
+        if not self._kept:
+            return
+        self._kept = [
+            Moments.zeros(layout.buffer(block)) if source is None else self._kept[source]
+            for block, source in enumerate(sources)
+        ]
+
     def state_dict(self) -> dict[str, Any]:
         """Return the averages as vectors, and how many gradients are in them."""
         if not self._kept:
             return {}
+        counts = [int(kept.count) for kept in self._kept]
         return {
             "first": [kept.first for kept in self._kept],
             "second": [kept.second for kept in self._kept],
-            "count": int(self._kept[0].count),
+            "count": counts[0],
+            # Blocks whose parameters have changed have seen fewer gradients than others.
+            **({"counts": counts} if len(set(counts)) > 1 else {}),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over averages saved by :meth:`state_dict`."""
+        """Take over averages saved by :meth:`state_dict`; none if they are not finite."""
         self._kept = []
-        if state:
+        averages = [*state["first"], *state["second"]] if state else []
+        if averages and all(bool(each.isfinite().all()) for each in averages):
+            counts = state.get("counts") or [state["count"]] * len(state["first"])
             self._kept = [
-                Moments(first, second, torch.tensor(float(state["count"]), device=first.device))
-                for first, second in zip(state["first"], state["second"], strict=True)
+                Moments(first, second, torch.tensor(float(count), device=first.device))
+                for first, second, count in zip(
+                    state["first"], state["second"], counts, strict=True
+                )
             ]

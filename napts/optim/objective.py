@@ -4,18 +4,22 @@ import math
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-from napts.optim import vectors
+from napts.optim import data_parallel, vectors
 from napts.optim.communicator import Share, norm_share
+from napts.optim.data_parallel import AveragedNumbers, DataParallel
 from napts.optim.local_model import LocalModel, ModelFamily, Step
-from napts.optim.passes import ClosurePasses, Passes
+from napts.optim.passes import ClosurePasses, GraphWantedError, Passes
 from napts.optim.record import PassCounts
 from napts.optim.replay import Replay
 from napts.optim.replicas import ONE_REPLICA, LedNumbers, check_copies
 from napts.optim.split_batch import replicas_of
+from napts.optim.step_context import StepContext
 from napts.optim.subdomains import Closure, Decomposition
 from napts.optim.vectors import Layout, Norm, Vector
+from napts.optim.weight_decay import PenalisedPasses, Penalty
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -63,9 +67,12 @@ class Objective:
         layout: Where the parameters lie.
         local_model: Makes the local model from a gradient.
         counts: Where the passes are counted.
+        context: What surrounds the steps of its optimizer.
+        penalty: Weight decay that is part of ``f_B``; ``None`` for none.
 
     Attributes:
         replicas: The processes that share its subdomains.
+        penalty: As given.
     """
 
     def __init__(
@@ -74,19 +81,26 @@ class Objective:
         layout: Layout,
         local_model: ModelFamily,
         counts: PassCounts,
+        context: StepContext | None = None,
+        penalty: Penalty | None = None,
     ) -> None:
         self.closure = closure
+        self.penalty = penalty
         self.layout = layout
         self.counts = counts
         self._local_model = local_model
-        self._replay = Replay(layout.cuda_devices)
+        self._context = context = context or StepContext()
+        self._replay = Replay(layout.cuda_devices, lambda m: context.meet(m, layout.parameters))
+        self._processes: DataParallel | None = None
         self._ahead: LocalModel | None = None
         self._standing: tuple[Tensor, Tensor] | None = None
         if isinstance(closure, Passes):
             self._passes = closure
             closure.counts = counts
         else:
-            self._passes = ClosurePasses(closure, layout.parameters, counts)
+            self._passes = ClosurePasses(closure, layout.parameters, counts, context)
+        if penalty is not None:
+            self._passes = PenalisedPasses(self._passes, penalty, layout.parameters)
         self.replicas = replicas_of(closure)
         self._communicator = self._passes.communicator
         if self.replicas is not ONE_REPLICA:
@@ -107,13 +121,23 @@ class Objective:
             The present iterate; its loss is still on the device.
 
         Raises:
-            ValueError: If the closure has called ``backward()`` or does not return a scalar loss.
-            RuntimeError: If processes that share the subdomains have different parameters.
+            ValueError: If the closure has called ``backward()`` or does not return a scalar loss,
+                or if parameters are sharded over processes.
+            RuntimeError: If processes that share the subdomains, or evaluate a batch each, have
+                different parameters; or if steps overlap in two threads and draw random numbers.
         """
+        self._context.check_whole(self.layout.parameters)
         check_copies(self.replicas, self.layout.parameters)
+        if wrapper := data_parallel.called_from():
+            self._context.meet(wrapper, self.layout.parameters)
         with self._replay.first():
             loss, gradient = self._passes.linearise(decomposition)
-        return self._iterate(self.layout.read(), loss, gradient)
+        if self._context.wonders:
+            self._context.draws = self._replay.draws()
+        self._context.check_alone()
+        self._join()
+        fresh = loss if self._processes is None else loss.clone()
+        return self._iterate(self.layout.read(), fresh, gradient, fresh)
 
     def model_step(self, point: Point, radius: float) -> Step:
         """Return the local model's own step of length ``radius``.
@@ -152,8 +176,7 @@ class Objective:
                 self.layout.write_sum(point.theta, step.factor, step.direction)
             else:
                 self.layout.write(trial)
-            with self._replay.again():
-                trial_loss = self._passes.trial() if keep_graph else self._passes.value()
+            trial_loss = self.loss_by(self._passes, keep_graph=keep_graph)
         self._ahead = self._model_ahead() if keep_graph else None
         kind = self._local_model.norm
         here = point.model.shares()
@@ -161,7 +184,7 @@ class Objective:
         shares: list[Share] = [
             (point.loss, "sum"),
             (step.predicted_reduction, "sum"),
-            (trial_loss, "sum"),
+            (trial_loss, "loss"),
             (self._share_of_length(step), norm_share(kind)),
         ]
         numbers = self._communicator.collect([*shares, *here, *ahead])
@@ -205,10 +228,12 @@ class Objective:
             The loss and that number.
         """
         self.layout.write_block(block, trial)
-        with self._replay.again():
-            loss = self._passes.trial() if keep_graph else self._passes.value()
+        loss = self.loss_by(self._passes, keep_graph=keep_graph)
         self._standing = (trial, loss) if keep_graph and len(self.layout.blocks) == 1 else None
-        value, promised = vectors.to_host([loss, predicted])
+        if self._processes is not None:
+            value, promised = self._processes.numbers([(loss, "loss"), (predicted, "sum")])
+        else:
+            value, promised = vectors.to_host([loss, predicted])
         return value, promised
 
     def block_gradient(self, block: int) -> Tensor:
@@ -216,7 +241,7 @@ class Objective:
         self._standing = None
         with self._replay.again():
             found = self._passes.trial_gradient(self.layout.blocks[block])
-        return self.layout.flatten_block(found)
+        return self.over_group(self.layout.flatten_block(found))
 
     def loss_of(self, point: Point) -> float:
         """Bring the loss of an iterate to the host ahead of its first acceptance test.
@@ -233,9 +258,34 @@ class Objective:
         self.layout.write(
             [flat.to(b[0]) for flat, b in zip(theta, self.layout.blocks, strict=True)]
         )
-        with self._replay.again():
-            loss = self._passes.value()
-        return self._communicator.collect([(loss, "sum")])[0]
+        loss = self.loss_by(self._passes, keep_graph=False)
+        return self._communicator.collect([(loss, "loss")])[0]
+
+    def loss_by(self, passes: Passes, *, keep_graph: bool) -> Tensor:
+        """Return the loss where the parameters are, as some passes evaluate it: all, or a part's.
+
+        Args:
+            passes: Who evaluates it.
+            keep_graph: A gradient may be asked for next.
+        """
+        try:
+            with self._replay.again():
+                loss = passes.trial() if keep_graph else passes.value()
+        except GraphWantedError:
+            with self._replay.again():
+                loss = passes.value()
+        self._context.check_alone()
+        return loss
+
+    def over_group(self, flat: Tensor) -> Tensor:
+        """Return the mean of a flat gradient over processes that each have their own batch.
+
+        Args:
+            flat: This process's; overwritten. Without such processes it is returned as it is.
+        """
+        if self._processes is not None:
+            self._processes.average([flat])
+        return flat
 
     def length(self, vector: Vector) -> Tensor | float:
         """Return a vector's length in the trust-region norm, over all ranks.
@@ -248,9 +298,40 @@ class Objective:
             return share
         return self._communicator.collect([(share, norm_share(kind))])[0]
 
+    def capture_again(self, decomposition: Decomposition) -> None:
+        """Fill the subdomains' caches anew where the parameters are, at the cost of a pass."""
+        passes = self.counts.forwards, self.counts.backwards
+        with self._replay.again():
+            self._passes.linearise(decomposition)
+        self.counts.forwards, self.counts.backwards = passes
+        self.counts.checks += 1
+
+    def rounding(self, theta: Vector) -> float:
+        """Return the rounding of a parameter of typical size, over all ranks.
+
+        Costs a transfer, and on several ranks a collective.
+
+        Returns:
+            The root mean square of ``eps(dtype) * theta``.
+        """
+        scaled = [torch.finfo(flat.dtype).eps * flat for flat in theta]
+        count = torch.tensor(float(sum(flat.numel() for flat in theta)), device=theta[0].device)
+        shares: list[Share] = [
+            (self._communicator.norm(scaled, "l2"), norm_share("l2")),
+            (count, "sum"),
+        ]
+        length, number = self._communicator.collect(shares)
+        return length / math.sqrt(number)
+
     def local_pass(self) -> AbstractContextManager[None]:
         """Surround a subdomain's own pass: it starts from the same buffers and leaves no trace."""
         return self._replay.again()
+
+    def with_decay(self, block: int, gradients: list[Tensor]) -> list[Tensor]:
+        """Return a block's local gradients with that of the weight decay at the present weights."""
+        if self.penalty is None:
+            return gradients
+        return self.penalty.added_to(gradients, self.layout.blocks[block])
 
     def _standing_loss(self, trial: Vector | None) -> Tensor | None:
         """Return the loss of a trial at which the parameters stand, with its graph."""
@@ -264,9 +345,32 @@ class Objective:
             return step.length
         return self._communicator.norm(step.vector, self._local_model.norm)
 
-    def _iterate(self, theta: Vector, loss: Tensor | float, gradient: list[Tensor]) -> Point:
+    def _join(self) -> None:
+        """Find out whether other processes evaluate batches of their own, in the first pass."""
+        processes = self._context.joined()
+        if processes is None or processes.size == 1:
+            return
+        if isinstance(self.closure, Passes) or self.replicas is not ONE_REPLICA:
+            raise ValueError(
+                "processes cannot share the parts of a batch (APTSD, SplitBatch with ranks) and "
+                "have batches of their own (DistributedDataParallel) at once: call the network "
+                "without the wrapper, or use TR, NTR, APTS, APTSA, NAPTS or APTSW without ranks"
+            )
+        processes.check_copies(self.layout.parameters)
+        self._processes, self._communicator = processes, AveragedNumbers(processes)
+
+    def _iterate(
+        self,
+        theta: Vector,
+        loss: Tensor | float,
+        gradient: list[Tensor],
+        fresh: Tensor | None = None,
+    ) -> Point:
+        """Build the iterate; a loss that is fresh is averaged along with its gradient."""
         flat = self.layout.flatten(gradient)
         self.replicas.lead(flat)
+        if self._processes is not None:
+            self._processes.average(flat if fresh is None else [*flat, fresh])
         self._local_model.observe(theta, flat)
         return Point(theta, loss, self._local_model.at(flat, self._communicator))
 

@@ -39,6 +39,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "local_precision": ("full", "tf32", "bfloat16"),
     "retry": ("mixture", "shrink"),
     "global_step": ("always", "on_failure", "never"),
+    "radius_floor": ("yielding", "fixed"),
     "forced_as": ("paper", "code", "sequential_code", "code_2024"),
 }
 
@@ -84,6 +85,9 @@ def check(options: Mapping[str, Any]) -> None:
     _require(options, "correction", lambda v: all(0 < w <= 1 for w in v), "weights in (0, 1]")
     _require(options, "local_budget", lambda v: 0 < v <= 1, "in (0, 1]")
     _require(options, "local_fraction", lambda v: 0 < v <= 1, "in (0, 1]")
+    _require(options, "weight_decay", lambda v: _is_number(v) and 0 <= v < math.inf, "at least 0")
+    if options.get("decoupled_weight_decay"):
+        _require(options, "weight_decay", lambda v: v < 1, "below 1 if it is decoupled")
     if options.get("last_block_exact"):
         _require(options, "local_fraction", lambda v: v == 1, "1 with last_block_exact")
 
@@ -91,6 +95,10 @@ def check(options: Mapping[str, Any]) -> None:
 def _require(options: Mapping[str, Any], name: str, test: Any, allowed: str) -> None:
     if name in options and not test(options[name]):
         raise ValueError(f"Invalid {name}: {options[name]}, must be {allowed}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _is_integer(value: Any) -> bool:

@@ -1,5 +1,6 @@
 """Passes through the network: who evaluates and differentiates the loss of the batch, and how."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -9,12 +10,23 @@ from torch import Tensor
 from napts.optim.communicator import ONE_PROCESS, Communicator
 from napts.optim.gradients import gradients
 from napts.optim.record import PassCounts
+from napts.optim.step_context import StepContext
 from napts.optim.subdomains import Closure, Decomposition
 
-_BACKWARD_CALLED = (
+BACKWARD_CALLED = (
     "the closure must not call backward(): write `optimizer.step(lambda: criterion(model(inputs), "
-    "targets))`, the optimizer differentiates the loss itself and only where it has to"
+    "targets))`, the optimizer differentiates the loss itself and only where it has to (Lightning: "
+    "set `self.automatic_optimization = False` and call `self.optimizers().step(closure)` in "
+    "training_step)"
 )
+"""What is said to a closure that has filled ``.grad``."""
+
+# What torch says where something is differentiated, or a gradient watched, without a graph.
+_WANTS_GRAPH = re.compile(r"requires? grad|requires? gradient|requires_grad|grad_fn")
+
+
+class GraphWantedError(Exception):
+    """A closure differentiates inside, so that it has to be evaluated again, with a graph."""
 
 
 class Passes(ABC):
@@ -37,7 +49,12 @@ class Passes(ABC):
 
     @abstractmethod
     def value(self) -> Tensor:
-        """Return the loss: a forward pass and nothing else."""
+        """Return the loss: a forward pass and nothing else.
+
+        Raises:
+            GraphWantedError: If it turns out that the closure differentiates inside; asked again
+                from the same start, this gives the loss.
+        """
 
     @abstractmethod
     def trial(self) -> Tensor:
@@ -64,9 +81,17 @@ class ClosurePasses(Passes):
         closure: Computes the loss of the batch, without ``backward()``.
         parameters: The parameters that are trained.
         counts: Where passes are counted.
+        context: What is known of the closure.
     """
 
-    def __init__(self, closure: Closure, parameters: Sequence[Tensor], counts: PassCounts) -> None:
+    def __init__(
+        self,
+        closure: Closure,
+        parameters: Sequence[Tensor],
+        counts: PassCounts,
+        context: StepContext | None = None,
+    ) -> None:
+        self._context = context or StepContext()
         self.communicator = ONE_PROCESS
         self.counts = counts
         self._closure = closure
@@ -81,28 +106,45 @@ class ClosurePasses(Passes):
         """
         before = _gradients_in(self._parameters)
         if decomposition is None:
-            loss = self._forward(differentiable=True)
+            loss = self._forward()
         else:
             with decomposition.capture():
-                loss = self._forward(differentiable=True)
-        after = _gradients_in(self._parameters)
-        if after != before and any(after):
-            raise ValueError(_BACKWARD_CALLED)
-        boundaries = decomposition.boundaries() if decomposition is not None else []
+                loss = self._forward()
+        if _changed(before, _gradients_in(self._parameters)):
+            raise ValueError(BACKWARD_CALLED)
+        require_graph(loss)
+        boundaries: list[Tensor] = []
+        if decomposition is not None:
+            decomposition.inspect(loss)
+            boundaries = decomposition.boundaries()
         found = self._differentiate(loss, [*self._parameters, *boundaries])
         if decomposition is not None:
             decomposition.set_downstream(found[len(self._parameters) :])
         return loss.detach(), found[: len(self._parameters)]
 
     def value(self) -> Tensor:
-        """Return the loss, without a graph."""
+        """Return the loss, without a graph unless the closure differentiates inside.
+
+        Raises:
+            GraphWantedError: If that turns out now, to be known from then on.
+        """
         self._graph = None
-        return self._forward(differentiable=False)
+        if self._context.graph_for_values:
+            return self._forward().detach()
+        self.counts.forwards += 1
+        try:
+            return scalar_loss(self._closure())  # torch.no_grad() is in force in every step
+        except RuntimeError as error:
+            if not _WANTS_GRAPH.search(str(error)):
+                raise
+            self._context.graph_for_values = True
+            raise GraphWantedError from error
 
     def trial(self) -> Tensor:
         """Return the loss and keep its graph."""
         self._graph = None
-        self._graph = self._forward(differentiable=True)
+        self._graph = self._forward()
+        require_graph(self._graph)
         return self._graph.detach()
 
     def trial_gradient(self, of: Sequence[Tensor] | None = None) -> list[Tensor]:
@@ -112,15 +154,10 @@ class ClosurePasses(Passes):
         self._graph = None
         return found
 
-    def _forward(self, *, differentiable: bool) -> Tensor:
+    def _forward(self) -> Tensor:
         self.counts.forwards += 1
-        if not differentiable:
-            return _scalar(self._closure())  # torch.no_grad() is in force in every step
         with torch.enable_grad():
-            loss = _scalar(self._closure())
-        if not loss.requires_grad:
-            raise ValueError("the closure's loss does not depend on the optimizer's parameters")
-        return loss
+            return scalar_loss(self._closure())
 
     def _differentiate(self, loss: Tensor, inputs: Sequence[Tensor]) -> list[Tensor]:
         self.counts.backwards += 1
@@ -128,18 +165,44 @@ class ClosurePasses(Passes):
             return gradients(loss, inputs)
         except RuntimeError as error:
             if "second time" in str(error):
-                raise ValueError(_BACKWARD_CALLED) from error
+                raise ValueError(BACKWARD_CALLED) from error
             raise
 
 
-def _scalar(loss: object) -> Tensor:
+def scalar_loss(loss: object) -> Tensor:
+    """Return what a closure returned, as a tensor without dimensions.
+
+    Raises:
+        ValueError: If it is not a tensor with one element.
+    """
     if not isinstance(loss, Tensor) or loss.numel() != 1:
         found = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
         raise ValueError(f"the closure must return the loss, a scalar tensor, got {found}")
     return loss if loss.dim() == 0 else loss.reshape(())
 
 
-def _gradients_in(parameters: Sequence[Tensor]) -> list[tuple[int, int] | None]:
+def require_graph(loss: Tensor) -> None:
+    """Check that a loss can be differentiated.
+
+    Raises:
+        ValueError: If no parameter that is trained enters it.
+    """
+    if not loss.requires_grad:
+        raise ValueError("the closure's loss does not depend on the optimizer's parameters")
+
+
+def _gradients_in(parameters: Sequence[Tensor]) -> list[tuple[Tensor, int] | None]:
     """Return which ``.grad`` there are, in which version."""
+    # The tensors themselves: an id may be given to the next one.
     found = [parameter.grad for parameter in parameters]
-    return [None if g is None else (id(g), g._version) for g in found]
+    return [None if g is None else (g, g._version) for g in found]
+
+
+def _changed(
+    before: Sequence[tuple[Tensor, int] | None], after: Sequence[tuple[Tensor, int] | None]
+) -> bool:
+    """Tell whether some ``.grad`` is new or has been written to; dropping them is no change."""
+    return any(after) and any(
+        now is not None and (old is None or now[0] is not old[0] or now[1] != old[1])
+        for old, now in zip(before, after, strict=True)
+    )

@@ -1,12 +1,13 @@
 """Family "preconditioner": where proposals come from."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
 from napts.optim.objective import Objective, Point
 from napts.optim.subdomains import Decomposition
-from napts.optim.vectors import Vector
+from napts.optim.vectors import Layout, Vector
 
 
 class Proposal(NamedTuple):
@@ -41,6 +42,15 @@ class Preconditioner(Protocol):
 
     def commit(self) -> None:
         """Keep what outlives the iteration: its proposal has been judged."""
+        ...
+
+    def follow(self, sources: Sequence[int | None], layout: Layout) -> None:
+        """Follow a change of the parameters that are trained.
+
+        Args:
+            sources: For each new block the old one with just the same parameters, else ``None``.
+            layout: The new blocks.
+        """
         ...
 
     def state_dict(self) -> dict[str, Any]:

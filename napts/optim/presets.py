@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-_THRESHOLD = {"eta_1": 0.01}
+_FIXED: dict[str, Any] = {"radius_floor": "fixed"}
+_THRESHOLD: dict[str, Any] = {"eta_1": 0.01, **_FIXED}
 PAPER: dict[str, dict[str, Any]] = {
     "TR": _THRESHOLD,
     "NTR": _THRESHOLD,
@@ -29,6 +30,7 @@ length that the non-monotone trust region finds by itself. An accepted batch cos
 backward and one forward. Measured in the README, "Below the paper's cost"."""
 
 IAPTS: dict[str, Any] = {
+    **_FIXED,
     "norm": "inf",
     "radius": 0.1,
     "radius_min": 0.01,
@@ -43,6 +45,7 @@ IAPTS: dict[str, Any] = {
 a radius that changes slowly, no correction, one global step. The paper's own are not known."""
 
 APTS_2023: dict[str, Any] = {
+    **_FIXED,
     "local_steps": 5,
     "forced_decrease": True,
     "radius": 1e-2,
@@ -71,6 +74,7 @@ SAPTS_2023: dict[str, Any] = {**APTS_2023, "forced_decrease": False}
 (``budget.overlap = 0.01``)."""
 
 DATA_2023: dict[str, Any] = {
+    **_FIXED,
     "local_steps": 5,
     "radius": 1.0,
     "radius_min": 1e-3,

@@ -146,6 +146,18 @@ class SecondOrder:
         """Return a family for one block, with the pairs' parts there, or for all blocks."""
         return SecondOrder(self.norm, self.memory.restricted(block))
 
+    def forget(self) -> None:
+        """Forget all pairs: a part of one is no pair of what is trained now."""
+        self.memory.clear()
+
+    def mark(self) -> Any:
+        """Return what :meth:`rollback` needs; copies no vector."""
+        return self.memory.mark()
+
+    def rollback(self, mark: Any) -> None:
+        """Go back to where :meth:`mark` was called."""
+        self.memory.rollback(mark)
+
     def state_dict(self) -> dict[str, Any]:
         """Return what later models depend on."""
         return self.memory.state_dict()

@@ -52,11 +52,14 @@ class PassCounts:
         forwards: Evaluations of the whole network; on a part of the batch its share of one.
         backwards: Backward passes of the whole network; likewise.
         local_passes: Forward and backward of every subdomain once, each on its own.
+        checks: The same, and passes of the whole network, made only to compare local gradients
+            with the global one.
     """
 
     forwards: float = 0
     backwards: float = 0
     local_passes: int = 0
+    checks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,9 @@ class StepRecord:
         forwards: Forward passes of the whole network; on a part of the batch its share of one.
         backwards: Backward passes of the whole network; likewise.
         local_passes: Local forward and backward passes, all subdomains together counting once.
+        checks: Further forward and backward passes, local ones or of the whole network, that only
+            compared local gradients with the global one: at the first step, and whenever the model
+            or the graph of the loss look different.
         trials: Every trial of the iteration, in order.
     """
 
@@ -109,6 +115,7 @@ class StepRecord:
     forwards: float = 0
     backwards: float = 0
     local_passes: int = 0
+    checks: int = 0
     trials: tuple[Trial, ...] = ()
 
     @property
@@ -117,11 +124,12 @@ class StepRecord:
         return self.rejections_proposal + self.rejections_correction + self.rejections_global
 
     def as_dict(self) -> dict[str, float | int | bool | str | None]:
-        """Return the record as a flat dictionary for JSON, without the single trials.
+        """Return the record as a flat dictionary for JSON, without trials and checks.
 
         Numbers that JSON cannot hold (NaN, infinity) become ``None``.
         """
-        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "trials"}
+        apart = ("trials", "checks")  # a resumed process checks anew
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in apart}
         return {name: _finite_or_none(value) for name, value in values.items()}
 
 
@@ -160,6 +168,7 @@ def summarise(
         forwards=counts.forwards,
         backwards=counts.backwards,
         local_passes=counts.local_passes,
+        checks=counts.checks,
         trials=tuple(trials),
         **({} if decisive is None else _decisive(decisive)),
     )

@@ -4,6 +4,8 @@ Dropout masks and BatchNorm statistics would otherwise change from one evaluatio
 a ratio of reductions would compare two different functions.
 """
 
+import threading
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import _global_forward_pre_hooks
 from torch.utils.hooks import RemovableHandle
+
+from napts.optim.data_parallel import wrappers
+
+Meet = Callable[[nn.Module], None]
+"""What is told of a data-parallel wrapper before it is called."""
 
 
 class RandomState:
@@ -25,6 +32,11 @@ class RandomState:
         self._cpu = torch.get_rng_state()
         self._cuda = [(device, torch.cuda.get_rng_state(device)) for device in devices]
 
+    @property
+    def devices(self) -> list[torch.device]:
+        """The CUDA devices whose generators count."""
+        return [device for device, _ in self._cuda]
+
     def restore(self) -> None:
         """Set the generators to this state."""
         torch.set_rng_state(self._cpu)
@@ -36,12 +48,15 @@ class RandomState:
 
         However many numbers were drawn since, what follows is the same.
         """
-        now = RandomState([device for device, _ in self._cuda])
-        pairs = zip(now._states(), self._states(), strict=True)
-        if all(torch.equal(a, b) for a, b in pairs):
+        if not self.differs(RandomState(self.devices)):
             return
         self.restore()
         torch.manual_seed(int(torch.randint(2**62, ())))
+
+    def differs(self, other: "RandomState") -> bool:
+        """Tell whether another state of the same generators is not this one."""
+        pairs = zip(self._states(), other._states(), strict=True)
+        return not all(torch.equal(a, b) for a, b in pairs)
 
     def _states(self) -> list[Tensor]:
         return [self._cpu, *(state for _, state in self._cuda)]
@@ -52,10 +67,14 @@ class _Buffers:
 
     While it is entered it keeps the buffers of every module that is called, as they were before
     its call. Torch calls modules more slowly while a hook for all of them is set. An outermost
-    module brings its children with it, so the hook is lifted until that module returns.
+    module brings its children with it, so the hook is lifted until that module returns. Calls
+    from other threads than the one that watches are none of its business.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, meet: Meet | None) -> None:
+        self._meet = meet
+        self._wrappers = wrappers()
+        self._thread = threading.get_ident()
         self._seen: set[nn.Module] = set()
         self._owners: list[tuple[dict[str, Any], str, Tensor]] = []
         self._before: list[Tensor] = []
@@ -70,6 +89,8 @@ class _Buffers:
         self._after = [owner[name].detach().clone() for owner, name, _ in self._owners]
 
     def _on_call(self, module: nn.Module, _inputs: object) -> None:
+        if threading.get_ident() != self._thread:
+            return
         if module._modules:
             self._keep(module)
             self._lift()
@@ -78,6 +99,8 @@ class _Buffers:
             self._keep(module)
 
     def _on_return(self, _module: nn.Module, _inputs: object, _outputs: object) -> None:
+        if threading.get_ident() != self._thread:
+            return
         self._lift()
         self._arm()
 
@@ -100,6 +123,9 @@ class _Buffers:
             if child is None or child in self._seen:
                 continue
             self._seen.add(child)
+            # What isinstance takes several times as long for: the wrapper's class is abstract.
+            if self._meet and not self._wrappers.isdisjoint(type(child).__mro__):
+                self._meet(child)  # before its children's buffers are kept: it may change them
             waiting.extend(child._modules.values())
             for name, buffer in child._buffers.items():
                 if buffer is not None:
@@ -129,17 +155,22 @@ class Replay:
 
     Args:
         devices: CUDA devices whose random generators are replayed.
+        meet: Called with every data-parallel wrapper that the first evaluation is about to call.
     """
 
-    def __init__(self, devices: list[torch.device]) -> None:
+    def __init__(self, devices: list[torch.device], meet: Meet | None = None) -> None:
         self._devices = devices
-        self._buffers = _Buffers()
+        self._buffers = _Buffers(meet)
         self._before = RandomState(devices)
         self._after = self._before
 
     def first(self) -> AbstractContextManager[None]:
         """Watch the first evaluation of the iteration."""
         return _First(self)
+
+    def draws(self) -> bool:
+        """Tell whether the first evaluation drew random numbers, of any thread."""
+        return self._before.differs(self._after)
 
     def again(self) -> AbstractContextManager[None]:
         """Run a further evaluation as if it were the first one, and leave no trace."""
@@ -155,6 +186,7 @@ class _First(AbstractContextManager[None]):
     replay: Replay
 
     def __enter__(self) -> None:
+        torch.clear_autocast_cache()
         self.replay._buffers.__enter__()
 
     def __exit__(self, *error: object) -> None:
@@ -167,6 +199,8 @@ class _Again(AbstractContextManager[None]):
     replay: Replay
 
     def __enter__(self) -> None:
+        # Autocast keeps converted weights, which are not the present ones.
+        torch.clear_autocast_cache()
         self.replay._before.restore()
         self.replay._buffers.restore_before()
 

@@ -1,5 +1,6 @@
 """Shards of a batch: each is minimised over all parameters, and what they did is combined."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,8 @@ from napts.optim.objective import Objective, Point
 from napts.optim.preconditioner import Proposal
 from napts.optim.record import PassCounts
 from napts.optim.split_batch import PartPasses
-from napts.optim.vectors import Norm, Vector
+from napts.optim.vectors import Layout, Norm, Vector
+from napts.optim.weight_decay import PenalisedPasses
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,9 @@ class Shards:
     def commit(self) -> None:
         """Nothing outlives the iteration."""
 
+    def follow(self, sources: Sequence[int | None], layout: Layout) -> None:
+        """Do nothing."""
+
     def state_dict(self) -> dict[str, Any]:
         """Return nothing."""
         return {}
@@ -117,6 +122,12 @@ class _Shard:
         self._point = point
         self._passes = passes.part(index, counts)
         loss, found = passes.found[index]
+        if objective.penalty is not None:
+            parameters = objective.layout.parameters
+            objective.layout.write(point.theta)  # where the last shard has left them
+            self._passes = PenalisedPasses(self._passes, objective.penalty, parameters)
+            loss = loss + objective.penalty.value(loss)
+            found = objective.penalty.added_to(found, parameters)
         own, whole = objective.layout.flatten(found), point.model.gradient
         self.loss = vectors.to_host([loss])[0]
         self.slope = whole if consistent else own
@@ -126,8 +137,7 @@ class _Shard:
         self, trial: Vector, predicted: Tensor | float, *, keep_graph: bool
     ) -> tuple[float, float]:
         self._objective.layout.write(trial)
-        with self._objective.local_pass():
-            loss = self._passes.trial() if keep_graph else self._passes.value()
+        loss = self._objective.loss_by(self._passes, keep_graph=keep_graph)
         numbers = [loss, predicted]
         if self._tilt is not None:
             away = vectors.subtract(trial, self._point.theta)

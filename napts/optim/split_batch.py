@@ -12,6 +12,7 @@ from napts.optim.passes import ClosurePasses, Passes
 from napts.optim.record import PassCounts
 from napts.optim.replay import RandomState, Replay
 from napts.optim.replicas import ONE_REPLICA, Replicas, check_copies
+from napts.optim.step_context import StepContext
 from napts.optim.subdomains import Decomposition
 from napts.optim.vectors import cuda_devices
 
@@ -89,6 +90,7 @@ class PartPasses(Passes):
         batch: The batch.
         count: Number of parts.
         parameters: The parameters that are trained.
+        context: What is known of the closure.
 
     Raises:
         ValueError: If there are fewer parts than processes.
@@ -98,13 +100,20 @@ class PartPasses(Passes):
             the number of the part.
     """
 
-    def __init__(self, batch: SplitBatch, count: int, parameters: Sequence[Tensor]) -> None:
+    def __init__(
+        self,
+        batch: SplitBatch,
+        count: int,
+        parameters: Sequence[Tensor],
+        context: StepContext | None = None,
+    ) -> None:
         self.communicator = ONE_PROCESS
         self.counts = PassCounts()
         self.replicas = batch.replicas
         self.found: dict[int, tuple[Tensor, list[Tensor]]] = {}
         self._batch, self._count = batch, count
         self._parameters = list(parameters)
+        self._context = context or StepContext()
         self._devices = cuda_devices(self._parameters)
         own = self.replicas.own(count)
         self._parts = {index: self.part(index, PassCounts()) for index in own}
@@ -119,7 +128,7 @@ class PartPasses(Passes):
             counts: Where its passes are counted, as whole ones.
         """
         loss = partial(self._batch.part, index, self._count)
-        return ClosurePasses(loss, self._parameters, counts)
+        return ClosurePasses(loss, self._parameters, counts, self._context)
 
     def linearise(self, decomposition: Decomposition | None) -> tuple[Tensor, list[Tensor]]:
         """Return loss and gradient, and keep those of the own parts."""

@@ -134,6 +134,21 @@ class LimitedMemorySR1:
             own.add([step[block]], [change[block]])
         return own
 
+    def clear(self) -> None:
+        """Forget everything."""
+        self._pairs.clear()
+        self._last, self.curvature = None, Curvature()
+
+    def mark(self) -> tuple[Any, ...]:
+        """Return what :meth:`rollback` needs; copies no vector."""
+        return tuple(self._pairs), self._last, self.curvature
+
+    def rollback(self, mark: tuple[Any, ...]) -> None:
+        """Go back to where :meth:`mark` was called."""
+        pairs, self._last, self.curvature = mark
+        self._pairs.clear()
+        self._pairs.extend(pairs)
+
     def state_dict(self) -> dict[str, Any]:
         """Return what later steps depend on, as tensors and numbers."""
         return {"pairs": list(self._pairs), "last": self._last, "base": self.curvature.base}

@@ -1,4 +1,4 @@
-"""What torch puts around an optimizer's step: no gradients, hooks, the profiler's range."""
+"""What is put around an optimizer's step: no gradients, its context, hooks, a profiler's range."""
 
 import functools
 from collections.abc import Callable
@@ -14,6 +14,8 @@ _Step = TypeVar("_Step", bound=Callable[..., Any])
 def with_step_hooks(step: _Step) -> _Step:
     """Make an optimizer's ``step`` behave as torch's own wrappers make it, without gradients.
 
+    The optimizer's ``_context``, a :class:`napts.optim.step_context.StepContext`, is entered.
+
     Torch wraps every ``step`` in a range for its profiler, which takes 40 us whether or not one
     runs: as much as a small network's vector work. Here its wrapper is called only while there is
     a profiler or a hook.
@@ -23,7 +25,8 @@ def with_step_hooks(step: _Step) -> _Step:
         before = torch.is_grad_enabled()
         try:
             torch.set_grad_enabled(False)
-            return step(self, *args, **kwargs)
+            with self._context:  # pyright: ignore[reportAttributeAccessIssue]
+                return step(self, *args, **kwargs)
         finally:
             torch.set_grad_enabled(before)
 

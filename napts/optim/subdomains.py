@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from napts.optim.vectors import Norm
@@ -34,11 +35,35 @@ class Part:
     fraction: float
     turn: int
 
-    def samples(self, size: int) -> slice:
-        """Return the samples among ``size``; consecutive turns go through the batch in order."""
+    def samples(self, size: int) -> list[slice]:
+        """Return the samples among ``size``; consecutive turns go through the batch in order.
+
+        Where a part holds more than half of them, it goes on at the beginning.
+        """
         count = max(1, round(self.fraction * size))
-        start = self.turn % (size // count) * count
-        return slice(start, start + count)
+        parts = size // count
+        start = self.turn % parts * count if parts > 1 else self.turn * count % size
+        around = max(0, start + count - size)
+        return [slice(start, start + count - around), *([slice(0, around)] if around else [])]
+
+    def scale(self, size: int) -> float:
+        """Return what makes a sum over the part stand for one over all ``size`` samples."""
+        return size / sum(part.stop - part.start for part in self.samples(size))
+
+    def check(self, tensors: Sequence[Tensor]) -> int:
+        """Return the number of samples of tensors that are to be cut.
+
+        Raises:
+            RuntimeError: If their first dimensions are not the same.
+        """
+        shapes = [tuple(tensor.shape) for tensor in tensors]
+        if any(shape[:1] != shapes[0][:1] or not shape for shape in shapes):
+            listed = " and ".join(map(str, dict.fromkeys(shapes)))
+            raise RuntimeError(
+                "local_fraction: the input and the output of a stage must have the samples as "
+                f"first dimension, found {listed}"
+            )
+        return shapes[0][0]
 
     def cut(self, inputs: Tensor, downstream: Tensor) -> tuple[Tensor, Tensor]:
         """Cut a subdomain's input and downstream gradient, scaled to stand for the whole batch.
@@ -46,15 +71,19 @@ class Part:
         Raises:
             RuntimeError: If their first dimensions are not the same.
         """
-        size = inputs.shape[0]
-        if downstream.shape[0] != size:
-            raise RuntimeError(
-                "local_fraction: the input and the output of a stage must have the samples as "
-                f"first dimension, found {tuple(inputs.shape)} and {tuple(downstream.shape)}"
-            )
+        size = self.check([inputs, downstream])
         samples = self.samples(size)
-        scale = size / (samples.stop - samples.start)
-        return inputs[samples], downstream[samples] * scale
+        return taken(inputs, samples), taken(downstream, samples) * self.scale(size)
+
+
+def taken(tensor: Tensor, samples: Sequence[slice]) -> Tensor:
+    """Return some samples of a tensor."""
+    parts = [tensor[part] for part in samples]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+class CaptureAgainError(RuntimeError):
+    """The subdomains are run in another way from now on; they need the captured pass anew."""
 
 
 @runtime_checkable
@@ -91,6 +120,10 @@ class Decomposition(ParameterSets, Protocol):
         """While it is open, the closure's forward pass fills the caches."""
         ...
 
+    def inspect(self, loss: Tensor) -> None:
+        """Look at how a captured loss depends on the subdomains, while its graph is there."""
+        ...
+
     def boundaries(self) -> list[Tensor]:
         """Tensors of the captured pass at which the downstream gradients are wanted."""
         ...
@@ -99,13 +132,46 @@ class Decomposition(ParameterSets, Protocol):
         """Cache the gradients of the loss at :meth:`boundaries`."""
         ...
 
-    def local_gradient(self, subdomain: int, part: Part | None = None) -> list[Tensor]:
+    def compared(self) -> Sequence[int]:
+        """Return the subdomains whose gradients have to be compared with the global one's blocks.
+
+        Their :meth:`local_gradient` at the captured iterate is then given to :meth:`remainder`.
+        """
+        ...
+
+    def lacks(self, subdomain: int) -> bool:
+        """Tell whether the loss is known to have terms that a subdomain's gradient lacks."""
+        ...
+
+    def remainder(
+        self, subdomain: int, local: Tensor, whole: Tensor, scale: Tensor
+    ) -> Tensor | None:
+        """Return what a subdomain's gradient at the iterate lacks of the global one's block.
+
+        Args:
+            subdomain: Which one.
+            local: Its gradient, flat.
+            whole: The block of the global gradient, flat.
+            scale: Length of the whole global gradient.
+
+        Returns:
+            The difference, or ``None`` if it is rounding.
+
+        Raises:
+            CaptureAgainError: If the subdomains are run in another way from now on.
+        """
+        ...
+
+    def local_gradient(
+        self, subdomain: int, part: Part | None = None, *, at_iterate: bool = False
+    ) -> list[Tensor]:
         """Return eq. (2): the gradient at the present weights with the caches frozen.
 
         Args:
             subdomain: Which one.
             part: Take only these samples of the cached batch, and estimate the gradient of the
                 whole from them.
+            at_iterate: The present weights are those of the captured pass; check what can be.
         """
         ...
 

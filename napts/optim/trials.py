@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass, field
 
+from torch import Tensor
+
 from napts.optim.acceptance import (
     FAILED,
     Reference,
@@ -27,11 +29,13 @@ class Iteration:
         objective: The batch loss.
         reevaluate: Histories are measured on the current batch: keep their iterates.
         trials: Every trial so far.
+        start: The parameters where it starts.
         known: Iterates whose loss on the current batch is known, with that loss, by identity.
     """
 
     objective: Objective
     reevaluate: bool
+    start: Vector | None = None
     trials: list[Trial] = field(default_factory=list)
     known: dict[int, tuple[Vector, float]] = field(default_factory=dict)
 
@@ -115,7 +119,8 @@ class AcceptanceTest:
         """
         known = step.predicted_reduction
         promises_count = self._history is not None
-        if promises_count and not self._fresh and isinstance(known, float) and not promising(known):
+        if promises_count and not self._fresh and self._hopeless(known):
+            assert isinstance(known, float)
             empty = Measured(self._iteration.objective.loss_of(self._point), math.nan, known, 0.0)
             self._note(empty, FAILED, phase, radius, coefficient, evaluated=False)
             return Outcome(FAILED)
@@ -130,6 +135,10 @@ class AcceptanceTest:
             theta = objective.layout.written()
         self._remember(measured, theta)
         return Outcome(verdict, theta)
+
+    def _hopeless(self, promised: Tensor | float) -> bool:
+        # The loss is on the host since the first candidate of the phase was judged.
+        return isinstance(promised, float) and not promising(promised, float(self._point.loss))
 
     def _decide(self, measured: Measured, *, last: bool) -> Verdict:
         loss, trial_loss, predicted = measured.loss, measured.trial_loss, measured.predicted

@@ -4,17 +4,18 @@ The displayed form of the algorithm could not be recovered from the paper's text
 used here are those of a reconstruction from its prose (README, "What is reconstructed").
 """
 
-import operator
+import math
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 from torch import Tensor
 from torch.optim import Optimizer
 
-from napts.optim import vectors
-from napts.optim.acceptance import promising
+from napts.optim import calls, vectors
 from napts.optim.correction import Correction, Mixtures, ShrinkingRadius
+from napts.optim.group_options import GroupOptions, completed
 from napts.optim.history import History
 from napts.optim.local_model import ModelFamily, Step
 from napts.optim.objective import NonFiniteLossError, Objective, Point
@@ -22,10 +23,14 @@ from napts.optim.passes import Passes
 from napts.optim.preconditioner import Preconditioner
 from napts.optim.radius import RadiusRule
 from napts.optim.record import PassCounts, StepRecord, summarise
+from napts.optim.regions import Region, Regions, promised
+from napts.optim.relayout import Move, fitted, identical
+from napts.optim.step_context import StepContext
 from napts.optim.step_hooks import with_step_hooks
 from napts.optim.subdomains import Closure
 from napts.optim.trials import AcceptanceTest, Iteration, Outcome
 from napts.optim.vectors import Layout, Vector
+from napts.optim.weight_decay import Decay, check_weight_decay
 
 GlobalStep = Literal["always", "on_failure", "never"]
 
@@ -73,13 +78,6 @@ class Composition:
         return list({id(history): history for history in pair if history is not None}.values())
 
 
-@dataclass(slots=True)
-class _Region:
-    """A trust region, as one or both phases have it."""
-
-    radius: float
-
-
 class _Try(Protocol):
     """Judges the step for the present radius."""
 
@@ -100,24 +98,33 @@ class TrustRegionOptimizer(Optimizer):
     """Record of the latest iteration; ``None`` before the first one."""
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
-        super().__init__(params, defaults)
+        super().__init__(params, {**defaults, "lr": 1.0})
         self.last_step = None
         self._layout: Layout | None = None
+        self._context = StepContext()
+        self._trained_then: list[Tensor] = []
+        self._remembered: list[list[int]] | None = None
+        self._warned_of_gradients = False
+        self._options = GroupOptions(type(self).__name__, self.defaults)
+        for group in self.param_groups:
+            check_weight_decay(group["weight_decay"])
         self._method = self._compose(self.param_groups[0])
-        self._set_regions(defaults["radius"])
-
-    def _set_regions(self, radius: float, for_proposals: float | None = None) -> None:
-        self._region = self._proposal_region = _Region(radius)
-        if not self._method.shared_radius:
-            self._proposal_region = _Region(radius if for_proposals is None else for_proposals)
+        self._regions = Regions(
+            defaults["radius"], shared=self._method.shared_radius, floor=defaults["radius_floor"]
+        )
+        self._take_options()
 
     def _compose(self, options: dict[str, Any]) -> Composition:
         """Compose the method from its options."""
         raise NotImplementedError
 
     def _blocks(self) -> Sequence[Sequence[Tensor]]:
-        """Return the parameters that are trained, block by block."""
+        """Return the parameters that are trained, block by block; blocks may be empty."""
         raise NotImplementedError
+
+    def _trained(self) -> list[Tensor]:
+        """Return the parameters that are trained now, in an order of its own."""
+        return [p for group in self.param_groups for p in group["params"] if p.requires_grad]
 
     def _evaluated(self, closure: Closure | Passes) -> Closure | Passes:
         """Return how the batch is evaluated, given what ``step`` was given."""
@@ -125,11 +132,27 @@ class TrustRegionOptimizer(Optimizer):
 
     @property
     def radius(self) -> float:
-        """The current trust-region radius; that of the global step if proposals have their own."""
-        return self._region.radius
+        """The current trust-region radius; that of the global step if proposals have their own.
+
+        It can be set, to a number between the smallest and the largest radius, for both.
+        """
+        return self._regions.whole.radius
+
+    @radius.setter
+    def radius(self, value: float) -> None:
+        self._follow_options()
+        low, high = self._rule.minimum, self._rule.maximum
+        if not low <= value <= high:
+            raise ValueError(f"Invalid radius: {value}, must lie in [{low}, {high}]")
+        self._regions.set(float(value))
+
+    @property
+    def _step_supports_amp_scaling(self) -> bool:
+        # What torch.amp.GradScaler.step looks up before it does anything.
+        raise RuntimeError(calls.LOSS_SCALING)
 
     @with_step_hooks
-    def step(self, closure: Closure | Passes) -> float:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def step(self, closure: Closure | Passes | None = None) -> float:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Perform one iteration of Algorithm 1 on one batch (lines 4 to 13).
 
         Args:
@@ -140,38 +163,83 @@ class TrustRegionOptimizer(Optimizer):
                 returns.
 
         Returns:
-            ``f_B(theta_k)``, the loss before the step. If it is NaN or infinite, no step is
-            taken.
+            ``f_B(theta_k)``, the loss before the step, with the weight decay that is part of it.
+            If it is NaN or infinite, no step is taken.
 
         Raises:
-            ValueError: If the closure calls ``backward()`` or does not return a scalar tensor.
-            Exception: Whatever the closure raises; the parameters are then those before the step.
+            ValueError: If there is no closure, it calls ``backward()`` or does not return a scalar
+                tensor; if an edited option is out of range.
+            Exception: Whatever the closure raises; parameters, radius and memories are then those
+                before the step.
         """
+        closure = calls.required(closure)
+        self._follow_options()
+        passes, layout = self._evaluated(closure), self._current_layout()
+        if layout.parameters[0].grad is not None:
+            self._warn_of_gradients()
         method, counts, radius = self._method, PassCounts(), self.radius
-        passes = self._evaluated(closure)
-        objective = Objective(passes, self._current_layout(), method.local_model, counts)
-        iteration = Iteration(objective, method.reevaluate)
+        objective = Objective(
+            passes, layout, method.local_model, counts, self._context, self._decay.penalty
+        )
+        iteration, mark = Iteration(objective, method.reevaluate), self._mark()
+        if self._rule.maximum == 0.0:
+            return self._stand_still(objective, mark)
+        before = start = None
+        try:
+            before, local = self._decay.apply(layout), method.preconditioner
+            start = objective.linearise(local.captured if local else None)  # line 4
+            iteration.start = start.theta
+            self._phases(iteration, start)
+            # A gradient that is not finite, as its promise shows, is not to be remembered.
+            if local is not None and math.isfinite(iteration.trials[0].predicted_reduction):
+                local.commit()
+        except BaseException as error:
+            # The loss is not finite, or the closure failed at a trial (out of memory, an
+            # interrupt): leave no trace.
+            if (origin := before or (start and start.theta)) is not None:
+                layout.write(origin)
+            self._rollback(mark)
+            if start is None or not isinstance(error, NonFiniteLossError):
+                raise
+        loss = float(start.loss)
+        self.last_step = summarise(loss, iteration.trials, counts, radius, self.radius)
+        # At the end: a warning may be an error.
+        self._regions.account(iteration.trials, self._rule, type(self).__name__)
+        return loss
+
+    def _phases(self, iteration: Iteration, start: Point) -> None:
+        """Perform lines 5 to 13."""
+        method, point = self._method, start
         if method.forget:
             for history in method.histories:
                 history.clear()
+        if method.preconditioner is not None:
+            point = self._preconditioned_phase(iteration, method.preconditioner, start)
+        if point is not None:
+            self._global_phase(iteration, point)
 
-        local = method.preconditioner
-        start = point = objective.linearise(local.captured if local else None)  # line 4
+    def _stand_still(self, objective: Objective, mark: list[Any]) -> float:
+        """Measure the loss and do nothing else: the largest radius is 0."""
         try:
-            if local is not None:
-                point = self._preconditioned_phase(iteration, local, start)  # lines 5 to 12
-            if point is not None:
-                self._global_phase(iteration, point)  # line 13
-        except NonFiniteLossError:
-            objective.layout.write(start.theta)
-        except BaseException:
-            # The closure failed at a trial (out of memory, an interrupt): do not leave it there.
-            objective.layout.write(start.theta)
-            raise
-
+            start = objective.linearise(None)
+            with suppress(NonFiniteLossError):
+                objective.loss_of(start)
+        finally:
+            self._rollback(mark)
         loss = float(start.loss)
-        self.last_step = summarise(loss, iteration.trials, counts, radius, self.radius)
+        self.last_step = summarise(loss, [], objective.counts, self.radius, self.radius)
         return loss
+
+    def _mark(self) -> list[Any]:
+        """Return what :meth:`_rollback` needs; no vector is copied."""
+        memories = [self._regions, self._method.local_model, *self._method.histories]
+        return [(memory, memory.mark()) for memory in memories]
+
+    @staticmethod
+    def _rollback(marks: list[Any]) -> None:
+        """Bring radii and memories back to where :meth:`_mark` was called."""
+        for memory, mark in marks:
+            memory.rollback(mark)
 
     def _preconditioned_phase(
         self, iteration: Iteration, preconditioner: Preconditioner, start: Point
@@ -191,14 +259,11 @@ class TrustRegionOptimizer(Optimizer):
             keep_graph=goes_on,
             forced_decrease=method.forced_decrease,
         )
-        radius = self._proposal_region.radius
-        proposed, promised = preconditioner.propose(objective, start, radius)  # lines 6 to 9
+        radius = self._regions.proposals.radius
+        proposed, promise = preconditioner.propose(objective, start, radius)  # lines 6 to 9
         vector = vectors.subtract(proposed, start.theta)
-        if promised is None:
-            promised = start.model.reduction(vector)
-        proposal = Step(vector, promised)
+        proposal = Step(vector, start.model.reduction(vector) if promise is None else promise)
         outcome = self._settle(iteration, test, start, proposal, proposed)  # lines 10 to 12
-        preconditioner.commit()
         if not outcome.accepted:
             objective.layout.write(start.theta)
             return None if method.global_step == "never" else start
@@ -216,7 +281,7 @@ class TrustRegionOptimizer(Optimizer):
         proposed: Vector,
     ) -> Outcome:
         """Test the proposal, correct it if it fails, and update the radius: lines 10 to 12."""
-        method, region = self._method, self._proposal_region
+        method, region = self._method, self._regions.proposals
         made_for = region.radius
 
         def try_proposal() -> Outcome:
@@ -234,18 +299,18 @@ class TrustRegionOptimizer(Optimizer):
             )
         outcome = try_proposal()
         if not outcome.accepted and method.correction is not None:
-            promised = iteration.trials[-1].predicted_reduction
-            known = replace(proposal, predicted_reduction=promised)
+            promise = iteration.trials[-1].predicted_reduction
+            known = replace(proposal, predicted_reduction=promise)
             outcome = self._mix(test, method.correction, start, known)
         if method.proposal_history is not None:
-            region.radius = method.radius_rule.update(region.radius, outcome.verdict)
+            self._update(iteration, region, outcome)
         return outcome
 
     def _mix(
         self, test: AcceptanceTest, mixtures: Mixtures, start: Point, proposal: Step
     ) -> Outcome:
         """Try convex combinations until one is accepted, line 11; return the last outcome."""
-        outcome, radius = None, self._proposal_region.radius
+        outcome, radius = None, self._regions.proposals.radius
         for mixed in mixtures.candidates(start.model, proposal, radius):
             outcome = test.judge(
                 mixed.step, "correction", mixed.radius, mixed.weight, last=mixed.last
@@ -257,7 +322,7 @@ class TrustRegionOptimizer(Optimizer):
 
     def _global_phase(self, iteration: Iteration, point: Point) -> None:
         """Take a trust-region step, retried with smaller radii: line 13, and all of TR and NTR."""
-        objective, region = iteration.objective, self._region
+        objective, region = iteration.objective, self._regions.whole
         test = self._open_test(iteration, point, self._method.global_history, keep_graph=False)
 
         def try_for_radius(*, first: bool) -> Outcome:
@@ -269,20 +334,26 @@ class TrustRegionOptimizer(Optimizer):
             objective.layout.write(point.theta)
 
     def _shrink_until_accepted(
-        self, iteration: Iteration, region: _Region, max_tries: int, try_for_radius: _Try
+        self, iteration: Iteration, region: Region, max_tries: int, try_for_radius: _Try
     ) -> Outcome:
         """Try a step for the radius, and for smaller radii as long as it fails."""
         outcome = None
         for attempt in range(max_tries):
             outcome, before = try_for_radius(first=attempt == 0), region.radius
-            region.radius = self._method.radius_rule.update(before, outcome.verdict)
+            self._update(iteration, region, outcome)
             # At the smallest radius the next try would be this trial again; and a step that
             # promises nothing promises no more when it is shorter.
-            promised = iteration.trials[-1].predicted_reduction
-            if outcome.accepted or region.radius == before or not promising(promised):
+            unpromising = not promised(iteration.trials[-1])
+            if outcome.accepted or region.radius == before or unpromising:
                 break
         assert outcome is not None
         return outcome
+
+    def _update(self, iteration: Iteration, region: Region, outcome: Outcome) -> None:
+        """Update a radius after a trial."""
+        assert iteration.start is not None
+        objective, at = iteration.objective, iteration.start
+        self._regions.update(region, outcome.verdict, self._rule, objective, at)
 
     def _open_test(
         self,
@@ -303,20 +374,103 @@ class TrustRegionOptimizer(Optimizer):
         )
 
     def _current_layout(self) -> Layout:
-        """Return the layout of the parameters that require a gradient now."""
-        layout = self._layout
-        trained = [p for group in self.param_groups for p in group["params"] if p.requires_grad]
-        same = layout is not None and len(trained) == len(layout.parameters)
-        if layout is None or not (same and all(map(operator.is_, trained, layout.parameters))):
-            layout = self._layout = Layout(self._blocks())
+        """Return the layout of the parameters that require a gradient now.
+
+        Where others do than before, the memories follow: remembered iterates are completed with the
+        present values, Adam's moments kept for blocks that are as they were, pairs of steps and
+        changes of the gradient forgotten (our choices).
+        """
+        trained = self._trained()
+        if self._layout is not None and identical(trained, self._trained_then):
+            return self._layout
+        before, layout = self._last_layout(), Layout(self._blocks())
+        if not layout.parameters:
+            raise ValueError(
+                f"{type(self).__name__}: no parameter requires a gradient, all are frozen"
+            )
+        if before is not None and not _alike(before, layout):
+            self._move(Move(before, layout), layout)
+        self._layout, self._trained_then, self._remembered = layout, trained, None
+        self._decay = Decay(self.param_groups, layout)
         return layout
+
+    def _move(self, move: Move, layout: Layout) -> None:
+        """Let the memories follow a change of the parameters that are trained."""
+        for history in self._method.histories:
+            history.move(move)
+        self._method.local_model.forget()
+        if self._method.preconditioner is not None:
+            self._method.preconditioner.follow(move.sources, layout)
+
+    def _last_layout(self) -> Layout | None:
+        """Return the layout of what is remembered."""
+        if self._layout is not None or self._remembered is None:
+            return self._layout
+        parameters = self._all_parameters()
+        return Layout([[parameters[index] for index in block] for block in self._remembered])
+
+    def _indices(self) -> list[list[int]] | None:
+        """Return the blocks of what is remembered, as places of their parameters in the groups."""
+        if self._layout is None:
+            return self._remembered
+        return self._indices_of(self._layout)
+
+    def _indices_of(self, layout: Layout) -> list[list[int]]:
+        places = {id(p): index for index, p in enumerate(self._all_parameters())}
+        return [[places[id(p)] for p in block] for block in layout.blocks]
+
+    def _all_parameters(self) -> list[Tensor]:
+        return [p for group in self.param_groups for p in group["params"]]
+
+    def _follow_options(self) -> None:
+        """Obey edits of the parameter groups, from hand or from a scheduler."""
+        if self._options.unchanged(self.param_groups):
+            return
+        changed = self._options.follow(self.param_groups)
+        if changed:
+            before, self._method = self._method, self._compose(self.param_groups[0])
+            _hand_over(before, self._method)
+        self._regions.share(shared=self._method.shared_radius)
+        if "radius" in changed:
+            self._regions.set(self.param_groups[0]["radius"])
+        self._take_options()
+
+    def _take_options(self) -> None:
+        """Take over what the groups say besides the method: factor, bounds, floor and decay."""
+        first = self.param_groups[0]
+        self._options.note(self.param_groups)
+        self._rule = _scaled(self._method.radius_rule, float(first["lr"]))
+        self._regions.floor = first["radius_floor"]
+        if self._rule.maximum > 0.0:
+            self._regions.keep_within(self._rule)
+        if self._layout is not None:
+            self._decay = Decay(self.param_groups, self._layout)
+
+    def _warn_of_gradients(self) -> None:
+        if not self._warned_of_gradients:
+            self._warned_of_gradients = True
+            calls.warn_of_gradients(type(self).__name__)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add parameters, with the options of the groups that there are."""
+        if not self.param_groups:
+            super().add_param_group(param_group)
+            return
+        first = self.param_groups[0]
+        shared = {name: first[name] for name in self.defaults if name in first}
+        super().add_param_group(
+            {**shared, "weight_decay": self.defaults["weight_decay"], **param_group}
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state as plain numbers and tensors, radius and memories included."""
+        self._follow_options()
         preconditioner = self._method.preconditioner
+        blocks = self._indices()
+        everything = blocks is None or sum(map(len, blocks)) == len(self._all_parameters())
         self.state[self._anchor] = {
-            "radius": self.radius,
-            "proposal_radius": self._proposal_region.radius,
+            **self._regions.state_dict(),
+            **({} if everything else {"blocks": blocks}),
             "histories": [history.state_dict() for history in self._method.histories],
             "moments": {} if preconditioner is None else preconditioner.state_dict(),
             "local_model": self._method.local_model.state_dict(),
@@ -324,13 +478,53 @@ class TrustRegionOptimizer(Optimizer):
         return super().state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over the options and the state of another optimizer of the same method."""
-        super().load_state_dict(state_dict)
+        """Take over the options and the state of another optimizer of the same method.
+
+        Options that an older state does not have keep the values they have here. Tensors go to the
+        devices and dtypes of the parameters they belong to.
+
+        Raises:
+            ValueError: If the state does not fit the parameters.
+        """
+        known = dict(self.param_groups[0])
+        state = self._loaded(state_dict)
+        completed(self.param_groups, known, self._options.names)
         self._method = self._compose(self.param_groups[0])
-        state = self.state.get(self._anchor)
-        if not state:
-            return
-        self._set_regions(state["radius"], state.get("proposal_radius"))
+        self._layout = self._remembered = None
+        if state:
+            self._take_state(state)
+        else:
+            self._regions.share(shared=self._method.shared_radius)
+        self._take_options()
+
+    def _loaded(self, state_dict: dict[str, Any]) -> dict[str, Any] | None:
+        """Let torch load a state; return the one of all parameters, as it was saved."""
+        saved: list[Any] = []
+
+        def keep(_optimizer: Optimizer, final: dict[str, Any]) -> None:
+            saved.append(final["state"].get(0))
+
+        # Torch casts what belongs to a parameter to its dtype and device, and here everything
+        # hangs on one parameter.
+        handle = self.register_load_state_dict_pre_hook(keep)
+        try:
+            super().load_state_dict(state_dict)
+        finally:
+            handle.remove()
+        return saved[0]
+
+    def _take_state(self, state: dict[str, Any]) -> None:
+        """Take over the state of all parameters."""
+        self._remembered = state.get("blocks")
+        layout = self._last_layout() or Layout(self._blocks())
+        state = fitted({name: v for name, v in state.items() if name != "blocks"}, layout)
+        self._remembered = self._indices_of(layout)
+        self._regions = Regions(
+            state["radius"],
+            shared=self._method.shared_radius,
+            floor=self.param_groups[0]["radius_floor"],
+        )
+        self._regions.load_state_dict(state)
         for history, saved in zip(self._method.histories, state["histories"], strict=True):
             history.load_state_dict(saved)
         if model := state.get("local_model"):
@@ -341,8 +535,43 @@ class TrustRegionOptimizer(Optimizer):
     @property
     def _anchor(self) -> Tensor:
         # torch keys state by parameter; what belongs to all of them hangs on the first one.
-        return self.param_groups[0]["params"][0]
+        return self._all_parameters()[0]
 
     def __getstate__(self) -> dict[str, Any]:
-        own = {n: self.__dict__[n] for n in ("last_step", "_region", "_proposal_region")}
-        return {**super().__getstate__(), **own, "_method": self._method, "_layout": None}
+        names = (
+            "last_step",
+            "_method",
+            "_regions",
+            "_rule",
+            "_options",
+            "_warned_of_gradients",
+            "_context",
+        )
+        own = {name: self.__dict__[name] for name in names}
+        blocks = {"_remembered": self._indices(), "_layout": None, "_trained_then": []}
+        return {**super().__getstate__(), **own, **blocks}
+
+
+def _scaled(rule: RadiusRule, factor: float) -> RadiusRule:
+    """Return the rule with the largest radius times a factor, and the smallest no larger."""
+    if factor == 1.0:
+        return rule
+    largest = factor * rule.maximum
+    return replace(rule, minimum=min(rule.minimum, largest), maximum=largest)
+
+
+def _hand_over(before: Composition, after: Composition) -> None:
+    """Let a method that was composed anew remember what it did, where that is of one kind."""
+    after.global_history.adopt(before.global_history)
+    ours, theirs = after.proposal_history, before.proposal_history
+    if ours is not None and ours is not after.global_history and theirs is not None:
+        ours.adopt(theirs)
+    if type(after.local_model) is type(before.local_model):
+        after.local_model.load_state_dict(before.local_model.state_dict())
+    if after.preconditioner is not None and before.preconditioner is not None:
+        after.preconditioner.load_state_dict(before.preconditioner.state_dict())
+
+
+def _alike(first: Layout, second: Layout) -> bool:
+    same = len(first.blocks) == len(second.blocks)
+    return same and all(map(identical, first.blocks, second.blocks))

@@ -21,19 +21,28 @@ class Layout:
     """Where each parameter lies in the flat blocks; to be used under ``torch.no_grad()``.
 
     Args:
-        blocks: The parameters of each block; all of a block share a device and a dtype.
+        blocks: The parameters of each block; all of a block share a device and a dtype. Blocks
+            without parameters, such as subdomains of which nothing is trained, are left out.
 
     Raises:
         ValueError: If a block mixes devices or dtypes.
+
+    Attributes:
+        blocks: The parameters of each block that has any.
+        parameters: All of them, block by block.
+        subdomains: Which of the blocks given each block is.
+        last_subdomain: The last of the blocks given.
     """
 
     def __init__(self, blocks: Sequence[Sequence[Tensor]]) -> None:
         for index, block in enumerate(blocks):
             kinds = {(p.device, p.dtype) for p in block}
-            if len(kinds) != 1:
+            if len(kinds) > 1:
                 listed = sorted(f"{device}/{dtype}" for device, dtype in kinds)
                 raise ValueError(f"block {index} must have one device and one dtype, got {listed}")
-        self.blocks = [list(block) for block in blocks]
+        self.subdomains = [index for index, block in enumerate(blocks) if block]
+        self.last_subdomain = len(blocks) - 1
+        self.blocks = [list(block) for block in blocks if block]
         self.parameters = [p for block in self.blocks for p in block]
         self._sizes = [[p.numel() for p in block] for block in self.blocks]
         self._shapes = [[p.shape for p in block] for block in self.blocks]

@@ -87,6 +87,8 @@ class Pipeline:
                 f"stage {held[0]} calls a function that depends on the training mode, allowed on "
                 "ranks: a module for it (nn.Dropout)"
             )
+        for stage in partition:
+            stage.alone()
         device = partition[0].parameter_list[0].device
         width = -(-len(partition) // size)
         self.communicator = RankCommunicator(device, width, group)
@@ -180,7 +182,23 @@ class Pipeline:
     def set_downstream(self, gradients: Sequence[Tensor]) -> None:
         """Do nothing, as in :meth:`boundaries`."""
 
-    def local_gradient(self, subdomain: int, part: Part | None = None) -> list[Tensor]:
+    def inspect(self, loss: Tensor) -> None:
+        """Do nothing: the loss is a function of the last stage's outputs."""
+
+    def compared(self) -> Sequence[int]:
+        """Return nothing: the stages that run alone are those that run in a pass."""
+        return ()
+
+    def lacks(self, subdomain: int) -> bool:
+        """Return that no gradient lacks anything."""
+        return False
+
+    def remainder(self, subdomain: int, local: Tensor, whole: Tensor, scale: Tensor) -> None:
+        """Return that nothing is lacking."""
+
+    def local_gradient(
+        self, subdomain: int, part: Part | None = None, *, at_iterate: bool = False
+    ) -> list[Tensor]:
         """Return eq. (2) for one of this rank's stages at its present weights.
 
         Costs no communication: inputs and downstream gradients are those of the captured pass. A

@@ -42,7 +42,7 @@ class RankModule(nn.Module):
 
     def __init__(self, stages: Sequence[Stage], first: int, device: torch.device) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(stage.module for stage in stages)
+        self.blocks = nn.ModuleList(stage.alone() for stage in stages)
         self._first = first
         self._devices = cuda_devices([torch.empty(0, device=device)])
         self._key = 0

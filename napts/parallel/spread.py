@@ -31,12 +31,12 @@ def sample_shapes(partition: LayerPartition, example_inputs: Tensor) -> list[tor
 
     In evaluation mode, so that no buffer and no generator notices.
     """
-    everything = [partition.model, *(stage.module for stage in partition)]
+    everything = [partition.model, *(stage.alone() for stage in partition)]
     modes = [(module, module.training) for part in everything for module in part.modules()]
     shapes, current = [example_inputs.shape[1:]], example_inputs
     try:
         for stage in partition:
-            current = stage.module.eval()(current)
+            current = stage.alone().eval()(current)
             shapes.append(current.shape[1:])
     finally:
         for module, training in modes:

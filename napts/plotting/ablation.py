@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from napts.analysis.ablation import QUANTITIES
-from napts.analysis.columns import floats, split, texts
+from napts.analysis.columns import Floats, floats, split, texts
 from napts.plotting.annotate import caption
 from napts.plotting.style import DASHES, MARKERS, PALETTE, finish, new_figure
 
@@ -28,10 +28,12 @@ def ablation_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
         finish(axes, title=title, x="window", y=unit)
     panels[0].legend()
     seeds = frame["seed"].nunique()
+    badly = np.isinf(floats(frame, "final_train_loss")).any()
+    infinite = " Cross at the top: infinite, since a run failed or diverged." if badly else ""
     caption(
         figure,
         f"Window 0 is the monotone method. Points: mean over {seeds} seeds; bars: smallest to "
-        "largest seed. Nothing but the window differs.",
+        f"largest seed. Nothing but the window differs.{infinite}",
     )
     return figure
 
@@ -40,7 +42,7 @@ def _panel(axes: Axes, frame: pd.DataFrame, column: str) -> None:
     windows = sorted(set(floats(frame, "window").tolist()))
     for offset, group in zip((-0.08, 0.08), split(frame, "method"), strict=False):
         method = texts(group, "method")[0]
-        values = [floats(rows, column) for rows in split(group, "window")]
+        values = [_drawable(floats(rows, column)) for rows in split(group, "window")]
         places = [windows.index(w) + offset for w in sorted(set(floats(group, "window").tolist()))]
         means = np.array([value.mean() for value in values])
         reach = [
@@ -58,4 +60,16 @@ def _panel(axes: Axes, frame: pd.DataFrame, column: str) -> None:
             elinewidth=1.0,
             label=method,
         )
+        infinite = [np.isinf(floats(rows, column)).any() for rows in split(group, "window")]
+        crosses = [
+            place for place, is_infinite in zip(places, infinite, strict=True) if is_infinite
+        ]
+        transform = axes.get_xaxis_transform()
+        axes.plot(crosses, [0.98] * len(crosses), "x", color=PALETTE[method], transform=transform)
     axes.set_xticks(range(len(windows)), [f"{window:g}" for window in windows])
+
+
+def _drawable(values: Floats) -> Floats:
+    """Return what the runs that have ended have; one NaN where they have no finite mean."""
+    present = values[~np.isnan(values)]
+    return present if len(present) and np.isfinite(present).all() else np.array([np.nan])

@@ -3,8 +3,8 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from napts.analysis.columns import rows_without, trained
-from napts.plotting.annotate import caption, legend
+from napts.analysis.columns import rows_without
+from napts.plotting.annotate import caption, legend, thin_lines
 from napts.plotting.curves import band, whole_numbers
 from napts.plotting.figure2 import BASELINES
 from napts.plotting.style import finish, looks, new_figure
@@ -20,7 +20,7 @@ def acceptance_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
     figure = new_figure(4.2, 6.4) if narrow else new_figure(9.6, 3.4)
     moved, past = figure.subplots(2, 1) if narrow else figure.subplots(1, 2)
     look = looks(frame)
-    trusting = rows_without(trained(frame), "method", BASELINES)
+    trusting = rows_without(frame, "method", BASELINES)
     band(moved, trusting, "epoch", "acceptance_rate", look, scale=100)
     finish(moved, title="Batches with an accepted step", x="epoch", y="share / %")
     band(past, trusting, "epoch", "nonmonotone_rate", look, scale=100)
@@ -32,6 +32,6 @@ def acceptance_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
     caption(
         figure,
         "Right: steps that the loss on the current batch would have rejected, eq. (9). "
-        "Lines: mean over seeds; bands: smallest to largest seed.",
+        f"Lines: mean over seeds; bands: smallest to largest seed.{thin_lines(trusting)}",
     )
     return figure

@@ -71,6 +71,16 @@ def count_runs(group: pd.DataFrame) -> str:
     return ", ".join([f"n={len(states)}", *aborted])
 
 
+def thin_lines(frame: pd.DataFrame) -> str:
+    """Return a sentence on what `napts.plotting.curves.band` draws, if a run ended badly.
+
+    Args:
+        frame: Frame of `napts.analysis.epochs_frame`.
+    """
+    aborted = set(texts(frame, "state")) & set(ABORTED)
+    return " Thin lines: seeds that went on where one failed or diverged." if aborted else ""
+
+
 def caption(figure: Figure, text: str) -> None:
     """Print an explanation at the lower edge of the figure, wrapped to its width.
 

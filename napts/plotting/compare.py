@@ -14,8 +14,16 @@ from napts.analysis.columns import (
     trained,
 )
 from napts.analysis.labels import grouped
-from napts.plotting.annotate import caption, count_runs, fitting_columns, legend
-from napts.plotting.curves import ABORTED, band, cross, curve, log_if_wide, whole_numbers
+from napts.plotting.annotate import caption, count_runs, fitting_columns, legend, thin_lines
+from napts.plotting.curves import (
+    ABORTED,
+    band,
+    cross,
+    curve,
+    last_of_all,
+    log_if_wide,
+    whole_numbers,
+)
 from napts.plotting.figure2 import BASELINES, rejections_by_run
 from napts.plotting.style import PHASES, finish, looks, new_figure
 
@@ -40,11 +48,11 @@ def cost_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
     """
     figure = new_figure(4.2, 11.0) if narrow else new_figure(9.6, 6.0)
     panels = np.asarray(figure.subplots(4, 1) if narrow else figure.subplots(2, 2).T).ravel()
-    look, training = looks(frame), trained(frame)
+    look = looks(frame)
     for clock, label in CLOCKS.items():
         loss, accuracy = panels[:2] if clock == "train_seconds_total" else panels[2:]
         for axes, column, scale in ((loss, "train_loss", 1), (accuracy, "val_accuracy", 100)):
-            band(axes, training, clock, column, look, scale=scale)
+            band(axes, frame, clock, column, look, scale=scale)
             suffix = ", log scale" if log_if_wide(axes, "x") else ""
             title = "Training loss" if scale == 1 else "Validation accuracy"
             finish(axes, title=title, x=label + suffix, y="accuracy / %")
@@ -56,7 +64,8 @@ def cost_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
         figure,
         "Lines: mean over seeds, one point per epoch; bands: smallest to largest seed. "
         "A forward counts 1/3, a backward 2/3, the local passes of all subdomains "
-        + ("their share of the batch." if parts else "1."),
+        + ("their share of the batch." if parts else "1.")
+        + thin_lines(frame),
     )
     return figure
 
@@ -147,7 +156,7 @@ def radius_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
             axes.plot(floats(run, "epoch"), floats(run, "radius"), color=look[label].color, lw=0.8)
             if texts(run, "state")[0] in ABORTED:
                 cross(axes, run, "epoch", "radius", look[label])
-        mean = curve(group, "epoch", "radius")
+        mean = curve(group, "epoch", "radius", last_of_all(group))
         axes.plot(mean.x, mean.mean, color=look[label].color, lw=2.2)
         finish(axes, title=f"{label} ({count_runs(group)})", x="epoch")
     for index, axes in enumerate(panels):

@@ -1,4 +1,8 @@
-"""Curves over seeds: a line for the mean, a band from the smallest to the largest value."""
+"""Curves over seeds: a line for the mean, a band from the smallest to the largest value.
+
+Where a run has failed or diverged, the mean and the range end: those of the others would show the
+method as good as its lucky runs. These go on as thin lines.
+"""
 
 import math
 from collections.abc import Mapping
@@ -15,11 +19,12 @@ from matplotlib.ticker import (
     ScalarFormatter,
 )
 
-from napts.analysis.columns import Floats, floats, rows_where, rows_with, split
+from napts.analysis.columns import Floats, floats, rows_where, rows_with, split, trained
 from napts.analysis.labels import grouped
+from napts.analysis.outcome import ENDED_BADLY
 from napts.plotting.style import Look
 
-ABORTED = ("failed", "diverged")
+ABORTED = ENDED_BADLY
 """States of runs that ended without a result; their last value is marked with a cross."""
 
 LOG_SPAN = 8.0
@@ -43,7 +48,7 @@ class Curve:
     high: Floats
 
 
-def curve(group: pd.DataFrame, x: str, y: str) -> Curve:
+def curve(group: pd.DataFrame, x: str, y: str, until: float = math.inf) -> Curve:
     """Average one method over its seeds, epoch by epoch.
 
     Where runs differ in ``x`` at the same epoch, as they do in seconds, the mean of ``x`` is
@@ -53,8 +58,9 @@ def curve(group: pd.DataFrame, x: str, y: str) -> Curve:
         group: Rows of one label; values that are not finite must have been left out.
         x: Column of the horizontal axis.
         y: Column of the vertical axis.
+        until: Last epoch to be averaged.
     """
-    epochs = split(group, "epoch")
+    epochs = split(rows_where(group, floats(group, "epoch") <= until), "epoch")
     where = np.array([floats(rows, x).mean() for rows in epochs])
     values = [floats(rows, y) for rows in epochs]
     return Curve(
@@ -65,6 +71,19 @@ def curve(group: pd.DataFrame, x: str, y: str) -> Curve:
     )
 
 
+def last_of_all(group: pd.DataFrame) -> float:
+    """Return the last epoch until which no run of a label has failed or diverged.
+
+    Args:
+        group: Rows of one label, epoch 0 included, so that those are seen that ended in the first.
+
+    Returns:
+        The epoch; infinity if all runs end well.
+    """
+    aborted = split(rows_with(group, "state", ABORTED), "seed")
+    return min((floats(run, "epoch").max() for run in aborted), default=math.inf)
+
+
 def band(
     axes: Axes, frame: pd.DataFrame, x: str, y: str, looks: Mapping[str, Look], *, scale: float = 1
 ) -> None:
@@ -72,15 +91,17 @@ def band(
 
     Args:
         axes: Panel to draw into.
-        frame: Frame of `napts.analysis.epochs_frame`, of one section.
+        frame: Frame of `napts.analysis.epochs_frame`, of one section; epoch 0 is not drawn.
         x: Column of the horizontal axis.
         y: Column of the vertical axis.
         looks: Look per label.
         scale: Factor applied to ``y``, 100 for percentages.
     """
-    finite = rows_where(frame, np.isfinite(floats(frame, y)))
-    for _, label, group in grouped(finite):
-        line, look = curve(group, x, y), looks[label]
+    untrained = floats(frame, "epoch") == 0
+    known = rows_where(frame, np.isfinite(floats(frame, y)) | untrained)
+    for _, label, group in grouped(known):
+        look, last, drawn = looks[label], last_of_all(group), trained(group)
+        line = curve(drawn, x, y, last)
         axes.fill_between(
             line.x, scale * line.low, scale * line.high, color=look.color, alpha=0.18, linewidth=0
         )
@@ -94,7 +115,12 @@ def band(
             markeredgecolor="white",
             markeredgewidth=0.4,
         )
-        for run in split(rows_with(group, "state", ABORTED), "seed"):
+        beyond = rows_where(drawn, floats(drawn, "epoch") >= last)
+        for run in split(beyond, "seed"):
+            axes.plot(
+                floats(run, x), scale * floats(run, y), color=look.color, lw=0.6, ls=look.dashes
+            )
+        for run in split(rows_with(drawn, "state", ABORTED), "seed"):
             cross(axes, run, x, y, look, scale)
 
 

@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from napts.analysis import Section
-from napts.analysis.columns import floats, rows_with, trained
+from napts.analysis.columns import floats, rows_with
 from napts.analysis.labels import distinct_labels
 from napts.analysis.published import Published, published_for
-from napts.plotting.annotate import caption, legend
+from napts.plotting.annotate import caption, legend, thin_lines
 from napts.plotting.curves import band, log_if_wide, whole_numbers
 from napts.plotting.style import Dashes, Look, finish, looks, new_figure
 
@@ -59,7 +59,7 @@ def weights_figure(section: Section, *, narrow: bool = False) -> Figure:
         ("without forced decrease", "with forced decrease"),
         strict=True,
     ):
-        frame = rows_with(trained(section.epochs), "label", labels)
+        frame = rows_with(section.epochs, "label", labels)
         _course(pair, frame, look, {k: v for k, v in averages.items() if k in labels}, title)
     for row in zip(*columns, strict=True):
         _share_limits(row)
@@ -80,7 +80,7 @@ def course_figure(section: Section, *, narrow: bool = False) -> Figure:
     figure = new_figure(4.2, 6.8) if narrow else new_figure(9.6, 3.9)
     panels = list(figure.subplots(2, 1) if narrow else figure.subplots(1, 2))
     look, averages = family_looks(section), published_for(section)
-    _course(panels, trained(section.epochs), look, averages)
+    _course(panels, section.epochs, look, averages)
     _finish(figure, section.epochs, look, averages, forced=False)
     return figure
 
@@ -187,11 +187,11 @@ def _finish(
     forced: bool,
 ) -> None:
     legend(figure, frame, look)
-    caption(figure, " ".join(_sentences(averages, forced=forced)))
+    caption(figure, " ".join(_sentences(averages, thin_lines(frame), forced=forced)))
 
 
-def _sentences(averages: Mapping[str, Published], *, forced: bool) -> Iterator[str]:
-    yield "Lines: mean over seeds; bands: worst to best run."
+def _sentences(averages: Mapping[str, Published], thin: str, *, forced: bool) -> Iterator[str]:
+    yield f"Lines: mean over seeds; bands: worst to best run.{thin}"
     if forced:
         yield (
             "The legend names the runs without forced decrease, those with it look alike; methods "

@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from napts.analysis.columns import Floats, floats, rows_with, rows_without, split, trained
 from napts.analysis.labels import grouped
-from napts.plotting.annotate import caption, legend
+from napts.plotting.annotate import caption, legend, thin_lines
 from napts.plotting.curves import band, log_if_wide, whole_numbers
 from napts.plotting.style import Look, finish, looks, new_figure
 
@@ -44,26 +44,25 @@ def figure2(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
     panels = figure.subplots(4, 1) if narrow else figure.subplots(2, 2).T
     loss, accuracy, by_epoch, overall = np.asarray(panels).ravel()
     look = looks(frame)
-    training = trained(frame)
-    trusting = rows_without(training, "method", BASELINES)
+    trusting = rows_without(frame, "method", BASELINES)
 
-    band(loss, training, "epoch", "train_loss", look)
+    band(loss, frame, "epoch", "train_loss", look)
     logarithmic = ", log scale" if log_if_wide(loss, "y") else ""
     finish(loss, title="Training loss", x="epoch", y=f"mean loss per sample{logarithmic}")
     # Without the untrained network, whose accuracy would squeeze all others together.
-    band(accuracy, training, "epoch", "val_accuracy", look, scale=100)
+    band(accuracy, frame, "epoch", "val_accuracy", look, scale=100)
     finish(accuracy, title="Validation accuracy", x="epoch", y="accuracy / %")
     band(by_epoch, trusting, "epoch", "rejections_per_batch", look)
     finish(by_epoch, title="Rejected steps by epoch", x="epoch", y="rejections per batch")
     by_epoch.set_ylim(bottom=0)
     for axes in (loss, accuracy, by_epoch):
         whole_numbers(axes)
-    _bars(overall, trusting, look)
+    _bars(overall, trained(trusting), look)
     legend(figure, frame, look)
     caption(
         figure,
         "Lines and bars: mean over seeds; bands and whiskers: smallest to largest seed. "
-        f"Cross: last epoch of a run that failed or diverged.{left_out}",
+        f"Cross: last epoch of a run that failed or diverged.{thin_lines(frame)}{left_out}",
     )
     return figure
 

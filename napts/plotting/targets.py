@@ -19,7 +19,8 @@ def target_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
 
     Returns:
         The figure. Time is CPU time of training. A run that misses a target has no point, and
-        counts as unsolved in the profile.
+        counts as unsolved in the profile; one
+        that has not ended counts in neither where it did not meet a target yet.
     """
     figure = new_figure(4.2, 7.6) if narrow else new_figure(9.6, 3.9)
     times, profile = figure.subplots(2, 1) if narrow else figure.subplots(1, 2)

@@ -7,6 +7,7 @@ _SCHWARZ = ("APTS", "APTSA", "NAPTS")
 _CORRECTED = ("APTS", "NAPTS")
 _PLAIN = ("TR", "NTR")
 _IN_WEIGHTS = ("APTSW",)
+_TRUST_REGION = ("TR", "NTR", *_SCHWARZ, "APTSW", "APTSD")
 
 YOUNGER: Mapping[str, tuple[Any, tuple[str, ...]]] = {
     "moments": ("reset", _SCHWARZ),
@@ -20,6 +21,9 @@ YOUNGER: Mapping[str, tuple[Any, tuple[str, ...]]] = {
     "order": (1, _PLAIN),
     "pairs": (5, _PLAIN),
     "forced_as": ("paper", _IN_WEIGHTS),
+    "radius_floor": ("fixed", _TRUST_REGION),
+    "weight_decay": (0.0, _TRUST_REGION),
+    "decoupled_weight_decay": (False, _TRUST_REGION),
 }
 """Each option with the value that stands for its absence, and the methods that have it. At that
 value it is no part of the run key, so that old and new runs of one setting are the same run."""

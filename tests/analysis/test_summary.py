@@ -50,8 +50,18 @@ def test_comparison_numbers(root: Path) -> None:
         sum(napts[f"rejections_{p}_per_batch_mean"] for p in ("proposal", "correction", "global"))
     )
     sgd = frame.loc["SGD"]
-    assert (sgd["done"], sgd["diverged"], sgd["final_val_accuracy_n"]) == (0, 1, 0)
-    assert math.isnan(sgd["final_val_accuracy_mean"])
+    assert (sgd["done"], sgd["diverged"], sgd["final_val_accuracy_n"]) == (0, 1, 1)
+    assert (sgd["final_val_accuracy_mean"], sgd["final_train_loss_mean"]) == (0.0, math.inf)
+    assert sgd["seconds_per_epoch_n"] == 1  # what an epoch took was measured
+
+
+def test_a_run_that_diverged_is_the_worst_and_one_that_goes_on_is_missing(root: Path) -> None:
+    write_run(root, method="NAPTS", seed=2, state="diverged", epochs=10, epochs_done=3)
+    write_run(root, method="NAPTS", seed=3, state="running", epochs=10, epochs_done=3)
+    napts = comparison(load_collection(root).sections[0].runs).set_index("label").loc["NAPTS"]
+    assert (napts["n"], napts["final_val_accuracy_n"]) == (4, 3)
+    assert napts["final_val_accuracy_mean"] == pytest.approx((0.90 + 0.94 + 0.0) / 3)
+    assert (napts["final_val_accuracy_min"], napts["final_train_loss_max"]) == (0.0, math.inf)
 
 
 def test_tables_show_the_same_numbers(root: Path) -> None:
@@ -60,7 +70,7 @@ def test_tables_show_the_same_numbers(root: Path) -> None:
     assert cells["NAPTS"] == ["NAPTS", "2", "5.50 [5.00, 6.00]", "2.75", "5.50", "2.75", "0.69"]
     outcomes = {row[0]: list(row) for row in outcome.rows}
     assert outcomes["NAPTS"][1:4] == ["2/2", "0.250 [0.250, 0.250]", "92.00 [90.00, 94.00]"]
-    assert outcomes["SGD"] == ["SGD", "0/1", "–", "–", "–"]
+    assert outcomes["SGD"] == ["SGD", "0/1", "∞", "0.00", "0.00"]
     assert "SGD, seed 0: diverged after 3 of 10 epochs." in outcome.notes
     assert [row[0] for row in work.rows] == [row[0] for row in paper.rows]
     beside = {row[0]: list(row) for row in paper.rows}

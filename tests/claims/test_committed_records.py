@@ -1,4 +1,4 @@
-"""What the committed records say: the paper preset is what the calibration chooses."""
+"""What the committed records say of the paper preset's cell in the calibration."""
 
 from pathlib import Path
 
@@ -10,17 +10,21 @@ from napts.claims.verdict import Verdict
 RECORDS = Path(__file__).parents[2] / "reports" / "records"
 
 
-def test_the_paper_preset_is_the_best_cell_of_the_calibration(tmp_path: Path) -> None:
+def test_the_paper_preset_is_among_the_best_cells_of_the_calibration(tmp_path: Path) -> None:
     name = "calibration.runs.jsonl.gz"
     (tmp_path / name).write_bytes((RECORDS / name).read_bytes())
     (section,) = load_collection(tmp_path).of_kind("calibration")
     assert len(section.records) == 546
     cells = score_cells(section)
-    best = cells[0]
     assert len(cells) == 54
-    assert all(cell.score < best.score or cell.accuracy < best.accuracy for cell in cells[1:])
     preset = {name: str(value) for name, value in napts.preset("NAPTS", "paper").items()}
-    assert dict(best.change) == preset
-    confirmed = {j.claim.name for j in best.judgements if j.verdict == Verdict.CONFIRMED}
-    assert confirmed == {"N1", "N3", "N4", "N6", "N10"}
-    assert tuple(j.claim.name for j in best.judgements) == SCORED
+    (chosen,) = (cell for cell in cells if dict(cell.change) == preset)
+    # It was chosen by intervals that were too narrow for three seeds; by these it is half a claim
+    # behind the first, as docs/reproduction.md says.
+    assert (chosen.score, cells[0].score) == (5.0, 5.5)
+    assert [cell.score for cell in cells].count(5.5) == 7
+    equals = [cell for cell in cells if cell.score == chosen.score]
+    assert max(equals, key=lambda cell: cell.accuracy) == chosen
+    confirmed = {j.claim.name for j in chosen.judgements if j.verdict == Verdict.CONFIRMED}
+    assert confirmed == {"N1", "N6", "N10"}
+    assert tuple(j.claim.name for j in chosen.judgements) == SCORED

@@ -96,16 +96,30 @@ def test_a_seed_that_never_gets_ahead_leaves_no_epoch(mnist: Records) -> None:
     assert finding.verdict is Verdict.UNDECIDED
 
 
-def test_a_run_that_did_not_end_leaves_no_epoch(mnist: Records) -> None:
+@pytest.mark.parametrize(
+    ("state", "first", "second", "expected"),
+    [
+        ("diverged", False, True, (math.inf, 4, 0, 1)),
+        ("failed", True, True, (math.inf, 4, 0, 1)),
+        ("diverged", True, False, (1.0, 4, 0, 1)),
+        ("interrupted", False, True, (1.0, 3, 1, 0)),
+    ],
+)
+def test_a_run_that_ended_badly_never_stays_ahead(
+    mnist: Records, state: str, first: bool, second: bool, expected: tuple[float, int, int, int]
+) -> None:
     mnist.add("TR", "TR(1)", alike(0.8, 1.0), order=1)
     mnist.add("TR", "TR(2)", alike(0.8, 0.5), order=2)
-    state = {"state": "diverged", "epochs_done": EPOCHS - 5}
-    options = {"workload": "mnist-fcnn", "batch_size": 55_000, "epochs": EPOCHS, **state}
-    write(mnist.root, "TR", 9, course(0.8, 0.5), label="TR(2)", options={"order": 2}, **options)
-    write(mnist.root, "TR", 9, course(0.8, 1.0), label="TR(1)", options={"order": 1}, **options)
+    options = {"workload": "mnist-fcnn", "batch_size": 55_000, "epochs": EPOCHS}
+    for order, loss, aborted in ((2, 0.5, second), (1, 1.0, first)):
+        end = {"state": state, "epochs_done": EPOCHS - 5} if aborted else {}
+        write(
+            *(mnist.root, "TR", 9, course(0.8, loss)),
+            **{"label": f"TR({order})", "options": {"order": order}, **options, **end},
+        )
     estimate = mnist.judged("W2").findings[-1].estimate
     assert estimate is not None
-    assert (estimate.value, estimate.n, estimate.missing) == (1.0, 3, 1)
+    assert (estimate.value, estimate.n, estimate.missing, estimate.bad) == expected
 
 
 def add_orders(mnist: Records, first: Any, second: Any) -> None:
@@ -207,6 +221,33 @@ def test_runs_that_diverged_do_not_hide_how_much_seeds_differ(mnist: Records) ->
     )
     finding = mnist.judged("W5").findings[2]
     assert finding.verdict is Verdict.NOT_TESTED
+    assert finding.needs == "runs of APTS(6, 1) and APTS(2, 1) of which none ended badly"
+
+
+def test_a_loss_that_ends_in_infinity_is_no_smoother(mnist: Records) -> None:
+    add_orders(mnist, jumps(0.004), jumps(0.002))
+    options = {"workload": "mnist-fcnn", "batch_size": 55_000, "epochs": EPOCHS}
+    for order in (1, 2):
+        end = {"state": "diverged", "epochs_done": 3} if order == 2 else {}
+        write(
+            *(mnist.root, "APTSW", 9, course(0.9, 1.5)),
+            **{"label": f"2 {order}", "options": weights(2, order), **options, **end},
+        )
+    judgement = mnist.judged("W3")
+    rises, rougher = judgement.findings[0], judgement.findings[3]
+    assert rises.verdict is Verdict.UNDECIDED
+    assert rises.estimate is not None
+    assert (rises.estimate.value, rises.estimate.bad) == (math.inf, 1)
+    assert rougher.estimate is not None
+    assert rougher.estimate.value == math.inf
+
+
+def test_methods_that_never_differ_scatter_alike(mnist: Records) -> None:
+    for count in (2, 4, 6):
+        mnist.add("APTSW", str(count), [course(0.9)] * 3, **weights(count))
+    finding = mnist.judged("W5").findings[2]
+    assert finding.estimate is not None
+    assert finding.estimate.value == 1.0
 
 
 def test_claims_are_asked_of_the_data_they_speak_of(mnist: Records) -> None:

@@ -1,5 +1,6 @@
 """Claims on records whose answers are known."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -112,14 +113,171 @@ def test_what_is_missing_is_said(section: MakeSection) -> None:
     assert (judgement.verdict, judgement.needs) == (Verdict.NOT_TESTED, "runs of NAPTS")
 
 
-def test_runs_that_diverged_are_counted(tmp_path: Path) -> None:
+def test_runs_that_diverged_count_as_the_worst(tmp_path: Path) -> None:
     for seed in range(4):
         write(tmp_path, "NAPTS", seed, {"val_accuracy": 0.8})
         ended = {"state": "diverged", "epochs_done": 2} if seed == 3 else {}
         write(tmp_path, "APTS", seed, {"val_accuracy": 0.8}, **ended)
     estimate = judged(load_collection(tmp_path).sections[0], "N1").findings[0].estimate
     assert estimate is not None
-    assert (estimate.n, estimate.missing) == (3, 1)
+    assert (estimate.n, estimate.missing, estimate.bad) == (4, 0, 1)
+    assert estimate.value == pytest.approx(80 / 4)
+
+
+def half_aborted(root: Path, method: str, numbers: dict[str, Any], state: str) -> None:
+    """Six runs, of which three did not end well."""
+    for seed in range(6):
+        ended = {"state": state, "epochs_done": 2} if seed >= 3 else {}
+        write(root, method, seed, numbers, **ended)
+
+
+GOOD = {"val_accuracy": 0.8, "cpu_seconds": 2.0, "rejections": 1.0, "train_loss": 0.1}
+PLAIN = {"val_accuracy": 0.7, "cpu_seconds": 4.5, "rejections": 50.0, "train_loss": 0.2}
+BETTER = ("N1", "N2", "N3", "N10")
+"""Claims that speak well of NAPTS: a difference, two ratios and a level."""
+
+
+@pytest.mark.parametrize("name", BETTER)
+@pytest.mark.parametrize("state", ["diverged", "failed"])
+def test_nothing_good_is_confirmed_of_a_method_whose_runs_end_badly(
+    tmp_path: Path, name: str, state: str
+) -> None:
+    half_aborted(tmp_path, "NAPTS", GOOD, state)
+    for seed in range(6):
+        write(tmp_path, "APTS", seed, PLAIN)
+    judgement = judged(load_collection(tmp_path).sections[0], name)
+    assert judgement.verdict in (Verdict.UNDECIDED, Verdict.REFUTED)
+    estimate = judgement.findings[0].estimate
+    assert estimate is not None
+    assert (estimate.n, estimate.missing, estimate.bad) == (6, 0, 3)
+    region = judgement.findings[0].region
+    assert region is not None
+    assert not region.holds(estimate.value)
+
+
+@pytest.mark.parametrize("name", BETTER)
+def test_runs_that_have_not_ended_are_left_out(tmp_path: Path, name: str) -> None:
+    half_aborted(tmp_path, "NAPTS", GOOD, "running")
+    for seed in range(6):
+        write(tmp_path, "APTS", seed, PLAIN)
+    judgement = judged(load_collection(tmp_path).sections[0], name)
+    assert judgement.verdict is Verdict.CONFIRMED
+    estimate = judgement.findings[0].estimate
+    assert estimate is not None
+    assert (estimate.n, estimate.missing, estimate.bad) == (3, 3, 0)
+    measured = claims_tables([judgement])[1]
+    assert measured.rows[0][4] == "3 (3 open)"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "interval"),
+    [("N1", -80.0, -80.0), ("N2", math.inf, math.inf), ("N3", math.inf, math.inf)],
+)
+def test_a_method_whose_runs_all_end_badly_is_refuted(
+    tmp_path: Path, name: str, value: float, interval: float
+) -> None:
+    for seed in range(3):
+        write(tmp_path, "NAPTS", seed, GOOD, state="diverged", epochs_done=2)
+        write(tmp_path, "APTS", seed, {**PLAIN, "val_accuracy": 0.8})
+    finding = judged(load_collection(tmp_path).sections[0], name).findings[0]
+    assert finding.verdict is Verdict.REFUTED
+    assert finding.estimate is not None
+    assert (finding.estimate.value, finding.estimate.low) == pytest.approx((value, interval))
+
+
+@pytest.mark.parametrize("name", ["N1", "N2", "N3"])
+def test_nothing_is_compared_where_everything_ended_badly(tmp_path: Path, name: str) -> None:
+    for seed in range(3):
+        for method in ("APTS", "NAPTS"):
+            write(tmp_path, method, seed, GOOD, state="diverged", epochs_done=2)
+    judgement = judged(load_collection(tmp_path).sections[0], name)
+    assert judgement.verdict is Verdict.NOT_TESTED
+    assert judgement.needs == "a run of NAPTS or APTS that did not end badly"
+
+
+def test_both_ending_badly_is_a_tie_and_not_left_out(tmp_path: Path) -> None:
+    half_aborted(tmp_path, "NAPTS", GOOD, "diverged")
+    half_aborted(tmp_path, "APTS", PLAIN, "failed")
+    section = load_collection(tmp_path).sections[0]
+    difference, ratio = (judged(section, name).findings[0] for name in ("N1", "N2"))
+    assert difference.estimate is not None
+    assert (difference.estimate.value, difference.estimate.n) == (pytest.approx(5.0), 6)
+    assert ratio.estimate is not None
+    assert math.isnan(ratio.estimate.value)
+    assert (ratio.verdict, ratio.estimate.n, ratio.estimate.bad) == (Verdict.UNDECIDED, 6, 3)
+
+
+def test_a_divisor_that_is_always_zero_is_said(section: MakeSection) -> None:
+    found = section({"APTS": each({"rejections": 0.0}), "NAPTS": each({"rejections": 0.0})})
+    judgement = judged(found, "N3")
+    assert judgement.verdict is Verdict.NOT_TESTED
+    assert judgement.needs == "rejections per batch of APTS that is not 0"
+
+
+@pytest.mark.parametrize(
+    ("of_state", "to_state", "expected"),
+    [
+        ("done", "done", Verdict.CONFIRMED),
+        ("diverged", "done", Verdict.UNDECIDED),
+        ("done", "diverged", Verdict.CONFIRMED),
+    ],
+)
+def test_getting_there_sooner_takes_an_end(
+    tmp_path: Path, of_state: str, to_state: str, expected: Verdict
+) -> None:
+    """Even if the run that diverged had met the target before."""
+    for seed in range(SEEDS):
+        for method, state, options, start in (
+            ("Adam", to_state, {}, 8),
+            ("APTS", of_state, {**INEXACT, "subdomains": 6}, 4),
+        ):
+            aborted = seed == 3 and state != "done"
+            end = {"state": state, "epochs_done": 6} if aborted else {}
+            write(tmp_path, method, seed, {"train_loss": falling(start)}, options=options, **end)
+    collection = load_collection(tmp_path)
+    finding = judged(collection.sections[0], "A3", {"Adam": {"method": "Adam"}}).findings[1]
+    assert finding.verdict is expected
+    assert finding.estimate is not None
+    assert finding.estimate.n == SEEDS
+    assert finding.estimate.bad == int("diverged" in (of_state, to_state))
+
+
+def test_getting_there_sooner_is_paired_by_seed(section: MakeSection) -> None:
+    """Both take from 1 to 10 epochs; seed by seed one takes as long as the other."""
+    section({"Adam": [{"train_loss": falling(e)} for e in (1, 4, 7, 10)]})
+    found = section(
+        {"APTS": [{"train_loss": falling(e)} for e in (1, 4, 7, 10)]},
+        options={**INEXACT, "subdomains": 6},
+        label="IAPTS 6",
+    )
+    estimate = judged(found, "A3", {"Adam": {"method": "Adam"}}).findings[1].estimate
+    assert estimate is not None
+    assert (estimate.value, estimate.low, estimate.high) == (1.0, 1.0, 1.0)
+
+
+def test_a_number_that_only_one_has_is_a_difference(section: MakeSection) -> None:
+    same = {"val_loss": 0.2, "val_accuracy": 0.9, "rejections": 3.0, "radius": 0.1}
+    section({"APTS": [{**same, "train_loss": 0.5}] * 3})
+    by_seed = [{**same, "train_loss": loss} for loss in (0.5, 0.5, None)]
+    found = section({"NAPTS": by_seed}, options={"window": 0}, label="NAPTS window=0")
+    finding = judged(found, "N12").findings[0]
+    assert finding.estimate is not None
+    assert finding.estimate.value == math.inf
+    assert finding.verdict is Verdict.REFUTED
+
+
+@pytest.mark.parametrize(("both", "expected"), [(True, 0.0), (False, math.inf)])
+def test_identical_runs_end_badly_together(tmp_path: Path, both: bool, expected: float) -> None:
+    same = {"train_loss": 0.5, "val_loss": 0.2, "val_accuracy": 0.9, "rejections": 3.0}
+    for seed in range(3):
+        for method, options in (("APTS", {}), ("NAPTS", {"window": 0})):
+            aborted = seed == 2 and (both or method == "NAPTS")
+            end = {"state": "diverged", "epochs_done": 4} if aborted else {}
+            numbers = {**same, "radius": 0.1}
+            write(tmp_path, method, seed, numbers, options=options, label=method, **end)
+    finding = judged(load_collection(tmp_path).sections[0], "N12").findings[0]
+    assert finding.estimate is not None
+    assert (finding.estimate.value, finding.estimate.bad) == (expected, 1)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +316,7 @@ def falling(epoch_of_target: int | None):
         ((None, None, None, None), Verdict.REFUTED),
     ],
 )
-def test_runs_that_miss_the_target_are_censored(
+def test_runs_that_miss_the_target_are_later_than_all_others(
     section: MakeSection, reached: tuple[int | None, ...], expected: Verdict
 ) -> None:
     tuned = {"Adam": {"method": "Adam"}}

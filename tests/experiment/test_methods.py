@@ -28,9 +28,25 @@ def test_options_mirror_the_constructor(method: str) -> None:
     defaults = {n: p.default for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
     arguments = options(method).arguments()
     assert set(arguments) == set(defaults)
+    # A spec has the papers' floor, and all runs before there was a choice.
+    assert (arguments.pop("radius_floor"), defaults["radius_floor"]) == ("fixed", "yielding")
     for name, value in arguments.items():
         if name not in ("radius", "radius_min", "radius_max"):
             assert value == defaults[name], name
+
+
+@pytest.mark.parametrize("method", OWN)
+def test_what_is_younger_counts_only_where_it_is_used(method: str) -> None:
+    """So that runs from before have the same run key."""
+    plain = options(method).science()
+    assert not {"radius_floor", "weight_decay", "decoupled_weight_decay"} & set(plain)
+    for name, value in (("radius_floor", "yielding"), ("weight_decay", 0.1)):
+        assert options(method, **{name: value}).science() == {**plain, name: value}
+
+
+@pytest.mark.parametrize(("name", "method"), [("paper", "NAPTS"), ("apts-2023", "APTSW")])
+def test_a_preset_with_the_papers_floor_changes_no_key(name: str, method: str) -> None:
+    assert "radius_floor" not in options(method, preset=name).science()
 
 
 @pytest.mark.parametrize(("norm", "radii"), [("l2", (0.1, 1e-3, 2.0)), ("inf", (1e-2, 1e-4, 0.1))])

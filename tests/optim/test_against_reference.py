@@ -104,13 +104,14 @@ def _cases() -> Iterator[Any]:
             yield pytest.param(method, options, id=f"{method}-{name or 'defaults'}")
 
 
+@pytest.mark.filterwarnings("ignore:.*no step was accepted")
 @pytest.mark.parametrize(("method", "options"), list(_cases()))
 def test_follows_the_reference(method: str, options: dict[str, Any]) -> None:
     problem = MLPProblem(SIZES)
     start = problem.initial(seed=3)
     model = network()
     start_from(model, start)
-    optimizer = make(method, model, **options)
+    optimizer = make(method, model, radius_floor="fixed", **options)
     reference = Reference(method, problem, start, Options(**options))
     data = batches()
     for step in range(STEPS):

@@ -130,11 +130,24 @@ def test_moments_start_again_when_other_parameters_are_trained() -> None:
 @pytest.mark.parametrize(("fraction", "size"), [(0.25, 40), (0.3, 7), (1.0, 5), (0.001, 3)])
 def test_parts_go_through_the_batch(fraction: float, size: int) -> None:
     count = max(1, round(fraction * size))
-    turns = [Part(fraction, turn).samples(size) for turn in range(size // count + 1)]
-    assert all(0 <= t.start < t.stop <= size and t.stop - t.start == count for t in turns)
+    turns = [_listed(fraction, turn, size) for turn in range(size // count + 1)]
+    assert all(len(turn) == count for turn in turns)
     assert turns[-1] == turns[0]
-    covered = [i for t in turns[:-1] for i in range(t.start, t.stop)]
+    covered = [i for turn in turns[:-1] for i in turn]
     assert covered == list(range(len(covered)))
+
+
+@pytest.mark.parametrize(("fraction", "size"), [(0.6, 10), (0.75, 40), (0.9, 7), (0.51, 101)])
+def test_large_parts_go_around_the_batch(fraction: float, size: int) -> None:
+    """More than half of the samples: the next part goes on where the last one ended."""
+    count = round(fraction * size)
+    turns = [_listed(fraction, turn, size) for turn in range(size)]
+    assert all(len(set(turn)) == count for turn in turns)
+    assert [i for turn in turns for i in turn] == [i % size for i in range(count * size)]
+
+
+def _listed(fraction: float, turn: int, size: int) -> list[int]:
+    return [i for part in Part(fraction, turn).samples(size) for i in range(size)[part]]
 
 
 def test_all_parts_together_give_the_gradient_of_the_batch() -> None:

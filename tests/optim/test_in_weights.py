@@ -76,8 +76,9 @@ def test_follows_the_reference(options: dict[str, Any], subdomains: int) -> None
     start = problem.initial(seed=3)
     start_from(model, start)
     sets = napts.deal_parameters(model, subdomains, seed=1)
-    optimizer = napts.APTSW(sets, **options)
-    reference = InWeights(problem, _indices(model, sets), start, WeightsOptions(**options))
+    optimizer = napts.APTSW(sets, **{**options, "radius_floor": "fixed"})
+    known = {name: value for name, value in options.items() if name != "radius_floor"}
+    reference = InWeights(problem, _indices(model, sets), start, WeightsOptions(**known))
     data = batches((40, 40, 23))
     for step in range(25):
         x, y = data[step % len(data)]

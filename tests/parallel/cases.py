@@ -85,6 +85,11 @@ def _cases() -> dict[str, Case]:
         "NAPTS light clipped": Case("NAPTS", options={**LIGHT, "cap": "clip", "norm": "inf"}),
         "NAPTS on failure": Case("NAPTS", options={**wide, "global_step": "on_failure"}),
         "NTR reeval": Case("NTR", options={**wide, "history_scope": "reeval"}),
+        "NTR decay": Case("NTR", options={**wide, "weight_decay": 0.05}),
+        "NAPTS decay": Case("NAPTS", options={**wide, "weight_decay": 0.05}),
+        "APTS decoupled": Case(
+            "APTS", options={"weight_decay": 0.05, "decoupled_weight_decay": True}
+        ),
         "Adam": Case("Adam", with_dropout, {"lr": 0.01}, micro_batches=2),
         "SGD": Case("SGD", normalised, {"lr": 0.1, "momentum": 0.9}, micro_batches=3),
     }

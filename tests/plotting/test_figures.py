@@ -103,6 +103,26 @@ def test_a_diverged_run_is_shown_and_counted(epochs: pd.DataFrame) -> None:
     assert entries == ["TR (n=2)", "NAPTS (n=2)", "Adam (n=2)", "SGD (n=1, 1 diverged)"]
 
 
+@pytest.mark.parametrize("epochs_done", [0, 2])
+def test_a_mean_ends_where_a_run_diverges(tmp_path: Path, epochs_done: int) -> None:
+    for seed in (0, 1):
+        write_run(tmp_path, method="SGD", seed=seed, epochs=5)
+    state = {"state": "diverged", "epochs": 5, "epochs_done": epochs_done}
+    write_run(tmp_path, method="SGD", seed=2, **state)
+    epochs = load_collection(tmp_path).sections[0].epochs
+    with style():
+        figure = figure2(epochs)
+    loss = panel(figure.axes, "Training loss")
+    mean, *thin = [line for line in loss.get_lines() if line.get_marker() != "x"]
+    assert list(np.asarray(mean.get_xdata())) == list(range(1, epochs_done + 1))
+    rows = epochs[(epochs["epoch"] >= max(1, epochs_done)) & (epochs["seed"] < 2)]
+    drawn = [np.asarray(line.get_ydata()) for line in thin][:2]
+    for line, seed in zip(drawn, (0, 1), strict=True):
+        np.testing.assert_allclose(line, rows[rows["seed"] == seed]["train_loss"])
+    words = " ".join(" ".join(text.get_text() for text in figure.texts).split())
+    assert "Thin lines: seeds that went on where one failed or diverged." in words
+
+
 def test_infinite_losses_do_not_break_a_figure(tmp_path: Path) -> None:
     def change(row):
         return {**row, "train_loss": "inf" if row["epoch"] > 1 else row["train_loss"]}

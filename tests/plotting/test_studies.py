@@ -5,11 +5,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from benchmarks.made_runs import Row, write_run
 from napts.analysis import load_collection
 from napts.analysis.ablation import window_frame
 from napts.analysis.profiles import performance_profiles, targets, times_to
 from napts.plotting import render
+from napts.plotting.ablation import ablation_figure
 from napts.plotting.drawings import calibrations, tuning_studies
+from napts.plotting.style import style
+from napts.plotting.targets import target_figure
 from tests.helpers.studies import write_studies
 
 
@@ -74,3 +78,73 @@ def test_profiles_rise_to_the_share_that_was_met(records: Path) -> None:
         assert len(profile.factors) == met
         assert (profile.factors >= 1).all()
         assert profile.solved[-1:].tolist() in ([], [met / profile.problems])
+
+
+def rising(to: float):
+    """Accuracy that rises to a value in ten epochs of one CPU second."""
+
+    def change(row: Row) -> Row:
+        accuracy = 0.1 + (to - 0.1) * row["epoch"] / 10
+        return {**row, "val_accuracy": accuracy, "cpu_seconds": float(row["epoch"] > 0)}
+
+    return change
+
+
+def test_runs_that_ended_badly_set_no_targets_and_solve_none(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        write_run(tmp_path, method="TR", seed=seed, change=rising(0.5))
+        write_run(tmp_path, method="NAPTS", seed=seed, change=rising(0.9))
+    write_run(tmp_path, method="NAPTS", seed=2, change=rising(0.9), state="diverged", epochs_done=5)
+    write_run(tmp_path, method="TR", seed=2, change=rising(0.5))
+    epochs = load_collection(tmp_path).sections[0].epochs
+    # NAPTS ends at (0.9 + 0.9 + 0) / 3.
+    assert targets(epochs, [1.0]) == pytest.approx([0.6])
+    times = times_to(epochs, [0.55])
+    assert times["NAPTS"] == {(0, 0.55): 6.0, (1, 0.55): 6.0, (2, 0.55): float("inf")}
+    profiles = {p.label: p for p in performance_profiles(epochs, [0.55])}
+    # Nobody meets the target with seed 2, and it counts.
+    assert profiles["NAPTS"].solved.tolist() == pytest.approx([1 / 3, 2 / 3])
+    assert profiles["TR"].solved.tolist() == []
+    with style():
+        target_figure(epochs)
+
+
+def test_what_is_not_known_yet_is_no_problem_of_a_profile(tmp_path: Path) -> None:
+    for seed, state in ((0, "done"), (1, "running")):
+        for method in ("TR", "NAPTS"):
+            done = 3 if state == "running" else 10
+            write_run(
+                *(tmp_path,),
+                **{"method": method, "seed": seed, "state": state, "epochs_done": done},
+                change=rising(0.9),
+            )
+    epochs = load_collection(tmp_path).sections[0].epochs
+    times = times_to(epochs, [0.2, 0.5])["TR"]
+    assert times[1, 0.2] == 2.0
+    assert times[1, 0.5] != times[1, 0.5]
+    assert {p.problems for p in performance_profiles(epochs, [0.2, 0.5])} == {3}
+    with style():
+        target_figure(epochs)
+
+
+def test_a_window_with_a_run_that_diverged_has_no_mean_loss(tmp_path: Path) -> None:
+    for window in (0, 5):
+        for seed in (0, 1):
+            bad = window == 5 and seed == 1
+            write_run(
+                *(tmp_path,),
+                **{"method": "NAPTS", "seed": seed, "options": {"window": window}},
+                label="NAPTS" if window == 5 else f"NAPTS window={window}",
+                final={"train_loss": 0.5, "val_accuracy": 0.8},
+                state="diverged" if bad else "done",
+            )
+    frame = window_frame(load_collection(tmp_path).sections[0]).set_index(["window", "seed"])
+    assert frame.loc[(5, 1), "final_train_loss"] == float("inf")
+    assert frame.loc[(5, 1), "final_val_accuracy"] == 0.0
+    with style():
+        figure = ablation_figure(frame.reset_index())
+    loss, accuracy = figure.axes[1:]
+    (cross,) = [line for line in loss.get_lines() if line.get_marker() == "x"]
+    assert len(cross.get_xydata()) == 1
+    means = next(line for line in accuracy.get_lines() if len(line.get_xydata()) == 2)
+    assert list(means.get_ydata()) == pytest.approx([80.0, 40.0])

@@ -43,8 +43,14 @@ __all__ = [
     "trust_region_norm",
 ]
 
-# A candidate that promises no more than this is no descent step of the model.
+# A candidate that promises no more than this share of |f| (of 1 if that is larger) is no descent
+# step of the model.
 SMALLEST_PREDICTION = 1e-12
+
+
+def promising(predicted: float, loss: float) -> bool:
+    return predicted > SMALLEST_PREDICTION * min(1.0, abs(loss))
+
 
 Phase = Literal["proposal", "correction", "global"]
 
@@ -218,7 +224,7 @@ class Reference:
         """Instead of line 11: the proposal again, as much shorter as the radius has become."""
         whole, step = self.radius, proposal
         for _ in range(self.options.max_tries - 1):
-            if trial.accepted or not trial.predicted > SMALLEST_PREDICTION:
+            if trial.accepted or not promising(trial.predicted, loss):
                 break
             before = self.radius
             self._update_radius(trial)
@@ -244,7 +250,7 @@ class Reference:
                 self._move(trial, step, loss, self.history_global)
                 return
             self.result.rejections_global += 1
-            if self.radius == trial.radius or not predicted > SMALLEST_PREDICTION:
+            if self.radius == trial.radius or not promising(predicted, loss):
                 return
 
     def _try(
@@ -258,8 +264,8 @@ class Reference:
         evaluate: bool,
     ) -> Trial:
         """Judge one candidate by eq. (9); a hopeless one is evaluated only if asked for."""
-        promising = predicted > SMALLEST_PREDICTION
-        evaluated = evaluate or promising
+        promises = promising(predicted, loss)
+        evaluated = evaluate or promises
         trial_loss = self._evaluate(self.theta + step) if evaluated else None
         trial = Trial(
             phase=phase,
@@ -279,7 +285,7 @@ class Reference:
         self.result.trials.append(trial)
         if trial_loss is None or not math.isfinite(trial_loss):
             return trial
-        if not promising or not math.isfinite(predicted):
+        if not promises or not math.isfinite(predicted):
             return trial
         pairs = [(loss - trial_loss, predicted)]
         trial.ratio_current = (loss - trial_loss) / predicted

@@ -169,8 +169,10 @@ def _local_slope(
         return problem.local_gradient(d, local, theta, batch)
     size = len(batch[0])
     few = max(1, round(options.local_fraction * size))
-    at = few * (turn % (size // few))
-    return problem.local_gradient(d, local, theta, tuple(part[at : at + few] for part in batch))
+    # As many parts as fit one after the other; if only one does, on around the batch.
+    at = few * (turn % (size // few)) if size // few > 1 else few * turn
+    samples = [(at + i) % size for i in range(few)]
+    return problem.local_gradient(d, local, theta, tuple(part[samples] for part in batch))
 
 
 def _longest(

@@ -1,0 +1,73 @@
+"""How runs ended, and what a run that ended badly counts for.
+
+A run that failed or diverged counts as the worst that its quantity can be: an accuracy of 0, an
+infinite loss, time or count. So it can only speak against its method, and it is never left out. A
+run that is still going, was interrupted, or was never made says nothing yet: it is left out and
+counted as missing. A quantity is a column of the frames of `napts.analysis`.
+"""
+
+import math
+from collections.abc import Mapping
+
+import pandas as pd
+
+from napts.analysis.columns import floats, texts
+
+ENDED_BADLY = ("failed", "diverged")
+"""States of runs that ended without a result."""
+
+ENDED = ("done", *ENDED_BADLY)
+"""States of runs that have ended."""
+
+
+def worst(quantity: str) -> float:
+    """Return the worst that a quantity can be.
+
+    Args:
+        quantity: Name of a column.
+
+    Returns:
+        0 for accuracies; infinity for all others, of which less is better.
+    """
+    return 0.0 if "accuracy" in quantity else math.inf
+
+
+def by_outcome(runs: pd.DataFrame, quantity: str) -> list[float]:
+    """Return a column of the runs frame as outcomes.
+
+    Args:
+        runs: Frame of `napts.analysis.runs_frame`, or some rows of it.
+        quantity: Name of a column.
+
+    Returns:
+        Per run its value if it is done, `worst` if it ended badly, NaN if it has not ended.
+    """
+    pairs = zip(floats(runs, quantity).tolist(), texts(runs, "state"), strict=True)
+    return [outcome(value, state, quantity) for value, state in pairs]
+
+
+def outcome(value: float, state: str, quantity: str) -> float:
+    """Return what one run counts for.
+
+    Args:
+        value: What it has; NaN, which a done run has of a quantity that became infinite or is no
+            number, stays NaN.
+        state: One of `napts.records.read.STATES`.
+        quantity: Name of the column.
+
+    Returns:
+        The value if the run is done, `worst` if it ended badly, NaN if it has not ended.
+    """
+    if state in ENDED_BADLY:
+        return worst(quantity)
+    return value if state in ENDED else math.nan
+
+
+def seeds_ended_badly(runs: pd.DataFrame) -> set[int]:
+    """Return the seeds of the runs that ended badly.
+
+    Args:
+        runs: Rows of the runs frame, of one label.
+    """
+    states: Mapping[int, str] = dict(zip(runs["seed"].tolist(), texts(runs, "state"), strict=True))
+    return {seed for seed, state in states.items() if state in ENDED_BADLY}

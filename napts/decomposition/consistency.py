@@ -1,0 +1,181 @@
+"""When local gradients are compared with the global one, and what follows from it."""
+
+import math
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from napts.decomposition.structure import Key, appearance, changed, dependence
+from napts.optim.subdomains import CaptureAgainError
+
+_EVERY = 256
+"""Captured passes after which blocks are compared again, whatever they look like: a net for what
+no look at the structure shows, such as a number in a closure that a traced block has for good."""
+
+_LOOKS = 64
+"""How many graphs are known; with more of them a model has no structure to speak of."""
+
+_OFTEN = 4
+"""After so many changes without consequence an attribute is not looked at any more: a counter."""
+
+
+class Consistency:
+    """Watches over the blocks of one model.
+
+    Comparing costs a local pass. It is done at the first captured pass, whenever the graph of the
+    loss or the modules look different, and once in a long while.
+
+    Args:
+        model: The network.
+        traced: Whether the blocks may run by traced copies of their operations.
+
+    Attributes:
+        traced: Whether they do.
+        reason: Why they do not.
+        lacking: Blocks whose gradient lacks something, by the graph of the latest loss.
+        compares: Blocks are compared in this pass.
+    """
+
+    def __init__(self, model: nn.Module, *, traced: bool) -> None:
+        self.traced = traced
+        self.reason = "" if traced else "cut by hand, or with tensors made in the forward"
+        self.lacking: frozenset[int] = frozenset()
+        self.compares = True
+        self._model = model
+        self._appearance: list[tuple[Key, Any]] | None = None
+        self._changes: Counter[Key] = Counter()
+        self._volatile: set[Key] = set()
+        self._different: dict[int, set[int]] = {}
+        self._signature = 0
+        self._age = 0
+        self._told = False
+
+    def begin(self) -> None:
+        """Look at the modules before a captured pass."""
+        self.compares = True
+        if not self.traced:
+            return
+        found = appearance(self._model, self._volatile)
+        if found != self._appearance:
+            self._note_changes(found)
+            self._different.clear()
+
+    def _note_changes(self, found: list[tuple[Key, Any]]) -> None:
+        """Take note of how the modules look now; leave out what changes all the time."""
+        if self._appearance is not None:
+            self._changes.update(changed(self._appearance, found))
+        often = {key for key, times in self._changes.items() if times >= _OFTEN}
+        if often - self._volatile:
+            self._volatile |= often
+            found = [part for part in found if part[0] not in self._volatile]
+        self._appearance = found
+
+    def inspect(
+        self, loss: Tensor, outputs: Sequence[list[Tensor]], parameters: Sequence[Sequence[Tensor]]
+    ) -> None:
+        """Look at the graph of a captured loss; decide what has to be compared."""
+        found = dependence(loss, outputs, parameters)
+        self.lacking, self._signature = found.lacking, found.signature
+        self._age += 1
+        self.compares = found.signature not in self._different or self._age > _EVERY
+        if self.compares:
+            self._age = 0
+            if len(self._different) > _LOOKS:
+                self._different.clear()
+            self._different[found.signature] = set()
+            self._tell(found.misplaced)
+
+    def compared(self, blocks: int) -> list[int]:
+        """Return the blocks whose gradients are to be compared in this pass."""
+        if self.compares:
+            return list(range(blocks))
+        return sorted(self.lacking | self._different.get(self._signature, set()))
+
+    def check_outputs(self, block: int, found: Sequence[Tensor], known: Sequence[Tensor]) -> None:
+        """Check that a block, run alone at the iterate, returns what it did in the model.
+
+        Raises:
+            CaptureAgainError: If a traced block does not; the model's own code is used from now on.
+            RuntimeError: If the model's own code does not.
+        """
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in known):
+            self._postpone()
+            return
+        if len(found) == len(known) and all(map(_alike, found, known)):
+            return
+        if self.traced:
+            self._stop_tracing(f"block {block} computes something else than its traced copy")
+        raise RuntimeError(
+            f"block {block}, run again on the same inputs, returns something else: the model's "
+            "forward must depend on nothing but its parameters, its inputs and torch's random "
+            "generators"
+        )
+
+    def remainder(self, block: int, local: Tensor, whole: Tensor, scale: Tensor) -> Tensor | None:
+        """Return what a block's gradient at the iterate lacks of the global one's block.
+
+        Args:
+            block: Which one.
+            local: Its gradient, flat.
+            whole: The block of the global gradient, flat.
+            scale: Length of the whole global gradient.
+
+        Returns:
+            The difference, or ``None`` if it is rounding.
+
+        Raises:
+            CaptureAgainError: If the block is traced and the graph of the loss does not explain it.
+        """
+        difference = whole - local
+        if block in self.lacking:
+            return difference
+        tolerance = torch.finfo(difference.dtype).eps ** 0.5
+        distance, length, total = torch.stack(
+            [torch.linalg.vector_norm(v).double() for v in (difference, whole)]
+            + [scale.double().to(whole.device)]
+        ).tolist()
+        if not math.isfinite(distance):
+            self._postpone()
+            return None
+        if distance <= tolerance * max(length, tolerance * total):
+            return None
+        if self.traced:
+            self._stop_tracing(f"block {block} has another gradient than its traced copy")
+        self._different.setdefault(self._signature, set()).add(block)
+        return difference
+
+    def _postpone(self) -> None:
+        """Compare in the next pass again: this one has numbers that are not finite."""
+        self._different.pop(self._signature, None)
+
+    def _stop_tracing(self, reason: str) -> None:
+        self.traced, self.reason = False, reason
+        self._different.clear()
+        self._changes.clear()
+        raise CaptureAgainError(reason)
+
+    def _tell(self, misplaced: Sequence[Tensor]) -> None:
+        if not misplaced or self._told:
+            return
+        self._told = True
+        wanted = {id(tensor) for tensor in misplaced}
+        names = [name for name, p in self._model.named_parameters() if id(p) in wanted]
+        warnings.warn(
+            f"parameters {', '.join(names)} are used outside of their block: local steps keep the "
+            "gradient they have at the iterate; cut the model elsewhere, or list its modules in "
+            "the order in which they are called",
+            stacklevel=2,
+        )
+
+
+def _alike(found: Tensor, known: Tensor) -> bool:
+    if found.shape != known.shape:
+        return False
+    found, known = found.detach(), known.detach()
+    eps = max(torch.finfo(found.dtype).eps, torch.finfo(known.dtype).eps)
+    distance = torch.linalg.vector_norm(found.to(known.dtype) - known).double()
+    return bool(distance <= eps**0.5 * torch.linalg.vector_norm(known).double() + eps)

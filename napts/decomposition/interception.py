@@ -1,0 +1,50 @@
+"""Interception: for a while, calls of some modules go through functions of ours."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from torch import nn
+
+Call = Callable[..., Any]
+Watcher = Callable[[Call, tuple[Any, ...], dict[str, Any]], Any]
+"""Stands for a call: gets what would be called, with its arguments, and returns the outputs."""
+
+_ABSENT = object()
+
+
+@contextmanager
+def intercepted(watchers: Mapping[nn.Module, Watcher]) -> Iterator[None]:
+    """While this is open, what this thread calls of these modules goes through their watchers.
+
+    A watcher stands outside of the module's hooks, which see the arguments that it passes on, and
+    sees the outputs as the caller would. Afterwards the modules are as they were.
+    """
+    thread, undo = threading.get_ident(), []
+    try:
+        for module, watcher in watchers.items():
+            undo.append(_replace(module, watcher, thread))
+        yield
+    finally:
+        for own, name, before in reversed(undo):
+            if before is _ABSENT:
+                own.pop(name, None)
+            else:
+                own[name] = before
+
+
+def _replace(module: nn.Module, watcher: Watcher, thread: int) -> tuple[dict[str, Any], str, Any]:
+    # What nn.Module.__call__ looks up; an attribute of the instance comes first.
+    compiled = module._compiled_call_impl is not None
+    name = "_compiled_call_impl" if compiled else "_call_impl"
+    original: Call = getattr(module, name)
+
+    def around(*args: Any, **kwargs: Any) -> Any:
+        if threading.get_ident() != thread:
+            return original(*args, **kwargs)
+        return watcher(original, args, kwargs)
+
+    before = module.__dict__.get(name, _ABSENT)
+    module.__dict__[name] = around
+    return module.__dict__, name, before

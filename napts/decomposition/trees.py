@@ -1,0 +1,71 @@
+"""Tensors in nested containers: what modules take and return besides single tensors."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+
+def tensors_of(tree: Any) -> list[Tensor]:
+    """Return all tensors of a structure of tuples, lists, dictionaries and their like, in order."""
+    if isinstance(tree, Tensor):
+        return [tree]
+    return [leaf for leaf in pytree.tree_leaves(tree) if isinstance(leaf, Tensor)]
+
+
+def mapped(function: Callable[[Tensor], Tensor], tree: Any) -> Any:
+    """Return the same structure with every tensor mapped, all else as it is."""
+    if isinstance(tree, Tensor):
+        return function(tree)
+    return pytree.tree_map_only(Tensor, function, tree)
+
+
+def detached(tree: Any) -> Any:
+    """Return the same structure without the graphs of its tensors.
+
+    A leaf that a derivative can be taken by stays one, since the model may take it.
+    """
+    return mapped(_detached, tree)
+
+
+def _detached(tensor: Tensor) -> Tensor:
+    alone = tensor.detach()
+    return alone.requires_grad_() if tensor.is_leaf and tensor.requires_grad else alone
+
+
+def replaced(tree: Any, values: Sequence[Tensor]) -> Any:
+    """Return the same structure with other tensors.
+
+    Args:
+        tree: The structure.
+        values: One tensor for each of :func:`tensors_of`, in that order.
+
+    Raises:
+        RuntimeError: If there are not as many.
+    """
+    if isinstance(tree, Tensor):
+        (value,) = values
+        return value
+    leaves, structure = pytree.tree_flatten(tree)
+    count = sum(isinstance(leaf, Tensor) for leaf in leaves)
+    if count != len(values):
+        raise RuntimeError(f"{count} tensors stand where {len(values)} were captured")
+    following = iter(values)
+    filled = [next(following) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
+    return pytree.tree_unflatten(filled, structure)
+
+
+def differentiable(tree: Any) -> tuple[list[int], list[Tensor]]:
+    """Return the tensors through which a gradient flows, with their places among all tensors."""
+    if isinstance(tree, Tensor):
+        return ([0], [tree]) if tree.requires_grad else ([], [])
+    found = [(i, t) for i, t in enumerate(tensors_of(tree)) if t.requires_grad]
+    return [i for i, _ in found], [t for _, t in found]
+
+
+def is_wrapped(tensors: Sequence[Tensor]) -> bool:
+    """Tell whether some tensor exists only inside a transform of ``torch.func``."""
+    wrapped = torch._C._functorch.is_functorch_wrapped_tensor  # pyright: ignore[reportAttributeAccessIssue]
+    return any(map(wrapped, tensors))

@@ -1,0 +1,115 @@
+"""Parameter groups: whose options are followed when somebody edits them."""
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from napts.optim import options as compose
+from napts.optim.weight_decay import check_weight_decay
+
+Group = dict[str, Any]
+
+OWN = ("lr", "weight_decay")
+"""Options that are not the method's: the schedulers' factor, and what may differ by group."""
+
+
+class GroupOptions:
+    """What was last taken over from the parameter groups of an optimizer.
+
+    Args:
+        method: Its name, for errors.
+        names: The options that all groups share.
+    """
+
+    def __init__(self, method: str, names: Collection[str]) -> None:
+        self._method = method
+        self.names = tuple(name for name in names if name not in OWN)
+        self._seen: list[Group] = []
+
+    def note(self, groups: Sequence[Group]) -> None:
+        """Take the groups as they are."""
+        self._seen = [dict(group) for group in groups]
+
+    def unchanged(self, groups: Sequence[Group]) -> bool:
+        """Tell whether nothing was edited; takes about a microsecond per group."""
+        seen = self._seen
+        if len(groups) != len(seen):
+            return False
+        for group, before in zip(groups, seen, strict=True):
+            # First whether the list is still that one: lists of tensors cannot be compared.
+            if group["params"] is not before["params"] or group != before:
+                return False
+        return True
+
+    def follow(self, groups: Sequence[Group]) -> set[str]:
+        """Check edited groups, and take them over.
+
+        What is edited in the first group alone holds for all.
+
+        Returns:
+            The names of the options of the method that have changed.
+
+        Raises:
+            ValueError: If an option is out of range, or differs between groups.
+        """
+        first, before = groups[0], self._seen[0]
+        changed = {name for name in self.names if first[name] != before[name]}
+        for index, other in enumerate(groups[1:], 1):
+            for name in self.names:
+                if other[name] != first[name] and other[name] != before[name]:
+                    self._refuse(name, index, first[name], other[name])
+            if other["lr"] != first["lr"]:
+                self._refuse("lr", index, first["lr"], other["lr"])
+        self._check(groups, radius_edited="radius" in changed)
+        for group in groups:
+            group.update({name: first[name] for name in self.names})
+        self.note(groups)
+        return changed
+
+    def _check(self, groups: Sequence[Group], *, radius_edited: bool) -> None:
+        options = {name: groups[0][name] for name in self.names}
+        low, high = options["radius_min"], options["radius_max"]
+        if low > high:
+            raise ValueError(f"Invalid radius_min: {low}, must be at most radius_max = {high}")
+        if not radius_edited:
+            # It is the one of the beginning, which later bounds need not hold.
+            options["radius"] = min(max(low, options["radius"]), high)
+        check_lr(groups[0]["lr"])
+        for group in groups:
+            check_weight_decay(group["weight_decay"])
+        compose.check({**options, "weight_decay": max(g["weight_decay"] for g in groups)})
+
+    def _refuse(self, name: str, index: int, first: Any, other: Any) -> None:
+        raise ValueError(
+            f"Invalid parameter groups: {name} cannot differ between groups, found {first} in "
+            f"group 0 and {other} in group {index}; {self._method} has one trust region, set it "
+            "in all groups alike"
+        )
+
+
+def check_lr(value: Any) -> None:
+    """Check the schedulers' factor.
+
+    Raises:
+        ValueError: If it is negative or not finite.
+    """
+    if not 0.0 <= float(value) < math.inf:
+        raise ValueError(
+            f"Invalid lr: {float(value)}, must be at least 0 and finite: it is a factor on "
+            "radius_max"
+        )
+
+
+def completed(groups: Sequence[Group], known: Mapping[str, Any], names: Collection[str]) -> None:
+    """Fill in the options that loaded groups lack, and give all groups the first one's.
+
+    Args:
+        groups: The groups, as an older version may have saved them.
+        known: Values of all options.
+        names: Options that the groups share.
+    """
+    for group in groups:
+        for name, value in known.items():
+            if name != "params":
+                group.setdefault(name, value)
+        group.update({name: groups[0][name] for name in names})

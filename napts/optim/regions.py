@@ -1,0 +1,194 @@
+"""The trust regions of an optimizer: their radii, the bounds, and when the lower one yields."""
+
+import math
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from napts.optim.acceptance import Verdict, promising
+from napts.optim.objective import Objective
+from napts.optim.radius import RadiusRule
+from napts.optim.record import Trial
+from napts.optim.vectors import Vector
+
+RadiusFloor = Literal["yielding", "fixed"]
+
+REJECTED_BEFORE_WARNING = 5
+"""Wholly rejected steps in a row after which a warning is due (ours)."""
+
+
+@dataclass(slots=True)
+class Region:
+    """A trust region, as one or both phases have it.
+
+    Attributes:
+        radius: Its radius.
+        yielded: The radius may fall below the smallest one.
+    """
+
+    radius: float
+    yielded: bool = False
+
+
+class Regions:
+    """The regions of the global step and of proposals, which may be the same.
+
+    The smallest radius is a length in the units of the parameters, and no one value suits all
+    networks: where the loss bends within it, no step is ever accepted. With the floor
+    ``"yielding"`` (ours) it holds as long as steps get accepted. After a step that was wholly
+    rejected although it promised something, with the radius at the smallest one or below, the
+    following steps may shrink it further, down to where a step is lost in the rounding of the
+    parameters, until it has grown back to the smallest one. ``"fixed"`` is the papers' rule.
+
+    Args:
+        radius: The first radius of both.
+        shared: They are one.
+        floor: What the smallest radius is.
+
+    Attributes:
+        whole: The region of the global step.
+        proposals: That of proposals.
+        rejected: Steps in a row that were wholly rejected although they had promised something.
+    """
+
+    def __init__(self, radius: float, *, shared: bool, floor: RadiusFloor) -> None:
+        self.whole = self.proposals = Region(radius)
+        self.floor: RadiusFloor = floor
+        self.rejected = 0
+        self._warned = False
+        self.share(shared=shared)
+
+    def share(self, *, shared: bool) -> None:
+        """Make the two regions one, that of the global step, or one each of the same radius."""
+        if shared:
+            self.proposals = self.whole
+        elif self.proposals is self.whole:
+            self.proposals = Region(self.whole.radius, self.whole.yielded)
+
+    def set(self, radius: float) -> None:
+        """Set the radius of both."""
+        for region in self._distinct():
+            region.radius, region.yielded = radius, False
+
+    def keep_within(self, rule: RadiusRule) -> None:
+        """Cut the radii to changed bounds."""
+        for region in self._distinct():
+            region.yielded = region.yielded and self.floor == "yielding"
+            least = 0.0 if region.yielded else rule.minimum
+            region.radius = min(max(region.radius, least), rule.maximum)
+
+    def update(
+        self, region: Region, verdict: Verdict, rule: RadiusRule, objective: Objective, at: Vector
+    ) -> None:
+        """Update the radius of a region after a trial.
+
+        Args:
+            region: Which one.
+            verdict: The verdict on the trial.
+            rule: The radius rule.
+            objective: The batch loss; measures the parameters where the floor has yielded.
+            at: The iterate.
+        """
+        if not region.yielded:
+            region.radius = rule.update(region.radius, verdict)
+            return
+        if verdict.reaches(rule.eta_1):
+            region.radius = rule.update(region.radius, verdict)
+        else:
+            least = min(region.radius, shortest(objective, at, rule.minimum))
+            region.radius = max(least, rule.shrink * region.radius)
+        region.yielded = region.radius < rule.minimum
+
+    def account(self, trials: Sequence[Trial], rule: RadiusRule, method: str) -> None:
+        """Take note of how a step ended; warn once if none gets accepted any more.
+
+        Args:
+            trials: All its trials.
+            rule: The radius rule.
+            method: Name of the method, for the warning.
+        """
+        if any(trial.accepted for trial in trials):
+            self.rejected = 0
+        elif any(promised(trial) for trial in trials):
+            self.rejected += 1
+            if self.floor == "yielding":
+                for region in self._distinct():
+                    region.yielded = region.radius <= rule.minimum
+            if self.rejected >= REJECTED_BEFORE_WARNING and not self._warned:
+                self._warned = True
+                self._warn(rule, method)
+
+    def _warn(self, rule: RadiusRule, method: str) -> None:
+        radius = self.whole.radius
+        if self.floor == "fixed" and radius <= rule.minimum:
+            change = (
+                "which is radius_min: the loss bends within it, give a smaller radius_min or "
+                'radius_floor="yielding"'
+            )
+        else:
+            change = (
+                "and goes on shrinking: if that does not end, the closure is no function of the "
+                "parameters (data drawn anew at each call?) or its gradient is not that of its loss"
+            )
+        warnings.warn(
+            f"{method}: no step was accepted in the last {self.rejected} calls although each "
+            f"promised a reduction; the radius is {radius:.3g}, {change}",
+            UserWarning,
+            stacklevel=6,
+        )
+
+    def mark(self) -> tuple[Any, ...]:
+        """Return what :meth:`rollback` needs."""
+        whole, other = self.whole, self.proposals
+        return whole.radius, whole.yielded, other.radius, other.yielded, self.rejected
+
+    def rollback(self, mark: tuple[Any, ...]) -> None:
+        """Go back to where :meth:`mark` was called."""
+        whole, other = self.whole, self.proposals
+        whole.radius, whole.yielded, other.radius, other.yielded, self.rejected = mark
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return radii and flags as plain numbers."""
+        return {
+            "radius": self.whole.radius,
+            "proposal_radius": self.proposals.radius,
+            "yielded": [self.whole.yielded, self.proposals.yielded],
+            "rejected": self.rejected,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over a saved state; older ones know nothing of floors that yield."""
+        yielded = state.get("yielded", (False, False))
+        self.rejected = state.get("rejected", 0)
+        self.whole.radius, self.whole.yielded = state["radius"], yielded[0]
+        if self.proposals is not self.whole:
+            radius = state.get("proposal_radius", state["radius"])
+            self.proposals.radius, self.proposals.yielded = radius, yielded[1]
+
+    def _distinct(self) -> list[Region]:
+        return [self.whole] if self.proposals is self.whole else [self.whole, self.proposals]
+
+
+def promised(trial: Trial) -> bool:
+    """Tell whether a trial had promised a reduction that is worth a test."""
+    return promising(trial.predicted_reduction, trial.loss)
+
+
+def shortest(objective: Objective, theta: Vector, scale: float) -> float:
+    """Return the length below which a step is lost in the rounding of the parameters.
+
+    A step of the length ``eps(dtype) * rms(theta)``, in either norm, moves no parameter of typical
+    size any more, even if all of it is in one of them.
+
+    Args:
+        objective: Measures vectors, over all ranks.
+        theta: The parameters.
+        scale: A length that stands for theirs where they are all 0, which nothing is lost in.
+
+    Returns:
+        That length, and at least that of a number times ``scale``.
+    """
+    length = objective.rounding(theta)
+    return max(length if math.isfinite(length) else 0.0, sys.float_info.epsilon * scale)

@@ -1,0 +1,44 @@
+"""What the documentation shows is what happens: every block of code of a page is run, in order."""
+
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import distributed
+
+DOCS = Path(__file__).parents[2] / "docs"
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def _blocks(page: str) -> list[str]:
+    return BLOCK.findall((DOCS / page).read_text())
+
+
+@pytest.fixture
+def one_process(tmp_path: Path) -> Iterator[None]:
+    """A process group of one, as under torchrun."""
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1
+    )
+    yield
+    distributed.destroy_process_group()
+
+
+@pytest.mark.usefixtures("one_process")
+def test_what_your_closure_may_do() -> None:
+    names: dict[str, Any] = {}
+    random = torch.get_rng_state()
+    blocks = _blocks("closures.md")
+    losses = []
+    for block in blocks:
+        exec(compile(block, "docs/closures.md", "exec"), names)
+        if "loss = optimizer.step" in block:
+            losses.append(names["loss"])
+            assert names["optimizer"].last_step.accepted, block
+    torch.set_rng_state(random)
+    assert len(losses) == 8
+    assert all(map(math.isfinite, losses))
