@@ -11,10 +11,10 @@ import napts
 from tests.helpers.overheard import gaps
 from tests.zoo.row import Row
 from tests.zoo.rows import ROWS
-from tests.zoo.training import FOR_MODELS, finite, for_row, mean_loss, train
+from tests.zoo.training import FOR_MODELS, GAIN, finite, for_row, train
 
 pytestmark = pytest.mark.zoo
-STEPS, GAIN, TOLERANCE = 8, 0.02, 1e-9
+TOLERANCE = 1e-9
 
 
 @contextmanager
@@ -59,13 +59,9 @@ def test_what_cannot_be_cut_automatically_says_what_helps(row: Row) -> None:
 def test_it_trains(row: Row, method: str) -> None:
     model = row.model()
     closure = row.closure(model)
-    before = mean_loss(closure)
     with expected_warnings(row):
-        accepted = train(for_row(method, row, model), closure, STEPS)
-    assert accepted > 0
+        assert train(for_row(method, row, model), closure) > GAIN
     assert finite(model)
-    after = mean_loss(closure)
-    assert before - after > GAIN * abs(before), f"{before} -> {after}"
     assert all(p.grad is None for p in model.parameters())
 
 
