@@ -17,6 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from napts.analysis import load_collection, summarise, time_to_target
+from napts.analysis.columns import floats, rows_where, rows_with
 from napts.analysis.outcome import by_outcome
 from napts.analysis.tables import number
 from napts.analysis.target import Arrival, ratio_of_medians
@@ -30,7 +31,8 @@ def main(records: Path, workload: str, target: float, rivals: Sequence[str]) -> 
     epochs = pd.concat([section.epochs for section in sections])
     found = {c: time_to_target(epochs, "val_accuracy", target, clock=c) for c in CLOCKS}
     seeds = {str(label): sorted(runs["seed"].unique()) for label, runs in epochs.groupby("label")}
-    final = epochs[epochs["epoch"] == epochs.groupby(["label", "seed"])["epoch"].transform("max")]
+    last = epochs.groupby(["label", "seed"])["epoch"].transform("max").to_numpy()
+    final = rows_where(epochs, floats(epochs, "epoch") == last)
     header = ["method", "n", "reached", *CLOCKS.values(), *(f"CPU s vs {r}" for r in rivals)]
     print("| " + " | ".join([*header, "final accuracy %"]) + " |")
     print("|---|" + "---:|" * len(header))
@@ -47,7 +49,7 @@ def main(records: Path, workload: str, target: float, rivals: Sequence[str]) -> 
         label = rows[0].label
         cells = [label, str(rows[0].n), str(rows[0].reached), *(_shown(r.median) for r in rows)]
         cells += [_ratio(arrivals, label, rival) for rival in rivals]
-        ends = by_outcome(final[final["label"] == label], "val_accuracy")
+        ends = by_outcome(rows_with(final, "label", [label]), "val_accuracy")
         accuracy = summarise([100 * end for end in ends])
         end = f"{accuracy.mean:.2f} [{accuracy.minimum:.2f}, {accuracy.maximum:.2f}]"
         print("| " + " | ".join([*cells, end]) + " |")

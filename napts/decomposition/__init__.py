@@ -2,7 +2,8 @@
 
 from napts.decomposition.cuts import PartitionError
 from napts.decomposition.partition import partition_layers
-from napts.decomposition.stages import LayerPartition, Stage
+from napts.decomposition.stage import Stage
+from napts.decomposition.stages import LayerPartition
 from napts.decomposition.tensors import Deal, TensorSets, deal_parameters
 
 __all__ = [

@@ -6,7 +6,8 @@ from itertools import pairwise
 from torch import nn
 
 from napts.decomposition.cuts import PartitionError
-from napts.decomposition.stages import LayerPartition, Stage
+from napts.decomposition.stage import Stage
+from napts.decomposition.stages import LayerPartition
 from napts.decomposition.visits import Cut
 
 

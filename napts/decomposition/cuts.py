@@ -6,11 +6,15 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from torch import fx, nn
 from torch.fx.node import map_arg
 
 from napts.decomposition.visits import Cut
+
+_MADE = "_tensor_constant"
+_CONTAINERS = ("_parameters", "_buffers", "_modules")
 
 
 class PartitionError(ValueError):
@@ -73,12 +77,45 @@ def traced(model: nn.Module) -> Iterator[Traced]:
         PartitionError: If the model's own ``forward`` cannot be traced.
     """
     before = set(vars(model))
+    kept = _attributes(model)
+    made: set[str] = set()
     try:
-        graph = _traced(model)
-        yield Traced(graph, faithful=set(vars(model)) == before)
+        try:
+            graph = _traced(model)
+        finally:
+            made = {name for name in set(vars(model)) - before if name.startswith(_MADE)}
+            _put_back(kept, {(id(model), name) for name in made})
+        yield Traced(graph, faithful=not made)
     finally:
-        for name in set(vars(model)) - before:
+        for name in made:
             delattr(model, name)
+
+
+def _attributes(model: nn.Module) -> list[tuple[nn.Module, dict[str, Any], dict[str, Any]]]:
+    """Return the attributes of all modules, and the contents of their containers."""
+    return [
+        (module, dict(vars(module)), {name: dict(vars(module)[name]) for name in _CONTAINERS})
+        for module in model.modules()
+    ]
+
+
+def _put_back(
+    kept: list[tuple[nn.Module, dict[str, Any], dict[str, Any]]], apart: set[tuple[int, str]]
+) -> None:
+    """Undo what a traced forward has done to its modules: it has run, on no real tensors.
+
+    Args:
+        kept: What :func:`_attributes` returned before.
+        apart: New attributes that stay.
+    """
+    for module, own, containers in kept:
+        now = vars(module)
+        for name in [n for n in now if n not in own and (id(module), n) not in apart]:
+            del now[name]
+        now.update(own)
+        for name, contents in containers.items():
+            now[name].clear()
+            now[name].update(contents)
 
 
 def _traced(model: nn.Module) -> fx.Graph:

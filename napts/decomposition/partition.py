@@ -17,7 +17,8 @@ from napts.decomposition.cuts import (
     units,
     what_helps,
 )
-from napts.decomposition.stages import LayerPartition, Stage
+from napts.decomposition.stage import Stage
+from napts.decomposition.stages import LayerPartition
 
 
 def partition_layers(

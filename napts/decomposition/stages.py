@@ -2,83 +2,21 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Protocol, cast, overload
+from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
 
+from napts.decomposition.capture import Capture
 from napts.decomposition.consistency import Consistency
-from napts.decomposition.interception import Call, Watcher, intercepted
+from napts.decomposition.interception import Call, intercepted
 from napts.decomposition.rerun import Rerun
-from napts.decomposition.trees import detached, mapped, replaced, tensors_of
-from napts.decomposition.visits import Autocast, Cut, Recorded, Visit, cut_samples, entry_of
+from napts.decomposition.stage import Stage
+from napts.decomposition.trees import replaced, tensors_of
+from napts.decomposition.visits import Cut, Recorded, Visit, cut_samples
 from napts.optim.gradients import gradients
-from napts.optim.replay import RandomState
 from napts.optim.subdomains import Closure, Part
 from napts.optim.vectors import cuda_devices
-
-
-class _Run(Protocol):
-    def __call__(self, entry: Any, /) -> Any: ...
-
-
-@dataclass(eq=False)
-class Stage:
-    """A contiguous block of layers ``B_d``; one subdomain.
-
-    Attributes:
-        module: Runs the block alone; shares its layers with the model. ``None`` where the model
-            was cut by hand or makes tensors in its forward: then its own code runs the block.
-        parameter_list: The parameters of the block, those that are frozen too.
-        names: Qualified names of the block's modules, for display.
-        mode: Training mode that a function inside was traced with; ``None`` if there is none.
-        compile_local: Whether local passes run compiled.
-    """
-
-    module: nn.Module | None
-    parameter_list: list[nn.Parameter]
-    names: list[str]
-    mode: bool | None = None
-    compile_local: bool = False
-    _compiled: _Run | None = field(default=None, repr=False)
-
-    def parameters(self) -> list[nn.Parameter]:
-        """Return the block's parameters that require a gradient."""
-        return [p for p in self.parameter_list if p.requires_grad]
-
-    def alone(self) -> nn.Module:
-        """Return the module that runs the block alone.
-
-        Raises:
-            ValueError: If there is none.
-        """
-        if self.module is None:
-            raise ValueError(
-                "a model that is cut by hand, or makes tensors in its forward, cannot be spread "
-                "over ranks, allowed: partition_layers(model, n_subdomains) of one that can be "
-                "traced"
-            )
-        return self.module
-
-    @property
-    def runner(self) -> _Run:
-        """What runs the block alone: the module, or its compiled form, made on first use."""
-        module = self.alone()
-        if not self.compile_local:
-            return module
-        if self._compiled is None:
-            # Random numbers as without compilation, so that masks are those of the captured pass;
-            # on CUDA one graph for each shape.
-            options: dict[str, Any] = {
-                "fallback_random": True,
-                "triton.cudagraphs": torch.cuda.is_available(),
-            }
-            self._compiled = cast(_Run, torch.compile(module, dynamic=False, options=options))
-        return self._compiled
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_compiled": None}
 
 
 class LayerPartition(Sequence[Stage]):
@@ -105,11 +43,8 @@ class LayerPartition(Sequence[Stage]):
         self._forget()
 
     def _forget(self) -> None:
-        self._calls: list[Recorded] = []
-        self._current: Recorded | None = None
-        self._ambient: Autocast | None = None
+        self._captured: Capture | None = None
         self._rerun: Rerun | None = None
-        self._devices: list[torch.device] = []
 
     @overload
     def __getitem__(self, index: int) -> Stage: ...
@@ -132,7 +67,7 @@ class LayerPartition(Sequence[Stage]):
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        passing = ("_calls", "_current", "_ambient", "_rerun", "_devices")
+        passing = ("_captured", "_rerun")
         return {name: value for name, value in self.__dict__.items() if name not in passing}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -167,37 +102,16 @@ class LayerPartition(Sequence[Stage]):
         only and carries nothing of that afterwards.
 
         Raises:
-            RuntimeError: If the model is not called, a call does not pass all blocks, a later
-                operation overwrote a boundary tensor in place, or the model is called inside
-                itself or a transform of ``torch.func``.
+            RuntimeError: See :meth:`napts.decomposition.capture.Capture.watching`.
         """
         self.release()
-        self._devices = cuda_devices(p for stage in self._stages for p in stage.parameter_list)
         self._consistency.begin()
-        self._ambient = Autocast(self._device.type)
-        with intercepted(self._watchers()):
+        parameters = [p for stage in self._stages for p in stage.parameter_list]
+        devices = [parameters[0].device, *cuda_devices(parameters)]
+        rerun = None if self._consistency.traced else self._through_model
+        self._captured = Capture(self.model, self.cuts, devices, rerun)
+        with self._captured.watching():
             yield
-        if not self._calls:
-            raise RuntimeError(
-                f"the closure must call the partitioned model ({type(self.model).__name__}) with "
-                "gradients enabled: it did not (it may call only its parts, its forward() instead "
-                "of itself, or a compiled copy)"
-            )
-        for recorded in self._calls:
-            self._check_untouched(recorded)
-
-    @property
-    def _device(self) -> torch.device:
-        return self._stages[0].parameter_list[0].device
-
-    def _watchers(self) -> dict[nn.Module, Watcher]:
-        """Return what watches the model, the modules at its cuts, and those between if needed."""
-        watchers: dict[nn.Module, Watcher] = {}
-        if not self._consistency.traced:
-            watchers.update(self._through_model.recorders(lambda: self._current))
-        for index, cut in enumerate(self.cuts):
-            watchers[cut.module] = self._boundary(index, cut, watchers.get(cut.module))
-        return {**watchers, self.model: self._whole()}
 
     @property
     def _through_model(self) -> Rerun:
@@ -205,100 +119,24 @@ class LayerPartition(Sequence[Stage]):
             self._rerun = Rerun(self.model, self.cuts)
         return self._rerun
 
-    def _whole(self) -> Watcher:
-        """Make the watcher of the model itself."""
-        devices, kind = self._devices, self._device.type
-        traced = self._consistency.traced
-
-        def watch(original: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            if not torch.is_grad_enabled():
-                return original(*args, **kwargs)
-            if self._current is not None:
-                raise RuntimeError("the partitioned model calls itself, which cannot be captured")
-            visits = [Visit() for _ in self._stages]
-            if traced:
-                visits[0].entry = entry_of(args, kwargs)
-            arguments = None if traced else detached((args, kwargs))
-            self._current = recorded = Recorded(
-                arguments, RandomState(devices), Autocast(kind), visits
-            )
-            visits[0].random, visits[0].autocast = recorded.random, recorded.autocast
-            try:
-                outputs = original(*args, **kwargs)
-            finally:
-                self._current = None
-            outputs = visits[-1].leave(outputs)
-            if visits[-1].outputs:
-                recorded.outputs = outputs
-                self._calls.append(recorded)
-            return outputs
-
-        return watch
-
-    def _boundary(self, index: int, cut: Cut, recorder: Watcher | None) -> Watcher:
-        """Make the watcher that catches what passes from one stage to the next."""
-        devices, kind = self._devices, self._device.type
-
-        def crosses(recorded: Recorded, tree: Any) -> Any:
-            tree = recorded.visits[index].leave(tree)
-            following = recorded.visits[index + 1]
-            following.entry = mapped(Tensor.detach, tree)
-            following.random, following.autocast = RandomState(devices), Autocast(kind)
-            return tree
-
-        def call(original: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            if recorder is not None:
-                return recorder(original, args, kwargs)
-            return original(*args, **kwargs)
-
-        def watch(original: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            recorded = self._current
-            if recorded is None or recorded.turn(cut.module) != cut.call:
-                return call(original, args, kwargs)
-            if cut.before:
-                args, kwargs = crosses(recorded, (args, kwargs))
-                return call(original, args, kwargs)
-            return crosses(recorded, call(original, args, kwargs))
-
-        return watch
-
-    def _check_untouched(self, recorded: Recorded) -> None:
-        for index, visit in enumerate(recorded.visits):
-            if not visit.left:
-                raise RuntimeError(
-                    f"stage {index} was not reached by the model's forward pass: it ends at "
-                    f"{self.cuts[index].name}, which was not called; partition the model again in "
-                    "the mode in which it is trained"
-                )
-            for tensor, version in zip(visit.outputs, visit.versions, strict=True):
-                if tensor._version != version:
-                    raise RuntimeError(
-                        f"the output of stage {index} ({self._stages[index].names[-1]}) is "
-                        "modified in place by a later layer; make that layer not in-place"
-                    )
+    @property
+    def _pass(self) -> Capture:
+        if self._captured is None:
+            raise RuntimeError("no boundary data: run a forward pass inside capture() first")
+        return self._captured
 
     def inspect(self, loss: Tensor) -> None:
         """Look at how a captured loss depends on the stages, while its graph is there."""
-        outputs = [
-            [tensor for recorded in self._calls for tensor in recorded.visits[d].outputs]
-            for d in range(len(self))
-        ]
+        outputs = [self._pass.outputs(stage) for stage in range(len(self))]
         self._consistency.inspect(loss, outputs, self.parameter_sets)
 
     def boundaries(self) -> list[Tensor]:
         """Return the captured outputs ``a_d`` of all stages, call by call."""
-        return [t for r in self._calls for visit in r.visits for t in visit.outputs]
+        return self._pass.boundaries()
 
     def set_downstream(self, downstream: Sequence[Tensor]) -> None:
         """Cache the downstream gradients ``delta_d``; the captured graph is no longer held."""
-        found = iter(downstream)
-        for recorded in self._calls:
-            recorded.outputs = detached(recorded.outputs)
-            for visit in recorded.visits:
-                visit.downstream = [next(found).detach() for _ in visit.outputs]
-                if self._consistency.compares:
-                    visit.values = [tensor.detach() for tensor in visit.outputs]
-                visit.outputs = []
+        self._pass.set_downstream(downstream, keep_values=self._consistency.compares)
 
     def compared(self) -> list[int]:
         """Return the stages whose gradients are to be compared with the global one's blocks."""
@@ -339,11 +177,9 @@ class LayerPartition(Sequence[Stage]):
                 run in another way from now on.
             RuntimeError: If it does not and there is no other way.
         """
-        if not self._calls:
-            raise RuntimeError("no boundary data: run a forward pass inside capture() first")
         outputs: list[Tensor] = []
         downstream: list[Tensor] = []
-        for recorded in self._calls:
+        for recorded in self._pass.calls:
             found, wanted = self._run(recorded, subdomain, part, at_iterate)
             outputs += found
             downstream += wanted
@@ -375,19 +211,17 @@ class LayerPartition(Sequence[Stage]):
     def _outputs(self, recorded: Recorded, subdomain: int) -> list[Tensor]:
         """Return the tensors that leave a block, those through which a gradient flows."""
         visit = recorded.visits[subdomain]
-        assert self._ambient is not None
         if self._consistency.traced:
             found = tensors_of(self._traced(visit, subdomain, visit.entry))
         else:
-            found = self._through_model.run(recorded, subdomain, self._ambient)
+            found = self._through_model.run(recorded, subdomain, self._pass.ambient)
         return [found[place] for place in visit.places if place < len(found)]
 
     def _traced(self, visit: Visit, subdomain: int, entry: Any) -> Any:
         assert visit.random is not None
         assert visit.autocast is not None
-        assert self._ambient is not None
         visit.random.restore()
-        with visit.autocast.again(self._ambient), torch.enable_grad():
+        with visit.autocast.again(self._pass.ambient), torch.enable_grad():
             return self._stages[subdomain].runner(entry)
 
     def _part_of(
@@ -413,13 +247,13 @@ class LayerPartition(Sequence[Stage]):
         Raises:
             RuntimeError: If the closure needs more of the model than that.
         """
-        last, turn = len(self) - 1, 0
+        last, turn, calls = len(self) - 1, 0, self._pass.calls
 
         def watch(original: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             nonlocal turn
-            if not torch.is_grad_enabled() or turn >= len(self._calls):
+            if not torch.is_grad_enabled() or turn >= len(calls):
                 return original(*args, **kwargs)
-            recorded, turn = self._calls[turn], turn + 1
+            recorded, turn = calls[turn], turn + 1
             found = tensors_of(recorded.outputs)
             for place, tensor in zip(
                 recorded.visits[last].places, self._outputs(recorded, last), strict=True
@@ -444,4 +278,4 @@ class LayerPartition(Sequence[Stage]):
 
     def release(self) -> None:
         """Drop all boundary data."""
-        self._calls = []
+        self._captured = None

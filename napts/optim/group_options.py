@@ -77,7 +77,14 @@ class GroupOptions:
         check_lr(groups[0]["lr"])
         for group in groups:
             check_weight_decay(group["weight_decay"])
-        compose.check({**options, "weight_decay": max(g["weight_decay"] for g in groups)})
+        largest = max(group["weight_decay"] for group in groups)
+        compose.check({**options, "weight_decay": largest})
+        shrinkage = float(groups[0]["lr"]) * largest
+        if options["decoupled_weight_decay"] and shrinkage > 1.0:
+            raise ValueError(
+                f"Invalid weight_decay: lr * weight_decay is {shrinkage}, must be at most 1 if it "
+                "is decoupled"
+            )
 
     def _refuse(self, name: str, index: int, first: Any, other: Any) -> None:
         raise ValueError(

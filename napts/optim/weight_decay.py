@@ -117,9 +117,6 @@ class Decay:
         groups: The parameter groups.
         layout: The parameters that are trained.
 
-    Raises:
-        ValueError: If decoupled decay would turn parameters around.
-
     Attributes:
         penalty: The term of the loss; ``None`` if there is none.
     """
@@ -133,11 +130,6 @@ class Decay:
         if decays and decoupled:
             multiplier = float(groups[0]["lr"])
             self._factors = [1.0 - multiplier * w for w in weights]
-            if min(self._factors) < 0.0:
-                raise ValueError(
-                    f"decoupled weight decay: lr * weight_decay is {multiplier * max(weights)}, "
-                    "must be at most 1"
-                )
 
     def apply(self, layout: Layout) -> Vector | None:
         """Shrink the parameters, if the decay is decoupled.

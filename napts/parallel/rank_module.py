@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from napts.decomposition.stages import Stage
+from napts.decomposition.stage import Stage
 from napts.optim.replay import RandomState
 from napts.optim.vectors import cuda_devices
 

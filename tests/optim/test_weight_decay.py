@@ -7,6 +7,11 @@ import torch
 from torch import Tensor, nn
 
 import napts
+from napts.optim.local_model import FirstOrder
+from napts.optim.objective import Objective
+from napts.optim.record import PassCounts
+from napts.optim.vectors import Layout
+from napts.optim.weight_decay import Penalty
 from tests.helpers.networks import ALL_METHODS, batch, closure, make, plain, same, snapshot
 
 WEIGHT = 0.05
@@ -50,15 +55,25 @@ def test_it_is_a_penalty_in_the_closure(method: str, options: dict[str, Any]) ->
         torch.testing.assert_close(p, q, rtol=1e-12, atol=1e-12)
 
 
+def test_local_gradients_are_the_parts_of_the_global_one() -> None:
+    model = plain()
+    stages = napts.partition_layers(model, 4)
+    layout = Layout(stages.parameter_sets)
+    penalty = Penalty(layout, [0.3] * len(layout.parameters))
+    loss = closure(model, batch())
+    with torch.no_grad():
+        objective = Objective(loss, layout, FirstOrder(), PassCounts(), penalty)
+        gradient = objective.linearise(stages).model.gradient
+        for block, whole in enumerate(gradient):
+            with objective.local_pass():
+                found = objective.with_decay(block, stages.local_gradient(block))
+            torch.testing.assert_close(layout.flatten_block(found), whole, rtol=1e-12, atol=1e-14)
+
+
 @pytest.mark.parametrize("method", ["APTS", "APTSA", "NAPTS"])
 @pytest.mark.parametrize("options", [{}, {"last_block_exact": True}, {"shares": "joint"}])
 def test_local_steps_see_the_present_weights(method: str, options: dict[str, Any]) -> None:
-    """Against one linear layer each, whose own gradients are known by hand.
-
-    With a loss that is linear in the outputs and no layer between, what a subdomain caches is its
-    whole loss: local steps on it with a penalty in the closure or as an option must be those of
-    the loss itself.
-    """
+    """As if the penalty were in the closure and a decomposition added its gradient itself."""
 
     def linear_loss(model: nn.Module) -> Tensor:
         return model(torch.ones(3, 6, dtype=torch.float64)).sum()
@@ -169,5 +184,6 @@ def test_what_is_out_of_range_is_refused() -> None:
     model = plain()
     optimizer = make("TR", model, weight_decay=0.5, decoupled_weight_decay=True)
     optimizer.param_groups[0]["lr"] = 3.0
-    with pytest.raises(ValueError, match=r"lr \* weight_decay is 1\.5, must be at most 1"):
-        optimizer.step(closure(model, batch()))
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"lr \* weight_decay is 1\.5, must be at most 1"):
+            optimizer.step(closure(model, batch()))

@@ -133,6 +133,7 @@ def test_gradients_of_trials_follow_what_was_observed() -> None:
     assert choice.at_once(3)
 
 
+@pytest.mark.filterwarnings("ignore:.*no step was accepted in the last")
 def test_rejected_proposals_stop_paying_their_gradient(alone: Ranks) -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 2))
@@ -141,7 +142,12 @@ def test_rejected_proposals_stop_paying_their_gradient(alone: Ranks) -> None:
     pipeline = napts.Pipeline(parts, functional.cross_entropy, inputs[:2])
     # Steps far too long: every proposal fails.
     optimizer = napts.APTS(
-        pipeline, radius=400.0, radius_min=400.0, radius_max=400.0, correction=()
+        pipeline,
+        radius=400.0,
+        radius_min=400.0,
+        radius_max=400.0,
+        radius_floor="fixed",
+        correction=(),
     )
     backwards = []
     for _ in range(8):
