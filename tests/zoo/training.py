@@ -22,7 +22,8 @@ _METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "NAPTS light": ("NAPTS", napts.preset("NAPTS", "light")),
 }
 METHODS = tuple(_METHODS)
-FOR_MODELS = tuple(method for method in METHODS if method != "APTSA")
+BASELINE = "Baseline (Adam)"
+METHODS_OF_LOOPS = (*METHODS, BASELINE)
 LOSS_SEEDS = (11, 12)
 STEPS, EVERY, GAIN = 24, 4, 0.02
 
@@ -31,6 +32,9 @@ def optimizer(
     method: str, model: nn.Module, cut: Callable[[nn.Module], Any], **options: Any
 ) -> Any:
     """Make a method for a model, whose stages ``cut`` returns if there is need of them."""
+    if method == BASELINE:
+        options = {"lr": 0.02, **options}
+        return napts.Baseline(torch.optim.Adam(model.parameters(), **options))
     name, own = _METHODS[method]
     options = {**own, **options}
     if name in ("TR", "NTR"):
