@@ -1,6 +1,7 @@
 """Subdomains that are any sets of parameter tensors, for methods that evaluate the whole loss."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -18,14 +19,26 @@ class TensorSets:
     Attributes:
         names: The parameters of each subdomain by name.
         tensors: The parameters of each subdomain.
+        left_out: Parameters of the network that were frozen when it was dealt, by name.
     """
 
     names: list[list[str]]
     tensors: list[list[Tensor]]
+    left_out: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def parameter_sets(self) -> list[list[Tensor]]:
-        """The parameters of each subdomain that has any that are trained now."""
+        """The parameters of each subdomain that has any that are trained now.
+
+        Raises:
+            PartitionError: If a parameter that was left out is trained now.
+        """
+        missed = [name for name, tensor in self.left_out.items() if tensor.requires_grad]
+        if missed:
+            raise PartitionError(
+                f"parameters of no subdomain: {', '.join(missed)} were frozen when the network was "
+                "dealt; call deal_parameters again, and make a new optimizer of it"
+            )
         trained = [[tensor for tensor in own if tensor.requires_grad] for own in self.tensors]
         return [own for own in trained if own]
 
@@ -71,7 +84,8 @@ def deal_parameters(
         names.append([name for unit in units[:count] for name in unit])
         units = units[count:]
     parameters = dict(model.named_parameters())
-    return TensorSets(names, [[parameters[name] for name in own] for own in names])
+    left_out = {name: p for name, p in parameters.items() if not p.requires_grad}
+    return TensorSets(names, [[parameters[name] for name in own] for own in names], left_out)
 
 
 def _tensors(model: nn.Module) -> list[list[str]]:

@@ -253,3 +253,13 @@ def test_what_is_unfrozen_later_is_trained(frozen: str) -> None:
         data = batch(step % 3)
         assert late.step(closure(models[0], data)) == early.step(closure(models[1], data))
     assert sum(len(group["params"]) for group in late.param_groups) == 8
+
+
+def test_what_was_frozen_when_it_was_dealt_belongs_to_nobody() -> None:
+    model = plain()
+    next(model.parameters()).requires_grad_(False)
+    optimizer = napts.APTSW(napts.deal_parameters(model, 3))
+    optimizer.step(closure(model, batch()))
+    next(model.parameters()).requires_grad_(True)
+    with pytest.raises(napts.PartitionError, match=r"of no subdomain: 0.weight .* deal_parameters"):
+        optimizer.step(closure(model, batch()))
