@@ -23,7 +23,7 @@ test: $(READY)
 
 # Models of torchvision, timm and transformers with random weights, and training loops around them.
 zoo: $(ZOO)
-	$(BIN)/python -m pytest -n 2 -m zoo tests/zoo $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m zoo tests/zoo $(ARGS)
 
 test-slurm: $(READY)
 	slurm/local_cluster.sh install

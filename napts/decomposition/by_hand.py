@@ -52,7 +52,7 @@ def _stage(model: nn.Module, names: Sequence[str]) -> Stage:
 
 
 def _name_of(model: nn.Module, names: Sequence[str], cut: str | nn.Module) -> str:
-    """Return the full name of a module.
+    """Return the full name of a module, of a shared one the first.
 
     Raises:
         PartitionError: If it is not in the model, or a shortened name fits several.
@@ -60,7 +60,10 @@ def _name_of(model: nn.Module, names: Sequence[str], cut: str | nn.Module) -> st
     if isinstance(cut, nn.Module):
         found = [name for name in names if model.get_submodule(name) is cut]
     else:
-        found = [cut] if cut in names else [n for n in names if n.endswith(f".{cut}")]
+        every = dict(model.named_modules(remove_duplicate=False))
+        fitting = [cut] if cut in every else [name for name in every if name.endswith(f".{cut}")]
+        first = {id(model.get_submodule(name)): name for name in names}
+        found = list(dict.fromkeys(first[id(every[name])] for name in fitting))
     shown = cut if isinstance(cut, str) else type(cut).__name__
     if len(found) != 1 or not found[0]:
         kinds = f"fits {', '.join(found)}" if len(found) > 1 else "is no module inside of the model"

@@ -158,19 +158,27 @@ def _is_about_inputs(node: fx.Node) -> bool:
 def what_helps(model: nn.Module) -> str:
     """Return what to do with a model that cannot be cut, with names of its own modules."""
     repeated = [
-        (name, module)
+        [f"{name}.{child}" if name else child for child in _weighted_children(module)]
         for name, module in model.named_modules()
-        if isinstance(module, nn.ModuleList | nn.Sequential) and len(module) > 1
+        if isinstance(module, nn.ModuleList | nn.Sequential)
     ]
+    longest = max(repeated, key=len, default=[])
     example = "partition_layers(model, cuts=['NAME_OF_A_MODULE', ...])"
-    if repeated:
-        name, longest = max(repeated, key=lambda pair: len(pair[1]))
-        prefix = f"{name}." if name else ""
-        example = f"partition_layers(model, cuts=['{prefix}{len(longest) // 2}'])"
+    if len(longest) > 1:
+        example = f"partition_layers(model, cuts=['{longest[len(longest) // 2]}'])"
     return (
         f"cut it by hand, for example {example}: each named module begins a new block; "
         "TR, NTR and APTSW take any model"
     )
+
+
+def _weighted_children(module: nn.Module) -> list[str]:
+    """Return the names of a module's children that have trainable parameters."""
+    return [
+        name
+        for name, child in module.named_children()
+        if any(p.requires_grad for p in child.parameters())
+    ]
 
 
 def units(model: nn.Module, graph: fx.Graph) -> list[Unit]:

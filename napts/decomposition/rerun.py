@@ -84,8 +84,9 @@ class Rerun:
                 return tensors_of(left.tree)
         if block < len(self._cuts) or not turns.inside:
             raise RuntimeError(
-                f"block {block} was not passed as at the captured call: the model's forward must "
-                "depend on nothing but its parameters, its inputs and torch's random generators"
+                f"block {block} was not passed as at the captured call: the modules in cuts must "
+                "be called in the order in which the model lists them, and its forward must depend "
+                "on nothing but its parameters, its inputs and torch's random generators"
             )
         return tensors_of(tree)
 

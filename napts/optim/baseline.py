@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from napts.optim import vectors
+from napts.optim import calls, vectors
 from napts.optim.passes import BACKWARD_CALLED, Passes, require_graph, scalar_loss
 from napts.optim.record import PassCounts, StepRecord
 from napts.optim.replay import RandomState
@@ -58,8 +58,13 @@ class Baseline(Optimizer):
         """The default options of the optimizer inside."""
         return self.optimizer.defaults
 
+    @property
+    def _step_supports_amp_scaling(self) -> bool:
+        # What torch.amp.GradScaler.step looks up before it does anything.
+        raise RuntimeError(calls.LOSS_SCALING)
+
     @with_step_hooks
-    def step(self, closure: Closure | Passes) -> float:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def step(self, closure: Closure | Passes | None = None) -> float:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Perform one step.
 
         Args:
@@ -72,11 +77,13 @@ class Baseline(Optimizer):
             step and its memory starts anew.
 
         Raises:
-            ValueError: If the closure has called ``backward()`` or does not return a scalar loss;
-                or if LBFGS is to run on several ranks, whose inner products it does not add.
+            ValueError: If there is no closure, it has called ``backward()`` or does not return a
+                scalar loss; or if LBFGS is to run on several ranks, whose inner products it does
+                not add.
             RuntimeError: If a step of :class:`napts.NAPTS` and its like runs in another thread at
                 the same time and the closure draws random numbers, which that step repeats.
         """
+        closure = calls.required(closure)
         if isinstance(closure, Passes) and closure.communicator.size > 1 and self._searches:
             raise ValueError("LBFGS: found several ranks, allowed: one")
         evaluations = _Evaluations(self.optimizer, closure, self._context)

@@ -109,7 +109,7 @@ class Regions:
             rule: The radius rule.
             method: Name of the method, for the warning.
         """
-        if any(trial.accepted for trial in trials):
+        if any(map(moved, trials)):
             self.rejected = 0
         elif any(promised(trial) for trial in trials):
             self.rejected += 1
@@ -174,6 +174,15 @@ class Regions:
 def promised(trial: Trial) -> bool:
     """Tell whether a trial had promised a reduction that is worth a test."""
     return promising(trial.predicted_reduction, trial.loss)
+
+
+def moved(trial: Trial) -> bool:
+    """Tell whether a trial was accepted and led somewhere.
+
+    Where every subdomain of a method that judges by itself stays put, the proposal is the iterate,
+    which is accepted for its finite loss.
+    """
+    return trial.accepted and trial.step_norm > 0.0
 
 
 def shortest(objective: Objective, theta: Vector, scale: float) -> float:

@@ -1,6 +1,7 @@
 """Local gradients at the iterate are those of the loss, whatever the loss and the model are."""
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -580,6 +581,39 @@ def test_what_cannot_be_cut_is_told_what_helps() -> None:
     model = Decoder()
     with pytest.raises(napts.PartitionError, match=r"cuts=\['h\.3'\].*TR, NTR and APTSW take any"):
         napts.partition_layers(model, 4)
+
+
+class _Named(nn.Module):
+    """Layers with names of their own, as torchvision's, and one that is not traced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        names = ("layer_a", "layer_b", "layer_c", "layer_d")
+        layers: dict[str, nn.Module] = {name: nn.Linear(6, 6) for name in names}
+        self.layers = nn.Sequential(OrderedDict({**layers, "act": nn.Tanh(), "drop": nn.Tanh()}))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.layers(inputs) if inputs.sum() > 0 else -self.layers(-inputs)
+
+
+def test_what_helps_is_a_cut_that_can_be_made() -> None:
+    model = _Named().double()
+    with pytest.raises(napts.PartitionError, match=r"cuts=\['layers\.layer_c'\]"):
+        napts.partition_layers(model, 2)
+    stages = napts.partition_layers(model, cuts=["layers.layer_c"])
+    assert [len(part) for part in stages.parameter_sets] == [4, 4]
+    assert gap(stages, closure(model, batch())) < ROUNDING
+
+
+@pytest.mark.parametrize("name", ["second.0", "again"])
+def test_a_shared_module_goes_by_each_of_its_names(name: str) -> None:
+    model = nn.Sequential(
+        OrderedDict(first=nn.Linear(6, 6), again=nn.Linear(6, 6), second=nn.Sequential())
+    )
+    model.second.append(model.again)
+    assert napts.partition_layers(model, cuts=[name]).cuts[0].name == "again"
+    with pytest.raises(napts.PartitionError, match="cuts names a module twice"):
+        napts.partition_layers(model, cuts=["again", "second.0"])
 
 
 def test_parts_of_a_batch_need_traced_blocks() -> None:

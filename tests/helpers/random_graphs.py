@@ -11,6 +11,8 @@ import napts
 
 WIDTH, SAMPLES, CLASSES = 6, 8, 3
 T = TypeVar("T")
+# Blocks that are shared, never called or without weights: few would cut there.
+_NOT_A_START = ("shared", "shared_activation", "tied", "activation", "dropout")
 
 
 class Choose(Protocol):
@@ -62,14 +64,17 @@ def draw_case(choose: Choose) -> Case:
     kinds = tuple(choose(KINDS) for _ in range(length))
     skips = tuple(choose([-1, -1, -1, *range(i)]) if i else -1 for i in range(length))
     by_hand = choose([False, True])
-    starts = tuple(i for i in range(1, length) if choose([False, True]))
+    own = [
+        i for i in range(1, length) if kinds[i] not in _NOT_A_START or choose([False] * 7 + [True])
+    ]
+    starts = tuple(i for i in own if choose([False, True]))
     return Case(
         kinds,
         skips,
         choose(OUTPUTS),
         choose([1, 1, 1, 2, 3]),
         tuple(term for term in TERMS if choose([False, False, False, True])),
-        starts if by_hand and starts else choose([1, 2, 2, 3, 4]),
+        starts if by_hand and starts else choose([1, 2, 2, 2, 3]),
         choose(CHANGES),
     )
 

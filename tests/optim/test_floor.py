@@ -54,6 +54,21 @@ def test_networks_train_whose_loss_bends_within_the_smallest_radius(name: str, m
     assert optimizer.radius < 1e-3
 
 
+@pytest.mark.parametrize("options", [{}, {"forced_decrease": True}])
+def test_a_proposal_that_stays_put_is_no_accepted_step(options: dict[str, Any]) -> None:
+    """Subdomains that all reject their own steps propose the iterate itself."""
+    model = _Bent()
+    sets = napts.deal_parameters(model, 1)
+    optimizer = napts.APTSW(sets, local_steps=1, radius=1e-4, **options)
+    before = float(model.loss().detach())
+    for _ in range(3):
+        optimizer.step(model.loss)
+    trials = optimizer.last_step.trials
+    assert optimizer.radius < 1e-4 or any(t.accepted and t.step_norm > 0 for t in trials)
+    _repeat(optimizer, model.loss, 5)
+    assert float(model.loss().detach()) < before
+
+
 def test_a_fixed_floor_warns_once() -> None:
     model, loss = _network("shufflenet_v2_x0_5")
     optimizer = napts.TR(model.parameters(), radius_floor="fixed", radius=1e-3)

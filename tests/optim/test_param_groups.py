@@ -171,9 +171,11 @@ def test_step_without_a_closure() -> None:
         optimizer.step(torch.ones(()))
 
 
-def test_a_gradient_scaler_is_told_what_to_do() -> None:
+@pytest.mark.parametrize("baseline", [False, True])
+def test_a_gradient_scaler_is_told_what_to_do(baseline: bool) -> None:
     model = plain(torch.float32)
-    optimizer = make("TR", model)
+    adam = torch.optim.Adam(model.parameters())
+    optimizer = napts.Baseline(adam) if baseline else make("TR", model)
     scaler = torch.amp.GradScaler("cpu")
     scaler.scale(closure(model, batch(dtype=torch.float32))()).backward()
     with pytest.raises(RuntimeError, match="need no scaling of the loss"):

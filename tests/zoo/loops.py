@@ -1,21 +1,20 @@
 """Training loops as people write them, each with every method that it makes sense for."""
 
+import copy
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-import napts
 from tests.zoo import own_models as own
-from tests.zoo.training import METHODS, finite, mean_loss, optimizer
+from tests.zoo import surroundings
+from tests.zoo.problems import STEPS, batch, make, network, trains
+from tests.zoo.training import METHODS, METHODS_OF_LOOPS
 
-STEPS, GAIN = 8, 0.02
-SCHWARZ = tuple(m for m in METHODS if m not in ("TR", "NTR", "APTSW"))
 cross_entropy = nn.functional.cross_entropy
 
 
@@ -27,55 +26,18 @@ class Loop:
         name: Name for the table.
         run: Trains with a method and asserts that it did.
         methods: With which methods.
-        refusals: What the others say, in place of training.
+        refusals: What others say, in place of training.
+        remark: For the table: what is said along with it, and why a method is left out.
     """
 
     name: str
     run: Callable[[str], None]
-    methods: tuple[str, ...] = METHODS
+    methods: tuple[str, ...] = METHODS_OF_LOOPS
     refusals: Mapping[str, str] = field(default_factory=dict)
+    remark: str = ""
 
     def __str__(self) -> str:
         return self.name
-
-
-def network(*extra: nn.Module) -> nn.Sequential:
-    """Four affine layers, three of which may be followed by others."""
-    torch.manual_seed(0)
-    layers: list[nn.Module] = [nn.Linear(8, 16), nn.Tanh(), *extra]
-    layers += [nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 3)]
-    return nn.Sequential(*layers).double()
-
-
-def batch(samples: int = 24) -> tuple[Tensor, Tensor]:
-    """A batch for that network."""
-    generator = torch.Generator().manual_seed(1)
-    inputs = torch.randn(samples, 8, generator=generator, dtype=torch.float64)
-    return inputs, torch.randint(3, (samples,), generator=generator)
-
-
-def make(method: str, model: nn.Module, blocks: int = 4, **options: Any) -> Any:
-    """A method for a model that is cut automatically."""
-    return optimizer(method, model, lambda m: napts.partition_layers(m, blocks), **options)
-
-
-def trains(
-    chosen: Any,
-    model: nn.Module,
-    closure: Callable[[], Tensor],
-    *,
-    around: Callable[[], AbstractContextManager[Any]] = nullcontext,
-    after: Callable[[], object] = lambda: None,
-) -> None:
-    """Take some steps and assert that the loss has fallen."""
-    before = mean_loss(closure)
-    for _ in range(STEPS):
-        with around():
-            chosen.step(closure)
-        after()
-    assert finite(model)
-    left = mean_loss(closure)
-    assert before - left > GAIN * abs(before), f"{before} -> {left}"
 
 
 def _weights_penalised(method: str) -> None:
@@ -149,11 +111,14 @@ def _autocast(method: str, *, inside: bool) -> None:
 def _scheduled(method: str) -> None:
     model, (inputs, targets) = network(), batch()
     chosen = make(method, model)
-    largest = chosen.param_groups[0]["radius_max"]
+    first = chosen.param_groups[0]["lr"]
+    largest = chosen.param_groups[0].get("radius_max")
     scheduler = torch.optim.lr_scheduler.ExponentialLR(chosen, 0.5)
     closure = lambda: cross_entropy(model(inputs), targets)  # noqa: E731
     trains(chosen, model, closure, after=scheduler.step)
-    assert chosen.radius <= largest * 0.5 ** (STEPS - 1) * (1 + 1e-12)
+    assert chosen.param_groups[0]["lr"] == first * 0.5**STEPS
+    if largest is not None:
+        assert chosen.radius <= largest * 0.5 ** (STEPS - 1) * (1 + 1e-12)
 
 
 def _decayed(method: str) -> None:
@@ -183,7 +148,7 @@ def _resumed(method: str) -> None:
     closures = [lambda m=model: cross_entropy(m(inputs), targets) for model in models]
     trains(first, models[0], closures[0])
     models[1].load_state_dict(models[0].state_dict())
-    second.load_state_dict(first.state_dict())
+    second.load_state_dict(copy.deepcopy(first.state_dict()))  # as from a file
     losses = []
     for chosen, closure in zip((first, second), closures, strict=True):
         torch.manual_seed(5)
@@ -254,7 +219,7 @@ LOOPS = [
     Loop("derivatives by the input", _derivatives),
     Loop("autocast inside the closure", partial(_autocast, inside=True)),
     Loop("autocast around step", partial(_autocast, inside=False)),
-    Loop("learning-rate scheduler", _scheduled),
+    Loop("learning-rate scheduler", _scheduled, remark="drives the largest radius"),
     Loop("weight decay", _decayed),
     Loop("freezing and unfreezing", _frozen),
     Loop("resuming from state_dict", _resumed),
@@ -263,4 +228,25 @@ LOOPS = [
     Loop("spectral_norm", partial(_reparametrised, how=nn.utils.parametrizations.spectral_norm)),
     Loop("a batch with NaN", _nan_batch),
     Loop("two adversaries, two optimizers", _adversaries),
+    Loop("zero_grad before every step", surroundings.zeroed),
+    Loop("DistributedDataParallel, two processes", surroundings.data_parallel),
+    Loop("Lightning, optimization by hand", surroundings.lightning_by_hand),
+    Loop(
+        "Lightning, automatic optimization",
+        surroundings.lightning_automatic,
+        methods=(),
+        refusals=dict.fromkeys(METHODS_OF_LOOPS, r"self\.automatic_optimization = False"),
+    ),
+    Loop(
+        "gradient clipping",
+        surroundings.clipped,
+        methods=METHODS,
+        remark="a warning: it has no effect; the baseline's closure leaves no gradients to clip",
+    ),
+    Loop(
+        "GradScaler",
+        surroundings.scaled,
+        methods=(),
+        refusals=dict.fromkeys(METHODS_OF_LOOPS, "GradScaler: these optimizers need no scaling"),
+    ),
 ]

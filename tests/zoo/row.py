@@ -11,6 +11,9 @@ import napts
 
 Data = Mapping[str, Tensor]
 Cuts = int | tuple[str, ...]
+METHODS = ("TR", "NTR", "APTSW", "APTS", "NAPTS", "NAPTS light")
+FEW = ("TR", "NAPTS", "NAPTS light")
+"""What models of more than two million weights are trained with, for the sake of time."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +27,10 @@ class Row:
         data: Makes the one batch that it is trained on.
         loss: The closure's body.
         cuts: Number of blocks of the automatic partition, or the modules that begin new ones.
-        refusal: What the automatic partition says of a model that is cut by hand; empty where it
-            would work too.
+        refusal: What the automatic partition says of a model that is cut by hand.
         warns: A parameter of which a cut by hand is warned, as it is used outside of its block.
         note: What is particular about the model, for the table.
+        methods: With which methods it is trained.
         options: Options of all methods, where the defaults do not do.
     """
 
@@ -40,6 +43,7 @@ class Row:
     refusal: str = ""
     warns: str = ""
     note: str = ""
+    methods: tuple[str, ...] = METHODS
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:

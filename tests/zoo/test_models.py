@@ -1,6 +1,8 @@
 """Every model of the zoo: it is cut as its row says, its gradients agree, and it trains."""
 
+import re
 import warnings
+from ast import literal_eval
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,10 +13,10 @@ import napts
 from tests.helpers.overheard import gaps
 from tests.zoo.row import Row
 from tests.zoo.rows import ROWS
-from tests.zoo.training import FOR_MODELS, finite, for_row, mean_loss, train
+from tests.zoo.training import GAIN, finite, for_row, train
 
 pytestmark = pytest.mark.zoo
-STEPS, GAIN, TOLERANCE = 8, 0.02, 1e-9
+TOLERANCE = 1e-9
 
 
 @contextmanager
@@ -46,26 +48,30 @@ def test_local_gradients_start_as_the_global_one(row: Row) -> None:
         assert max(gaps(stages, row.closure(model))) < TOLERANCE
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if row.refusal], ids=str)
+@pytest.mark.parametrize("row", [row for row in ROWS if row.by_hand], ids=str)
 def test_what_cannot_be_cut_automatically_says_what_helps(row: Row) -> None:
+    assert row.refusal
+    model = row.model()
     with pytest.raises(napts.PartitionError, match=row.refusal) as caught:
-        napts.partition_layers(row.model(), row.blocks)
-    for word in ("cuts=", "TR", "NTR", "APTSW"):
-        assert word in str(caught.value)
+        napts.partition_layers(model, row.blocks)
+    text = str(caught.value)
+    assert "TR, NTR and APTSW take any model" in text
+    suggested = re.search(r"cuts=(\['.*?'\])", text)
+    assert suggested, text
+    assert len(napts.partition_layers(model, cuts=literal_eval(suggested[1]))) == 2
 
 
-@pytest.mark.parametrize("method", FOR_MODELS)
-@pytest.mark.parametrize("row", ROWS, ids=str)
+@pytest.mark.parametrize(
+    ("row", "method"), [(row, method) for row in ROWS for method in row.methods], ids=str
+)
+# It tries one radius a step: where the loss bends sharply, finding one takes several.
+@pytest.mark.filterwarnings("ignore:APTSW. no step was accepted")
 def test_it_trains(row: Row, method: str) -> None:
     model = row.model()
     closure = row.closure(model)
-    before = mean_loss(closure)
     with expected_warnings(row):
-        accepted = train(for_row(method, row, model), closure, STEPS)
-    assert accepted > 0
+        assert train(for_row(method, row, model), closure) > GAIN
     assert finite(model)
-    after = mean_loss(closure)
-    assert before - after > GAIN * abs(before), f"{before} -> {after}"
     assert all(p.grad is None for p in model.parameters())
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from tests.zoo.packages import load
-from tests.zoo.row import Data, Row, classify, images
+from tests.zoo.row import FEW, Data, Row, classify, images
 
 timm = load("timm")
 
@@ -43,21 +43,25 @@ _NOT_ZERO = {"zero_init_last": False}
 _BLOCKS = ("blocks.1", "blocks.3", "blocks.5")
 
 ROWS = [
-    _row("vit_tiny (6 blocks)", build=_named("vit_tiny_patch16_224", **_VIT), cuts=_BLOCKS),
+    _row("vit_tiny (6 blocks)", build=_named("vit_tiny_patch16_224", **_VIT)),
     _row(
         "deit_tiny distilled (6 blocks)",
         build=_distilled,
         loss=_two_heads,
         cuts=_BLOCKS,
+        refusal="divides into at most 3 blocks",
         note="class and distillation tokens",
     ),
-    _row("test_vit2", build=_named("test_vit2", img_size=32, patch_size=8), cuts=_BLOCKS),
-    _row("test_vit3", build=_named("test_vit3", img_size=32, patch_size=8), cuts=_BLOCKS),
     _row(
-        "test_vit_relpos", build=_named("test_vit_relpos", img_size=32, patch_size=8), cuts=_BLOCKS
+        "test_vit2",
+        build=_named("test_vit2", img_size=32, patch_size=8),
+        cuts=_BLOCKS,
+        refusal="torch.fx cannot trace its forward",
     ),
+    _row("test_vit3", build=_named("test_vit3", img_size=32, patch_size=8)),
+    _row("test_vit_relpos", build=_named("test_vit_relpos", img_size=32, patch_size=8)),
     _row("test_resnet", build=_named("test_resnet", **_NOT_ZERO)),
-    _row("resnet10t", build=_named("resnet10t", **_NOT_ZERO)),
+    _row("resnet10t", build=_named("resnet10t", **_NOT_ZERO), methods=FEW),
     _row("test_convnext", build=_named("test_convnext")),
     _row("test_convnext2", build=_named("test_convnext2")),
     _row("test_efficientnet", build=_named("test_efficientnet")),
@@ -87,8 +91,8 @@ ROWS = [
         refusal="divides into at most 3 blocks",
     ),
     _row("convmixer (4 layers)", build=_of("convmixer.ConvMixer", dim=32, depth=4, patch_size=4)),
-    _large("efficientvit_b0", build=_named("efficientvit_b0")),
-    _large("efficientvit_m0", build=_named("efficientvit_m0", img_size=64)),
+    _large("efficientvit_b0", build=_named("efficientvit_b0"), methods=FEW),
+    _large("efficientvit_m0", build=_named("efficientvit_m0", img_size=64), methods=FEW),
     _large("mobilevit_xxs", build=_named("mobilevit_xxs")),
     _large(
         "poolformer (small)",
@@ -105,7 +109,7 @@ ROWS = [
             num_heads=(1, 2, 4, 4),
         ),
     ),
-    _large("levit_128s", build=_named("levit_128s", img_size=64)),
+    _large("levit_128s", build=_named("levit_128s", img_size=64), methods=FEW),
     _large(
         "cait_xxs (6 blocks)",
         build=_named("cait_xxs24_224", img_size=64, embed_dim=32, depth=6, num_heads=2),

@@ -179,6 +179,7 @@ ROWS = [
         data=_series,
         loss=_classify,
         cuts=("head.0",),
+        refusal="torch.fx cannot trace its forward",
         note="one cell called eight times",
     ),
     _row(
@@ -187,6 +188,7 @@ ROWS = [
         data=_tokens,
         loss=_over_tokens,
         cuts=("blocks.1", "blocks.2", "blocks.3"),
+        refusal="divides into at most 1 blocks",
         note="tied embeddings",
     ),
     _row(
@@ -195,6 +197,7 @@ ROWS = [
         data=_padded,
         loss=_with_padding,
         cuts=("layers.1", "layers.2", "layers.3"),
+        refusal="divides into at most 3 blocks",
         note="optional keyword input",
     ),
     _row(
@@ -203,10 +206,11 @@ ROWS = [
         data=_pairs,
         loss=_translate,
         cuts=("encoder.layers.1", "decoder.layers.0", "decoder.layers.1"),
+        refusal="must have one input, found: source, target",
         warns="target.weight",
         note="two inputs",
     ),
-    _row("U-Net", build=own.UNet, data=_masks, loss=_classify, cuts=("bottom", "up2")),
+    _row("U-Net", build=own.UNet, data=_masks, loss=_classify, cuts=3),
     _row("autoencoder", build=own.Autoencoder, data=_features, loss=_reconstruct),
     _row(
         "variational autoencoder",
@@ -214,6 +218,7 @@ ROWS = [
         data=_features,
         loss=_evidence,
         cuts=("decoder.0", "decoder.2"),
+        refusal="divides into at most 2 blocks",
         note="draws in its forward, three outputs",
     ),
     _row(
@@ -243,6 +248,7 @@ ROWS = [
         data=_operator,
         loss=_learn_operator,
         cuts=("branch.2", "trunk.0", "trunk.2"),
+        refusal="must have one input, found: functions, points",
         warns="branch.2.weight",
         note="two inputs",
     ),
@@ -252,6 +258,7 @@ ROWS = [
         data=_graph,
         loss=_classify_nodes,
         cuts=("layers.1", "layers.2"),
+        refusal="must have one input, found: features, adjacency",
         note="two inputs, one used by every layer",
     ),
     _row(
@@ -275,6 +282,7 @@ ROWS = [
         data=partial(_features, 8),
         loss=_classify,
         cuts=("layers.0", "layers.2", "head"),
+        refusal="torch.fx cannot trace its forward",
         note="control flow that depends on data, in the forward",
     ),
 ]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from napts.workloads.torchvision_shim import load_torchvision
-from tests.zoo.row import Data, Row, classify, images
+from tests.zoo.row import FEW, Data, Row, classify, images
 
 models: Any = load_torchvision().models
 CLASSES = 10
@@ -88,6 +88,15 @@ def _auxiliary(model: nn.Module, data: Data) -> Tensor:
     return losses[0] + 0.3 * sum(losses[1:])
 
 
+def _efficientnet() -> nn.Module:
+    """The stages of efficientnet_b0 with half of their channels."""
+    block = partial(models.efficientnet.MBConvConfig, width_mult=0.5, depth_mult=1.0)
+    stages = [block(1, 3, 1, 32, 16, 1), block(6, 3, 2, 16, 24, 2), block(6, 5, 2, 24, 40, 2)]
+    stages += [block(6, 3, 2, 40, 80, 2), block(6, 5, 1, 80, 112, 1), block(6, 5, 2, 112, 192, 2)]
+    options = {"dropout": 0.1, "stochastic_depth_prob": 0.1, "last_channel": 320}
+    return models.EfficientNet(stages, num_classes=CLASSES, **options)
+
+
 def _convnext() -> nn.Module:
     block = models.convnext.CNBlockConfig
     setting = [block(16, 32, 1), block(32, 64, 1), block(64, 96, 2), block(96, None, 1)]
@@ -147,7 +156,10 @@ def _lraspp() -> nn.Module:
 
 
 def _masks() -> Data:
-    return {"inputs": torch.randn(4, 3, 64, 64), "targets": torch.randint(5, (4, 64, 64))}
+    """Noise, and one class in each quarter of an image."""
+    quarters = torch.randint(5, (4, 2, 2))
+    targets = quarters.repeat_interleave(32, 1).repeat_interleave(32, 2)
+    return {"inputs": torch.randn(4, 3, 64, 64), "targets": targets}
 
 
 def _segment(model: nn.Module, data: Data) -> Tensor:
@@ -163,7 +175,9 @@ _row = partial(Row, family="torchvision", loss=classify)
 _small = partial(_row, data=images(32))
 _large = partial(_row, data=images(64))
 _BY_STAGE = ("backbone.layer2", "backbone.layer3", "classifier")
-_masked = partial(_row, data=_masks, loss=_segment)
+_masked = partial(
+    _row, data=_masks, loss=_segment, methods=FEW, refusal="divides into at most 1 blocks"
+)
 
 
 def _named(name: str, **options: Any) -> Any:
@@ -171,16 +185,18 @@ def _named(name: str, **options: Any) -> Any:
 
 
 ROWS = [
-    _large("alexnet", build=_alexnet),
+    _large("alexnet", build=_alexnet, methods=FEW),
     _small("vgg11_bn (narrow)", build=_vgg),
-    _small("resnet18", build=_named("resnet18")),
+    _small("resnet18", build=_named("resnet18"), methods=FEW),
     _small("resnet50 (3 small stages)", build=lambda: _resnet("Bottleneck")),
     _small(
         "resnext50 (3 small stages)",
         build=lambda: _resnet("Bottleneck", groups=32, width_per_group=4),
     ),
     _small(
-        "wide_resnet50 (3 small stages)", build=lambda: _resnet("Bottleneck", width_per_group=128)
+        "wide_resnet50 (3 small stages)",
+        build=lambda: _resnet("Bottleneck", width_per_group=128),
+        methods=FEW,
     ),
     _large("squeezenet1_1", build=_named("squeezenet1_1")),
     _small(
@@ -192,6 +208,7 @@ ROWS = [
         build=_named("googlenet", init_weights=False, aux_logits=True),
         loss=_auxiliary,
         note="named tuple of three heads",
+        methods=FEW,
     ),
     _row(
         "inception_v3 (one block of each kind)",
@@ -199,13 +216,14 @@ ROWS = [
         data=images(80),
         loss=_auxiliary,
         note="named tuple of two heads",
+        methods=FEW,
     ),
     _small("shufflenet_v2_x0_5", build=_named("shufflenet_v2_x0_5")),
     _small("mobilenet_v2", build=_named("mobilenet_v2", width_mult=0.5)),
     _small("mobilenet_v3_small", build=_named("mobilenet_v3_small")),
     _small("mnasnet0_5", build=_named("mnasnet0_5")),
-    _small("efficientnet_b0", build=_named("efficientnet_b0")),
-    _small("regnet_y_400mf", build=_named("regnet_y_400mf")),
+    _small("efficientnet (small)", build=_efficientnet),
+    _small("regnet_y_400mf", build=_named("regnet_y_400mf"), methods=FEW),
     _large("convnext (small)", build=_convnext),
     _small(
         "vit (6 layers)",

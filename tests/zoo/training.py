@@ -22,14 +22,19 @@ _METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "NAPTS light": ("NAPTS", napts.preset("NAPTS", "light")),
 }
 METHODS = tuple(_METHODS)
-FOR_MODELS = tuple(method for method in METHODS if method != "APTSA")
-LOSS_SEEDS = (11, 12, 13)
+BASELINE = "Baseline (Adam)"
+METHODS_OF_LOOPS = (*METHODS, BASELINE)
+LOSS_SEEDS = (11, 12)
+STEPS, EVERY, GAIN = 24, 4, 0.02
 
 
 def optimizer(
     method: str, model: nn.Module, cut: Callable[[nn.Module], Any], **options: Any
 ) -> Any:
     """Make a method for a model, whose stages ``cut`` returns if there is need of them."""
+    if method == BASELINE:
+        options = {"lr": 0.02, **options}
+        return napts.Baseline(torch.optim.Adam(model.parameters(), **options))
     name, own = _METHODS[method]
     options = {**own, **options}
     if name in ("TR", "NTR"):
@@ -53,14 +58,23 @@ def mean_loss(closure: Closure) -> float:
     return sum(losses) / len(losses)
 
 
-def train(chosen: Any, closure: Closure, steps: int) -> int:
-    """Take some steps; return how many of all trials were accepted."""
+def train(chosen: Any, closure: Closure, *, steps: int = STEPS, gain: float = GAIN) -> float:
+    """Take steps until the loss has fallen by a share of itself, or there have been enough.
+
+    Returns:
+        By which share it has fallen.
+    """
+    before, fallen = mean_loss(closure), 0.0
     torch.manual_seed(2)
-    accepted = 0
-    for _ in range(steps):
-        chosen.step(closure)
-        accepted += chosen.last_step.accepted
-    return accepted
+    for _ in range(0, steps, EVERY):
+        for _ in range(EVERY):
+            chosen.step(closure)
+        state = torch.get_rng_state()
+        fallen = (before - mean_loss(closure)) / abs(before)
+        torch.set_rng_state(state)
+        if fallen > gain:
+            break
+    return fallen
 
 
 def finite(model: nn.Module) -> bool:
