@@ -41,7 +41,7 @@ def cut_by_hand(model: nn.Module, cuts: Sequence[str | nn.Module]) -> LayerParti
                 f"the block that begins with {first} has no trainable parameter; leave that cut out"
             )
     ends = [Cut(model.get_submodule(names[at]), names[at], before=True) for at in starts]
-    return LayerPartition(model, stages, ends, traced=False)
+    return LayerPartition(model, stages, ends, "none")
 
 
 def _stage(model: nn.Module, names: Sequence[str]) -> Stage:

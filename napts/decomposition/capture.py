@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from napts.decomposition.interception import Call, Watcher, intercepted
 from napts.decomposition.rerun import Rerun
-from napts.decomposition.trees import detached, mapped
+from napts.decomposition.trees import check_unwrapped, detached, mapped, tensors_of
 from napts.decomposition.visits import Autocast, Cut, Recorded, Visit, entry_of
 from napts.optim.replay import RandomState
 
@@ -27,6 +27,7 @@ class Capture:
     Attributes:
         calls: The calls of the model, in order.
         ambient: State of autocast around the closure.
+        intact: What was kept is as it was.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Capture:
         rerun: Rerun | None,
     ) -> None:
         self.calls: list[Recorded] = []
+        self.intact = True
         self._kind, self._cuda = devices[0].type, list(devices[1:])
         self.ambient = Autocast(self._kind)
         self._model = model
@@ -61,6 +63,7 @@ class Capture:
                 "gradients enabled: it did not (it may call only its parts, its forward() instead "
                 "of itself, or a compiled copy)"
             )
+        self.intact = self._rerun is None or self._rerun.settle()
         for recorded in self.calls:
             self._check(recorded)
 
@@ -84,6 +87,12 @@ class Capture:
             outputs = original(*args, **kwargs)
         finally:
             self._current = None
+        if not tensors_of(outputs):
+            raise RuntimeError(
+                f"the model returned {type(outputs).__name__}, in which no tensor was found, "
+                "allowed: tensors in tuples, lists, dictionaries, named tuples and whatever is "
+                "registered with torch.utils.pytree"
+            )
         outputs = recorded.visits[-1].leave(outputs)
         if recorded.visits[-1].outputs:
             recorded.outputs = outputs
@@ -91,6 +100,7 @@ class Capture:
         return outputs
 
     def _begun(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Recorded:
+        check_unwrapped(tensors_of((args, kwargs)))
         visits = [Visit() for _ in range(len(self._cuts) + 1)]
         arguments = None if self._rerun is None else detached((args, kwargs))
         if arguments is None:

@@ -4,7 +4,7 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,12 @@ _LOOKS = 64
 """How many graphs are known; with more of them a model has no structure to speak of."""
 
 _OFTEN = 4
-"""After so many changes without consequence an attribute is not looked at any more: a counter."""
+"""After so many changes of an attribute a copy that was traced with one value is not trusted."""
+
+Copies = Literal["trusted", "possible", "none"]
+"""Whether blocks have traced copies of their operations: of a model that is nothing but nested
+`nn.Sequential` these are its own modules one after the other; of another model they may go wrong
+where its code branches or reads a number, so that its own code runs unless copies are needed."""
 
 
 class Consistency:
@@ -31,48 +36,52 @@ class Consistency:
 
     Args:
         model: The network.
-        traced: Whether the blocks may run by traced copies of their operations.
+        copies: Whether the blocks have traced copies of their operations.
 
     Attributes:
-        traced: Whether they do.
-        reason: Why they do not.
+        traced: Whether the blocks run by these.
+        reason: Why they cannot.
         lacking: Blocks whose gradient lacks something, by the graph of the latest loss.
         compares: Blocks are compared in this pass.
     """
 
-    def __init__(self, model: nn.Module, *, traced: bool) -> None:
-        self.traced = traced
-        self.reason = "" if traced else "cut by hand, or with tensors made in the forward"
+    def __init__(self, model: nn.Module, copies: Copies) -> None:
+        self.traced = copies == "trusted"
+        self.reason = "cut by hand, or with tensors made in the forward" if copies == "none" else ""
         self.lacking: frozenset[int] = frozenset()
         self.compares = True
         self._model = model
+        self._copies: Copies = copies
         self._appearance: list[tuple[Key, Any]] | None = None
         self._changes: Counter[Key] = Counter()
-        self._volatile: set[Key] = set()
         self._different: dict[int, set[int]] = {}
         self._signature = 0
         self._age = 0
         self._told = False
+        self._foreign: set[Tensor] = set()
+
+    def ask_for_copies(self) -> None:
+        """Let the blocks run by their copies, if they have any that can be trusted."""
+        if self._copies == "possible" and not self.traced:
+            self.traced = True
+            self._different.clear()
 
     def begin(self) -> None:
         """Look at the modules before a captured pass."""
         self.compares = True
         if not self.traced:
             return
-        found = appearance(self._model, self._volatile)
-        if found != self._appearance:
-            self._note_changes(found)
-            self._different.clear()
-
-    def _note_changes(self, found: list[tuple[Key, Any]]) -> None:
-        """Take note of how the modules look now; leave out what changes all the time."""
-        if self._appearance is not None:
+        found = appearance(self._model, containers_only=self._copies == "trusted")
+        if found == self._appearance:
+            return
+        if self._appearance is not None and self._copies == "possible":
             self._changes.update(changed(self._appearance, found))
-        often = {key for key, times in self._changes.items() if times >= _OFTEN}
-        if often - self._volatile:
-            self._volatile |= often
-            found = [part for part in found if part[0] not in self._volatile]
+            for (_, name), times in self._changes.items():
+                if times >= _OFTEN:
+                    self._distrust(f"its attribute {name} changes all the time")
+                    return
         self._appearance = found
+        self._different.clear()
 
     def inspect(
         self, loss: Tensor, outputs: Sequence[list[Tensor]], parameters: Sequence[Sequence[Tensor]]
@@ -88,6 +97,8 @@ class Consistency:
                 self._different.clear()
             self._different[found.signature] = set()
             self._tell(found.misplaced)
+        if any(tensor not in self._foreign for tensor in found.strangers):
+            self._check_strangers(found.strangers)
 
     def compared(self, blocks: int) -> list[int]:
         """Return the blocks whose gradients are to be compared in this pass."""
@@ -152,11 +163,29 @@ class Consistency:
         """Compare in the next pass again: this one has numbers that are not finite."""
         self._different.pop(self._signature, None)
 
-    def _stop_tracing(self, reason: str) -> None:
-        self.traced, self.reason = False, reason
+    def _distrust(self, reason: str) -> None:
+        """Run the blocks through the model's own code from now on."""
+        self.traced, self.reason, self._copies = False, reason, "none"
         self._different.clear()
-        self._changes.clear()
+
+    def _stop_tracing(self, reason: str) -> None:
+        self._distrust(reason)
         raise CaptureAgainError(reason)
+
+    def _check_strangers(self, strangers: Sequence[Tensor]) -> None:
+        """Check that what the loss depends on besides the blocks is not of the model.
+
+        Raises:
+            RuntimeError: If a parameter of the model is in no block.
+        """
+        wanted = {id(tensor) for tensor in strangers}
+        names = [name for name, p in self._model.named_parameters() if id(p) in wanted]
+        if names:
+            raise RuntimeError(
+                f"parameters of no block: {', '.join(names)} came into the model after it was "
+                "partitioned; partition it again, and make a new optimizer of that"
+            )
+        self._foreign = set(strangers)
 
     def _tell(self, misplaced: Sequence[Tensor]) -> None:
         if not misplaced or self._told:

@@ -1,20 +1,22 @@
 """Where a network can be cut: units that exchange one tensor with what comes before and after."""
 
+import copy
 import inspect
 import operator
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
+import torch
 from torch import fx, nn
 from torch.fx.node import map_arg
 
+from napts.decomposition.consistency import Copies
 from napts.decomposition.visits import Cut
 
 _MADE = "_tensor_constant"
-_CONTAINERS = ("_parameters", "_buffers", "_modules")
+_COLLECTIONS = (dict, list, set)
 
 
 class PartitionError(ValueError):
@@ -58,11 +60,12 @@ class Traced:
 
     Attributes:
         graph: Its operations, with modules of torch.nn as single ones.
-        faithful: It makes no tensors of its own, which a trace has made once and for all.
+        copies: Whether its operations stand for the model: not if it makes tensors of its own,
+            which a trace has made once and for all.
     """
 
     graph: fx.Graph
-    faithful: bool
+    copies: Copies
 
 
 @contextmanager
@@ -77,45 +80,69 @@ def traced(model: nn.Module) -> Iterator[Traced]:
         PartitionError: If the model's own ``forward`` cannot be traced.
     """
     before = set(vars(model))
-    kept = _attributes(model)
+    kept = _Kept(model)
     made: set[str] = set()
     try:
         try:
             graph = _traced(model)
         finally:
             made = {name for name in set(vars(model)) - before if name.startswith(_MADE)}
-            _put_back(kept, {(id(model), name) for name in made})
-        yield Traced(graph, faithful=not made)
+            kept.put_back({(id(model), name) for name in made})
+        yield Traced(graph, "none" if made else _copies(model, graph))
     finally:
         for name in made:
             delattr(model, name)
 
 
-def _attributes(model: nn.Module) -> list[tuple[nn.Module, dict[str, Any], dict[str, Any]]]:
-    """Return the attributes of all modules, and the contents of their containers."""
-    return [
-        (module, dict(vars(module)), {name: dict(vars(module)[name]) for name in _CONTAINERS})
-        for module in model.modules()
-    ]
+def _copies(model: nn.Module, graph: fx.Graph) -> Copies:
+    """Tell whether a graph is nothing but the modules of some `nn.Sequential` in a row."""
+    calls = [node for node in graph.nodes if node.op not in ("placeholder", "output")]
+    if any(node.op != "call_module" for node in calls):
+        return "possible"
+    around = {str(node.target).rpartition(".")[0] for node in calls}
+    around |= {name for path in list(around) for name in _prefixes(path)}
+    plain = (
+        type(module).forward is nn.Sequential.forward and "forward" not in vars(module)
+        for module in (model.get_submodule(name) for name in around | {""})
+    )
+    return "trusted" if all(plain) else "possible"
 
 
-def _put_back(
-    kept: list[tuple[nn.Module, dict[str, Any], dict[str, Any]]], apart: set[tuple[int, str]]
-) -> None:
-    """Undo what a traced forward has done to its modules: it has run, on no real tensors.
+def _prefixes(path: str) -> list[str]:
+    parts = path.split(".")
+    return [".".join(parts[:end]) for end in range(len(parts))]
+
+
+class _Kept:
+    """The attributes of all modules of a model, with what is in their containers and buffers.
 
     Args:
-        kept: What :func:`_attributes` returned before.
-        apart: New attributes that stay.
+        model: The model.
     """
-    for module, own, containers in kept:
-        now = vars(module)
-        for name in [n for n in now if n not in own and (id(module), n) not in apart]:
-            del now[name]
-        now.update(own)
-        for name, contents in containers.items():
-            now[name].clear()
-            now[name].update(contents)
+
+    def __init__(self, model: nn.Module) -> None:
+        self._modules = [(module, dict(vars(module))) for module in model.modules()]
+        containers = (v for _, own in self._modules for v in own.values())
+        self._contents = [(v, copy.copy(v)) for v in containers if isinstance(v, _COLLECTIONS)]
+        self._buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
+
+    def put_back(self, apart: set[tuple[int, str]]) -> None:
+        """Undo what a traced forward has done to the modules: it has run, on no real tensors.
+
+        Args:
+            apart: New attributes that stay, by module and name.
+        """
+        for module, own in self._modules:
+            now = vars(module)
+            for name in [n for n in now if n not in own and (id(module), n) not in apart]:
+                del now[name]
+            now.update(own)
+        for container, contents in self._contents:
+            container.clear()
+            (container.extend if isinstance(container, list) else container.update)(contents)
+        with torch.no_grad():
+            for buffer, value in self._buffers:
+                buffer.copy_(value)
 
 
 def _traced(model: nn.Module) -> fx.Graph:

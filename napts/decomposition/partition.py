@@ -65,6 +65,11 @@ def partition_layers(
     """
     if isinstance(model, DistributedDataParallel):
         model = model.module
+    if hasattr(model, "_orig_mod"):
+        raise PartitionError(
+            "cannot partition a model that torch.compile made, whose modules are not called one by "
+            "one: partition the original model and call that in the closure, or give compile_local"
+        )
     if cuts is not None:
         if n_subdomains is not None or compile_local:
             raise PartitionError("cuts=... goes without n_subdomains and compile_local")
@@ -78,7 +83,7 @@ def partition_layers(
         ends = [cut_after(model, trace.graph, block) for block in blocks[:-1]]
         stages = [
             Stage(
-                module=extract(model, block.nodes) if trace.faithful else None,
+                module=extract(model, block.nodes) if trace.copies != "none" else None,
                 parameter_list=block.parameters,
                 names=[str(n.target) for n in block.nodes if n.op == "call_module"],
                 mode=model.training if any("training" in n.kwargs for n in block.nodes) else None,
@@ -86,7 +91,7 @@ def partition_layers(
             )
             for block in blocks
         ]
-    return LayerPartition(model, stages, ends, traced=trace.faithful)
+    return LayerPartition(model, stages, ends, trace.copies)
 
 
 def _blocks(

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from napts.decomposition.interception import Call, Watcher, intercepted
-from napts.decomposition.trees import detached, replaced, tensors_of
+from napts.decomposition.trees import detached, mapped, replaced, tensors_of
 from napts.decomposition.visits import Autocast, Cut, Recorded, Visit
 
 
@@ -36,6 +36,8 @@ class Rerun:
         self._model = model
         self._cuts = list(cuts)
         self._outside = _largest_without(model, [cut.module for cut in cuts])
+        self._safe: set[nn.Module] = set()
+        self._marks: list[tuple[nn.Module, list[Tensor], list[int]]] = []
 
     def recorders(self, current: Callable[[], Recorded | None]) -> dict[nn.Module, Watcher]:
         """Return watchers that log what modules between the cuts return.
@@ -43,17 +45,40 @@ class Rerun:
         Args:
             current: Returns the call of the model that goes on, if one does.
         """
+        self._marks = []
 
         def recorder(module: nn.Module) -> Watcher:
             def watch(original: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
                 outputs = original(*args, **kwargs)
                 if (recorded := current()) is not None:
-                    recorded.log.setdefault(module, []).append(detached(outputs))
+                    alone = detached(outputs)
+                    tensors = tensors_of(alone)
+                    self._marks.append((module, tensors, [t._version for t in tensors]))
+                    kept = alone if module in self._safe else mapped(Tensor.clone, alone)
+                    recorded.log.setdefault(module, []).append(kept)
                 return outputs
 
             return watch
 
         return {module: recorder(module) for module in self._outside}
+
+    def settle(self) -> bool:
+        """Find out, after a captured pass, whose outputs the model's code overwrites in place.
+
+        Those of others need not be copied the next time.
+
+        Returns:
+            Whether what was recorded is as it was returned.
+        """
+        overwritten = {
+            module
+            for module, tensors, versions in self._marks
+            if any(t._version != v for t, v in zip(tensors, versions, strict=True))
+        }
+        intact = not overwritten & self._safe
+        self._safe = {module for module, _, _ in self._marks} - overwritten
+        self._marks = []
+        return intact
 
     def run(self, recorded: Recorded, block: int, ambient: Autocast) -> list[Tensor]:
         """Run one block on what it took in at a call of the model.
@@ -116,7 +141,10 @@ class _Turns:
                 if _is_at(self._entry, module, turn):
                     return self._enter(original, args, kwargs)
                 log = self._recorded.log.get(module, [])
-                return log[turn] if turn < len(log) else original(*args, **kwargs)
+                if turn >= len(log):
+                    return original(*args, **kwargs)
+                safe = module in self._rerun._safe
+                return log[turn] if safe else mapped(Tensor.clone, log[turn])
             if not _is_at(self._exit, module, turn):
                 return original(*args, **kwargs)
             before = self._exit is not None and self._exit.before

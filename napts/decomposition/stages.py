@@ -8,14 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from napts.decomposition.capture import Capture
-from napts.decomposition.consistency import Consistency
+from napts.decomposition.consistency import Consistency, Copies
 from napts.decomposition.interception import Call, intercepted
 from napts.decomposition.rerun import Rerun
 from napts.decomposition.stage import Stage
 from napts.decomposition.trees import replaced, tensors_of
 from napts.decomposition.visits import Cut, Recorded, Visit, cut_samples
 from napts.optim.gradients import gradients
-from napts.optim.subdomains import Closure, Part
+from napts.optim.subdomains import CaptureAgainError, Closure, Part
 from napts.optim.vectors import cuda_devices
 
 
@@ -24,22 +24,24 @@ class LayerPartition(Sequence[Stage]):
 
     A block is run alone by a traced copy of its operations, or through the model's own code. The
     first captured pass, and each that looks different from those before, is used to compare: a
-    traced block that does not compute what the model computes is not used again.
+    traced copy that does not compute what the model computes is not used again.
 
     Args:
         model: The network, called as a whole by the closure.
         stages: Its blocks, in order; together they hold every trainable parameter once.
         cuts: Where they end, all but the last one.
-        traced: Whether the blocks may run by their own modules.
+        copies: Whether the stages' modules can run them; see :data:`Copies`.
     """
 
     def __init__(
-        self, model: nn.Module, stages: Sequence[Stage], cuts: Sequence[Cut], *, traced: bool = True
+        self, model: nn.Module, stages: Sequence[Stage], cuts: Sequence[Cut], copies: Copies
     ) -> None:
         self.model = model
         self.cuts = list(cuts)
         self._stages = list(stages)
-        self._consistency = Consistency(model, traced=traced)
+        self._consistency = Consistency(model, copies)
+        if any(stage.compile_local for stage in stages):
+            self._consistency.ask_for_copies()
         self._forget()
 
     def _forget(self) -> None:
@@ -113,6 +115,10 @@ class LayerPartition(Sequence[Stage]):
         with self._captured.watching():
             yield
 
+    def ask_for_parts(self) -> None:
+        """Prepare for gradients on parts of the batch, which the model's own code cannot give."""
+        self._consistency.ask_for_copies()
+
     @property
     def _through_model(self) -> Rerun:
         if self._rerun is None:
@@ -129,6 +135,8 @@ class LayerPartition(Sequence[Stage]):
         """Look at how a captured loss depends on the stages, while its graph is there."""
         outputs = [self._pass.outputs(stage) for stage in range(len(self))]
         self._consistency.inspect(loss, outputs, self.parameter_sets)
+        if not self._pass.intact:
+            self._consistency.compares = True
 
     def boundaries(self) -> list[Tensor]:
         """Return the captured outputs ``a_d`` of all stages, call by call."""
@@ -177,6 +185,10 @@ class LayerPartition(Sequence[Stage]):
                 run in another way from now on.
             RuntimeError: If it does not and there is no other way.
         """
+        if not self._pass.intact:
+            raise CaptureAgainError(
+                "the model overwrites in place what it did not overwrite before"
+            )
         outputs: list[Tensor] = []
         downstream: list[Tensor] = []
         for recorded in self._pass.calls:
@@ -205,8 +217,9 @@ class LayerPartition(Sequence[Stage]):
         else:
             outputs, wanted = self._part_of(visit, subdomain, part)
         pairs = zip(outputs, wanted, strict=True)
-        # The same tensors, unless the precision is reduced.
-        return [o if o.dtype == w.dtype else o.to(w.dtype) for o, w in pairs], wanted
+        with torch.enable_grad():
+            # The same tensors, unless the precision is reduced.
+            return [o if o.dtype == w.dtype else o.to(w.dtype) for o, w in pairs], wanted
 
     def _outputs(self, recorded: Recorded, subdomain: int) -> list[Tensor]:
         """Return the tensors that leave a block, those through which a gradient flows."""
@@ -229,8 +242,8 @@ class LayerPartition(Sequence[Stage]):
     ) -> tuple[list[Tensor], list[Tensor]]:
         if not self._consistency.traced:
             raise RuntimeError(
-                f"local_fraction: found {part.fraction}, allowed where blocks run through the "
-                f"model's own code: 1 ({self._consistency.reason})"
+                f"local_fraction: found {part.fraction}, allowed for a model whose blocks run "
+                f"through its own code: 1 ({self._consistency.reason})"
             )
         size = part.check([*tensors_of(visit.entry), *visit.downstream])
         samples, scale = part.samples(size), part.scale(size)

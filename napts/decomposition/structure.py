@@ -1,6 +1,6 @@
 """What a captured pass looked like: how its loss depends on the blocks, and what the model was."""
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,11 +25,13 @@ class Dependence:
         lacking: Blocks whose parameters reach the loss past the block's outputs too, so that the
             gradient through these lacks something.
         misplaced: Parameters that are used outside of their block alone.
+        strangers: What else the loss depends on.
     """
 
     signature: int
     lacking: frozenset[int]
     misplaced: tuple[Tensor, ...]
+    strangers: tuple[Tensor, ...]
 
 
 def dependence(
@@ -60,6 +62,7 @@ def dependence(
     inside: set[int] = set()
     outside: set[int] = set()
     trail: list[Any] = []
+    strangers: list[Tensor] = []
     while waiting:
         node, region = waiting.pop()
         for edge in node.next_functions:
@@ -77,10 +80,13 @@ def dependence(
             key = id(following.variable)
             if key in owners:
                 (inside if owners[key][0] == entered[1] else outside).add(key)
+            else:
+                strangers.append(following.variable)
     return Dependence(
         hash(tuple(trail)),
         frozenset(owners[key][0] for key in outside),
         tuple(owners[key][1] for key in outside - inside),
+        tuple(strangers),
     )
 
 
@@ -88,14 +94,14 @@ Key = tuple[int, str]
 """A module, by identity, and the name of one of its attributes."""
 
 
-def appearance(model: nn.Module, ignored: Container[Key] = ()) -> list[tuple[Key, Any]]:
+def appearance(model: nn.Module, *, containers_only: bool = False) -> list[tuple[Key, Any]]:
     """Return what a model looks like: its modules' modes, hooks, buffers and attributes.
 
     Values of tensors do not count; what a closure or a function keeps elsewhere is not seen.
 
     Args:
         model: The model.
-        ignored: Attributes to be left out.
+        containers_only: Look at `nn.Sequential` alone, not at what else is in it.
     """
     parts: list[tuple[Key, Any]] = []
     waiting: list[nn.Module | None] = [model]
@@ -105,6 +111,8 @@ def appearance(model: nn.Module, ignored: Container[Key] = ()) -> list[tuple[Key
         if module is None or id(module) in seen:
             continue
         seen.add(id(module))
+        if containers_only and not isinstance(module, nn.Sequential):
+            continue
         waiting.extend(module._modules.values())
         for name, value in module.__dict__.items():
             kind = value.__class__
@@ -116,7 +124,7 @@ def appearance(model: nn.Module, ignored: Container[Key] = ()) -> list[tuple[Key
                 parts.append(((id(module), name), id(value)))
             elif value:
                 parts.append(((id(module), name), _contents(value)))
-    return [part for part in parts if part[0] not in ignored] if ignored else parts
+    return parts
 
 
 def changed(before: list[tuple[Key, Any]], after: list[tuple[Key, Any]]) -> set[Key]:

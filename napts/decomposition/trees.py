@@ -65,7 +65,16 @@ def differentiable(tree: Any) -> tuple[list[int], list[Tensor]]:
     return [i for i, _ in found], [t for _, t in found]
 
 
-def is_wrapped(tensors: Sequence[Tensor]) -> bool:
-    """Tell whether some tensor exists only inside a transform of ``torch.func``."""
+def check_unwrapped(tensors: Sequence[Tensor]) -> None:
+    """Check that tensors are no stand-ins of a transform.
+
+    Raises:
+        RuntimeError: If some exists only inside a transform of ``torch.func``.
+    """
     wrapped = torch._C._functorch.is_functorch_wrapped_tensor  # pyright: ignore[reportAttributeAccessIssue]
-    return any(map(wrapped, tensors))
+    if any(map(wrapped, tensors)):
+        raise RuntimeError(
+            "the model is called inside a transform of torch.func (vmap, grad, jvp), where no "
+            "boundary data can be captured: take derivatives with torch.autograd.grad, or use TR, "
+            "NTR or APTSW"
+        )

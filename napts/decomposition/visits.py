@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from napts.decomposition.trees import (
+    check_unwrapped,
     detached,
     differentiable,
-    is_wrapped,
     mapped,
     replaced,
     tensors_of,
@@ -97,12 +97,7 @@ class Visit:
         """
         self.left = True
         self.places, self.outputs = differentiable(tree)
-        if is_wrapped(self.outputs):
-            raise RuntimeError(
-                "the model is called inside a transform of torch.func (vmap, grad, jvp), where no "
-                "boundary data can be captured: take derivatives with torch.autograd.grad, or use "
-                "TR, NTR or APTSW"
-            )
+        check_unwrapped(self.outputs)
         if len(self.outputs) > 1:
             self.outputs = [tensor.view_as(tensor) for tensor in self.outputs]
             everything = tensors_of(tree)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from napts.optim.communicator import ONE_PROCESS, Communicator
-from napts.optim.gradients import gradients
+from napts.optim.gradients import UNRELATED, gradients
 from napts.optim.record import PassCounts
 from napts.optim.step_context import StepContext
 from napts.optim.subdomains import Closure, Decomposition
@@ -117,7 +117,8 @@ class ClosurePasses(Passes):
         if decomposition is not None:
             decomposition.inspect(loss)
             boundaries = decomposition.boundaries()
-        found = self._differentiate(loss, [*self._parameters, *boundaries])
+        wanted = [*self._parameters, *boundaries]
+        found = self._differentiate(loss, wanted, needed=len(self._parameters))
         if decomposition is not None:
             decomposition.set_downstream(found[len(self._parameters) :])
         return loss.detach(), found[: len(self._parameters)]
@@ -159,10 +160,12 @@ class ClosurePasses(Passes):
         with torch.enable_grad():
             return scalar_loss(self._closure())
 
-    def _differentiate(self, loss: Tensor, inputs: Sequence[Tensor]) -> list[Tensor]:
+    def _differentiate(
+        self, loss: Tensor, inputs: Sequence[Tensor], *, needed: int = 0
+    ) -> list[Tensor]:
         self.counts.backwards += 1
         try:
-            return gradients(loss, inputs)
+            return gradients(loss, inputs, needed=needed)
         except RuntimeError as error:
             if "second time" in str(error):
                 raise ValueError(BACKWARD_CALLED) from error
@@ -188,7 +191,7 @@ def require_graph(loss: Tensor) -> None:
         ValueError: If no parameter that is trained enters it.
     """
     if not loss.requires_grad:
-        raise ValueError("the closure's loss does not depend on the optimizer's parameters")
+        raise ValueError(UNRELATED)
 
 
 def _gradients_in(parameters: Sequence[Tensor]) -> list[tuple[Tensor, int] | None]:

@@ -44,6 +44,11 @@ class AdditiveSchwarz:
     fraction: float = 1.0
     precision: LocalPrecision = "full"
 
+    def __post_init__(self) -> None:
+        """Tell the decomposition what is coming."""
+        if self.fraction < 1.0:
+            self.decomposition.ask_for_parts()
+
     @property
     def captured(self) -> Decomposition | None:
         """The decomposition, if any local step needs more than the global gradient."""

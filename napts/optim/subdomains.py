@@ -120,6 +120,10 @@ class Decomposition(ParameterSets, Protocol):
         """While it is open, the closure's forward pass fills the caches."""
         ...
 
+    def ask_for_parts(self) -> None:
+        """Prepare for local gradients on parts of the batch."""
+        ...
+
     def inspect(self, loss: Tensor) -> None:
         """Look at how a captured loss depends on the subdomains, while its graph is there."""
         ...

@@ -25,7 +25,7 @@ class Layout:
             without parameters, such as subdomains of which nothing is trained, are left out.
 
     Raises:
-        ValueError: If a block mixes devices or dtypes.
+        ValueError: If a block mixes devices or dtypes, or is complex.
 
     Attributes:
         blocks: The parameters of each block that has any.
@@ -39,7 +39,15 @@ class Layout:
             kinds = {(p.device, p.dtype) for p in block}
             if len(kinds) > 1:
                 listed = sorted(f"{device}/{dtype}" for device, dtype in kinds)
-                raise ValueError(f"block {index} must have one device and one dtype, got {listed}")
+                raise ValueError(
+                    f"block {index} must have one device and one dtype, got {listed}: put them "
+                    "into different subdomains or groups"
+                )
+            if any(dtype.is_complex for _, dtype in kinds):
+                raise ValueError(
+                    f"block {index} has complex parameters, allowed: real ones (their real and "
+                    "imaginary parts, torch.view_as_real)"
+                )
         self.subdomains = [index for index, block in enumerate(blocks) if block]
         self.last_subdomain = len(blocks) - 1
         self.blocks = [list(block) for block in blocks if block]
@@ -70,10 +78,17 @@ class Layout:
     @staticmethod
     def flatten_block(tensors: Sequence[Tensor]) -> Tensor:
         """Copy the tensors of one block into a flat tensor."""
-        if len(tensors) == 1:
-            return tensors[0].reshape(-1).clone()
-        # In one call what torch.cat would take one more per tensor for.
-        return torch._C._nn.flatten_dense_tensors(tensors)  # pyright: ignore[reportAttributeAccessIssue]
+        try:
+            if len(tensors) == 1:
+                return tensors[0].reshape(-1).clone()
+            # In one call what torch.cat would take one more per tensor for.
+            return torch._C._nn.flatten_dense_tensors(tensors)  # pyright: ignore[reportAttributeAccessIssue]
+        except RuntimeError as error:
+            if all(tensor.layout is torch.strided for tensor in tensors):
+                raise
+            raise ValueError(
+                "a gradient is sparse, allowed: dense ones (nn.Embedding with sparse=False)"
+            ) from error
 
     def buffer(self, block: int) -> Tensor:
         """Return a flat tensor of a block's size, to be filled and given to :meth:`shift`.

@@ -182,6 +182,9 @@ class Pipeline:
     def set_downstream(self, downstream: Sequence[Tensor]) -> None:
         """Do nothing, as in :meth:`boundaries`."""
 
+    def ask_for_parts(self) -> None:
+        """Do nothing: every stage can take parts."""
+
     def inspect(self, loss: Tensor) -> None:
         """Do nothing: the loss is a function of the last stage's outputs."""
 

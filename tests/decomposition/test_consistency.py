@@ -1,10 +1,13 @@
 """Local gradients at the iterate are those of the loss, whatever the loss and the model are."""
 
+import contextlib
 import math
+import types
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -276,23 +279,28 @@ class Running(nn.Module):
         torch.manual_seed(0)
         self.first, self.second = nn.Linear(6, 8), nn.Linear(8, 4)
         self.register_buffer("mean", torch.zeros(8))
-        self.seen = 0
+        self.register_buffer("decayed", torch.ones(8))
+        self.seen, self.log = 0, []
 
     def forward(self, inputs: Tensor) -> Tensor:
         hidden = self.first(inputs)
         self.mean = 0.9 * self.mean + 0.1 * hidden.detach().mean(0)
+        self.decayed.mul_(0.9)
         self.seen = self.seen + 1
+        self.log.append(hidden)
         return self.second(torch.tanh(hidden))
 
 
 @pytest.mark.parametrize("build", [Aside, ByMode, SharedActivation, Noise, Scaled, Running])
 def test_blocks_compute_what_the_model_computes(build: Callable[[], nn.Module]) -> None:
     model = build().double()
-    before, buffers = dict(vars(model)), dict(model.named_buffers())
+    before, buffers, values = dict(vars(model)), dict(model.named_buffers()), snapshot(model)
     stages = napts.partition_layers(model, 2)
     # Tracing has run its forward: nothing is left of that.
     assert dict(vars(model)) == before
     assert all(b is buffers[name] for name, b in model.named_buffers())
+    assert same(values, snapshot(model))
+    assert not getattr(model, "log", [])
     assert gap(stages, closure(model, batch())) < ROUNDING
 
 
@@ -344,25 +352,108 @@ def test_changes_after_partitioning_are_found(change: Callable[[Any], None], use
         assert gap(stages, closure(model, batch())) < ROUNDING
 
 
-def test_a_change_that_no_look_shows_is_found_in_the_end() -> None:
-    """A number in a closure of the model's, which a trace has for good."""
-    factor = {"value": [1.0]}
+class Configured(nn.Module):
+    """Reads numbers where no look at its attributes would find them."""
 
-    class Hidden(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            torch.manual_seed(0)
-            self.first, self.second = nn.Linear(6, 8), nn.Linear(8, 4)
+    def __init__(self, read: Callable[["Configured"], float]) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.middle, self.second = nn.Linear(6, 8), nn.Linear(8, 8), nn.Linear(8, 4)
+        self.settings = types.SimpleNamespace(scale=1.0)
+        self.nested = {"a": {"b": 1.0}}
+        self.many = [1.0] * 40
+        self.array = np.ones(1)
+        self.register_buffer("number", torch.ones(()))
+        self.read, self.step = read, 0
 
-        def forward(self, inputs: Tensor) -> Tensor:
-            return self.second(torch.tanh(self.first(inputs)) * factor["value"][0])
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.second(
+            torch.tanh(self.read(self) * torch.tanh(self.middle(self.first(inputs))))
+        )
 
-    model = Hidden().double()
-    stages = napts.partition_layers(model, 2)
+
+HIDDEN: dict[str, tuple[Callable[[Any], float], Callable[[Any, float], object]]] = {
+    "object": (lambda m: m.settings.scale, lambda m, x: setattr(m.settings, "scale", x)),
+    "nested": (lambda m: m.nested["a"]["b"], lambda m, x: m.nested["a"].update(b=x)),
+    "long": (lambda m: m.many[30], lambda m, x: m.many.__setitem__(30, x)),
+    "array": (lambda m: float(m.array[0]), lambda m, x: m.array.fill(x)),
+    "buffer": (lambda m: m.number.item(), lambda m, x: m.number.fill_(x)),
+}
+
+
+@pytest.mark.parametrize("kind", HIDDEN)
+def test_numbers_that_no_look_shows(kind: str) -> None:
+    read, write = HIDDEN[kind]
+    model = Configured(read).double()
+    stages = napts.partition_layers(model, 3)
+    for value in (1.0, 1.0, -3.0, 0.5):
+        write(model, value)
+        assert gap(stages, closure(model, batch())) < ROUNDING
+
+
+@pytest.mark.parametrize("local_fraction", [1.0, 0.5])
+def test_a_schedule_that_matters_late(local_fraction: float) -> None:
+    """A counter that changes in every step and at first has no consequence."""
+    model = Configured(lambda m: 1.0 if m.step <= 12 else -2.0).double()
+    stages = napts.partition_layers(model, 3)
+    optimizer = napts.NAPTS(stages, local_fraction=local_fraction)
+    for model.step in range(1, 16):
+        told = pytest.raises(RuntimeError, match="its attribute step changes all the time")
+        with told if local_fraction < 1.0 and model.step > 4 else contextlib.nullcontext():
+            optimizer.step(closure(model, batch()))
+        assert gap(stages, closure(model, batch())) < ROUNDING
+
+
+def test_parts_run_by_copies_as_long_as_these_are_the_model() -> None:
+    model = Scaled().double()
+    stages = napts.partition_layers(model, 3)
+    optimizer = napts.NAPTS(stages, local_fraction=0.5)
+    optimizer.step(closure(model, batch()))
+    model.factor = 0.3
+    with pytest.raises(RuntimeError, match=r"local_fraction: found 0.5.*traced copy"):
+        optimizer.step(closure(model, batch()))
     assert gap(stages, closure(model, batch())) < ROUNDING
-    factor["value"][0] = 0.3
-    found = [gap(stages, closure(model, batch())) for _ in range(260)]
-    assert found[-1] < ROUNDING
+
+
+class InPlace(nn.Module):
+    """Overwrites what its modules return."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second, self.third = (nn.Linear(6, 6) for _ in range(3))
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        outputs = self.second(self.first(inputs))
+        outputs += inputs
+        return self.third(self.relu(outputs).mul(2.0))
+
+
+def test_operations_in_place_do_not_wear_captured_data() -> None:
+    model = InPlace().double()
+    stages = napts.partition_layers(model, cuts=["third"])
+    inputs, _ = batch()
+    for _ in range(3):
+        assert gap(stages, lambda: model(inputs).square().mean()) < ROUNDING
+        first = stages.local_gradient
+        assert callable(first)
+
+
+@pytest.mark.parametrize("cuts", [None, ["2", "4"]])
+def test_bfloat16_local_steps_have_gradients(cuts: list[str] | None) -> None:
+    """Rounded, not lost: conversions of outputs belong to the graph."""
+    model, data = _mlp().float(), batch(dtype=torch.float32)
+    stages = napts.partition_layers(model, None if cuts else 3, cuts=cuts)
+    with stages.capture():
+        loss = closure(model, data)()
+    stages.set_downstream(torch.autograd.grad(loss, stages.boundaries()))
+    with torch.no_grad():
+        for stage in range(3):
+            full = torch.cat([g.reshape(-1) for g in stages.local_gradient(stage)])
+            with torch.autocast("cpu", torch.bfloat16):
+                rounded = torch.cat([g.reshape(-1) for g in stages.local_gradient(stage)])
+            assert 0 < (rounded - full).norm() < 0.05 * full.norm()
 
 
 def test_what_depends_on_something_else_is_refused() -> None:
@@ -567,6 +658,45 @@ def test_the_same_parameters_in_the_wrong_order_are_told() -> None:
 def test_cuts_that_cannot_be_made(cuts: list[Any], message: str) -> None:
     with pytest.raises(napts.PartitionError, match=message):
         napts.partition_layers(Decoder(2), cuts=cuts)
+
+
+@pytest.mark.parametrize("cuts", [None, ["2"]])
+def test_parameters_that_came_later_are_told(cuts: list[str] | None) -> None:
+    model = _mlp()
+    stages = napts.partition_layers(model, None if cuts else 2, cuts=cuts)
+    optimizer = napts.NAPTS(stages)
+    optimizer.step(closure(model, batch()))
+    model[0] = nn.Linear(6, 16).double()
+    with pytest.raises(RuntimeError, match=r"of no block: 0.weight, 0.bias .* partition it again"):
+        optimizer.step(closure(model, batch()))
+
+
+def test_outputs_that_hold_no_tensors_are_told() -> None:
+    class Plain(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(6, 4), nn.Linear(4, 4)
+
+        def forward(self, inputs: Tensor) -> Any:
+            return types.SimpleNamespace(out=self.second(self.first(inputs)))
+
+    model = Plain().double()
+    stages = napts.partition_layers(model, cuts=["second"])
+    with pytest.raises(RuntimeError, match="returned SimpleNamespace, in which no tensor"):
+        gap(stages, lambda: model(batch()[0]).out.mean())
+
+
+def test_transforms_of_functions_are_told() -> None:
+    model = _smooth()
+    optimizer = napts.NAPTS(napts.partition_layers(model, 2))
+    with pytest.raises(RuntimeError, match=r"inside a transform of torch\.func"):
+        optimizer.step(lambda: torch.func.vmap(torch.func.jacrev(model))(batch()[0]).mean())
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's, while it is imported
+def test_a_compiled_model_is_told() -> None:
+    with pytest.raises(napts.PartitionError, match="partition the original model"):
+        napts.partition_layers(torch.compile(_mlp()), 2)  # pyright: ignore[reportArgumentType]
 
 
 def test_a_cut_at_a_module_that_is_not_called() -> None:

@@ -280,3 +280,21 @@ def test_a_dead_subdomain_where_numbers_stay_on_the_device(
     after = snapshot(model)
     moved = {name for name in after if not torch.equal(before[name], after[name])}
     assert moved == (set() if dead == "all" else {"4.bias", "6.weight", "6.bias"})
+
+
+@pytest.mark.parametrize("method", ["TR", "NTR", "APTSW", "NAPTS"])
+def test_a_loss_of_another_model(method: str) -> None:
+    """As after copying the optimizer without its model."""
+    model, other = plain(), plain()
+    optimizer = make(method, model)
+    with pytest.raises((ValueError, RuntimeError), match=r"of another model|call the partitioned"):
+        optimizer.step(closure(other, batch()))
+
+
+def test_gradients_and_parameters_of_other_kinds() -> None:
+    sparse = nn.Sequential(nn.EmbeddingBag(10, 4, sparse=True), nn.Linear(4, 2))
+    with pytest.raises(ValueError, match="a gradient is sparse, allowed: dense"):
+        napts.TR(sparse.parameters()).step(lambda: sparse(torch.arange(6).view(2, 3)).sum())
+    weight = nn.Parameter(torch.ones(3, dtype=torch.complex64))
+    with pytest.raises(ValueError, match="has complex parameters, allowed: real"):
+        napts.NTR([weight]).step(lambda: weight.abs().sum())
