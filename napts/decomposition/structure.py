@@ -24,7 +24,7 @@ class Dependence:
         signature: Equal for graphs of the same operations in the same order.
         lacking: Blocks whose parameters reach the loss past the block's outputs too, so that the
             gradient through these lacks something.
-        misplaced: Parameters that are used outside of their block alone.
+        misplaced: Parameters that are used in other blocks than their own alone.
         strangers: What else the loss depends on.
     """
 
@@ -61,6 +61,7 @@ def dependence(
     seen = {waiting[0]}
     inside: set[int] = set()
     outside: set[int] = set()
+    in_blocks: set[int] = set()
     trail: list[Any] = []
     strangers: list[Tensor] = []
     while waiting:
@@ -80,12 +81,14 @@ def dependence(
             key = id(following.variable)
             if key in owners:
                 (inside if owners[key][0] == entered[1] else outside).add(key)
+                if entered[1] != top:
+                    in_blocks.add(key)
             else:
                 strangers.append(following.variable)
     return Dependence(
         hash(tuple(trail)),
         frozenset(owners[key][0] for key in outside),
-        tuple(owners[key][1] for key in outside - inside),
+        tuple(owners[key][1] for key in (outside - inside) & in_blocks),
         tuple(strangers),
     )
 
