@@ -62,7 +62,7 @@ def test_local_gradients_are_the_parts_of_the_global_one() -> None:
     penalty = Penalty(layout, [0.3] * len(layout.parameters))
     loss = closure(model, batch())
     with torch.no_grad():
-        objective = Objective(loss, layout, FirstOrder(), PassCounts(), penalty)
+        objective = Objective(loss, layout, FirstOrder(), PassCounts(), penalty=penalty)
         gradient = objective.linearise(stages).model.gradient
         for block, whole in enumerate(gradient):
             with objective.local_pass():
