@@ -186,7 +186,8 @@ class _Evaluations:
         self.finite = self.finite and finite and math.isfinite(loss)
         self._ahead = True
         if self._before is not None:
-            self._context.draws = self._before.differs(RandomState(self._before.devices))
+            drawn = self._before.differs(RandomState(self._before.devices))
+            self._context.note(draws=drawn)
         self._context.check_alone()
         return self.finite
 

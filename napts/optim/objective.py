@@ -133,7 +133,7 @@ class Objective:
         with self._replay.first():
             loss, gradient = self._passes.linearise(decomposition)
         if self._context.wonders:
-            self._context.draws = self._replay.draws()
+            self._context.note(draws=self._replay.draws())
         self._context.check_alone()
         self._join()
         fresh = loss if self._processes is None else loss.clone()

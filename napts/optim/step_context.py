@@ -51,6 +51,7 @@ class StepContext:
         self._replays = replays
         self.graph_for_values = graph_for_values
         self.draws = False
+        self._looked = False
         self.data_parallel: DataParallel | None = None
         self._run: _Run | None = None
         self._whole: Sequence[Tensor] = ()
@@ -88,8 +89,16 @@ class StepContext:
 
     @property
     def wonders(self) -> bool:
-        """Whether it matters, and is not known yet, that the closure draws random numbers."""
-        return not self.draws and threading.active_count() > 1
+        """Whether it is not known yet that the closure draws random numbers.
+
+        At the first evaluation, and wherever there are other threads. Early, since a step beside
+        this one can set the generators back to where they were, which looks like no draw.
+        """
+        return not self.draws and (not self._looked or threading.active_count() > 1)
+
+    def note(self, *, draws: bool) -> None:
+        """Take note of whether an evaluation of the closure has drawn random numbers."""
+        self.draws, self._looked = draws, True
 
     def check_alone(self) -> None:
         """Check that no other thread's step has disturbed the random numbers of this one.
