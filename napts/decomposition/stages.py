@@ -196,10 +196,12 @@ class LayerPartition(Sequence[Stage]):
             outputs += found
             downstream += wanted
         parameters = self._stages[subdomain].parameters()
-        pairs = [(o, d) for o, d in zip(outputs, downstream, strict=True) if o.requires_grad]
-        if not pairs:
+        if not all(output.requires_grad for output in outputs):
+            pairs = zip(outputs, downstream, strict=True)
+            kept = [(output, d) for output, d in pairs if output.requires_grad]
+            outputs, downstream = [o for o, _ in kept], [d for _, d in kept]
+        if not outputs:
             return [torch.zeros_like(p) for p in parameters]
-        outputs, downstream = ([pair[i] for pair in pairs] for i in (0, 1))
         return gradients(outputs, parameters, downstream)
 
     def _run(
@@ -216,10 +218,10 @@ class LayerPartition(Sequence[Stage]):
             wanted = visit.downstream
         else:
             outputs, wanted = self._part_of(visit, subdomain, part)
-        pairs = zip(outputs, wanted, strict=True)
-        with torch.enable_grad():
-            # The same tensors, unless the precision is reduced.
-            return [o if o.dtype == w.dtype else o.to(w.dtype) for o, w in pairs], wanted
+        if any(o.dtype != w.dtype for o, w in zip(outputs, wanted, strict=True)):
+            with torch.enable_grad():  # the precision is reduced
+                outputs = [o.to(w.dtype) for o, w in zip(outputs, wanted, strict=True)]
+        return outputs, wanted
 
     def _outputs(self, recorded: Recorded, subdomain: int) -> list[Tensor]:
         """Return the tensors that leave a block, those through which a gradient flows."""
