@@ -16,12 +16,14 @@ from torch import Tensor
 import napts
 from benchmarks.problems import problem
 from benchmarks.timing import seconds
-from napts.decomposition.consistency import EVERY
-from napts.decomposition.structure import appearance, dependence
 
 
 def main(workload: str, batch_size: int, steps: int) -> None:
     """Print the times and the share."""
+    # Here, since asv imports every suite on older revisions too.
+    from napts.decomposition.consistency import EVERY
+    from napts.decomposition.structure import appearance, dependence
+
     on = problem(workload, batch_size, learnable=True)
     stages = napts.partition_layers(on.model, on.subdomains, example_inputs=on.inputs[:2])
     with stages.capture():
