@@ -129,17 +129,8 @@ class Consistency:
     def remainder(self, block: int, local: Tensor, whole: Tensor, scale: Tensor) -> Tensor | None:
         """Return what a block's gradient at the iterate lacks of the global one's block.
 
-        Args:
-            block: Which one.
-            local: Its gradient, flat.
-            whole: The block of the global gradient, flat.
-            scale: Length of the whole global gradient.
-
-        Returns:
-            The difference, or ``None`` if it is rounding.
-
-        Raises:
-            CaptureAgainError: If the block is traced and the graph of the loss does not explain it.
+        Arguments, result and errors as in
+        :meth:`napts.optim.subdomains.Decomposition.remainder`.
         """
         difference = whole - local
         if block in self.lacking:

@@ -91,11 +91,6 @@ class LayerPartition(Sequence[Stage]):
         """The trainable parameters of each stage."""
         return [stage.parameters() for stage in self._stages]
 
-    @property
-    def members(self) -> list[list[nn.Parameter]]:
-        """All parameters of each stage, those that are frozen too."""
-        return [stage.parameter_list for stage in self._stages]
-
     @contextmanager
     def capture(self) -> Iterator[None]:
         """Catch the boundary data of the forward passes of the model that happen inside.

@@ -427,7 +427,7 @@ class InPlace(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         outputs = self.second(self.first(inputs))
         outputs += inputs
-        return self.third(self.relu(outputs).mul(2.0))
+        return self.third(self.relu(outputs))
 
 
 def test_operations_in_place_do_not_wear_captured_data() -> None:
@@ -436,8 +436,6 @@ def test_operations_in_place_do_not_wear_captured_data() -> None:
     inputs, _ = batch()
     for _ in range(3):
         assert gap(stages, lambda: model(inputs).square().mean()) < ROUNDING
-        first = stages.local_gradient
-        assert callable(first)
 
 
 @pytest.mark.parametrize("cuts", [None, ["2", "4"]])

@@ -105,8 +105,11 @@ def test_local_steps_see_the_present_weights(method: str, options: dict[str, Any
 
     stages.local_gradient = local_gradient  # pyright: ignore[reportAttributeAccessIssue]
     stages.exact_gradient_of_last = exact_gradient_of_last  # pyright: ignore[reportAttributeAccessIssue]
-    penalty = lambda: sum(p.square().sum() for p in other.parameters())  # noqa: E731
-    expected = [optimizer.step(lambda: linear_loss(other) + penalty()) for _ in range(4)]
+
+    def penalised() -> Tensor:
+        return linear_loss(other) + sum(p.square().sum() for p in other.parameters())
+
+    expected = [optimizer.step(penalised) for _ in range(4)]
     assert losses == pytest.approx(expected, rel=1e-12)
     for p, q in zip(model.parameters(), other.parameters(), strict=True):
         torch.testing.assert_close(p, q, rtol=1e-11, atol=1e-11)

@@ -114,7 +114,10 @@ def _scheduled(method: str) -> None:
     first = chosen.param_groups[0]["lr"]
     largest = chosen.param_groups[0].get("radius_max")
     scheduler = torch.optim.lr_scheduler.ExponentialLR(chosen, 0.5)
-    closure = lambda: cross_entropy(model(inputs), targets)  # noqa: E731
+
+    def closure() -> Tensor:
+        return cross_entropy(model(inputs), targets)
+
     trains(chosen, model, closure, after=scheduler.step)
     assert chosen.param_groups[0]["lr"] == first * 0.5**STEPS
     if largest is not None:
@@ -130,7 +133,10 @@ def _decayed(method: str) -> None:
 def _frozen(method: str) -> None:
     model, (inputs, targets) = network(), batch()
     chosen = make(method, model)
-    closure = lambda: cross_entropy(model(inputs), targets)  # noqa: E731
+
+    def closure() -> Tensor:
+        return cross_entropy(model(inputs), targets)
+
     layer = model[2]
     layer.requires_grad_(False)
     still = [p.clone() for p in layer.parameters()]

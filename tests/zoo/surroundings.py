@@ -126,5 +126,8 @@ def zeroed(method: str) -> None:
     model, (inputs, targets) = network(), batch()
     chosen = make(method, model)
     assert isinstance(chosen, torch.optim.Optimizer)
-    closure = lambda: cross_entropy(model(inputs), targets)  # noqa: E731
+
+    def closure() -> Tensor:
+        return cross_entropy(model(inputs), targets)
+
     trains(chosen, model, closure, after=chosen.zero_grad)
