@@ -14,6 +14,9 @@ from napts.optim.record import PassCounts
 from napts.optim.schwarz import AdditiveSchwarz
 from napts.optim.vectors import Layout
 
+ROUNDING = 1e-9
+"""Relative errors below this are rounding, in double precision."""
+
 
 @dataclass(frozen=True)
 class Found:

@@ -56,6 +56,22 @@ def noisy() -> nn.Sequential:
     ).double()
 
 
+def with_relu() -> nn.Sequential:
+    """Three affine layers with kinks between them."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 4)
+    ).double()
+
+
+def smooth() -> nn.Sequential:
+    """Three affine layers without kinks."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 4)
+    ).double()
+
+
 def batch(seed: int = 1, samples: int = 50, dtype: torch.dtype = torch.float64) -> tuple:
     """Inputs and targets of a noisy linear classification."""
     generator = torch.Generator().manual_seed(seed)
