@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +30,28 @@ def torchrun(size: int, *arguments: str, **options: Any) -> subprocess.Completed
     )
 
 
-@pytest.fixture(scope="session")
-def results(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Results:
-    """Train all cases; with several test workers one does it and the others wait."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base if worker_id == "master" else base.parent) / "ranks"
+def once(
+    name: str, program: Path, sizes: Sequence[int], factory: pytest.TempPathFactory, worker: str
+) -> Path:
+    """Run a program on so many ranks each, and return the folder that it was given.
+
+    With several test workers one does it and the others wait.
+    """
+    base = factory.getbasetemp()
+    folder = (base if worker == "master" else base.parent) / name
     with FileLock(f"{folder}.lock"):
         if not folder.exists():
             folder.mkdir()
-            for size in SIZES:
-                ended = torchrun(size, str(HERE / "cases.py"), str(folder))
+            for size in sizes:
+                ended = torchrun(size, str(program), str(folder))
                 assert ended.returncode == 0, ended.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
+def results(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Results:
+    """Train all cases."""
+    folder = once("ranks", HERE / "cases.py", SIZES, tmp_path_factory, worker_id)
     return {
         size: [
             json.loads((folder / f"rank-{rank}-of-{size}.json").read_text()) for rank in range(size)

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from filelock import FileLock
 
 from tests.parallel import data_parallel
-from tests.parallel.conftest import torchrun
+from tests.parallel.conftest import once
 from tests.parallel.data_parallel import CASES, STEPS, WRAPPINGS, network, train
 
 Told = list[dict[str, Any]]
@@ -19,14 +18,9 @@ BASELINES = ("Adam", "SGD")
 @pytest.fixture(scope="session")
 def told(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Told:
     """Return what each of the two processes told."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base if worker_id == "master" else base.parent) / "data-parallel"
-    with FileLock(f"{folder}.lock"):
-        if not folder.exists():
-            folder.mkdir()
-            ended = torchrun(2, data_parallel.__file__, str(folder))
-            assert ended.returncode == 0, ended.stderr
-    return [json.loads(Path(folder / f"{rank}.json").read_text()) for rank in range(2)]
+    program = Path(data_parallel.__file__)
+    folder = once("data-parallel", program, [2], tmp_path_factory, worker_id)
+    return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
 
 
 @pytest.mark.parametrize("name", CASES)
