@@ -78,7 +78,9 @@ def _copy(package: Path, staged: Path, state: dict[str, Any]) -> None:
     command = ["git", "-C", str(package.parent), "archive", state["git_revision"], package.name]
     archive = subprocess.run(command, capture_output=True, check=True).stdout
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-        tar.extractall(staged, filter="data")
+        # The archive is git's own. Python before 3.11.4 knows no filters, later ones want one.
+        filters: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+        tar.extractall(staged, **filters)
 
 
 def _settle(staged: Path, target: Path) -> None:
