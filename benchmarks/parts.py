@@ -9,7 +9,7 @@ from napts.optim import vectors
 from napts.optim.acceptance import judge
 from napts.optim.history import ConstantMemory, Success, Window
 from napts.optim.vectors import Layout
-from napts.workloads import get_workload
+from napts.problems import get_workload
 
 
 class AcceptanceRules:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import napts
-from napts.workloads import get_workload
+from napts.problems import get_workload
 
 SHAPES = {
     "digits-cnn": (1, 8, 8),

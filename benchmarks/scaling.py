@@ -28,7 +28,7 @@ import napts
 from benchmarks.problems import SHAPES
 from napts.parallel.launch import start_ranks
 from napts.parallel.ranks import Ranks
-from napts.workloads import get_workload
+from napts.problems import get_workload
 
 RANKS = (1, 2, 4)
 MICRO_BATCHES = (1, 2, 4, 8)

@@ -224,7 +224,7 @@ def data() -> None:
 @JSON
 def prepare(name: str, data_root: Path | None, as_json: bool) -> None:
     """Download the data set NAME (or that of a workload) if it is missing, and verify it."""
-    from napts.workloads import prepare as prepare_data
+    from napts.problems import prepare as prepare_data
 
     try:
         prepared = prepare_data(name, data_root)
@@ -242,8 +242,8 @@ def info(as_json: bool) -> None:
     import torch
 
     from napts.experiment import METHODS
+    from napts.problems import workload_names
     from napts.records.environment import capture_environment
-    from napts.workloads import workload_names
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     found: dict[str, Any] = capture_environment(device, data_digest="")

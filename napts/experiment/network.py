@@ -13,8 +13,8 @@ from napts.optim.communicator import Combine, Share
 from napts.optim.replicas import ONE_REPLICA, Replicas
 from napts.parallel.ranks import Ranks
 from napts.parallel.states import divide_state, merge_states
-from napts.workloads import Evaluation, TensorSet, Workload
-from napts.workloads.workload import evaluation_mode
+from napts.problems import Evaluation, TensorSet, Workload
+from napts.problems.problem import evaluation_mode
 
 
 class Network(Protocol):

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pydantic_core import PydanticKnownError
 
 from napts.experiment.options import OptimizerOptions, Options
+from napts.problems import Workload, get_workload, options_model, workload_names
 from napts.records.layout import NAME_PATTERN, SCHEMA
-from napts.workloads import Workload, get_workload, options_model, workload_names
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=100)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -26,7 +26,7 @@ class WorkloadSpec(BaseModel):
     """Which problem, with the options of that workload beside its name.
 
     Attributes:
-        name: One of `napts.workloads.workload_names`.
+        name: One of `napts.problems.workload_names`.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from napts.experiment.options import METHODS, OPTIONS_BY_METHOD
 from napts.experiment.spec import RunSpec
 from napts.experiment.study import Study
-from napts.workloads import options_model
+from napts.problems import options_model
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -22,8 +22,8 @@ from napts.experiment.seeding import random_state, restore_random_state, seed_ev
 from napts.experiment.spec import RunSpec
 from napts.optim import StepRecord
 from napts.parallel.ranks import ALONE, Ranks, local_rank
+from napts.problems import DataSplits, Workload, batch_count, batches
 from napts.records.write import RunWriter
-from napts.workloads import DataSplits, Workload, batch_count, batches
 
 _EXAMPLES = 2
 """Inputs shown to the partition of the network; batch normalisation needs more than one."""

@@ -1,27 +1,12 @@
-"""Named problems: data, network, loss and defaults, and the order of the batches."""
+"""The former name of :mod:`napts.problems`, kept for programs that use it."""
 
-from napts.workloads.batches import batch_count, batches, epoch_permutation
-from napts.workloads.data_root import DataInvalid, DataMissing, resolve_data_root
-from napts.workloads.prepare import PreparedData, prepare
-from napts.workloads.registry import get_workload, options_model, workload_names
-from napts.workloads.tensors import DataSplits, TensorSet
-from napts.workloads.workload import Evaluation, Workload, WorkloadOptions
+import warnings
+from typing import Any
 
-__all__ = [
-    "DataInvalid",
-    "DataMissing",
-    "DataSplits",
-    "Evaluation",
-    "PreparedData",
-    "TensorSet",
-    "Workload",
-    "WorkloadOptions",
-    "batch_count",
-    "batches",
-    "epoch_permutation",
-    "get_workload",
-    "options_model",
-    "prepare",
-    "resolve_data_root",
-    "workload_names",
-]
+from napts import problems
+
+warnings.warn("napts.workloads is called napts.problems now", DeprecationWarning, stacklevel=2)
+
+
+def __getattr__(name: str) -> Any:
+    return getattr(problems, name)

@@ -16,8 +16,8 @@ from click.testing import CliRunner, Result
 
 from napts.cli import main
 from napts.cli.errors import BAD_INPUT, FAILED, INTERRUPTED
-from napts.workloads.torchvision_data import IMAGE_DATASETS
-from tests.workloads.conftest import FASHION_TEST, FASHION_TRAIN, write_fashion
+from napts.problems.torchvision_data import IMAGE_DATASETS
+from tests.problems.conftest import FASHION_TEST, FASHION_TRAIN, write_fashion
 
 LONGEST_S = 180.0
 Starter = Callable[..., subprocess.Popen[str]]

@@ -118,7 +118,7 @@ def test_residual_blocks_stay_whole_and_in_place_layers_are_respected() -> None:
 
 
 def test_resnet18() -> None:
-    from napts.workloads.torchvision_shim import load_torchvision
+    from napts.problems.torchvision_shim import load_torchvision
 
     model = load_torchvision().models.resnet18(weights=None)
     stages = napts.partition_layers(model, 4, example_inputs=torch.randn(2, 3, 64, 64))

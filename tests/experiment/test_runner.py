@@ -9,8 +9,8 @@ import torch
 
 from napts.experiment import METHODS, Observer, RunOutcome, run, trainer
 from napts.optim import StepRecord
+from napts.problems import DataMissing, epoch_permutation
 from napts.records import RecordWriteError, RunRecord, load_run
-from napts.workloads import DataMissing, epoch_permutation
 
 PARTS = ("train_seconds", "eval_seconds", "checkpoint_seconds", "logging_seconds")
 TIMES = ("_seconds", "time", "attempt", "peak_memory_mb")
@@ -304,7 +304,7 @@ def test_changed_data_are_refused_on_resumption(tmp_path: Path, spec_of, monkeyp
     spec = spec_of("Adam")
     with pytest.raises(KeyboardInterrupt):
         run(spec, tmp_path, observer=Stopper(1, 2, KeyboardInterrupt()))
-    monkeypatch.setattr("napts.workloads.workload.digest", lambda _: "other")
+    monkeypatch.setattr("napts.problems.problem.digest", lambda _: "other")
     with pytest.raises(ValueError, match="found data with digest other"):
         run(spec, tmp_path)
     assert run(spec, tmp_path, mode="force").state == "done"

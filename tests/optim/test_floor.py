@@ -28,7 +28,7 @@ class _Bent(nn.Module):
 
 
 def _network(name: str) -> tuple[nn.Module, Any]:
-    from napts.workloads.torchvision_shim import load_torchvision
+    from napts.problems.torchvision_shim import load_torchvision
 
     torch.manual_seed(0)
     model = getattr(load_torchvision().models, name)(weights=None, num_classes=10)

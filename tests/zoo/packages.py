@@ -4,7 +4,7 @@ import importlib
 import os
 from typing import Any
 
-from napts.workloads.torchvision_shim import load_torchvision
+from napts.problems.torchvision_shim import load_torchvision
 
 
 def load(name: str) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from napts.workloads.torchvision_shim import load_torchvision
+from napts.problems.torchvision_shim import load_torchvision
 from tests.zoo.row import FEW, Data, Row, classify, images
 
 models: Any = load_torchvision().models

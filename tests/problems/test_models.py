@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from napts.workloads import get_workload, workload_names
+from napts.problems import get_workload, workload_names
 
 
 def count(model: nn.Module) -> int:

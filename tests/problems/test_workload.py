@@ -3,9 +3,9 @@ import torch
 from pydantic import ValidationError
 from torch.nn import functional
 
-from napts.workloads import TensorSet, get_workload, options_model, workload_names
-from napts.workloads.splits import split
-from napts.workloads.tensors import Normalisation, Prepare, RawSet, digest
+from napts.problems import TensorSet, get_workload, options_model, workload_names
+from napts.problems.splits import split
+from napts.problems.tensors import Normalisation, Prepare, RawSet, digest
 
 
 def numbered(n: int) -> RawSet:

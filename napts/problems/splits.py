@@ -2,7 +2,7 @@
 
 import torch
 
-from napts.workloads.tensors import RawSet
+from napts.problems.tensors import RawSet
 
 # Any constant serves; it must never change, or records stop being comparable.
 _SPLIT_SEED = 20260101

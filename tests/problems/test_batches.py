@@ -3,9 +3,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napts.workloads import TensorSet, batch_count, batches, epoch_permutation
-from napts.workloads.batches import overlapping
-from napts.workloads.tensors import Prepare
+from napts.problems import TensorSet, batch_count, batches, epoch_permutation
+from napts.problems.batches import overlapping
+from napts.problems.tensors import Prepare
 
 
 @pytest.fixture

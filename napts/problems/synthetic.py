@@ -3,9 +3,9 @@
 import torch
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 
-from napts.workloads.models import fcnn, regularised_fcnn
-from napts.workloads.tensors import RawData, RawSet
-from napts.workloads.workload import Workload, WorkloadOptions
+from napts.problems.models import fcnn, regularised_fcnn
+from napts.problems.problem import Workload, WorkloadOptions
+from napts.problems.tensors import RawData, RawSet
 
 FEATURES = 8
 CLASSES = 4

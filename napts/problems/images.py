@@ -4,11 +4,11 @@ import torch
 from pydantic import PositiveInt
 from torch.nn import functional
 
-from napts.workloads.models import cnn, fcnn, lenet, resnet18
-from napts.workloads.splits import fixed_permutation
-from napts.workloads.tensors import Normalisation, RawData, RawSet
-from napts.workloads.torchvision_data import CIFAR10, FASHION_MNIST, MNIST
-from napts.workloads.workload import Workload, WorkloadOptions
+from napts.problems.models import cnn, fcnn, lenet, resnet18
+from napts.problems.problem import Workload, WorkloadOptions
+from napts.problems.splits import fixed_permutation
+from napts.problems.tensors import Normalisation, RawData, RawSet
+from napts.problems.torchvision_data import CIFAR10, FASHION_MNIST, MNIST
 
 # Mean and standard deviation of the training pixels in [0, 1]; for CIFAR-10 the constants that the
 # NAPTS authors' code uses (its standard deviations are a common variant, not the exact ones).

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
-from napts.workloads.splits import split
-from napts.workloads.tensors import DataSplits, Normalisation, Prepare, RawData, TensorSet, digest
+from napts.problems.splits import split
+from napts.problems.tensors import DataSplits, Normalisation, Prepare, RawData, TensorSet, digest
 
 
 class WorkloadOptions(BaseModel):

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from napts.workloads.digits import DigitsOptions, digits_cnn
-from napts.workloads.images import (
+from napts.problems.digits import DigitsOptions, digits_cnn
+from napts.problems.images import (
     Cifar10MiniOptions,
     Cifar10Options,
     FashionMnistOptions,
@@ -18,8 +18,8 @@ from napts.workloads.images import (
     fashion_mnist_fcnn,
     mnist_fcnn,
 )
-from napts.workloads.synthetic import SyntheticOptions, synthetic_batchnorm, synthetic_blobs
-from napts.workloads.workload import Workload, WorkloadOptions
+from napts.problems.problem import Workload, WorkloadOptions
+from napts.problems.synthetic import SyntheticOptions, synthetic_batchnorm, synthetic_blobs
 
 OptionsT = TypeVar("OptionsT", bound=WorkloadOptions)
 

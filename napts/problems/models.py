@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from torch import nn
 
-from napts.workloads.torchvision_shim import load_torchvision
+from napts.problems.torchvision_shim import load_torchvision
 
 
 def fcnn(widths: Sequence[int], *, sigmoid_output: bool = False) -> nn.Sequential:

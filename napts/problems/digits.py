@@ -5,10 +5,10 @@ from pathlib import Path
 import torch
 from pydantic import PositiveInt
 
-from napts.workloads.models import cnn
-from napts.workloads.splits import fixed_permutation
-from napts.workloads.tensors import Normalisation, RawData, RawSet
-from napts.workloads.workload import Workload, WorkloadOptions
+from napts.problems.models import cnn
+from napts.problems.problem import Workload, WorkloadOptions
+from napts.problems.splits import fixed_permutation
+from napts.problems.tensors import Normalisation, RawData, RawSet
 
 DATASET = "digits"
 TEST_SIZE = 297

@@ -47,7 +47,7 @@ def fake(tmp_path):
 
 LOAD = """
 import torch
-from napts.workloads.torchvision_shim import load_torchvision, shim_active
+from napts.problems.torchvision_shim import load_torchvision, shim_active
 def declared():
     return any(
         name.startswith("torchvision::") for name in torch._C._dispatch_get_all_op_names()
@@ -117,6 +117,6 @@ print(plain != shim_active())
 
 def test_importing_the_workloads_does_not_import_torchvision():
     code = (
-        "import sys, napts.workloads; print('torchvision' in sys.modules, 'sklearn' in sys.modules)"
+        "import sys, napts.problems; print('torchvision' in sys.modules, 'sklearn' in sys.modules)"
     )
     assert python(code) == "False False"

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from napts.workloads.data_root import DataInvalid, DataMissing, resolve_data_root
-from napts.workloads.tensors import RawData, RawSet
-from napts.workloads.torchvision_shim import load_torchvision
+from napts.problems.data_root import DataInvalid, DataMissing, resolve_data_root
+from napts.problems.tensors import RawData, RawSet
+from napts.problems.torchvision_shim import load_torchvision
 
 CLASSES = 10
 # What a reader raises for a file that is cut short or is something else.

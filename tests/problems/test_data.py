@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from napts.workloads import (
+from napts.problems import (
     DataInvalid,
     DataMissing,
     get_workload,
     prepare,
     resolve_data_root,
 )
-from napts.workloads.images import halve
-from napts.workloads.torchvision_data import IMAGE_DATASETS, ImageDataset
+from napts.problems.images import halve
+from napts.problems.torchvision_data import IMAGE_DATASETS, ImageDataset
 
 SMALL = {"validation_size": 15}
 

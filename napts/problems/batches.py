@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from napts.workloads.tensors import TensorSet
+from napts.problems.tensors import TensorSet
 
 
 def epoch_permutation(seed: int, epoch: int, n: int) -> Tensor:

@@ -3,12 +3,12 @@
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from napts.workloads.data_root import DataInvalid, DataMissing, resolve_data_root
-from napts.workloads.digits import DATASET as DIGITS
-from napts.workloads.digits import read_digits
-from napts.workloads.registry import get_workload, workload_names
-from napts.workloads.tensors import RawData
-from napts.workloads.torchvision_data import IMAGE_DATASETS, ImageDataset
+from napts.problems.data_root import DataInvalid, DataMissing, resolve_data_root
+from napts.problems.digits import DATASET as DIGITS
+from napts.problems.digits import read_digits
+from napts.problems.registry import get_workload, workload_names
+from napts.problems.tensors import RawData
+from napts.problems.torchvision_data import IMAGE_DATASETS, ImageDataset
 
 
 @dataclass(frozen=True, slots=True)
