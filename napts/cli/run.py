@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from napts.cli.errors import BUSY, FAILED, fail
+from napts.cli.shared import BUSY, FAILED, fail
 
 if TYPE_CHECKING:
     from napts.experiment import RunOutcome, RunSpec
