@@ -12,6 +12,7 @@ from pydantic_core import PydanticKnownError
 from napts.experiment.budget import Budget
 from napts.experiment.execution import Execution, Pipelining
 from napts.experiment.options import OptimizerOptions, Options
+from napts.experiment.own_code import code_of_run, differing_code
 from napts.problems import Workload, get_workload, options_model, workload_names
 from napts.records.layout import NAME_PATTERN, SCHEMA
 
@@ -71,6 +72,9 @@ class RunSpec(Options):
         pipeline: Stages and micro-batches of a network that may be spread over ranks; None for
             a network that is called as a whole.
         execution: Device, threads, ranks, checkpoints.
+        code: SHA-256 of every file of the problem's and the method's code that is the user's own,
+            see :mod:`napts.experiment.own_code`; found out where it is None, checked where it is
+            given. None for code of installed packages.
     """
 
     experiment: Name
@@ -82,6 +86,7 @@ class RunSpec(Options):
     budget: Budget
     pipeline: Pipelining | None = None
     execution: Execution = Execution()
+    code: dict[str, str] | None = None
 
     @model_validator(mode="after")
     def _resolve(self) -> "RunSpec":
@@ -94,7 +99,15 @@ class RunSpec(Options):
             optimizer = self.optimizer.model_copy(update={"subdomains": workload.subdomains})
             object.__setattr__(self, "optimizer", optimizer)
         self._resolve_stages(workload)
+        self._resolve_code(workload)
         return self
+
+    def _resolve_code(self, workload: Workload) -> None:
+        """Fill in or check the digests of the user's own code."""
+        code = code_of_run(type(workload)) or None
+        if self.code is not None and self.code != code:
+            raise ValueError(differing_code(self.code, code or {}))
+        object.__setattr__(self, "code", code)
 
     def _resolve_stages(self, workload: Workload) -> None:
         """Fill in and check the stages of a pipeline."""
@@ -170,7 +183,7 @@ class RunSpec(Options):
 
     def as_dict(self) -> dict[str, Any]:
         """Return the spec as plain nested data, from which it can be validated again."""
-        return self.model_dump(mode="json")
+        return self.model_dump(mode="json", exclude={"code"} if self.code is None else None)
 
     def science(self) -> dict[str, Any]:
         """Return the settings that determine the result, as plain nested data."""
