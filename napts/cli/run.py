@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from napts.cli.errors import BUSY, FAILED, fail
+from napts.cli.shared import BUSY, FAILED, fail
 from napts.extras import MissingExtra, need
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def sharing(specs: Sequence["RunSpec"]) -> Iterator["Ranks | None"]:
         The ranks, if this is the first one or the only one; None on the others, which have
         trained with it until there was nothing left to do.
     """
-    from napts.experiment.follow import joined
+    from napts.experiment.followers import joined
     from napts.parallel.watch import RankLost
 
     try:

@@ -1,4 +1,7 @@
-"""What a job does: a few runs, one after the other, that survive what befalls the job."""
+"""What a job does: a few runs, one after the other, that survive what befalls the job.
+
+``python -m napts.launch.job JOBFILE`` is the process of a local job.
+"""
 
 import json
 import os
@@ -7,11 +10,12 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from napts.experiment.many import run_all
 from napts.experiment.observer import RunOutcome
 from napts.experiment.runner import Mode
+from napts.experiment.series import run_all
 from napts.experiment.spec import RunSpec
 
 _TERMINATED = 128 + signal.SIGTERM
@@ -54,7 +58,7 @@ class SweepJob:
             RunsFailed: Some of them failed; the others have been run all the same.
         """
         from napts.console import ConsoleObserver
-        from napts.experiment.follow import joined
+        from napts.experiment.followers import joined
 
         specs = [RunSpec.model_validate_json(json.dumps(fields)) for fields in self.specs]
         _find_other_ranks()
@@ -109,3 +113,26 @@ def _tell_failures(outcomes: Sequence[RunOutcome]) -> None:
     if failed:
         first = f"{failed[0].label}: {failed[0].error}"
         raise RunsFailed(f"{len(failed)} of {len(outcomes)} runs failed, the first {first}")
+
+
+def main(path: str) -> int:
+    """Run the job that a file describes.
+
+    Args:
+        path: A JSON file with the fields of a :class:`SweepJob`.
+
+    Returns:
+        Exit code.
+    """
+    fields = json.loads(Path(path).read_text(encoding="utf-8"))
+    job = SweepJob(**{**fields, "specs": tuple(fields["specs"])})
+    try:
+        job()
+    except RunsFailed as error:
+        print(f"napts: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
