@@ -8,6 +8,10 @@ import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from napts.extras import need
+
+need("submitit")
+
 from submitit.slurm.slurm import SlurmExecutor
 
 from napts.launch.cluster import SlurmCluster, SlurmUnavailable
