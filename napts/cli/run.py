@@ -73,7 +73,7 @@ def sharing(specs: Sequence["RunSpec"]) -> Iterator["Ranks | None"]:
         The ranks, if this is the first one or the only one; None on the others, which have
         trained with it until there was nothing left to do.
     """
-    from napts.experiment.follow import joined
+    from napts.experiment.followers import joined
     from napts.parallel.watch import RankLost
 
     try:

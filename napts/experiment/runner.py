@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from napts.experiment.checkpoint import find_checkpoint, has_checkpoints, remove_checkpoints
 from napts.experiment.clock import Times
-from napts.experiment.follow import announce, threads
+from napts.experiment.followers import announce, threads
 from napts.experiment.observer import Observer, RunOutcome
 from napts.experiment.progress import Progress
 from napts.experiment.signals import StopRequest

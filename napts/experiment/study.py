@@ -5,17 +5,10 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
+from napts.experiment.budget import Budget
+from napts.experiment.execution import Execution, Pipelining
 from napts.experiment.options import OptimizerOptions, Options
-from napts.experiment.spec import (
-    Budget,
-    Execution,
-    Name,
-    Pipelining,
-    Precision,
-    RunSpec,
-    Seed,
-    WorkloadSpec,
-)
+from napts.experiment.spec import Name, Precision, RunSpec, Seed, WorkloadSpec
 
 
 class StudyMethod(Options):

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from napts.experiment.many import run_all
 from napts.experiment.observer import RunOutcome
 from napts.experiment.runner import Mode
+from napts.experiment.series import run_all
 from napts.experiment.spec import RunSpec
 
 _TERMINATED = 128 + signal.SIGTERM
@@ -54,7 +54,7 @@ class SweepJob:
             RunsFailed: Some of them failed; the others have been run all the same.
         """
         from napts.console import ConsoleObserver
-        from napts.experiment.follow import joined
+        from napts.experiment.followers import joined
 
         specs = [RunSpec.model_validate_json(json.dumps(fields)) for fields in self.specs]
         _find_other_ranks()
