@@ -63,8 +63,8 @@ class RunSpec(Options):
 
     Attributes:
         experiment: Name of the folder that collects runs to be compared.
-        kind: What the runs of the experiment are for: "comparison", "tuning" or "calibration"; where
-            it is not given, the name of the experiment tells, see `kind_by_name`.
+        kind: What the runs are for: "comparison", "tuning" or "calibration"; where it is not given,
+            the experiment's name tells, see `napts.records.layout.kind_by_name`.
         label: Name of the method in tables and figures, if not the method's own.
         seed: Seed of the initial parameters, the order of the batches and dropout.
         precision: Type of parameters and activations.

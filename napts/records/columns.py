@@ -6,12 +6,13 @@ A column whose name holds ``<metric>`` stands for one column per metric of the p
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 from napts.records import layout
 from napts.records.metric import NAME_PATTERN
 
-Type = Literal["integer", "number", "flag", "text", "table", "rows"]
+Type = Literal["integer", "number", "flag", "text", "table"]
 
 METRIC = "<metric>"
 """Stands in the table for the name of a metric."""
@@ -24,8 +25,8 @@ class Column:
     Attributes:
         name: Its name.
         file: The file it stands in.
-        type: What it holds. "table" is a JSON object, "rows" a list of them. Every column may also
-            be null: there is no such value.
+        type: What it holds. "table" is a JSON object. Every column may also be null: there is no
+            such value.
         unit: Unit of numbers; empty where they have none.
         meaning: What it says.
         since: Version of the package from which on it is written.
@@ -42,13 +43,12 @@ class Column:
     per_batch: str | None = None
     measured: bool = False
 
-    def stands_for(self, name: str) -> bool:
-        """Tell whether it describes a column of that name."""
-        before, found, after = self.name.partition(METRIC)
-        if not found:
+    def describes(self, name: str) -> bool:
+        """Tell whether it is the column of that name; losses have columns of their own."""
+        before, found, _ = self.name.partition(METRIC)
+        if not found or name == f"{before}loss":
             return self.name == name
-        pattern = f"{re.escape(before)}{NAME_PATTERN}{re.escape(after)}"
-        return re.fullmatch(pattern, name) is not None
+        return re.fullmatch(f"{re.escape(before)}{NAME_PATTERN}", name) is not None
 
 
 _TOTAL = "per epoch"
@@ -121,8 +121,6 @@ def _steps() -> Iterator[Column]:
     yield Column("forwards", file, "number", "", "forward passes of the whole network")
     yield Column("backwards", file, "number", "", "backward passes of the whole network")
     yield Column("local_passes", file, "integer", "", "local passes, all subdomains counting once")
-    yield Column("checks", file, "integer", "", "passes that only compared gradients")
-    yield Column("trials", file, "rows", "", "every trial of the step, in order")
 
 
 def _status() -> Iterator[Column]:
@@ -181,6 +179,7 @@ def columns_of(file: str) -> tuple[Column, ...]:
     return tuple(column for column in COLUMNS if column.file == file)
 
 
+@lru_cache(maxsize=4096)  # asked for each number of each row
 def column(file: str, name: str) -> Column | None:
     """Return what describes a column of a file; None for one that the table does not have.
 
@@ -188,9 +187,7 @@ def column(file: str, name: str) -> Column | None:
         file: As for `columns_of`.
         name: Name as it stands in the file, for example ``"val_rmse"``.
     """
-    own = columns_of(file)
-    plain = (each for each in own if each.name == name)
-    return next(plain, next((each for each in own if each.stands_for(name)), None))
+    return next((each for each in columns_of(file) if each.describes(name)), None)
 
 
 def unknown(file: str, names: Iterable[str]) -> list[str]:

@@ -145,9 +145,10 @@ def purpose_of(header: Mapping[str, Any]) -> tuple[Metric, Kind]:
     Raises:
         RecordError: What is said is wrong.
     """
-    kind = header.get("kind") or kind_by_name(header["experiment"])
-    if kind not in KINDS:
-        raise RecordError(f"kind: found {kind!r}, allowed: {', '.join(KINDS)}")
+    named = header.get("kind") or kind_by_name(header["experiment"])
+    kind = next((kind for kind in KINDS if kind == named), None)
+    if kind is None:
+        raise RecordError(f"kind: found {named!r}, allowed: {', '.join(KINDS)}")
     return Metric.from_header(header), kind
 
 
