@@ -73,7 +73,10 @@ class Capabilities:
         """
         if optimizer in _OF_TORCH:
             return _OF_TORCH[optimizer]
-        return cls(**{f.name: getattr(optimizer, f.name, f.default) for f in fields(cls)})
+        found: dict[str, Any] = {
+            field.name: getattr(optimizer, field.name, field.default) for field in fields(cls)
+        }
+        return cls(**found)
 
 
 _OF_TORCH: dict[Any, Capabilities] = {

@@ -14,14 +14,15 @@ from napts.experiment.execution import Execution, Pipelining
 from napts.experiment.method_options import Options
 from napts.experiment.methods import Method, OptimizerOptions, method_named
 from napts.problems import Workload, get_workload, options_model, workload_names
-from napts.records.layout import NAME_PATTERN, SCHEMA
+from napts.records.layout import NAME_PATTERN, SCHEMA, Kind, kind_by_name
+from napts.records.metric import ACCURACY, Metric
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=100)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Precision = Literal["float32", "float64"]
 
 _KEY_DIGITS = 10
-_NOT_SCIENCE = ("experiment", "label", "execution")
+_NOT_SCIENCE = ("experiment", "kind", "label", "execution")
 
 
 class WorkloadSpec(BaseModel):
@@ -62,6 +63,8 @@ class RunSpec(Options):
 
     Attributes:
         experiment: Name of the folder that collects runs to be compared.
+        kind: What the runs are for: "comparison", "tuning" or "calibration"; where it is not given,
+            the experiment's name tells, see `napts.records.layout.kind_by_name`.
         label: Name of the method in tables and figures, if not the method's own.
         seed: Seed of the initial parameters, the order of the batches and dropout.
         precision: Type of parameters and activations.
@@ -74,6 +77,7 @@ class RunSpec(Options):
     """
 
     experiment: Name
+    kind: Kind | None = None
     label: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     seed: Seed = 0
     precision: Precision = "float32"
@@ -178,7 +182,17 @@ class RunSpec(Options):
 
     def as_dict(self) -> dict[str, Any]:
         """Return the spec as plain nested data, from which it can be validated again."""
-        return self.model_dump(mode="json")
+        data = self.model_dump(mode="json")
+        if self.kind is None:
+            del data["kind"]
+        return data
+
+    @property
+    def primary(self) -> Metric:
+        """The metric by which runs of the problem are compared."""
+        problem = self.workload.build()
+        name, goal = getattr(problem, "primary", (ACCURACY.name, ACCURACY.goal))
+        return Metric(name, goal, name in getattr(problem, "fractions", (ACCURACY.name,)))
 
     def science(self) -> dict[str, Any]:
         """Return the settings that determine the result, as plain nested data."""
@@ -205,5 +219,7 @@ class RunSpec(Options):
             "run_key": self.run_key,
             "experiment": self.experiment,
             "label": self.display_label,
+            "kind": self.kind or kind_by_name(self.experiment),
+            "primary": self.primary.as_dict(),
             "spec": self.as_dict(),
         }

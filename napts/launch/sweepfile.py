@@ -18,6 +18,7 @@ from napts.experiment.specfile import (
     validated,
 )
 from napts.launch.search import Cell, Random, Values, cell_label, grid_cells
+from napts.records.layout import Kind
 
 Grid = dict[str, Values]
 Seeds = Annotated[tuple[Seed, ...], Field(strict=False, min_length=1)]
@@ -92,6 +93,7 @@ class SweepFile(Options):
 
     Attributes:
         experiment: Name of the folder of the runs.
+        kind: What the runs are for, as in a run's spec.
         seeds: Seeds that every setting is run with.
         precision: Type of parameters and activations.
         workload: The problem, as in a run's spec.
@@ -106,6 +108,7 @@ class SweepFile(Options):
     """
 
     experiment: Name
+    kind: Kind | None = None
     seeds: Seeds
     precision: str = "float32"
     workload: dict[str, Any]
@@ -238,6 +241,8 @@ def _run_data(
         "budget": dict(file.budget),
         "execution": dict(file.execution),
     }
+    if file.kind is not None:
+        data["kind"] = file.kind
     if label is not None:
         data["label"] = label
     if file.pipeline is not None:
