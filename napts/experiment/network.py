@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from napts.decomposition import partition_layers
 from napts.decomposition.trees import mapped
-from napts.experiment.methods import StepOptimizer
+from napts.experiment.method import StepOptimizer
 from napts.experiment.spec import RunSpec
 from napts.optim import SplitBatch
 from napts.optim.communicator import Combine, Share

@@ -7,6 +7,7 @@ import torch
 from pydantic import PositiveInt
 from torch import nn
 
+from napts.extras import need
 from napts.problems.holdout import SplitOptions, fixed_permutation, held_out
 from napts.problems.models import cnn
 from napts.problems.registry import register_problem
@@ -46,6 +47,7 @@ class DigitsCnn(Classification):
 
 def read_digits(_root: Path | None = None) -> RawData:
     """Return the digits that scikit-learn carries: uint8 ``(n, 1, 8, 8)`` with values 0..16."""
+    need("sklearn")
     from sklearn.datasets import load_digits  # here, because training elsewhere must not need it
 
     images, targets = load_digits(return_X_y=True)
