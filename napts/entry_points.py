@@ -6,6 +6,7 @@ module, or the class in it, whose import registers it.
 """
 
 import importlib.metadata
+from collections.abc import Container
 from functools import cache
 from importlib.metadata import EntryPoint
 
@@ -42,27 +43,31 @@ def distribution_of(group: str, name: str) -> tuple[str, str] | None:
     return (entry.dist.name, entry.dist.version) if entry and entry.dist else None
 
 
-def load(group: str, name: str) -> None:
+def load(group: str, name: str, registered: Container[str]) -> None:
     """Import what offers a name.
 
     Args:
         group: "napts.problems" or "napts.methods".
         name: One of `names`.
+        registered: Where it has to be registered afterwards.
 
     Raises:
-        ValueError: The import fails; one line that names the package.
+        ValueError: The import fails, or registers nothing of that name; one line that names the
+            package.
     """
     entry = _found(group)[name]
+    about = distribution_of(group, name)
+    package = " ".join(about) if about else entry.value
     try:
         entry.load()
     except Exception as error:
-        about = distribution_of(group, name)
-        package = " ".join(about) if about else entry.value
         said = next(iter(str(error).strip().splitlines()), "")
         raise ValueError(
             f"{name}: cannot be imported from {package} ({entry.value}): "
             f"{type(error).__name__}: {said}"
         ) from error
+    if name not in registered:
+        raise ValueError(f"{name}: {package} ({entry.value}) offers it, but registers none")
 
 
 def forget() -> None:

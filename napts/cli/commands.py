@@ -249,15 +249,15 @@ def info(as_json: bool) -> None:
     """Show versions, the machine, the methods and the workloads."""
     import torch
 
-    from napts.experiment import METHODS
-    from napts.problems import workload_names
+    from napts.experiment import method_names
+    from napts.problems import problem_names
     from napts.records.environment import capture_environment
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     found: dict[str, Any] = capture_environment(device, data_digest="")
     del found["data_digest"], found["packages"]
-    found["methods"] = list(METHODS)
-    found["workloads"] = list(workload_names())
+    found["methods"] = list(method_names())
+    found["workloads"] = list(problem_names())
     if as_json:
         click.echo(json.dumps(found))
         return

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -213,11 +214,11 @@ def code_of(*modules: str) -> dict[str, str]:
     return {path_in_code(n, f): digest_of(f) for n, f in sorted(files.items())}
 
 
-def code_of_run(*classes: type) -> dict[str, str]:
+def code_of_run(*classes: Any) -> dict[str, str]:
     """Return the digests of the own code behind a problem and a method.
 
     Args:
-        classes: The class of the problem, and that of the optimizer.
+        classes: The class of the problem, and that of the optimizer, or what makes one.
 
     Returns:
         SHA-256 by name of the file; empty for classes of installed packages.

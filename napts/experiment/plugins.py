@@ -117,9 +117,11 @@ _fresh: set[str] = set()
 
 def _registered() -> frozenset[str]:
     """Return the names of all problems and methods."""
-    from napts.problems import workload_names
+    from napts.experiment.methods import method_names
+    from napts.problems import problem_names
 
-    return frozenset(map("problem {}".format, workload_names()))
+    problems = map("problem {}".format, problem_names(imported=True))
+    return frozenset((*problems, *method_names(imported=True)))
 
 
 # --- files ----------------------------------------------------------------------------------------

@@ -7,29 +7,29 @@ from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from pydantic_core import PydanticKnownError
 
 from napts.experiment.budget import Budget
 from napts.experiment.execution import Execution, Pipelining
-from napts.experiment.options import OptimizerOptions, Options
+from napts.experiment.method_options import Options
+from napts.experiment.methods import Method, OptimizerOptions, method_named
 from napts.experiment.own_code import code_of_run, differing_code
-from napts.problems import Workload, get_workload, options_model, workload_names
-from napts.records.layout import NAME_PATTERN, SCHEMA
+from napts.problems import Problem, get_problem, options_model, problem_names
+from napts.records.layout import NAME_PATTERN, SCHEMA, Kind, kind_by_name
+from napts.records.metric import ACCURACY, Metric
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=100)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Precision = Literal["float32", "float64"]
 
 _KEY_DIGITS = 10
-_WHOLE = ("APTSW", "APTSD")  # methods that call the whole network
-_NOT_SCIENCE = ("experiment", "label", "execution")
+_NOT_SCIENCE = ("experiment", "kind", "label", "execution")
 
 
 class WorkloadSpec(BaseModel):
     """Which problem, with the options of that workload beside its name.
 
     Attributes:
-        name: One of `napts.problems.workload_names`.
+        name: One of `napts.problems.problem_names`.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -39,7 +39,7 @@ class WorkloadSpec(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _complete(cls, data: Any) -> Any:
-        if not isinstance(data, Mapping) or data.get("name") not in workload_names():
+        if not isinstance(data, Mapping) or data.get("name") not in problem_names():
             return data
         options = {key: value for key, value in data.items() if key != "name"}
         # Stored with their defaults, so that a later change of a default changes the run key.
@@ -49,13 +49,16 @@ class WorkloadSpec(BaseModel):
     @field_validator("name")
     @classmethod
     def _known(cls, name: str) -> str:
-        if name not in workload_names():
-            raise PydanticKnownError("literal_error", {"expected": ", ".join(workload_names())})
+        if name not in problem_names():
+            allowed = ", ".join(problem_names())
+            raise ValueError(
+                f"found {name!r}, allowed: {allowed}; a problem of your own needs --import FILE"
+            )
         return name
 
-    def build(self) -> Workload:
+    def build(self) -> Problem:
         """Return the workload."""
-        return get_workload(self.name, self.model_extra)
+        return get_problem(self.name, self.model_extra)
 
 
 class RunSpec(Options):
@@ -63,6 +66,8 @@ class RunSpec(Options):
 
     Attributes:
         experiment: Name of the folder that collects runs to be compared.
+        kind: What the runs are for: "comparison", "tuning" or "calibration"; where it is not given,
+            the experiment's name tells, see `napts.records.layout.kind_by_name`.
         label: Name of the method in tables and figures, if not the method's own.
         seed: Seed of the initial parameters, the order of the batches and dropout.
         precision: Type of parameters and activations.
@@ -78,6 +83,7 @@ class RunSpec(Options):
     """
 
     experiment: Name
+    kind: Kind | None = None
     label: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     seed: Seed = 0
     precision: Precision = "float32"
@@ -102,21 +108,27 @@ class RunSpec(Options):
         self._resolve_code(workload)
         return self
 
-    def _resolve_code(self, workload: Workload) -> None:
+    def _resolve_code(self, workload: Problem) -> None:
         """Fill in or check the digests of the user's own code."""
-        code = code_of_run(type(workload)) or None
+        # A method that is named by its path comes from an installed package.
+        own = [] if "." in self.optimizer.method else [self.method.optimizer]
+        code = code_of_run(type(workload), *own) or None
         if self.code is not None and self.code != code:
             raise ValueError(differing_code(self.code, code or {}))
         object.__setattr__(self, "code", code)
 
-    def _resolve_stages(self, workload: Workload) -> None:
+    def _resolve_stages(self, workload: Problem) -> None:
         """Fill in and check the stages of a pipeline."""
         ranks = self.execution.ranks
         if self.pipeline is None:
             self.check_replicas(ranks)
             return
-        if (method := self.optimizer.method) in _WHOLE:
-            raise ValueError(f"optimizer.method: found {method}, allowed: others with [pipeline]")
+        workload.check_pipeline()
+        able = self.method.capabilities
+        if not able.pipeline_ok:
+            raise ValueError(
+                f"optimizer.method: found {self.method.name}, allowed: others with [pipeline]"
+            )
         if getattr(self.optimizer, "order", 1) == 2:
             raise ValueError("optimizer.order: found 2, allowed: 1 with [pipeline]")
         subdomains = getattr(self.optimizer, "subdomains", None)
@@ -130,8 +142,8 @@ class RunSpec(Options):
             raise ValueError(f"execution.ranks: found {ranks}, allowed: 1 to {stages}, the stages")
         if getattr(self.optimizer, "compile_local", False):
             raise ValueError("optimizer.compile_local: found true, allowed: false with [pipeline]")
-        if ranks > 1 and self.optimizer.method == "LBFGS":
-            raise ValueError(f"execution.ranks: found {ranks}, allowed: 1 for LBFGS")
+        if ranks > 1 and not able.spread_ok:
+            raise ValueError(f"execution.ranks: found {ranks}, allowed: 1 for {self.method.name}")
         pipeline = self.pipeline.model_copy(update={"stages": stages})
         object.__setattr__(self, "pipeline", pipeline)
 
@@ -144,7 +156,7 @@ class RunSpec(Options):
         Raises:
             ValueError: Too many.
         """
-        divided = {"APTSW": "subdomains", "APTSD": "shards"}.get(self.optimizer.method)
+        divided = self.method.capabilities.shared_by
         if divided is None:
             if ranks > 1:
                 raise ValueError(f"execution.ranks: found {ranks}, allowed: 1 without [pipeline]")
@@ -152,6 +164,11 @@ class RunSpec(Options):
         most = getattr(self.optimizer, divided)
         if ranks > most:
             raise ValueError(f"execution.ranks: found {ranks}, allowed: 1 to {most}, the {divided}")
+
+    @property
+    def method(self) -> Method:
+        """The method that the spec names."""
+        return method_named(self.optimizer.method)
 
     @property
     def shared(self) -> bool:
@@ -183,7 +200,18 @@ class RunSpec(Options):
 
     def as_dict(self) -> dict[str, Any]:
         """Return the spec as plain nested data, from which it can be validated again."""
-        return self.model_dump(mode="json", exclude={"code"} if self.code is None else None)
+        data = self.model_dump(mode="json")
+        for name in ("kind", "code"):
+            if data[name] is None:
+                del data[name]
+        return data
+
+    @property
+    def primary(self) -> Metric:
+        """The metric by which runs of the problem are compared."""
+        problem = self.workload.build()
+        name, goal = getattr(problem, "primary", (ACCURACY.name, ACCURACY.goal))
+        return Metric(name, goal, name in getattr(problem, "fractions", (ACCURACY.name,)))
 
     def science(self) -> dict[str, Any]:
         """Return the settings that determine the result, as plain nested data."""
@@ -210,5 +238,7 @@ class RunSpec(Options):
             "run_key": self.run_key,
             "experiment": self.experiment,
             "label": self.display_label,
+            "kind": self.kind or kind_by_name(self.experiment),
+            "primary": self.primary.as_dict(),
             "spec": self.as_dict(),
         }
