@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         PRESETS,
         TR,
         Baseline,
+        Batch,
         SplitBatch,
         StepRecord,
         preset,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "napts.optim": (
         *("APTS", "APTSA", "APTSD", "APTSW", "NAPTS", "NTR", "PRESETS", "TR"),
-        *("Baseline", "SplitBatch", "StepRecord", "preset"),
+        *("Baseline", "Batch", "SplitBatch", "StepRecord", "preset"),
     ),
     "napts.decomposition": (
         *("LayerPartition", "PartitionError", "Stage", "TensorSets"),
@@ -62,6 +63,7 @@ __all__ = [
     "PRESETS",
     "TR",
     "Baseline",
+    "Batch",
     "LayerPartition",
     "PartitionError",
     "Pipeline",

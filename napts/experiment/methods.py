@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from napts.decomposition import deal_parameters, partition_layers
 from napts.experiment.options import AnyOptions, APTSWOptions, SchwarzOptions
 from napts.optim import APTS, APTSA, APTSD, APTSW, NAPTS, NTR, TR, Baseline, StepRecord
-from napts.optim.passes import Passes
+from napts.optim.batch import Batch
 from napts.optim.subdomains import Closure
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class StepOptimizer(Protocol):
 
     last_step: StepRecord | None
 
-    def step(self, closure: Closure | Passes, /) -> float:
+    def step(self, closure: Closure | Batch, /) -> float:
         """Take one step; the closure returns the loss and calls no ``backward()``."""
         ...
 

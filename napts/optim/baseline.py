@@ -9,7 +9,9 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from napts.optim import calls, vectors
-from napts.optim.passes import BACKWARD_CALLED, Passes, require_graph, scalar_loss
+from napts.optim.batch import Batch, as_batch
+from napts.optim.communicator import Share
+from napts.optim.passes import BACKWARD_CALLED, require_graph, scalar_loss
 from napts.optim.record import PassCounts, StepRecord
 from napts.optim.replay import RandomState
 from napts.optim.step_context import StepContext
@@ -64,7 +66,7 @@ class Baseline(Optimizer):
         raise RuntimeError(calls.LOSS_SCALING)
 
     @with_step_hooks
-    def step(self, closure: Closure | Passes | None = None) -> float:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def step(self, closure: Closure | Batch | None = None) -> float:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Perform one step.
 
         Args:
@@ -83,10 +85,10 @@ class Baseline(Optimizer):
             RuntimeError: If a step of :class:`napts.NAPTS` and its like runs in another thread at
                 the same time and the closure draws random numbers, which that step repeats.
         """
-        closure = calls.required(closure)
-        if isinstance(closure, Passes) and closure.communicator.size > 1 and self._searches:
+        batch = as_batch(closure)
+        if batch.communicator.size > 1 and self._searches:
             raise ValueError("LBFGS: found several ranks, allowed: one")
-        evaluations = _Evaluations(self.optimizer, closure, self._context)
+        evaluations = _Evaluations(self.optimizer, batch, self._context)
         finite = evaluations.next()
         if finite and self._searches:
             finite = self._search(evaluations)
@@ -163,15 +165,13 @@ class _Evaluations:
         parameters: What is differentiated for.
     """
 
-    def __init__(
-        self, optimizer: Optimizer, closure: Closure | Passes, context: StepContext
-    ) -> None:
+    def __init__(self, optimizer: Optimizer, batch: Batch, context: StepContext) -> None:
         self.counts = PassCounts()
         self.losses: list[float] = []
         self.finite = True
         groups = optimizer.param_groups
         self.parameters = [p for group in groups for p in group["params"] if p.requires_grad]
-        self._optimizer, self._closure, self._context = optimizer, closure, context
+        self._optimizer, self._batch, self._context = optimizer, batch, context
         devices = vectors.cuda_devices(self.parameters[:1])
         self._before = RandomState(devices) if context.wonders else None
         self._ahead = False
@@ -180,8 +180,8 @@ class _Evaluations:
         """Evaluate loss and gradient, which is left in ``.grad``; tell whether all is finite."""
         torch.clear_autocast_cache()  # autocast keeps converted weights, the present ones or not
         self._optimizer.zero_grad(set_to_none=True)
-        differentiate = _by_passes if isinstance(self._closure, Passes) else _by_closure
-        loss, finite = differentiate(self._closure, self.parameters, self.counts)
+        differentiate = _by_passes if self._batch.communicator.spread else _by_closure
+        loss, finite = differentiate(self._batch, self.parameters, self.counts)
         self.losses.append(loss)
         self.finite = self.finite and finite and math.isfinite(loss)
         self._ahead = True
@@ -199,10 +199,10 @@ class _Evaluations:
         return self.losses[-1]
 
 
-def _by_closure(closure: Any, parameters: list[Tensor], counts: PassCounts) -> tuple[float, bool]:
+def _by_closure(batch: Batch, parameters: list[Tensor], counts: PassCounts) -> tuple[float, bool]:
     """Return the loss, and whether the gradient is finite, which is left in ``.grad``."""
     with torch.enable_grad():
-        loss = scalar_loss(closure())
+        loss = scalar_loss(batch())
         if any(parameter.grad is not None for parameter in parameters):
             raise ValueError(BACKWARD_CALLED)
         require_graph(loss)
@@ -213,13 +213,13 @@ def _by_closure(closure: Any, parameters: list[Tensor], counts: PassCounts) -> t
     return value, spoilt == 0.0
 
 
-def _by_passes(passes: Any, parameters: list[Tensor], counts: PassCounts) -> tuple[float, bool]:
+def _by_passes(batch: Batch, parameters: list[Tensor], counts: PassCounts) -> tuple[float, bool]:
     """The same on several ranks, all of which give the same answer."""
-    passes.counts = counts
+    passes = batch.passes(parameters, counts)
     loss, gradients = passes.linearise(None)
     for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.grad = gradient
-    shares = [(loss, "sum"), (_spoilt(parameters).reshape(1), "max")]
+    shares: list[Share] = [(loss, "sum"), (_spoilt(parameters).reshape(1), "max")]
     value, spoilt = passes.communicator.collect(shares)
     return value, spoilt == 0.0
 
