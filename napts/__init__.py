@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         deal_parameters,
         partition_layers,
     )
+    from napts.experiment.methods import register_method
     from napts.optim import (
         APTS,
         APTSA,
@@ -48,6 +49,7 @@ _HOMES = {
         *("LayerPartition", "PartitionError", "Stage", "TensorSets"),
         *("deal_parameters", "partition_layers"),
     ),
+    "napts.experiment.methods": ("register_method",),
     "napts.parallel.pipeline": ("Pipeline",),
     "napts.parallel.ranks": ("join_ranks",),
 }
@@ -76,6 +78,7 @@ __all__ = [
     "join_ranks",
     "partition_layers",
     "preset",
+    "register_method",
 ]
 
 
