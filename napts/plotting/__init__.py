@@ -3,6 +3,7 @@
 Matplotlib and seaborn are imported by the modules of this package and nowhere else.
 """
 
-from napts.plotting.report import REPORTS, Report, render, write_report
+from napts.plotting.registry import REPORTS, Report, register_report
+from napts.plotting.report import render, write_report
 
-__all__ = ["REPORTS", "Report", "render", "write_report"]
+__all__ = ["REPORTS", "Report", "register_report", "render", "write_report"]
