@@ -16,7 +16,7 @@ METHODS = ("TR", "NTR", "APTS", "APTSA", "NAPTS", "APTSW", "APTSD", "Adam", "SGD
 BASELINES = ("Adam", "SGD", "LBFGS")
 """Methods without a trust region, which have no step to reject."""
 
-NOT_SCIENCE = ("seed", "label", "execution", "experiment")
+NOT_SCIENCE = ("seed", "label", "execution", "experiment", "kind")
 """Top-level keys of a spec that may differ between runs that are averaged."""
 
 

@@ -7,8 +7,6 @@ from typing import Any
 import click
 
 from napts._version import __version__
-from napts.cli.errors import FAILED, INTERRUPTED, fail
-from napts.cli.options import DATA_ROOT, JSON, OVERRIDES, RECORDS, TRACKING_URI
 from napts.cli.run import (
     attach_reports,
     make_reports,
@@ -18,6 +16,16 @@ from napts.cli.run import (
     started_elsewhere,
     tracking,
     train,
+)
+from napts.cli.shared import (
+    DATA_ROOT,
+    FAILED,
+    INTERRUPTED,
+    JSON,
+    OVERRIDES,
+    RECORDS,
+    TRACKING_URI,
+    fail,
 )
 from napts.cli.sweep import sweep
 from napts.cli.sync import print_sync, timed_sync
@@ -241,14 +249,14 @@ def info(as_json: bool) -> None:
     """Show versions, the machine, the methods and the workloads."""
     import torch
 
-    from napts.experiment import METHODS
+    from napts.experiment import method_names
     from napts.problems import workload_names
     from napts.records.environment import capture_environment
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     found: dict[str, Any] = capture_environment(device, data_digest="")
     found.pop("data_digest")
-    found["methods"] = list(METHODS)
+    found["methods"] = list(method_names())
     found["workloads"] = list(workload_names())
     if as_json:
         click.echo(json.dumps(found))

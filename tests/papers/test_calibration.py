@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from tests.papers.conftest import write
-
 from napts.analysis import load_collection
 from napts.papers.claims.calibration import calibration_cells, deciding, score_cells
 from napts.papers.claims.verdict import Verdict
+from tests.papers.conftest import write
 
 SEEDS = range(3)
 

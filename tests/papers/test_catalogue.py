@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.papers.conftest import BATCHES, MakeSection, write
 
 import napts
 from napts.analysis import load_collection
 from napts.papers.claims import CLAIMS, Judgement, Verdict, claims_frame, judge_section
 from napts.papers.claims.catalogue import INEXACT
 from napts.papers.claims.tables import claims_tables
+from tests.papers.conftest import BATCHES, MakeSection, write
 
 SEEDS = 4
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.papers.conftest import write
 
 from napts.analysis import Section, load_collection
 from napts.papers.claims import Judgement, Verdict, judge, judge_section
+from tests.papers.conftest import write
 
 EPOCHS = 20
 
