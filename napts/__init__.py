@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     )
     from napts.parallel.pipeline import Pipeline
     from napts.parallel.ranks import join_ranks
+    from napts.problems import Classification, Problem, Regression, Supervised, register_problem
 
 _HOMES = {
     "napts.optim": (
@@ -51,6 +52,10 @@ _HOMES = {
     "napts.experiment.methods": ("register_method",),
     "napts.parallel.pipeline": ("Pipeline",),
     "napts.parallel.ranks": ("join_ranks",),
+    "napts.problems": (
+        *("Classification", "Problem", "Regression", "Supervised"),
+        "register_problem",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -64,12 +69,16 @@ __all__ = [
     "PRESETS",
     "TR",
     "Baseline",
+    "Classification",
     "LayerPartition",
     "PartitionError",
     "Pipeline",
+    "Problem",
+    "Regression",
     "SplitBatch",
     "Stage",
     "StepRecord",
+    "Supervised",
     "TensorSets",
     "__version__",
     "deal_parameters",
@@ -77,6 +86,7 @@ __all__ = [
     "partition_layers",
     "preset",
     "register_method",
+    "register_problem",
 ]
 
 
