@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     )
     from napts.parallel.pipeline import Pipeline
     from napts.parallel.ranks import join_ranks
+    from napts.problems import Classification, Problem, Regression, Supervised, register_problem
 
 _HOMES = {
     "napts.optim": (
@@ -52,6 +53,10 @@ _HOMES = {
     "napts.experiment.methods": ("register_method",),
     "napts.parallel.pipeline": ("Pipeline",),
     "napts.parallel.ranks": ("join_ranks",),
+    "napts.problems": (
+        *("Classification", "Problem", "Regression", "Supervised"),
+        "register_problem",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -66,12 +71,16 @@ __all__ = [
     "TR",
     "Baseline",
     "Batch",
+    "Classification",
     "LayerPartition",
     "PartitionError",
     "Pipeline",
+    "Problem",
+    "Regression",
     "SplitBatch",
     "Stage",
     "StepRecord",
+    "Supervised",
     "TensorSets",
     "__version__",
     "deal_parameters",
@@ -79,6 +88,7 @@ __all__ = [
     "partition_layers",
     "preset",
     "register_method",
+    "register_problem",
 ]
 
 

@@ -13,7 +13,7 @@ from napts.experiment.budget import Budget
 from napts.experiment.execution import Execution, Pipelining
 from napts.experiment.method_options import Options
 from napts.experiment.methods import Method, OptimizerOptions, method_named
-from napts.problems import Workload, get_workload, options_model, workload_names
+from napts.problems import Problem, get_problem, options_model, problem_names
 from napts.records.layout import NAME_PATTERN, SCHEMA, Kind, kind_by_name
 from napts.records.metric import ACCURACY, Metric
 
@@ -29,7 +29,7 @@ class WorkloadSpec(BaseModel):
     """Which problem, with the options of that workload beside its name.
 
     Attributes:
-        name: One of `napts.problems.workload_names`.
+        name: One of `napts.problems.problem_names`.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -39,7 +39,7 @@ class WorkloadSpec(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _complete(cls, data: Any) -> Any:
-        if not isinstance(data, Mapping) or data.get("name") not in workload_names():
+        if not isinstance(data, Mapping) or data.get("name") not in problem_names():
             return data
         options = {key: value for key, value in data.items() if key != "name"}
         # Stored with their defaults, so that a later change of a default changes the run key.
@@ -49,13 +49,13 @@ class WorkloadSpec(BaseModel):
     @field_validator("name")
     @classmethod
     def _known(cls, name: str) -> str:
-        if name not in workload_names():
-            raise PydanticKnownError("literal_error", {"expected": ", ".join(workload_names())})
+        if name not in problem_names():
+            raise PydanticKnownError("literal_error", {"expected": ", ".join(problem_names())})
         return name
 
-    def build(self) -> Workload:
+    def build(self) -> Problem:
         """Return the workload."""
-        return get_workload(self.name, self.model_extra)
+        return get_problem(self.name, self.model_extra)
 
 
 class RunSpec(Options):
@@ -100,12 +100,13 @@ class RunSpec(Options):
         self._resolve_stages(workload)
         return self
 
-    def _resolve_stages(self, workload: Workload) -> None:
+    def _resolve_stages(self, workload: Problem) -> None:
         """Fill in and check the stages of a pipeline."""
         ranks = self.execution.ranks
         if self.pipeline is None:
             self.check_replicas(ranks)
             return
+        workload.check_pipeline()
         able = self.method.capabilities
         if not able.pipeline_ok:
             raise ValueError(

@@ -3,8 +3,8 @@ import torch
 from pydantic import ValidationError
 from torch.nn import functional
 
-from napts.problems import TensorSet, get_workload, options_model, workload_names
-from napts.problems.splits import split
+from napts.problems import TensorSamples, get_problem, options_model, problem_names
+from napts.problems.holdout import split
 from napts.problems.tensors import Normalisation, Prepare, RawSet, digest
 
 
@@ -44,17 +44,17 @@ def test_split_refuses_more_samples_than_there_are(validation, train, message):
 
 @pytest.mark.parametrize("name", ["synthetic-blobs", "synthetic-batchnorm"])
 def test_synthetic_problems(name):
-    splits = get_workload(name).load()
+    splits = get_problem(name).load()
     assert [len(s) for s in (splits.train, splits.validation, splits.test)] == [300, 80, 80]
-    assert splits.digest == get_workload(name).load().digest
-    other = get_workload(name, {"data_seed": 1}).load()
+    assert splits.digest == get_problem(name).load().digest
+    other = get_problem(name, {"data_seed": 1}).load()
     assert splits.digest != other.digest
-    small = get_workload(name, {"train_samples": 50, "validation_size": 10}).load()
+    small = get_problem(name, {"train_samples": 50, "validation_size": 10}).load()
     assert [len(s) for s in (small.train, small.validation)] == [50, 10]
 
 
 def test_digits_splits_are_disjoint_and_complete():
-    splits = get_workload("digits-cnn").load()
+    splits = get_problem("digits-cnn").load()
     sets = (splits.train, splits.validation, splits.test)
     assert [len(s) for s in sets] == [1200, 300, 297]
     from sklearn.datasets import load_digits
@@ -70,7 +70,7 @@ def test_digits_splits_are_disjoint_and_complete():
 
 
 def test_double_precision_reaches_the_inputs():
-    splits = get_workload("digits-cnn").load(dtype=torch.float64)
+    splits = get_problem("digits-cnn").load(dtype=torch.float64)
     inputs, _ = splits.train.batch(slice(0, 3))
     assert inputs.dtype == torch.float64
     assert splits.train.inputs.dtype == torch.uint8
@@ -97,10 +97,10 @@ def test_prepare_leaves_stored_floating_point_inputs_too():
 
 @pytest.mark.parametrize("batch_size", [1, 7, 80, 1000])
 def test_evaluation_over_ragged_batches_equals_the_whole_set_in_one_go(batch_size):
-    workload = get_workload("synthetic-blobs")
-    validation = workload.load(dtype=torch.float64).validation
-    model = workload.build_model(0).double()
-    found = workload.evaluate(model, validation, batch_size=batch_size)
+    problem = get_problem("synthetic-blobs")
+    validation = problem.load(dtype=torch.float64).validation
+    model = problem.build_model(0).double()
+    found = problem.evaluate(model, validation, batch_size=batch_size)
     inputs, targets = validation.tensors()
     outputs = model(inputs)
     assert found.loss == pytest.approx(functional.cross_entropy(outputs, targets).item(), rel=1e-12)
@@ -108,28 +108,25 @@ def test_evaluation_over_ragged_batches_equals_the_whole_set_in_one_go(batch_siz
 
 
 def test_a_mean_of_batch_means_would_be_wrong():
-    workload = get_workload("synthetic-blobs")
-    validation = workload.load().validation
-    model = workload.build_model(0)
-    means = [
-        workload.loss(model(validation.inputs[a : a + 70]), validation.targets[a : a + 70]).item()
-        for a in (0, 70)
-    ]
-    assert workload.evaluate(model, validation, batch_size=70).loss != pytest.approx(
+    problem = get_problem("synthetic-blobs")
+    validation = problem.load().validation
+    model = problem.build_model(0)
+    means = [problem.loss(model, validation.batch(slice(a, a + 70))).item() for a in (0, 70)]
+    assert problem.evaluate(model, validation, batch_size=70).loss != pytest.approx(
         sum(means) / 2, abs=1e-4
     )
 
 
 def test_evaluation_changes_neither_buffers_nor_modes_nor_random_state():
-    workload = get_workload("synthetic-batchnorm")
-    validation = workload.load().validation
-    model = workload.build_model(0)
+    problem = get_problem("synthetic-batchnorm")
+    validation = problem.load().validation
+    model = problem.build_model(0)
     model[1].eval()  # one frozen layer must stay frozen
     buffers = {name: value.clone() for name, value in model.named_buffers()}
     modes = [module.training for module in model.modules()]
     state = torch.get_rng_state()
-    first = workload.evaluate(model, validation)
-    assert workload.evaluate(model, validation) == first
+    first = problem.evaluate(model, validation)
+    assert problem.evaluate(model, validation) == first
     assert all(torch.equal(value, buffers[name]) for name, value in model.named_buffers())
     assert [module.training for module in model.modules()] == modes
     assert torch.equal(torch.get_rng_state(), state)
@@ -137,35 +134,34 @@ def test_evaluation_changes_neither_buffers_nor_modes_nor_random_state():
 
 
 def test_modes_come_back_when_evaluation_fails():
-    workload = get_workload("synthetic-batchnorm")
-    model = workload.build_model(0)
-    bad = TensorSet(torch.zeros(3, 99), torch.zeros(3, dtype=torch.int64), Prepare())
+    problem = get_problem("synthetic-batchnorm")
+    model = problem.build_model(0)
+    bad = TensorSamples((torch.zeros(3, 99), torch.zeros(3, dtype=torch.int64)))
     with pytest.raises(RuntimeError):
-        workload.evaluate(model, bad)
+        problem.evaluate(model, bad)
     assert all(module.training for module in model.modules())
 
 
 def test_an_empty_set_cannot_be_evaluated():
-    workload = get_workload("synthetic-blobs")
-    empty = TensorSet(torch.zeros(0, 8), torch.zeros(0, dtype=torch.int64), Prepare())
+    problem = get_problem("synthetic-blobs")
+    empty = TensorSamples((torch.zeros(0, 8), torch.zeros(0, dtype=torch.int64)))
     with pytest.raises(ValueError, match="synthetic-blobs: cannot evaluate on an empty set"):
-        workload.evaluate(workload.build_model(0), empty)
+        problem.evaluate(problem.build_model(0), empty)
 
 
 def test_sum_and_mean_agree():
-    workload = get_workload("synthetic-blobs")
+    problem = get_problem("synthetic-blobs")
     outputs, targets = torch.randn(9, 4), torch.randint(4, (9,))
-    torch.testing.assert_close(
-        workload.loss_sum(outputs, targets), 9 * workload.loss(outputs, targets)
-    )
-    assert workload.correct(torch.eye(4), torch.tensor([0, 1, 3, 2])).item() == 2
+    totals = problem.totals(outputs, targets)
+    torch.testing.assert_close(totals["loss"], 9 * problem.criterion(outputs, targets))
+    assert problem.totals(torch.eye(4), torch.tensor([0, 1, 3, 2]))["correct"].item() == 2
 
 
 def test_unknown_names_list_what_is_allowed():
     with pytest.raises(
         ValueError, match="workload: found 'mnist', allowed: digits-cnn, mnist-"
     ) as e:
-        get_workload("mnist")
+        get_problem("mnist")
     assert "\n" not in str(e.value)
 
 
@@ -174,21 +170,21 @@ def test_unknown_names_list_what_is_allowed():
 )
 def test_options_are_validated(options):
     with pytest.raises(ValidationError):
-        get_workload("synthetic-blobs", options)
+        get_problem("synthetic-blobs", options)
 
 
-@pytest.mark.parametrize("name", workload_names())
-def test_every_workload_has_defaults(name):
-    workload = get_workload(name)
-    assert workload.name == name
-    assert workload.batch_size >= 1
-    assert workload.subdomains >= 2
-    assert isinstance(workload.options, options_model(name))
+@pytest.mark.parametrize("name", problem_names())
+def test_every_problem_has_defaults(name):
+    problem = get_problem(name)
+    assert problem.name == name
+    assert problem.batch_size >= 1
+    assert problem.subdomains >= 2
+    assert isinstance(problem.options, options_model(name))
 
 
 def test_lengths_must_agree():
     with pytest.raises(ValueError, match="same length, got 3 and 2"):
-        TensorSet(torch.zeros(3), torch.zeros(2), Prepare())
+        TensorSamples((torch.zeros(3), torch.zeros(2)))
 
 
 def test_digest_sees_values_shapes_and_types():
