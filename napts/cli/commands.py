@@ -206,7 +206,7 @@ def report(arguments: tuple[str, ...], out: Path, as_json: bool) -> None:
 def claims(records: Path, as_json: bool) -> None:
     """Say which claims of the papers hold in RECORDS, by tests that were declared beforehand."""
     from napts.analysis import load_collection
-    from napts.claims import claims_data, claims_tables, judge
+    from napts.papers.claims import claims_data, claims_tables, judge
 
     try:
         judgements = judge(load_collection(records))

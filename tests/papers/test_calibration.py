@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from napts.analysis import load_collection
-from napts.claims.calibration import calibration_cells, deciding, score_cells
-from napts.claims.verdict import Verdict
-from tests.claims.conftest import write
+from napts.papers.claims.calibration import calibration_cells, deciding, score_cells
+from napts.papers.claims.verdict import Verdict
+from tests.papers.conftest import write
 
 SEEDS = range(3)
 

@@ -1,10 +1,10 @@
-"""The claims about APTS in weights and APTS in data, the earlier members of the family."""
+"""The claims about APTS in weights and APTS in data, the papers of 2023."""
 
-from napts.claims.claim import Claim
-from napts.claims.curves import Overtakes, Rises, Rougher, Scatter
-from napts.claims.evidence import LEAST, MOST, Who
-from napts.claims.rules import Difference, Gap, Ratio, Sooner
-from napts.claims.verdict import Region
+from napts.papers.claims.claim import Claim
+from napts.papers.claims.curves import Overtakes, Rises, Rougher, Scatter
+from napts.papers.claims.evidence import LEAST, MOST, Who
+from napts.papers.claims.rules import Difference, Gap, Ratio, Sooner
+from napts.papers.claims.verdict import Region
 
 _WEIGHTS = "APTS in weights (arXiv 2312.13677)"
 _LOSS, _ACCURACY = "train_loss", "val_accuracy"
@@ -29,7 +29,7 @@ def _in_data(shards: int) -> Who:
     return Who("APTSD", {"shards": shards, "order": 1}, f"APTS in data with {shards}")
 
 
-FAMILY = (
+WEIGHTS_AND_DATA = (
     Claim(
         "W1",
         "Adam, LBFGS and gradient descent reach comparable accuracy on MNIST; gradient descent is "

@@ -1,13 +1,13 @@
 """The kinds of statements that claims make, and how each is examined.
 
 In all of them a run that failed or diverged counts as the worst, and none is left out for it, see
-`napts.claims.evidence`.
+`napts.papers.claims.evidence`.
 """
 
 import math
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -16,11 +16,8 @@ from napts.analysis.columns import Floats, floats, split
 from napts.analysis.outcome import ENDED, ENDED_BADLY
 from napts.analysis.statistics import paired_difference, paired_ratio, summarise
 from napts.analysis.target import Arrival, ratio_of_medians
-from napts.claims.evidence import BySeed, Evidence, MissingError, Who
-from napts.claims.verdict import Estimate, Region, Verdict
-
-LEAST_SEEDS = 3
-"""With fewer seeds nothing is judged: no interval could be given."""
+from napts.papers.claims.evidence import BySeed, Evidence, MissingError, Who
+from napts.papers.claims.verdict import Estimate, Region
 
 When = Literal["run", "shared", "end"]
 """A column of the runs frame; of the epochs frame at the last epoch that both have; or at the last
@@ -42,55 +39,6 @@ NAMES = {
 
 POINTS = 100.0
 """Differences of accuracies are told in percentage points."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one statement of a claim came to in one section.
-
-    Attributes:
-        what: The number in words.
-        region: Where it had to lie; None for a number that is only told.
-        estimate: The number; None if it was not tested.
-        verdict: What follows.
-        needs: What a test would need, if it was not tested.
-    """
-
-    what: str
-    region: Region | None
-    estimate: Estimate | None
-    verdict: Verdict
-    needs: str = ""
-
-
-class Rule(Protocol):
-    """One statement of a claim."""
-
-    def what(self) -> str:
-        """Return the number in words."""
-        ...
-
-    @property
-    def region(self) -> Region | None:
-        """Where the number has to lie."""
-        ...
-
-    def estimate(self, evidence: Evidence) -> Estimate:
-        """Estimate the number; raises `MissingError` if the records do not hold it."""
-        ...
-
-
-def examine(rule: Rule, evidence: Evidence) -> Finding:
-    """Examine one statement in one section."""
-    try:
-        estimate = rule.estimate(evidence)
-    except MissingError as missing:
-        return Finding(rule.what(), rule.region, None, Verdict.NOT_TESTED, str(missing))
-    if estimate.n < LEAST_SEEDS:
-        needs = f"at least {LEAST_SEEDS} seeds with a result, found {estimate.n}"
-        return Finding(rule.what(), rule.region, None, Verdict.NOT_TESTED, needs)
-    verdict = rule.region.verdict(estimate) if rule.region else Verdict.CONFIRMED
-    return Finding(rule.what(), rule.region, estimate, verdict)
 
 
 @dataclass(frozen=True)

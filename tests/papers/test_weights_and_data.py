@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from napts.analysis import Section, load_collection
-from napts.claims import Judgement, Verdict, judge, judge_section
-from tests.claims.conftest import write
+from napts.papers.claims import Judgement, Verdict, judge, judge_section
+from tests.papers.conftest import write
 
 EPOCHS = 20
 

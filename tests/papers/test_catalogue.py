@@ -8,10 +8,10 @@ import pytest
 
 import napts
 from napts.analysis import load_collection
-from napts.claims import CLAIMS, Judgement, Verdict, claims_frame, judge_section
-from napts.claims.ledger import INEXACT
-from napts.claims.tables import claims_tables
-from tests.claims.conftest import BATCHES, MakeSection, write
+from napts.papers.claims import CLAIMS, Judgement, Verdict, claims_frame, judge_section
+from napts.papers.claims.catalogue import INEXACT
+from napts.papers.claims.tables import claims_tables
+from tests.papers.conftest import BATCHES, MakeSection, write
 
 SEEDS = 4
 

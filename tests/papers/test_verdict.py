@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from napts.analysis.statistics import summarise
-from napts.claims import Estimate, Region, Verdict
-from napts.claims.verdict import all_of
+from napts.papers.claims import Estimate, Region, Verdict
+from napts.papers.claims.verdict import all_of
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ The paper draws loss and accuracy into one panel with two scales. Seven methods 
 apart there, so that they have a panel each here, one above the other.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -12,14 +12,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from napts.analysis.columns import Floats, floats, rows_with, rows_without, split, trained
-from napts.analysis.labels import grouped
+from napts.analysis import Section
+from napts.analysis.columns import rows_with, rows_without, trained
+from napts.analysis.labels import BASELINES, grouped
 from napts.plotting.annotate import caption, legend, thin_lines
+from napts.plotting.compare import rejections_by_run
 from napts.plotting.curves import band, log_if_wide, whole_numbers
+from napts.plotting.drawings import RUN, Drawing, Plot, comparison_drawings
 from napts.plotting.style import Look, finish, looks, new_figure
-
-BASELINES = ("Adam", "SGD", "LBFGS")
-"""Methods without a trust region, which have no step to reject."""
 
 PAPERS = ("TR", "NTR", "APTS", "APTSA", "NAPTS", "Adam", "SGD")
 """The methods of the paper's figure."""
@@ -107,12 +107,14 @@ def _bars(axes: Axes, frame: pd.DataFrame, look: Mapping[str, Look]) -> None:
     finish(axes, title="Rejected steps over the whole run", x="rejections per batch")
 
 
-def rejections_by_run(group: pd.DataFrame, column: str) -> Floats:
-    """Return a total of the epochs per batch over the whole run, one value per seed.
+def figure2_drawings(section: Section) -> Iterator[Drawing]:
+    """Yield the figure of a comparison."""
+    return comparison_drawings(section, [_PLOT])
 
-    Args:
-        group: Rows of one label, without epoch 0.
-        column: A total of the epochs frame, for example ``"rejections_global"``.
-    """
-    runs = split(group, "seed")
-    return np.array([floats(run, column).sum() / floats(run, "batches").sum() for run in runs])
+
+_PLOT = Plot(
+    "figure2",
+    figure2,
+    "Loss, accuracy and rejected steps",
+    (*RUN, "train_loss", "val_accuracy", "rejections", "rejections_per_batch"),
+)

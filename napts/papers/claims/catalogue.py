@@ -5,11 +5,11 @@ a claimed effect counts as seen if about three quarters of it is there, "keeps t
 within one percentage point, "clearly higher" means by at least one.
 """
 
-from napts.claims.claim import Claim
-from napts.claims.evidence import Who
-from napts.claims.family import FAMILY
-from napts.claims.rules import Difference, Identical, Level, Longer, Ratio, Sooner, Spread
-from napts.claims.verdict import Region
+from napts.papers.claims.claim import Claim
+from napts.papers.claims.evidence import Who
+from napts.papers.claims.rules import Difference, Identical, Level, Longer, Ratio, Sooner, Spread
+from napts.papers.claims.verdict import Region
+from napts.papers.claims.weights_and_data import WEIGHTS_AND_DATA
 
 _TR, _NTR, _APTS, _APTSA, _NAPTS = (Who(m) for m in ("TR", "NTR", "APTS", "APTSA", "NAPTS"))
 _ADAM, _SGD = Who("Adam", tuned=True), Who("SGD", tuned=True)
@@ -237,5 +237,5 @@ _OF_OTHERS = (
     ),
 )
 
-CLAIMS: tuple[Claim, ...] = (*_OF_NAPTS, *_OF_INEXACT, *FAMILY, *_OF_OTHERS)
+CLAIMS: tuple[Claim, ...] = (*_OF_NAPTS, *_OF_INEXACT, *WEIGHTS_AND_DATA, *_OF_OTHERS)
 """The ledger, in the order in which it is reported."""

@@ -12,9 +12,9 @@ from scipy import stats
 from napts.analysis.columns import Floats, floats, split
 from napts.analysis.outcome import ENDED_BADLY, outcome
 from napts.analysis.statistics import CONFIDENCE, summarise
-from napts.claims.evidence import BySeed, Evidence, MissingError, Who
-from napts.claims.rules import NAMES, difference, ratio
-from napts.claims.verdict import Estimate, Region
+from napts.papers.claims.evidence import BySeed, Evidence, MissingError, Who
+from napts.papers.claims.rules import NAMES, difference, ratio
+from napts.papers.claims.verdict import Estimate, Region
 
 
 @dataclass(frozen=True)

@@ -1,23 +1,76 @@
-"""The window ablation: rejections, loss and accuracy by the length of the memory."""
+"""What the length of the memory changes: rejections, loss and accuracy by the window alone."""
+
+import re
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from napts.analysis.ablation import QUANTITIES
-from napts.analysis.columns import Floats, floats, split, texts
+from napts.analysis import Section
+from napts.analysis.columns import Floats, floats, rows_where, rows_with, split, texts
+from napts.analysis.outcome import by_outcome
 from napts.plotting.annotate import caption
+from napts.plotting.drawings import Drawing
 from napts.plotting.style import DASHES, MARKERS, PALETTE, finish, new_figure
+
+QUANTITIES = {
+    "rejections_per_batch": "rejections per batch",
+    "final_train_loss": "mean loss per sample",
+    "final_val_accuracy": "accuracy / %",
+}
+"""Columns of the runs frame that are compared, and their names."""
 
 _TITLES = ("Rejected steps", "Train loss at the end", "Validation accuracy at the end")
 
 
-def ablation_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
+def window_frame(section: Section) -> pd.DataFrame:
+    """Return one row per run of NTR and NAPTS that changes nothing but the window.
+
+    Args:
+        section: Runs whose labels are the method's name, with ``window=...`` where it is changed.
+
+    Returns:
+        The columns ``method``, ``window``, ``seed`` and `QUANTITIES`, final values as outcomes
+        (see `napts.analysis.outcome`); empty unless a method has several windows.
+    """
+    windows = {run.run_key: run.spec["optimizer"].get("window") for run in section.records}
+    runs = section.runs
+    pairs = zip(texts(runs, "method"), texts(runs, "label"), strict=True)
+    plain = np.array(
+        [
+            method in ("NTR", "NAPTS") and bool(re.fullmatch(rf"{method}( window=\d+)?", label))
+            for method, label in pairs
+        ]
+    )
+    frame = rows_where(runs, plain)
+    frame = frame.assign(window=[windows[key] for key in frame["run_key"]]).dropna(subset="window")
+    several = [m for m, group in frame.groupby("method") if len(set(floats(group, "window"))) > 1]
+    finals = {name: by_outcome(frame, name) for name in QUANTITIES if name.startswith("final_")}
+    frame = frame.assign(**finals)
+    kept = rows_with(frame, "method", [str(method) for method in several])
+    return kept.filter(items=["method", "window", "seed", *QUANTITIES]).reset_index(drop=True)
+
+
+def window_drawings(section: Section) -> Iterator[Drawing]:
+    """Yield the window ablation of a section, if several windows were tried."""
+    frame = window_frame(section)
+    if len(frame):
+        yield Drawing(
+            f"window-{section.slug}",
+            "The window of the memory",
+            section,
+            frame,
+            lambda narrow: window_figure(frame, narrow=narrow),
+        )
+
+
+def window_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
     """Draw what changes with the window of the memory.
 
     Args:
-        frame: Frame of `napts.analysis.ablation.window_frame`.
+        frame: Frame of `window_frame`.
         narrow: One panel above the other, for small screens.
     """
     figure = new_figure(4.2, 8.4) if narrow else new_figure(9.6, 3.4)

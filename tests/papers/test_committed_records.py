@@ -1,13 +1,31 @@
-"""What the committed records say of the paper preset's cell in the calibration."""
+"""The committed records give the tables and verdicts that they gave; the paper preset's cell."""
 
+import json
 from pathlib import Path
 
 import napts
 from napts.analysis import load_collection
-from napts.claims.calibration import SCORED, score_cells
-from napts.claims.verdict import Verdict
+from napts.papers.claims.calibration import SCORED, score_cells
+from napts.papers.claims.verdict import Verdict
+from tests.papers.committed_records import committed
 
 RECORDS = Path(__file__).parents[2] / "reports" / "records"
+
+GOLDEN = Path(__file__).parent / "golden" / "committed-records.json"
+"""Made by `tests.papers.committed_records` from revision 199e286."""
+
+
+def test_tables_and_verdicts_are_what_they_were() -> None:
+    before, now = json.loads(GOLDEN.read_text()), committed()
+    assert now["verdicts"] == before["verdicts"]
+    assert now["claims"] == before["claims"]
+    before["files"] = {name: d for name, d in before["files"].items() if not _gone(name)}
+    assert now["files"] == before["files"]
+
+
+def _gone(name: str) -> bool:
+    """Tell whether a table is the NAPTS paper's times beside other problems than the paper's."""
+    return "beside the NAPTS paper" in name and "cifar10-cnn" not in name
 
 
 def test_the_paper_preset_is_among_the_best_cells_of_the_calibration(tmp_path: Path) -> None:

@@ -6,11 +6,10 @@ from functools import lru_cache
 from typing import Any
 
 from napts.analysis import Collection, Section
-from napts.claims.claim import Claim
-from napts.claims.evidence import Evidence
-from napts.claims.ledger import CLAIMS
-from napts.claims.rules import Finding, examine
-from napts.claims.verdict import Verdict, all_of
+from napts.papers.claims.catalogue import CLAIMS
+from napts.papers.claims.claim import Claim, Finding, examine
+from napts.papers.claims.evidence import Evidence
+from napts.papers.claims.verdict import Verdict, all_of
 
 
 @dataclass(frozen=True)

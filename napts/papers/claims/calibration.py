@@ -13,9 +13,9 @@ from napts.analysis import Section
 from napts.analysis.columns import rows_with
 from napts.analysis.outcome import by_outcome
 from napts.analysis.statistics import summarise
-from napts.claims.judge import Judgement, judge_section
-from napts.claims.ledger import CLAIMS
-from napts.claims.verdict import Verdict
+from napts.papers.claims.catalogue import CLAIMS
+from napts.papers.claims.judge import Judgement, judge_section
+from napts.papers.claims.verdict import Verdict
 from napts.records import RunRecord
 
 SCORED = tuple(f"N{number}" for number in range(1, 11))

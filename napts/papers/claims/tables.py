@@ -7,17 +7,16 @@ from typing import Any
 import pandas as pd
 
 from napts.analysis.tables import MISSING, Table, number
-from napts.claims.claim import Claim
-from napts.claims.judge import Judgement, overall
-from napts.claims.rules import Finding
-from napts.claims.verdict import Estimate, Verdict
+from napts.papers.claims.claim import Claim, Finding
+from napts.papers.claims.judge import Judgement, overall
+from napts.papers.claims.verdict import Estimate, Verdict
 
 
 def claims_tables(judgements: Sequence[Judgement]) -> list[Table]:
     """Arrange judgements for people: the verdicts, what was measured, what the rest would need.
 
     Args:
-        judgements: Those of `napts.claims.judge`.
+        judgements: Those of `napts.papers.claims.judge`.
     """
     tested = [j for j in judgements if j.verdict is not Verdict.NOT_TESTED]
     return [_verdicts(judgements), _measured(tested), _needs(judgements)]

@@ -10,15 +10,15 @@ from matplotlib.colors import to_hex
 
 from benchmarks.made_runs import write_run
 from napts.analysis import Section, load_collection
-from napts.analysis.published import PUBLISHED, published_for, published_table
-from napts.plotting import render
-from napts.plotting.family import (
+from napts.papers.figures.weights_and_data import (
     course_figure,
-    family_looks,
+    has_any,
     has_both_kinds,
-    of_the_family,
+    part_looks,
     weights_figure,
 )
+from napts.papers.published import PUBLISHED, published_for, published_table
+from napts.plotting import render
 from napts.plotting.style import style
 
 
@@ -69,7 +69,7 @@ def test_four_panels_without_and_with_forced_decrease(section: Section) -> None:
 
 
 def test_colour_tells_subdomains_and_dashes_tell_order(section: Section) -> None:
-    look = family_looks(section)
+    look = part_looks(section)
     assert look["APTS(2, 1)"].color == look["APTS(2, 2) fdl"].color != look["APTS(6, 1)"].color
     assert look["APTS(2, 1)"].dashes == look["APTS(6, 1)"].dashes != look["APTS(2, 2)"].dashes
     assert look["APTS(2, 1)"].marker != look["APTS(2, 1) fdl"].marker
@@ -85,7 +85,7 @@ def test_methods_of_one_comparison_look_different(tmp_path: Path) -> None:
                 ("APTSD", {"shards": count, "order": order}),
             ):
                 write_run(tmp_path, method=method, label=method + label, options=options, epochs=2)
-    look = family_looks(load_collection(tmp_path).sections[0])
+    look = part_looks(load_collection(tmp_path).sections[0])
     assert len(set(look.values())) == len(look) == 12
 
 
@@ -97,7 +97,7 @@ def test_published_averages_stand_to_the_right(section: Section) -> None:
         accuracy = course_figure(section).axes[1]
     points = [line for line in accuracy.get_lines() if len(line.get_xdata()) == 1]
     told = {(to_hex(p.get_markeredgecolor()), float(p.get_ydata()[0])) for p in points}
-    look = family_looks(section)
+    look = part_looks(section)
     assert told == {(look[k].color.lower(), a.accuracy) for k, a in averages.items()}
     assert all(point.get_xdata()[0] > 4 for point in points)
 
@@ -156,6 +156,6 @@ def test_the_script_writes_them_too(section: Section, tmp_path: Path) -> None:
 def test_other_comparisons_have_no_such_figure(tmp_path: Path) -> None:
     write_run(tmp_path, method="NAPTS")
     section = load_collection(tmp_path).sections[0]
-    assert not of_the_family(section)
+    assert not has_any(section)
     assert not has_both_kinds(section)
     assert render("family", tmp_path, tmp_path / "out") == []

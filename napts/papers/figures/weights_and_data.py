@@ -1,4 +1,4 @@
-"""Figures of the earlier members of the family: APTS in weights and APTS in data (2023)."""
+"""Figures of the papers on APTS in weights and APTS in data (2023)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -11,13 +11,14 @@ from matplotlib.figure import Figure
 from napts.analysis import Section
 from napts.analysis.columns import floats, rows_with
 from napts.analysis.labels import distinct_labels
-from napts.analysis.published import Published, published_for
+from napts.papers.published import Published, published_for
 from napts.plotting.annotate import caption, legend, thin_lines
 from napts.plotting.curves import band, log_if_wide, whole_numbers
+from napts.plotting.drawings import RUN, Drawing
 from napts.plotting.style import Dashes, Look, finish, looks, new_figure
 
 DIVIDED = {"APTSW": "subdomains", "APTSD": "shards"}
-"""The methods of the family and what their numbers of parts are called."""
+"""The methods and what their numbers of parts are called."""
 
 _COLORS = {
     "APTSW": ("#E69F00", "#D55E00", "#7A4B00", "#CC79A7", "#882255"),
@@ -27,7 +28,7 @@ _COLORS = {
 _DASHES: dict[int, Dashes] = {1: "-", 2: (0, (4, 1.5))}
 
 
-def of_the_family(section: Section) -> bool:
+def has_any(section: Section) -> bool:
     """Tell whether a section has runs of APTS in weights or in data."""
     return any(run.method in DIVIDED for run in section.records)
 
@@ -35,6 +36,25 @@ def of_the_family(section: Section) -> bool:
 def has_both_kinds(section: Section) -> bool:
     """Tell whether APTS in weights was run with forced decrease and without."""
     return {_settings(run.spec)[2] for run in section.records if run.method == "APTSW"} == {0, 1}
+
+
+def weights_and_data_drawings(section: Section) -> Iterator[Drawing]:
+    """Yield the figures of APTS in weights and in data, if a section has runs of them."""
+    if not has_any(section):
+        return
+    columns = [*RUN, "train_loss", "val_accuracy"]
+    figures = [("course", "Loss and accuracy beside published averages", course_figure)]
+    if has_both_kinds(section):
+        title = "Loss and accuracy without and with forced decrease"
+        figures.insert(0, ("weights", title, weights_figure))
+    for name, title, draw in figures:
+        yield Drawing(
+            f"{name}-{section.slug}",
+            title,
+            section,
+            section.epochs.filter(items=columns),
+            lambda narrow, draw=draw: draw(section, narrow=narrow),
+        )
 
 
 def weights_figure(section: Section, *, narrow: bool = False) -> Figure:
@@ -50,7 +70,7 @@ def weights_figure(section: Section, *, narrow: bool = False) -> Figure:
     figure = new_figure(4.2, 12.0) if narrow else new_figure(9.6, 6.6)
     panels = np.asarray(figure.subplots(4, 1) if narrow else figure.subplots(2, 2).T)
     columns = [list(column) for column in panels.reshape(2, 2)]
-    look = family_looks(section)
+    look = part_looks(section)
     without, forced = _by_forced_decrease(section)
     averages = published_for(section)
     for pair, labels, title in zip(
@@ -79,13 +99,13 @@ def course_figure(section: Section, *, narrow: bool = False) -> Figure:
     """
     figure = new_figure(4.2, 6.8) if narrow else new_figure(9.6, 3.9)
     panels = list(figure.subplots(2, 1) if narrow else figure.subplots(1, 2))
-    look, averages = family_looks(section), published_for(section)
+    look, averages = part_looks(section), published_for(section)
     _course(panels, section.epochs, look, averages)
     _finish(figure, section.epochs, look, averages, forced=False)
     return figure
 
 
-def family_looks(section: Section) -> dict[str, Look]:
+def part_looks(section: Section) -> dict[str, Look]:
     """Return the looks of a section: colour by method and number of parts, dashes by order.
 
     Args:
