@@ -1,6 +1,7 @@
 """Local gradients at the iterate are those of the loss: other terms, several calls, autocast."""
 
 import math
+import runpy
 from collections.abc import Callable
 from typing import Any
 
@@ -180,3 +181,9 @@ def test_autocast_reaches_local_passes(where: str) -> None:
         with torch.autocast("cpu", torch.bfloat16):
             found = gap(stages, closure(model, data))
     assert found < 1e-6
+
+
+@torch.no_grad()
+def test_the_package_may_be_imported_without_gradients() -> None:
+    names = runpy.run_module("napts.decomposition.structure")
+    assert names["_ACCUMULATE"].__name__ == "AccumulateGrad"
