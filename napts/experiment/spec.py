@@ -11,7 +11,8 @@ from pydantic_core import PydanticKnownError
 
 from napts.experiment.budget import Budget
 from napts.experiment.execution import Execution, Pipelining
-from napts.experiment.options import OptimizerOptions, Options
+from napts.experiment.method_options import Options
+from napts.experiment.methods import Method, OptimizerOptions, method_named
 from napts.problems import Workload, get_workload, options_model, workload_names
 from napts.records.layout import NAME_PATTERN, SCHEMA, Kind, kind_by_name
 from napts.records.metric import ACCURACY, Metric
@@ -21,7 +22,6 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Precision = Literal["float32", "float64"]
 
 _KEY_DIGITS = 10
-_WHOLE = ("APTSW", "APTSD")  # methods that call the whole network
 _NOT_SCIENCE = ("experiment", "kind", "label", "execution")
 
 
@@ -106,8 +106,11 @@ class RunSpec(Options):
         if self.pipeline is None:
             self.check_replicas(ranks)
             return
-        if (method := self.optimizer.method) in _WHOLE:
-            raise ValueError(f"optimizer.method: found {method}, allowed: others with [pipeline]")
+        able = self.method.capabilities
+        if not able.pipeline_ok:
+            raise ValueError(
+                f"optimizer.method: found {self.method.name}, allowed: others with [pipeline]"
+            )
         if getattr(self.optimizer, "order", 1) == 2:
             raise ValueError("optimizer.order: found 2, allowed: 1 with [pipeline]")
         subdomains = getattr(self.optimizer, "subdomains", None)
@@ -121,8 +124,8 @@ class RunSpec(Options):
             raise ValueError(f"execution.ranks: found {ranks}, allowed: 1 to {stages}, the stages")
         if getattr(self.optimizer, "compile_local", False):
             raise ValueError("optimizer.compile_local: found true, allowed: false with [pipeline]")
-        if ranks > 1 and self.optimizer.method == "LBFGS":
-            raise ValueError(f"execution.ranks: found {ranks}, allowed: 1 for LBFGS")
+        if ranks > 1 and not able.spread_ok:
+            raise ValueError(f"execution.ranks: found {ranks}, allowed: 1 for {self.method.name}")
         pipeline = self.pipeline.model_copy(update={"stages": stages})
         object.__setattr__(self, "pipeline", pipeline)
 
@@ -135,7 +138,7 @@ class RunSpec(Options):
         Raises:
             ValueError: Too many.
         """
-        divided = {"APTSW": "subdomains", "APTSD": "shards"}.get(self.optimizer.method)
+        divided = self.method.capabilities.shared_by
         if divided is None:
             if ranks > 1:
                 raise ValueError(f"execution.ranks: found {ranks}, allowed: 1 without [pipeline]")
@@ -143,6 +146,11 @@ class RunSpec(Options):
         most = getattr(self.optimizer, divided)
         if ranks > most:
             raise ValueError(f"execution.ranks: found {ranks}, allowed: 1 to {most}, the {divided}")
+
+    @property
+    def method(self) -> Method:
+        """The method that the spec names."""
+        return method_named(self.optimizer.method)
 
     @property
     def shared(self) -> bool:

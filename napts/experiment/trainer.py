@@ -14,7 +14,8 @@ from torch import Tensor
 
 from napts.experiment.checkpoint import save_checkpoint
 from napts.experiment.clock import Clock, Times
-from napts.experiment.methods import StepOptimizer, build_optimizer
+from napts.experiment.method import StepOptimizer
+from napts.experiment.methods import build_optimizer
 from napts.experiment.network import Network, network_of
 from napts.experiment.observer import Observer
 from napts.experiment.progress import Progress
@@ -76,8 +77,7 @@ class Setup:
         workload = spec.workload.build()
         splits = workload.load(data_root, device=device, dtype=spec.dtype)
         model = workload.build_model(spec.seed).to(device=device, dtype=spec.dtype)
-        # torch's LBFGS takes gradients as flat vectors: its weights stay as they are.
-        if spec.execution.channels_last and spec.optimizer.method != "LBFGS":
+        if spec.execution.channels_last and spec.method.capabilities.channels_last_ok:
             model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         examples, _ = splits.train.batch(slice(0, _EXAMPLES))
         network = network_of(spec)(spec, workload, model, examples, ranks)
