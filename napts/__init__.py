@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         PRESETS,
         TR,
         Baseline,
+        DoG,
         SplitBatch,
         StepRecord,
         preset,
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "napts.optim": (
         *("APTS", "APTSA", "APTSD", "APTSW", "NAPTS", "NTR", "PRESETS", "TR"),
-        *("Baseline", "SplitBatch", "StepRecord", "preset"),
+        *("Baseline", "DoG", "SplitBatch", "StepRecord", "preset"),
     ),
     "napts.decomposition": (
         *("LayerPartition", "PartitionError", "Stage", "TensorSets"),
@@ -64,6 +65,7 @@ __all__ = [
     "PRESETS",
     "TR",
     "Baseline",
+    "DoG",
     "LayerPartition",
     "PartitionError",
     "Pipeline",

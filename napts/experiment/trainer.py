@@ -19,6 +19,7 @@ from napts.experiment.methods import build_optimizer
 from napts.experiment.network import Network, network_of
 from napts.experiment.observer import Observer
 from napts.experiment.progress import Progress
+from napts.experiment.scheduled import Scheduled
 from napts.experiment.seeding import random_state, restore_random_state, seed_everything
 from napts.experiment.spec import RunSpec
 from napts.optim import StepRecord
@@ -196,6 +197,7 @@ class Trainer:
         epoch = progress.epoch + 1
         self._clock.switch("train")
         setup.network.module.train()
+        setup.optimizer.train_mode()
         for inputs, targets in setup.batches(epoch, progress.step):
             record = self._step(inputs, targets)
             progress.step += 1
@@ -237,7 +239,10 @@ class Trainer:
         """
         setup, progress = self.setup, self.progress
         self._clock.switch("evaluation")
+        setup.optimizer.eval_mode()
         validation = setup.network.evaluate(setup.splits.validation)
+        if isinstance(setup.optimizer, Scheduled) and progress.epoch >= 0:
+            setup.optimizer.finish_epoch(validation.loss)
         self._clock.switch("logging")
         self.flush()
         row = progress.tally.as_row()

@@ -5,6 +5,7 @@ Start reading in :mod:`napts.optim.algorithm`, which holds the one iteration, th
 """
 
 from napts.optim.baseline import Baseline
+from napts.optim.dog import DoG
 from napts.optim.in_data import APTSD
 from napts.optim.in_weights import APTSW
 from napts.optim.methods import APTS, APTSA, NAPTS, NTR, TR
@@ -22,6 +23,7 @@ __all__ = [
     "PRESETS",
     "TR",
     "Baseline",
+    "DoG",
     "SplitBatch",
     "StepRecord",
     "Trial",
