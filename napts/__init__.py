@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         PRESETS,
         TR,
         Baseline,
+        Batch,
         DoG,
         SplitBatch,
         StepRecord,
@@ -39,11 +40,12 @@ if TYPE_CHECKING:
     )
     from napts.parallel.pipeline import Pipeline
     from napts.parallel.ranks import join_ranks
+    from napts.problems import Classification, Problem, Regression, Supervised, register_problem
 
 _HOMES = {
     "napts.optim": (
         *("APTS", "APTSA", "APTSD", "APTSW", "NAPTS", "NTR", "PRESETS", "TR"),
-        *("Baseline", "DoG", "SplitBatch", "StepRecord", "preset"),
+        *("Baseline", "Batch", "DoG", "SplitBatch", "StepRecord", "preset"),
     ),
     "napts.decomposition": (
         *("LayerPartition", "PartitionError", "Stage", "TensorSets"),
@@ -52,6 +54,10 @@ _HOMES = {
     "napts.experiment.methods": ("register_method",),
     "napts.parallel.pipeline": ("Pipeline",),
     "napts.parallel.ranks": ("join_ranks",),
+    "napts.problems": (
+        *("Classification", "Problem", "Regression", "Supervised"),
+        "register_problem",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -65,13 +71,18 @@ __all__ = [
     "PRESETS",
     "TR",
     "Baseline",
+    "Batch",
+    "Classification",
     "DoG",
     "LayerPartition",
     "PartitionError",
     "Pipeline",
+    "Problem",
+    "Regression",
     "SplitBatch",
     "Stage",
     "StepRecord",
+    "Supervised",
     "TensorSets",
     "__version__",
     "deal_parameters",
@@ -79,6 +90,7 @@ __all__ = [
     "partition_layers",
     "preset",
     "register_method",
+    "register_problem",
 ]
 
 

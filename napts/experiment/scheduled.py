@@ -11,7 +11,7 @@ from napts.experiment.installed import fitted, load_class, one_line
 from napts.experiment.path_options import SchedulerOptions
 from napts.experiment.step_optimizer import StepOptimizer
 from napts.optim import StepRecord
-from napts.optim.passes import Passes
+from napts.optim.batch import Batch
 from napts.optim.subdomains import Closure
 
 _KEY = "optimizer.scheduler"
@@ -61,7 +61,7 @@ class Scheduled:
         """Record of the latest step."""
         return self.optimizer.last_step
 
-    def step(self, closure: Closure | Passes, /) -> float:
+    def step(self, closure: Closure | Batch, /) -> float:
         """Take one step, and move on in the schedule if it goes by steps."""
         loss = self.optimizer.step(closure)
         if self._every == "step":

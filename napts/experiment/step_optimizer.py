@@ -3,7 +3,7 @@
 from typing import Any, Protocol
 
 from napts.optim import StepRecord
-from napts.optim.passes import Passes
+from napts.optim.batch import Batch
 from napts.optim.subdomains import Closure
 
 
@@ -16,7 +16,7 @@ class StepOptimizer(Protocol):
 
     last_step: StepRecord | None
 
-    def step(self, closure: Closure | Passes, /) -> float:
+    def step(self, closure: Closure | Batch, /) -> float:
         """Take one step; the closure returns the loss and calls no ``backward()``."""
         ...
 
