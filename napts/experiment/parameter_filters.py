@@ -30,8 +30,8 @@ def divide(model: nn.Module, chosen: Filter) -> tuple[list[Tensor], list[Tensor]
     """
     named = list(model.named_parameters())
     names = _matrices(model) if chosen == "matrices" else _matching([n for n, _ in named], chosen)
-    first = [p for name, p in named if name in names]
-    rest = [p for name, p in named if name not in names]
+    first: list[Tensor] = [p for name, p in named if name in names]
+    rest: list[Tensor] = [p for name, p in named if name not in names]
     if not any(p.requires_grad for p in first):
         raise ValueError(
             f"optimizer.parameters: {_said(chosen)} is none of the network's trained parameters, "
