@@ -1,5 +1,6 @@
 """The network of a run, whole, copied or spread over ranks: one interface for the loop."""
 
+from dataclasses import asdict
 from typing import Any, Protocol
 
 import torch
@@ -13,7 +14,7 @@ from napts.optim.communicator import Combine, Share
 from napts.optim.replicas import ONE_REPLICA, Replicas
 from napts.parallel.ranks import Ranks
 from napts.parallel.states import divide_state, merge_states
-from napts.problems import Evaluation, TensorSet, Workload
+from napts.problems import TensorSet, Workload
 from napts.problems.problem import evaluation_mode
 
 
@@ -32,8 +33,8 @@ class Network(Protocol):
         """Return what an optimizer's ``step`` takes for a batch."""
         ...
 
-    def evaluate(self, tensors: TensorSet) -> Evaluation:
-        """Return loss and accuracy on a set, the same on every rank."""
+    def evaluate(self, tensors: TensorSet) -> dict[str, float]:
+        """Return loss and metrics on a set, the same on every rank."""
         ...
 
     def agree(self, *wishes: bool) -> list[bool]:
@@ -86,9 +87,9 @@ class WholeNetwork:
     def _loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
         return self._workload.loss(self.module(inputs), targets)
 
-    def evaluate(self, tensors: TensorSet) -> Evaluation:
-        """Return loss and accuracy on a set."""
-        return self._workload.evaluate(self.module, tensors)
+    def evaluate(self, tensors: TensorSet) -> dict[str, float]:
+        """Return loss and metrics on a set."""
+        return asdict(self._workload.evaluate(self.module, tensors))
 
     def agree(self, *wishes: bool) -> list[bool]:
         """Return the wishes."""
@@ -128,8 +129,8 @@ class ReplicatedNetwork(WholeNetwork):
         """Return the closure of a batch."""
         return self._split(inputs, targets, self._ranks)
 
-    def evaluate(self, tensors: TensorSet) -> Evaluation:
-        """Return loss and accuracy on a set, the same on every rank."""
+    def evaluate(self, tensors: TensorSet) -> dict[str, float]:
+        """Return loss and metrics on a set, the same on every rank."""
         self._share_buffers()
         return super().evaluate(tensors)
 
@@ -180,13 +181,13 @@ class SpreadNetwork:
         """Return the passes of a batch."""
         return self.stages.batch(inputs, targets)
 
-    def evaluate(self, tensors: TensorSet) -> Evaluation:
-        """Return loss and accuracy on a set, the same on every rank."""
+    def evaluate(self, tensors: TensorSet) -> dict[str, float]:
+        """Return loss and metrics on a set, the same on every rank."""
         with evaluation_mode(self.module):
             loss, correct = self._workload.sums(self.stages.outputs, tensors)
         shares: list[Share] = [(loss, "sum"), (correct, "sum")]
         total, hits = self.stages.communicator.collect(shares)
-        return Evaluation(total / len(tensors), hits / len(tensors))
+        return {"loss": total / len(tensors), "accuracy": hits / len(tensors)}
 
     def agree(self, *wishes: bool) -> list[bool]:
         """Return for each wish whether some rank has it."""
