@@ -2,10 +2,13 @@
 #   make reproduce   train all methods on the embedded data set, print the table, write the report
 #   make test        run the tests; "make test-slurm" those on a real Slurm of this machine (root)
 PYTHON ?= python3.11
-VENV := .venv
+VENV ?= .venv
+# Another torch than the pinned one: make test TORCH=2.9.1 VENV=.venv-2.9.1
+TORCH ?=
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ZOO := $(VENV)/.zoo
+PINS := $(VENV)/constraints.txt
 RECORDS ?= records
 OUT ?= out
 
@@ -48,12 +51,13 @@ bench-check: $(READY)
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .asv *.egg-info
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml setup.py constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) not found; set PYTHON=..., Python 3.11 or newer"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev,bench]'
+	sed $(if $(TORCH),-e 's/^torch==.*/torch==$(TORCH)/' -e '/^torchvision==/d') constraints.txt > $(PINS)
+	$(BIN)/python -m pip install --disable-pip-version-check -c $(PINS) -e '.[dev,bench]'
 	@touch $@
 
 $(ZOO): $(READY)
-	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev-zoo]'
+	$(BIN)/python -m pip install --disable-pip-version-check -c $(PINS) -e '.[dev-zoo]'
 	@touch $@

@@ -4,6 +4,10 @@ Everything here reads `napts.records` only. The package imports pandas and SciPy
 must not import it; the command line does so when a report is asked for.
 """
 
+from napts.extras import need
+
+need("pandas", "scipy")
+
 from napts.analysis.collection import Collection, Section, load_collection
 from napts.analysis.frames import epochs_frame, runs_frame
 from napts.analysis.statistics import Ratio, Summary, paired_difference, paired_ratio, summarise

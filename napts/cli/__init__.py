@@ -4,6 +4,32 @@ Everything heavy is imported inside the commands, so that ``napts --help`` is im
 person got wrong is said in one line, with exit code 2.
 """
 
-from napts.cli.commands import main
+import sys
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["main"]
+from napts.extras import MissingExtra, need
+
+if TYPE_CHECKING:
+    from napts.cli.commands import main
+
+__all__ = ["main", "program"]
+
+
+def program() -> None:
+    """Run the command line; a package that is not installed is one line and exit code 2."""
+    try:
+        need("click", "rich")
+        from napts.cli.commands import main
+
+        main()
+    except MissingExtra as error:
+        print(f"napts: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def __getattr__(name: str) -> Any:
+    if name != "main":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from napts.cli.commands import main
+
+    return main

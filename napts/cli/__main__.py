@@ -1,6 +1,6 @@
 """``python -m napts.cli``."""
 
-from napts.cli import main
+from napts.cli import program
 
 if __name__ == "__main__":
-    main()
+    program()

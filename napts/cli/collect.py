@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from napts.cli.errors import BUSY, FAILED, INTERRUPTED, fail
-from napts.cli.options import JSON, OVERRIDES, RECORDS, TRACKING_URI
+from napts.cli.shared import BUSY, FAILED, INTERRUPTED, JSON, OVERRIDES, RECORDS, TRACKING_URI, fail
 from napts.cli.sync import print_sync, sync_counts, timed_sync
 
 if TYPE_CHECKING:

@@ -7,8 +7,6 @@ from typing import Any
 import click
 
 from napts._version import __version__
-from napts.cli.errors import FAILED, INTERRUPTED, fail
-from napts.cli.options import DATA_ROOT, JSON, OVERRIDES, RECORDS, TRACKING_URI
 from napts.cli.run import (
     attach_reports,
     make_reports,
@@ -18,6 +16,16 @@ from napts.cli.run import (
     started_elsewhere,
     tracking,
     train,
+)
+from napts.cli.shared import (
+    DATA_ROOT,
+    FAILED,
+    INTERRUPTED,
+    JSON,
+    OVERRIDES,
+    RECORDS,
+    TRACKING_URI,
+    fail,
 )
 from napts.cli.sweep import sweep
 from napts.cli.sync import print_sync, timed_sync

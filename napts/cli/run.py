@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from napts.cli.errors import BUSY, FAILED, fail
+from napts.cli.shared import BUSY, FAILED, fail
+from napts.extras import MissingExtra, need
 
 if TYPE_CHECKING:
     from napts.experiment import RunOutcome, RunSpec
@@ -28,7 +29,7 @@ def tracking(records: Path, tracking_uri: str | None, track: bool) -> Iterator[N
     Yields:
         Nothing.
     """
-    if not track:
+    if not track or _without_mlflow():
         yield
         return
     from napts.tracking import start_watcher
@@ -43,6 +44,16 @@ def tracking(records: Path, tracking_uri: str | None, track: bool) -> Iterator[N
         behind = watcher.finish()
         if behind:
             click.echo(f"napts: {behind}", err=True)
+
+
+def _without_mlflow() -> bool:
+    """Tell whether MLflow is not installed, and say so; the records are complete all the same."""
+    try:
+        need("mlflow")
+    except MissingExtra as error:
+        click.echo(f"napts: nothing is logged to MLflow: {error}", err=True)
+        return True
+    return False
 
 
 def started_elsewhere(specs: Sequence["RunSpec"]) -> None:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from napts.cli.collect import collect
-from napts.cli.errors import BUSY, FAILED, INTERRUPTED, fail
-from napts.cli.options import DATA_ROOT, JSON, OVERRIDES, RECORDS
+from napts.cli.shared import BUSY, DATA_ROOT, FAILED, INTERRUPTED, JSON, OVERRIDES, RECORDS, fail
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -161,10 +160,10 @@ def status(
 @JSON
 def cancel(file: Path, records: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     """End the jobs of SWEEP that wait or run, and no others; their runs can be resumed."""
-    from napts.launch.ledger import Ledger
     from napts.launch.local import cancel_local
+    from napts.launch.submitted import SubmittedJobs
 
-    jobs = Ledger(records, _load(file, overrides).experiment).jobs()
+    jobs = SubmittedJobs(records, _load(file, overrides).experiment).jobs()
     ended = cancel_local(jobs)
     if any(job.kind == "slurm" for job in jobs):
         from napts.launch.slurm import SlurmUnavailable
@@ -217,7 +216,7 @@ def _tell_end(run: Any, code: int, log: Path) -> None:
 
 
 def _look(submitter: "Submitter", found: "Sweep") -> "Plan":
-    from napts.launch.slurm_errors import SlurmUnavailable
+    from napts.launch.cluster import SlurmUnavailable
 
     try:
         return submitter.look(found)
@@ -229,7 +228,7 @@ def _look(submitter: "Submitter", found: "Sweep") -> "Plan":
 
 def submit_sweep(submitter: "Submitter", found: "Sweep") -> Any:
     """Submit what is left of a sweep; what stands in the way ends the command with one line."""
-    from napts.launch.slurm_errors import SlurmUnavailable
+    from napts.launch.cluster import SlurmUnavailable
     from napts.launch.submit import SubmissionBusy
 
     try:
@@ -258,12 +257,12 @@ def _show(submitter: "Submitter", found: "Sweep", *, is_local: bool) -> None:
 
 def _seen(found: "Sweep", records: Path) -> "Plan":
     """Return the plan with Slurm's view, if there are jobs and it answers."""
-    from napts.launch.ledger import Ledger
     from napts.launch.plan import make_plan
+    from napts.launch.submitted import SubmittedJobs
 
     queue = None
     try:
-        jobs = Ledger(records, found.experiment).jobs()
+        jobs = SubmittedJobs(records, found.experiment).jobs()
         if any(job.kind == "slurm" for job in jobs):
             from napts.launch.slurm import SlurmUnavailable, job_states
 

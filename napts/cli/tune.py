@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from napts.cli.errors import FAILED, INTERRUPTED, fail
-from napts.cli.options import DATA_ROOT, JSON, OVERRIDES, RECORDS
 from napts.cli.run import sharing, train
+from napts.cli.shared import DATA_ROOT, FAILED, INTERRUPTED, JSON, OVERRIDES, RECORDS, fail
 
 if TYPE_CHECKING:
     from napts.analysis.tuning import Tuning

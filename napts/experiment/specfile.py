@@ -11,6 +11,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from napts.experiment.options import METHODS, OPTIONS_BY_METHOD
+from napts.experiment.shipped import shipped
 from napts.experiment.spec import RunSpec
 from napts.experiment.study import Study
 from napts.problems import options_model
@@ -41,11 +42,12 @@ class SpecError(ValueError):
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file.
+    """Read a TOML file; ``studies/NAME.toml`` may be one that comes with the package.
 
     Raises:
         SpecError: The file is missing or is not TOML.
     """
+    path = shipped(path)
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

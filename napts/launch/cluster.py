@@ -12,6 +12,10 @@ from napts.experiment.specfile import SpecError, read_toml, validated
 Texts = Annotated[tuple[str, ...], Field(strict=False)]
 
 
+class SlurmUnavailable(RuntimeError):
+    """A command of Slurm is missing or failed."""
+
+
 class LocalCluster(Options):
     """This machine, several runs at a time.
 

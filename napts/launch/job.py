@@ -1,4 +1,7 @@
-"""What a job does: a few runs, one after the other, that survive what befalls the job."""
+"""What a job does: a few runs, one after the other, that survive what befalls the job.
+
+``python -m napts.launch.job JOBFILE`` is the process of a local job.
+"""
 
 import json
 import os
@@ -7,6 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from napts.experiment.observer import RunOutcome
@@ -109,3 +113,26 @@ def _tell_failures(outcomes: Sequence[RunOutcome]) -> None:
     if failed:
         first = f"{failed[0].label}: {failed[0].error}"
         raise RunsFailed(f"{len(failed)} of {len(outcomes)} runs failed, the first {first}")
+
+
+def main(path: str) -> int:
+    """Run the job that a file describes.
+
+    Args:
+        path: A JSON file with the fields of a :class:`SweepJob`.
+
+    Returns:
+        Exit code.
+    """
+    fields = json.loads(Path(path).read_text(encoding="utf-8"))
+    job = SweepJob(**{**fields, "specs": tuple(fields["specs"])})
+    try:
+        job()
+    except RunsFailed as error:
+        print(f"napts: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

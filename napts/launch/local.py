@@ -17,10 +17,10 @@ import psutil
 
 from napts.launch.cluster import LocalCluster
 from napts.launch.job import SweepJob
-from napts.launch.ledger import Job, Ledger
 from napts.launch.packs import Array, Shape
 from napts.launch.plan import RunView
 from napts.launch.snapshot import Snapshot
+from napts.launch.submitted import Job, SubmittedJobs
 
 _POLL_S = 0.05
 
@@ -44,16 +44,21 @@ class LocalRunner:
 
     Args:
         cluster: How many at a time, and on which GPUs.
-        ledger: Where jobs are written down.
+        known_jobs: Where jobs are written down.
         snapshot: The code that they run.
         tell: Told of every job that has ended.
     """
 
     def __init__(
-        self, cluster: LocalCluster, ledger: Ledger, snapshot: Snapshot, tell: Tell
+        self, cluster: LocalCluster, known_jobs: SubmittedJobs, snapshot: Snapshot, tell: Tell
     ) -> None:
-        self._cluster, self._ledger, self._snapshot, self._tell = cluster, ledger, snapshot, tell
-        self._folder = ledger.folder / "jobs" / uuid.uuid4().hex[:12]
+        self._cluster, self._known_jobs, self._snapshot, self._tell = (
+            cluster,
+            known_jobs,
+            snapshot,
+            tell,
+        )
+        self._folder = known_jobs.folder / "jobs" / uuid.uuid4().hex[:12]
         self._free_gpus = list(cluster.gpus)
         self._running: list[_Running] = []
         self._stopped = False
@@ -111,7 +116,7 @@ class LocalRunner:
         gpus = tuple(self._take_gpus(shape))
         with log.open("ab") as output:
             process = subprocess.Popen(
-                [*_interpreter(shape), "-m", "napts.launch.worker", str(file)],
+                [*_interpreter(shape), "-m", "napts.launch.job", str(file)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -122,7 +127,7 @@ class LocalRunner:
         keys = tuple(run.planned.spec.run_key for run in runs)
         started = psutil.Process(process.pid).create_time()
         about = (str(process.pid), "local", keys, str(log), time.time(), self._snapshot.name)
-        self._ledger.add([Job(*about, started)])
+        self._known_jobs.add([Job(*about, started)])
 
     def _take_gpus(self, shape: Shape) -> Iterator[int]:
         if shape.cuda and self._cluster.gpus:
@@ -132,7 +137,7 @@ class LocalRunner:
     def _environment(self, shape: Shape, gpus: tuple[int, ...]) -> dict[str, str]:
         environment = {
             **os.environ,
-            "PYTHONPATH": str(self._snapshot.path),
+            **self._snapshot.variables(),
             "OMP_NUM_THREADS": str(shape.threads),
         }
         if gpus:
@@ -167,7 +172,7 @@ def cancel_local(jobs: Sequence[Job]) -> list[Job]:
     """Ask the processes of local jobs that still run to write a checkpoint and end.
 
     Args:
-        jobs: Jobs of the ledger.
+        jobs: Submitted jobs.
 
     Returns:
         Those that there were.

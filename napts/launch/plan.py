@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from napts.launch.ledger import Job, Ledger
+from napts.launch.submitted import Job, SubmittedJobs
 from napts.launch.sweepfile import PlannedRun, Sweep
 from napts.records.layout import STATUS, run_directory
 from napts.records.rows import RecordError, read_object
@@ -84,7 +84,7 @@ def make_plan(
     Raises:
         RecordError: A record cannot be read.
     """
-    jobs = Ledger(records_root, sweep.experiment).latest()
+    jobs = SubmittedJobs(records_root, sweep.experiment).latest()
     folder = Path(records_root) / sweep.experiment
     there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     views = [_view(planned, records_root, there, jobs, queue) for planned in sweep.planned]

@@ -8,14 +8,17 @@ import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from napts.extras import need
+
+need("submitit")
+
 from submitit.slurm.slurm import SlurmExecutor
 
-from napts.launch.cluster import SlurmCluster
+from napts.launch.cluster import SlurmCluster, SlurmUnavailable
 from napts.launch.job import SweepJob
-from napts.launch.ledger import Job, Ledger
 from napts.launch.packs import Array, Shape
-from napts.launch.slurm_errors import SlurmUnavailable
 from napts.launch.snapshot import Snapshot
+from napts.launch.submitted import Job, SubmittedJobs
 
 _ANSWER_S = 30.0
 _DEFAULT_ARRAY_SIZE = 1001
@@ -33,7 +36,7 @@ def submit_array(
     array: Array,
     jobs: Sequence[SweepJob],
     cluster: SlurmCluster,
-    ledger: Ledger,
+    known_jobs: SubmittedJobs,
     snapshot: Snapshot,
 ) -> list[Job]:
     """Submit the jobs of one array and write them down.
@@ -42,7 +45,7 @@ def submit_array(
         array: What the jobs ask for, and their runs.
         jobs: The jobs, in the same order.
         cluster: The profile.
-        ledger: Where they are written down.
+        known_jobs: Where they are written down.
         snapshot: The code that they run.
 
     Returns:
@@ -53,8 +56,8 @@ def submit_array(
     """
     # A folder of its own: a fresh cluster counts its jobs from 1 again, and an old job's files
     # would be taken for the new one's.
-    folder = ledger.folder / "jobs" / uuid.uuid4().hex[:12]
-    executor = _executor(array.shape, cluster, folder, snapshot, ledger.folder.name)
+    folder = known_jobs.folder / "jobs" / uuid.uuid4().hex[:12]
+    executor = _executor(array.shape, cluster, folder, snapshot, known_jobs.folder.name)
     try:
         with executor.batch():
             submitted = [executor.submit(job) for job in jobs]
@@ -72,7 +75,7 @@ def submit_array(
         )
         for job, runs in zip(submitted, array.jobs, strict=True)
     ]
-    ledger.add(written)
+    known_jobs.add(written)
     return written
 
 
@@ -126,7 +129,7 @@ def _executor(
 
 def _setup(shape: Shape, cluster: SlurmCluster, snapshot: Snapshot) -> list[str]:
     variables = {
-        "PYTHONPATH": str(snapshot.path),
+        **snapshot.variables(),
         "OMP_NUM_THREADS": str(shape.threads),
         # Since Slurm 22.05 srun does not take over sbatch's --cpus-per-task.
         "SRUN_CPUS_PER_TASK": str(shape.threads),
@@ -160,7 +163,7 @@ def job_states(jobs: Iterable[Job]) -> dict[Job, str]:
     Accounting is asked as well, where the cluster has it: the queue forgets jobs that have ended.
 
     Args:
-        jobs: Jobs of the ledger.
+        jobs: Submitted jobs.
 
     Returns:
         The state of each job that it knows, such as ``"RUNNING"`` or ``"TIMEOUT"``.
@@ -182,7 +185,7 @@ def cancel(jobs: Iterable[Job]) -> list[Job]:
     """End the jobs that are waiting or running.
 
     Args:
-        jobs: Jobs of the ledger.
+        jobs: Submitted jobs.
 
     Returns:
         Those that there were.
@@ -199,7 +202,7 @@ def cancel(jobs: Iterable[Job]) -> list[Job]:
 
 
 class _Wanted:
-    """Jobs of a ledger, told from other people's that have their numbers.
+    """Jobs of submitted jobs, told from other people's that have their numbers.
 
     A fresh cluster counts its jobs from 1 again; what identifies a job is the folder of its
     submission, which the path of its script holds.

@@ -29,6 +29,13 @@ class Snapshot:
     path: Path
     name: str
 
+    def variables(self) -> dict[str, str]:
+        """Return the variables under which Python imports the copy, wherever a job begins.
+
+        Without the second one, the package of a checkout in which a job begins would come first.
+        """
+        return {"PYTHONPATH": str(self.path), "PYTHONSAFEPATH": "1"}
+
 
 def take_snapshot(
     folder: Path, *, allow_dirty: bool = False, package: Path | None = None

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from napts.launch.cluster import Cluster, LocalCluster, SlurmCluster
 from napts.launch.job import SweepJob
-from napts.launch.ledger import Job, Ledger
 from napts.launch.local import LocalRunner, Tell
 from napts.launch.packs import Array, job_of, make_arrays
 from napts.launch.plan import Plan, RunView, make_plan
 from napts.launch.snapshot import Snapshot, take_snapshot
+from napts.launch.submitted import Job, SubmittedJobs
 from napts.launch.sweepfile import Sweep
 
 
@@ -69,7 +69,7 @@ class Submitter:
         if isinstance(self.cluster, SlurmCluster):
             from napts.launch.slurm import job_states
 
-            queue = job_states(Ledger(self.records_root, sweep.experiment).jobs())
+            queue = job_states(SubmittedJobs(self.records_root, sweep.experiment).jobs())
         return make_plan(sweep, self.records_root, queue)
 
     def arrays(self, plan: Plan) -> list[Array]:
@@ -88,7 +88,7 @@ class Submitter:
         from napts.launch.slurm import sbatch_text
 
         assert isinstance(self.cluster, SlurmCluster)
-        folder = Ledger(self.records_root, sweep.experiment).folder
+        folder = SubmittedJobs(self.records_root, sweep.experiment).folder
         snapshot = Snapshot(folder / "code" / "REVISION", "REVISION")
         jobs = folder / "jobs" / "SUBMISSION"
         return [sbatch_text(a, self.cluster, jobs, snapshot, sweep.experiment) for a in arrays]
@@ -102,17 +102,17 @@ class Submitter:
             SlurmUnavailable: Slurm does not answer or refuses.
             ValueError: A run cannot be carried out on this cluster.
         """
-        ledger = Ledger(self.records_root, sweep.experiment)
-        with _one_at_a_time(ledger.folder):
+        known_jobs = SubmittedJobs(self.records_root, sweep.experiment)
+        with _one_at_a_time(known_jobs.folder):
             plan = self.look(sweep)
             arrays = self.arrays(plan)
             if not arrays:
                 return Submission(plan, [], [])
-            snapshot = take_snapshot(ledger.folder / "code", allow_dirty=self.allow_dirty)
+            snapshot = take_snapshot(known_jobs.folder / "code", allow_dirty=self.allow_dirty)
             jobs = [[self._job(runs) for runs in array.jobs] for array in arrays]
             if isinstance(self.cluster, LocalCluster):
-                return self._run_here(self.cluster, plan, arrays, jobs, ledger, snapshot)
-            written = self._submit(self.cluster, arrays, jobs, ledger, snapshot)
+                return self._run_here(self.cluster, plan, arrays, jobs, known_jobs, snapshot)
+            written = self._submit(self.cluster, arrays, jobs, known_jobs, snapshot)
         return Submission(plan, arrays, written)
 
     def _run_here(
@@ -121,26 +121,26 @@ class Submitter:
         plan: Plan,
         arrays: list[Array],
         jobs: list[list[SweepJob]],
-        ledger: Ledger,
+        known_jobs: SubmittedJobs,
         snapshot: Snapshot,
     ) -> Submission:
-        before = len(ledger.jobs())
-        runner = LocalRunner(cluster, ledger, snapshot, self.tell)
+        before = len(known_jobs.jobs())
+        runner = LocalRunner(cluster, known_jobs, snapshot, self.tell)
         codes = runner.run(arrays, jobs)
-        return Submission(plan, arrays, ledger.jobs()[before:], tuple(codes), runner.stopped)
+        return Submission(plan, arrays, known_jobs.jobs()[before:], tuple(codes), runner.stopped)
 
     def _submit(
         self,
         cluster: SlurmCluster,
         arrays: list[Array],
         jobs: list[list[SweepJob]],
-        ledger: Ledger,
+        known_jobs: SubmittedJobs,
         snapshot: Snapshot,
     ) -> list[Job]:
         from napts.launch.slurm import submit_array
 
         pairs = zip(arrays, jobs, strict=True)
-        return [job for a, j in pairs for job in submit_array(a, j, cluster, ledger, snapshot)]
+        return [job for a, j in pairs for job in submit_array(a, j, cluster, known_jobs, snapshot)]
 
     def _job(self, runs: Sequence[RunView]) -> SweepJob:
         return job_of(runs, self.records_root, self.data_root, retry_failed=self.retry_failed)

@@ -3,6 +3,10 @@
 Matplotlib and seaborn are imported by the modules of this package and nowhere else.
 """
 
+from napts.extras import need
+
+need("matplotlib", "seaborn", "pandas", "scipy")
+
 from napts.plotting.report import REPORTS, Report, render, write_report
 
 __all__ = ["REPORTS", "Report", "render", "write_report"]

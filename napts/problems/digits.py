@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from pydantic import PositiveInt
 
+from napts.extras import need
 from napts.problems.models import cnn
 from napts.problems.problem import Workload, WorkloadOptions
 from napts.problems.splits import fixed_permutation
@@ -42,6 +43,7 @@ def digits_cnn(options: DigitsOptions) -> Workload:
 
 def read_digits(_root: Path | None = None) -> RawData:
     """Return the digits that scikit-learn carries: uint8 ``(n, 1, 8, 8)`` with values 0..16."""
+    need("sklearn")
     from sklearn.datasets import load_digits  # here, because training elsewhere must not need it
 
     images, targets = load_digits(return_X_y=True)

@@ -13,6 +13,8 @@ from types import ModuleType
 
 import torch
 
+from napts.extras import need
+
 _MISSING = "operator torchvision::nms does not exist"
 _SCHEMAS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
@@ -31,6 +33,7 @@ def load_torchvision() -> ModuleType:
         ImportError: If torchvision is not installed.
         RuntimeError: If its import fails for another reason.
     """
+    need("torchvision")
     try:
         return importlib.import_module("torchvision")
     except RuntimeError as error:

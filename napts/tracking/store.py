@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from napts.extras import need
+
 SQLITE_PREFIX = "sqlite:///"
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlartifacts"
@@ -100,9 +102,11 @@ class Store:
 
     Raises:
         TrackingUnavailable: The server does not answer, or the database cannot be opened.
+        MissingExtra: MLflow is not installed.
     """
 
     def __init__(self, tracking_uri: str) -> None:
+        need("mlflow")
         self.tracking_uri = tracking_uri
         self.check()
         from mlflow import MlflowClient

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from napts.extras import need
 from napts.tracking.store import (
     ARTIFACTS,
     ENVIRONMENT,
@@ -42,6 +43,7 @@ def ui_command(
         ValueError: ``tracking_uri`` is a server already, or ``port`` is out of range.
         FileNotFoundError: Nothing was synced into the SQLite store yet.
     """
+    need("mlflow")
     uri = tracking_uri or default_tracking_uri(records_root)
     if uri.startswith(("http://", "https://")):
         raise ValueError(f"{shown(uri)} is a server already; open it in a browser")

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from napts.cli import main
-from napts.cli.errors import BAD_INPUT, FAILED, INTERRUPTED
+from napts.cli.shared import BAD_INPUT, FAILED, INTERRUPTED
 from napts.problems.torchvision_data import IMAGE_DATASETS
 from tests.problems.conftest import FASHION_TEST, FASHION_TRAIN, write_fashion
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from benchmarks.made_runs import write_run
 from napts.cli.collect import collect
-from napts.cli.errors import BAD_INPUT, BUSY, FAILED
+from napts.cli.shared import BAD_INPUT, BUSY, FAILED
 from napts.experiment import Study, load_spec, run_all
 from napts.records import RunLock, find_runs, load_run
 

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from napts.cli import main
-from napts.cli.errors import BAD_INPUT, BUSY, FAILED, INTERRUPTED
+from napts.cli.shared import BAD_INPUT, BUSY, FAILED, INTERRUPTED
 
 RUN = """
 experiment = "small"

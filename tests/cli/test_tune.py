@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 
 from benchmarks.made_runs import write_comparison
 from napts.cli import main
-from napts.cli.errors import BAD_INPUT
+from napts.cli.shared import BAD_INPUT
 from napts.experiment import Study, load_spec
 from napts.launch.search import grid_cells
 from napts.launch.sweepfile import load_sweep

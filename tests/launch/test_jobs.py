@@ -75,13 +75,14 @@ def test_an_installed_package_is_known_by_its_version(tmp_path: Path) -> None:
     assert git_state(snapshot.path / "napts")["git_revision"] is None
 
 
-def test_jobs_import_the_snapshot(tmp_path: Path) -> None:
+@pytest.mark.parametrize("begins", ["elsewhere", "in the checkout"])
+def test_jobs_import_the_snapshot(tmp_path: Path, begins: str) -> None:
     """Although the package is installed in this Python, and wherever the job begins."""
     snapshot = take_snapshot(tmp_path / "code", allow_dirty=True)
     ended = subprocess.run(
         [sys.executable, "-c", "import napts.launch.job as job; print(job.__file__)"],
-        env={**os.environ, "PYTHONPATH": str(snapshot.path)},
-        cwd=tmp_path,
+        env={**os.environ, **snapshot.variables()},
+        cwd=tmp_path if begins == "elsewhere" else ROOT,
         capture_output=True,
         text=True,
         check=True,

@@ -12,10 +12,10 @@ import pytest
 
 from napts.experiment import run
 from napts.launch.cluster import LocalCluster
-from napts.launch.ledger import Ledger
 from napts.launch.local import LocalRunner
 from napts.launch.packs import Shape
 from napts.launch.snapshot import Snapshot
+from napts.launch.submitted import SubmittedJobs
 from napts.launch.sweepfile import load_sweep
 from napts.records.read import find_runs, load_run
 from tests.launch.conftest import Bench
@@ -76,7 +76,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(bench: Bench, tmp_path: Path) ->
     bench.write(windows="[5]", epochs=150)
     process = start(bench)
     wait_for_epoch(bench, process)
-    (job,) = Ledger(bench.records, "tests").jobs()
+    (job,) = SubmittedJobs(bench.records, "tests").jobs()
     os.kill(int(job.job_id), signal.SIGKILL)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 1
@@ -163,8 +163,8 @@ def test_bad_input_is_told_in_a_line(bench: Bench, arguments: list[str], told: s
 
 def test_gpus_are_dealt_out(tmp_path: Path) -> None:
     cluster = LocalCluster(kind="local", parallel=4, gpus=(0, 1, 2))
-    ledger, snapshot = Ledger(tmp_path, "tests"), Snapshot(tmp_path, "code")
-    runner = LocalRunner(cluster, ledger, snapshot, lambda run, code, log: None)
+    known_jobs, snapshot = SubmittedJobs(tmp_path, "tests"), Snapshot(tmp_path, "code")
+    runner = LocalRunner(cluster, known_jobs, snapshot, lambda run, code, log: None)
     pair = Shape(2, 1, True, 5, None, 1)
     assert runner._has_room(pair)
     assert list(runner._take_gpus(pair)) == [0, 1]

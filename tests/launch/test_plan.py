@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from napts.launch.cluster import LocalCluster, SlurmCluster
-from napts.launch.ledger import Job, Ledger
 from napts.launch.packs import make_arrays
 from napts.launch.plan import RunView, make_plan
 from napts.launch.status import as_data, failures, progress
+from napts.launch.submitted import Job, SubmittedJobs
 from napts.launch.sweepfile import Sweep, load_sweep
 from napts.records.layout import run_directory
 from napts.records.rows import RecordError
@@ -82,7 +82,7 @@ def test_slurm_knows_better_than_the_records(
     """A killed process leaves its status as it was; only a run that has ended has the last word."""
     key = sweep.runs()[0].run_key
     job = Job("7_0", "slurm", (key,), "log", NOW - 60, "code")
-    Ledger(tmp_path, "tests").add([job])
+    SubmittedJobs(tmp_path, "tests").add([job])
     if claimed is not None:
         write_status(sweep, tmp_path, 0, state=claimed, epoch=1)
     queue = {} if job_state is None else {job: job_state}
@@ -94,7 +94,7 @@ def test_a_failed_run_that_was_submitted_again_is_queued(sweep: Sweep, tmp_path:
     key = sweep.runs()[0].run_key
     write_status(sweep, tmp_path, 0, state="failed", epoch=1, error="E")
     job = Job("8", "slurm", (key,), "log", NOW + 60, "code")
-    Ledger(tmp_path, "tests").add([job])
+    SubmittedJobs(tmp_path, "tests").add([job])
     assert state_of(sweep, tmp_path, {job: "PENDING"}).state == "queued"
     assert state_of(sweep, tmp_path, {job: "CANCELLED"}).state == "failed"
 
@@ -104,7 +104,7 @@ def test_of_several_runs_in_a_job_the_records_say_which_is_at_work(
 ) -> None:
     keys = tuple(run.run_key for run in sweep.runs())
     job = Job("9", "slurm", keys, "log", NOW - 60, "code")
-    Ledger(tmp_path, "tests").add([job])
+    SubmittedJobs(tmp_path, "tests").add([job])
     write_status(sweep, tmp_path, 0, state="running", epoch=1)
     states = [run.state for run in make_plan(sweep, tmp_path, {job: "RUNNING"}).runs]
     assert states == ["running", "queued"]
@@ -112,7 +112,7 @@ def test_of_several_runs_in_a_job_the_records_say_which_is_at_work(
 
 def test_without_slurm_the_records_have_to_do(sweep: Sweep, tmp_path: Path) -> None:
     key = sweep.runs()[0].run_key
-    Ledger(tmp_path, "tests").add([Job("7", "slurm", (key,), "log", NOW, "code")])
+    SubmittedJobs(tmp_path, "tests").add([Job("7", "slurm", (key,), "log", NOW, "code")])
     assert state_of(sweep, tmp_path).state == "missing"
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from napts.launch.ledger import Job
+from napts.launch.cluster import SlurmUnavailable
 from napts.launch.slurm import cancel, job_states
-from napts.launch.slurm_errors import SlurmUnavailable
+from napts.launch.submitted import Job
 
 Install = Callable[..., Path]
 

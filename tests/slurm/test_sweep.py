@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from napts.experiment import run
-from napts.launch.ledger import Ledger
 from napts.launch.plan import RunView, make_plan
 from napts.launch.slurm import job_states
+from napts.launch.submitted import SubmittedJobs
 from napts.launch.sweepfile import load_sweep
 from napts.plotting import render
 from napts.records.layout import CHECKPOINT
@@ -97,7 +97,7 @@ class Bench:
     def runs(self) -> list[RunView]:
         sweep = load_sweep(self.folder / "sweep.toml")
         os.environ["SLURM_CONF"] = self.cluster.environment["SLURM_CONF"]
-        queue = job_states(Ledger(self.records, "sweep").jobs())
+        queue = job_states(SubmittedJobs(self.records, "sweep").jobs())
         return make_plan(sweep, self.records, queue).runs
 
     def run(self, index: int) -> RunView:

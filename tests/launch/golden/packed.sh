@@ -16,6 +16,7 @@
 
 # setup
 export PYTHONPATH=/records/.launch/tests/code/0123456789ab
+export PYTHONSAFEPATH=1
 export OMP_NUM_THREADS=1
 export SRUN_CPUS_PER_TASK=1
 export NAPTS_DATA=/data

@@ -1,8 +1,10 @@
-"""Options that several commands have."""
+"""What the commands share: options, exit codes, and how a mistake is said."""
 
 from pathlib import Path
 
 import click
+
+FAILED, BAD_INPUT, BUSY, INTERRUPTED = 1, 2, 3, 130
 
 RECORDS = click.option(
     "--records",
@@ -27,3 +29,14 @@ OVERRIDES = click.option(
     help="Replace a value: budget.epochs=3, ...",
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+
+
+def fail(message: object, code: int = BAD_INPUT) -> click.exceptions.Exit:
+    """Say on standard error what is wrong, and return the exception that ends the command.
+
+    Args:
+        message: One line per problem.
+        code: Exit code.
+    """
+    click.echo(f"napts: {message}", err=True)
+    return click.exceptions.Exit(code)

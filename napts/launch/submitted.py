@@ -37,7 +37,7 @@ class Job:
     started: float | None = None
 
 
-class Ledger:
+class SubmittedJobs:
     """Where the jobs of one experiment are written down.
 
     Args:
@@ -45,7 +45,7 @@ class Ledger:
         experiment: Name of the experiment.
 
     Attributes:
-        folder: Folder for logs, code and the ledger itself.
+        folder: Folder for logs, code and the list of the jobs.
     """
 
     def __init__(self, records_root: str | Path, experiment: str) -> None:
