@@ -140,6 +140,10 @@ class Budget(Options):
         if self.batch_size is None:
             update["batch_size"] = problem.batch_size
         if self.target is not None:
-            primary, goal = getattr(problem, "primary", ("accuracy", "max"))
-            update["target"] = self.target.resolved(primary, goal)
+            update["target"] = self.target.resolved(*primary_of(problem))
         return self.model_copy(update=update)
+
+
+def primary_of(problem: Workload) -> tuple[str, Goal]:
+    """Return the problem's own metric and its direction."""
+    return getattr(problem, "primary", ("accuracy", "max"))

@@ -23,6 +23,7 @@ class RunOutcome:
         ran: Whether this call trained; False if the run had ended before.
         target: Whether the target of the budget was reached, and what it cost, see
             `napts.experiment.spending.TargetNote`; None without a target.
+        metric: The problem's own metric, without ``val_`` or ``test_`` before it.
     """
 
     path: Path
@@ -33,6 +34,7 @@ class RunOutcome:
     error: str | None
     ran: bool
     target: Mapping[str, Any] | None = None
+    metric: str = "loss"
 
 
 class Observer:
@@ -61,7 +63,7 @@ class Observer:
         """
 
     def on_progress(self, share: float) -> None:
-        """A step was taken; called after `on_step`.
+        """A step was taken; called just before `on_step`.
 
         Args:
             share: How much of the budget is spent, in [0, 1], by the limit that is nearest.

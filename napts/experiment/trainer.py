@@ -78,7 +78,7 @@ class Trainer:
         if progress.epoch < 0:
             self._finish_epoch()
         # Within an epoch a checkpoint may know already that the budget is used up.
-        while progress.step or progress.ended_by is None:
+        while progress.step or not self._ended():
             self._train_epoch()
             self._finish_epoch()
         self._clock.switch("evaluation")
@@ -104,6 +104,14 @@ class Trainer:
             "random": random_state(),
         }
 
+    def _ended(self) -> bool:
+        """Return whether the run has had its training, between two epochs."""
+        progress, epochs = self.progress, self.setup.spec.budget.epochs
+        # Checkpoints of older versions do not say so, but count the epochs.
+        if progress.ended_by is None and epochs is not None and progress.epoch >= epochs:
+            progress.ended_by = "epochs"
+        return progress.ended_by is not None
+
     def _train_epoch(self) -> None:
         """Train to the end of the running epoch, or of the budget."""
         setup, progress = self.setup, self.progress
@@ -117,10 +125,10 @@ class Trainer:
             progress.step += 1
             progress.tally.add(record, len(targets))
             self._pending.append((epoch, progress.step, record))
+            limit = self._limit()
             self._observer.on_step(record, epoch, progress.step)
             if not math.isfinite(record.loss):
                 self._diverge(f"training loss {record.loss} in epoch {epoch}, step {progress.step}")
-            limit = self._limit()
             self._pause_if_needed(limit)
             if progress.ended_by is not None:
                 return

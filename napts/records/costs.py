@@ -1,5 +1,7 @@
 """What a pass costs, in the unit in which methods are compared."""
 
+from typing import Any
+
 FORWARD_COST = 1 / 3
 BACKWARD_COST = 2 / 3
 LOCAL_COST = 1.0
@@ -9,15 +11,15 @@ a backward of every subdomain, so of the whole network once."""
 
 
 def pass_equivalents(
-    forwards: float, backwards: float, local_passes: float, local_fraction: float = 1.0
-) -> float:
+    forwards: Any, backwards: Any, local_passes: Any, local_fraction: Any = 1.0
+) -> Any:
     """Return the cost of passes over a batch, in forward-backward passes of the whole network.
 
     Args:
-        forwards: Forward passes of the whole network.
-        backwards: Backward passes of the whole network.
-        local_passes: Local passes, all subdomains together counting once; numbers, or columns of
+        forwards: Forward passes of the whole network; like the others a number, or a column of
             a frame.
+        backwards: Backward passes of the whole network.
+        local_passes: Local passes, all subdomains together counting once.
         local_fraction: Share of the batch that a local pass uses.
     """
     return (
