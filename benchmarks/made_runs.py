@@ -6,7 +6,10 @@ import math
 import random
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napts.records.metric import Metric
 
 SCHWARZ = ("APTS", "APTSA", "NAPTS")
 TRUST_REGION = ("TR", "NTR", *SCHWARZ)
@@ -69,6 +72,7 @@ def epoch_row(method: str, seed: int, epoch: int, batches: int) -> Row:
         "attempt": 1,
         "epoch": epoch,
         "batches": batches if trained else 0,
+        "samples": 64 * batches if trained else 0,
         "train_loss": loss if trained else None,
         "val_loss": loss * 1.05,
         "val_accuracy": top - (top - 0.1) * decay + 0.004 * noise.uniform(-1, 1),
@@ -109,13 +113,17 @@ def write_run(
     options: Mapping[str, Any] | None = None,
     workload_options: Mapping[str, Any] | None = None,
     batch_size: int = 1000,
+    metric: "Metric | None" = None,
+    kind: str | None = None,
     change: Callable[[Row], Row | None] = lambda row: row,
     restarts: list[Row] | None = None,
     final: Mapping[str, float] | None = None,
 ) -> Path:
     """Write one run directory and return its path.
 
-    `change` may replace a row before it is written; `final` replaces the final values.
+    `change` may replace a row before it is written; `final` replaces the final values. `metric`
+    takes the place of the accuracy, 1 minus it where less is better, and is named in the header as
+    `kind` is; runs as they used to be have neither.
     """
     optimizer = {"method": method, **(options or {})}
     spec = {
@@ -132,7 +140,8 @@ def write_run(
     path = root / experiment / f"{method.lower()}-s{seed}-{digest}"
     path.mkdir(parents=True)
     done = epochs if epochs_done is None else epochs_done
-    rows = [change(epoch_row(method, seed, epoch, batches)) for epoch in range(done + 1)]
+    made = [epoch_row(method, seed, epoch, batches) for epoch in range(done + 1)]
+    rows = [change(_measured_by(metric, row)) for row in made]
     kept = [row for row in rows if row is not None]
     header = {
         "schema": 1,
@@ -141,13 +150,18 @@ def write_run(
         "label": label or method,
         "spec": spec,
     }
+    if metric is not None:
+        header["primary"] = metric.as_dict()
+    if kind is not None:
+        header["kind"] = kind
     last = kept[-1] if kept else {}
+    name = metric.name if metric else "accuracy"
     finished = final or {
         "train_loss": last.get("train_loss"),
         "val_loss": last.get("val_loss"),
-        "val_accuracy": last.get("val_accuracy"),
+        f"val_{name}": last.get(f"val_{name}"),
         "test_loss": last.get("val_loss"),
-        "test_accuracy": (last.get("val_accuracy") or 0.0) - 0.002,
+        f"test_{name}": (last.get(f"val_{name}") or 0.0) - 0.002,
     }
     status = {
         "state": state,
@@ -166,6 +180,15 @@ def write_run(
     _write_rows(path / "epochs.jsonl", kept)
     _write_rows(path / "restarts.jsonl", restarts or [FIRST_START])
     return path
+
+
+def _measured_by(metric: "Metric | None", row: Row) -> Row:
+    """Return the row with another metric in the place of the accuracy."""
+    if metric is None:
+        return row
+    value = row["val_accuracy"] if metric.goal == "max" else 1 - row["val_accuracy"]
+    renamed = {"val_accuracy": (metric.column("val"), value)}
+    return dict(renamed.get(name, (name, old)) for name, old in row.items())
 
 
 FIRST_START: Row = {

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         deal_parameters,
         partition_layers,
     )
+    from napts.experiment.methods import register_method
     from napts.optim import (
         APTS,
         APTSA,
@@ -47,6 +48,7 @@ _HOMES = {
         *("LayerPartition", "PartitionError", "Stage", "TensorSets"),
         *("deal_parameters", "partition_layers"),
     ),
+    "napts.experiment.methods": ("register_method",),
     "napts.parallel.pipeline": ("Pipeline",),
     "napts.parallel.ranks": ("join_ranks",),
 }
@@ -74,6 +76,7 @@ __all__ = [
     "join_ranks",
     "partition_layers",
     "preset",
+    "register_method",
 ]
 
 

@@ -9,8 +9,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Column
 
 from napts.experiment import Observer, RunOutcome, RunSpec
-from napts.experiment.budget import primary_of
 from napts.optim import StepRecord
+from napts.records.metric import LOSS
 
 _SHORT = 3
 """Letters of a metric's name in the bar, which has to fit into 80 columns."""
@@ -34,7 +34,7 @@ class ConsoleObserver(Observer):
         self._total = total_runs
         self._number = 0
         self._name = ""
-        self._metric = ""
+        self._metric = LOSS
         self._of = ""  # the number of epochs, where the budget names one
         self._share = 0.0
         self._bars = Progress(
@@ -65,7 +65,7 @@ class ConsoleObserver(Observer):
     def on_run_start(self, spec: RunSpec, total_epochs: int | None, batches: int) -> None:
         """Show the new run."""
         self._name = f"{spec.display_label} seed {spec.seed}"
-        self._metric = primary_of(spec.workload.build())[0]
+        self._metric = spec.primary
         self._of = "" if total_epochs is None else f"/{total_epochs}"
         self._share, self._latest = 0.0, {}
         self._bars.reset(self._run, total=1.0, description=self._name, detail="starting")
@@ -82,9 +82,9 @@ class ConsoleObserver(Observer):
 
     def _detail(self, record: StepRecord, epoch: int) -> str:
         parts = [f"epoch {epoch}{self._of}", f"loss {record.loss:.3f}"]
-        value = self._latest.get(f"val_{self._metric}")
+        value = self._latest.get(self._metric.column("val"))
         if value is not None:
-            parts.append(f"{self._metric[:_SHORT]} {value:.3f}")
+            parts.append(f"{self._metric.label[:_SHORT]} {value:.3f}")
         if record.radius_after is not None:
             rejected = self._latest.get("rejections", 0) / max(1, self._latest.get("batches", 1))
             parts += [f"rej {rejected:.2f}", f"radius {record.radius_after:.2g}"]
@@ -99,7 +99,7 @@ class ConsoleObserver(Observer):
             f"[{self._number + 1}/{self._total}] {self._name}",
             f"epoch {row['epoch']}{self._of}",
             f"loss {_number(row['train_loss'], '.4f')}",
-            f"val. {self._metric} {_number(row.get(f'val_{self._metric}'), '.4f')}",
+            f"val. {self._metric.label} {_number(row.get(self._metric.column('val')), '.4f')}",
             f"{row['train_seconds']:.2f} s",
         ]
         if row["radius"] is not None:
@@ -115,8 +115,8 @@ class ConsoleObserver(Observer):
         if not outcome.ran:
             text += " before, nothing to do"
         if outcome.final is not None:
-            value = outcome.final.get(f"test_{outcome.metric}")
-            text += f", test {outcome.metric} {_number(value, '.4f')}"
+            value = outcome.final.get(outcome.metric.column("test"))
+            text += f", test {outcome.metric.label} {_number(value, '.4f')}"
         if outcome.target is not None:
             text += f", {target_text(outcome.target)}"
         if outcome.error:

@@ -13,7 +13,7 @@ from napts.records import RunRecord
 METHODS = ("TR", "NTR", "APTS", "APTSA", "NAPTS", "APTSW", "APTSD", "Adam", "SGD", "LBFGS")
 """Order of the methods in every table, legend and bar chart."""
 
-NOT_SCIENCE = ("seed", "label", "execution", "experiment")
+NOT_SCIENCE = ("seed", "label", "execution", "experiment", "kind")
 """Top-level keys of a spec that may differ between runs that are averaged."""
 
 

@@ -249,14 +249,14 @@ def info(as_json: bool) -> None:
     """Show versions, the machine, the methods and the workloads."""
     import torch
 
-    from napts.experiment import METHODS
+    from napts.experiment import method_names
     from napts.problems import workload_names
     from napts.records.environment import capture_environment
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     found: dict[str, Any] = capture_environment(device, data_digest="")
     found.pop("data_digest")
-    found["methods"] = list(METHODS)
+    found["methods"] = list(method_names())
     found["workloads"] = list(workload_names())
     if as_json:
         click.echo(json.dumps(found))

@@ -11,13 +11,11 @@ from pydantic import (
     model_validator,
 )
 
-from napts.experiment.options import Options
-from napts.problems import Workload
+from napts.experiment.method_options import Options
+from napts.records.metric import Goal, Metric
 
 LIMITS = ("epochs", "passes", "samples", "seconds")
 """What a budget may limit; the first limit that is reached ends the run."""
-
-Goal = Literal["max", "min"]
 
 _YOUNGER = (*LIMITS, "target")  # not told where not given: older specs and keys had no such fields
 
@@ -43,12 +41,11 @@ class Target(Options):
             raise ValueError(f"found {metric!r}, allowed: train_loss, val_loss or val_METRIC")
         return metric
 
-    def resolved(self, primary: str, goal: str) -> "Target":
+    def resolved(self, primary: Metric) -> "Target":
         """Return the target with its goal.
 
         Args:
             primary: The problem's own metric.
-            goal: Its direction, "max" or "min".
 
         Raises:
             ValueError: The goal of some other metric is not given.
@@ -57,26 +54,27 @@ class Target(Options):
             return self
         if self.metric in ("train_loss", "val_loss"):
             return self.model_copy(update={"goal": "min"})
-        if self.metric == f"val_{primary}":
-            return self.model_copy(update={"goal": goal})
+        if self.metric == primary.column("val"):
+            return self.model_copy(update={"goal": primary.goal})
         raise ValueError(
-            f"budget.target.goal: missing, allowed: max or min (only losses and val_{primary} "
-            "have one by default)"
+            "budget.target.goal: missing, allowed: max or min (only losses and "
+            f"{primary.column('val')} have one by default)"
         )
 
     def met(self, value: float | None) -> bool:
         """Return whether a value is as good as the target; a missing or undefined one is not."""
-        if value is None:
-            return False
-        return value >= self.value if self.goal == "max" else value <= self.value
+        return value is not None and self._metric.reaches(value, self.value)
 
     def better(self, value: float | None, than: float | None) -> bool:
         """Return whether a value is nearer to the target than another one."""
-        if value is None or value != value:
-            return False
-        if than is None:
-            return True
-        return value > than if self.goal == "max" else value < than
+        undefined = float("nan")
+        value = undefined if value is None else value
+        return self._metric.better(value, undefined if than is None else than)
+
+    @property
+    def _metric(self) -> Metric:
+        assert self.goal is not None  # set by resolved
+        return Metric(self.metric, self.goal)
 
 
 class Budget(Options):
@@ -130,20 +128,19 @@ class Budget(Options):
         values = {name: getattr(self, name) for name in LIMITS}
         return {name: value for name, value in values.items() if value is not None}
 
-    def resolved(self, problem: Workload) -> "Budget":
+    def resolved(self, batch_size: int | Literal["full"], primary: Metric) -> "Budget":
         """Return the budget with what is left to the problem filled in.
+
+        Args:
+            batch_size: The problem's batch size.
+            primary: The problem's own metric.
 
         Raises:
             ValueError: The target needs a goal.
         """
         update: dict[str, Any] = {}
         if self.batch_size is None:
-            update["batch_size"] = problem.batch_size
+            update["batch_size"] = batch_size
         if self.target is not None:
-            update["target"] = self.target.resolved(*primary_of(problem))
+            update["target"] = self.target.resolved(primary)
         return self.model_copy(update=update)
-
-
-def primary_of(problem: Workload) -> tuple[str, Goal]:
-    """Return the problem's own metric and its direction."""
-    return getattr(problem, "primary", ("accuracy", "max"))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from napts.decomposition import partition_layers
-from napts.experiment.methods import StepOptimizer
+from napts.experiment.method import StepOptimizer
 from napts.experiment.spec import RunSpec
 from napts.optim import SplitBatch
 from napts.optim.communicator import Combine, Share

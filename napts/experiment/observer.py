@@ -7,6 +7,7 @@ from typing import Any
 
 from napts.experiment.spec import RunSpec
 from napts.optim import StepRecord
+from napts.records.metric import LOSS, Metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class RunOutcome:
         ran: Whether this call trained; False if the run had ended before.
         target: Whether the target of the budget was reached, and what it cost, see
             `napts.experiment.spending.TargetNote`; None without a target.
-        metric: The problem's own metric, without ``val_`` or ``test_`` before it.
+        metric: The problem's own metric.
     """
 
     path: Path
@@ -34,7 +35,7 @@ class RunOutcome:
     error: str | None
     ran: bool
     target: Mapping[str, Any] | None = None
-    metric: str = "loss"
+    metric: Metric = LOSS
 
 
 class Observer:

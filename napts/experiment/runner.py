@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from napts.experiment.budget import primary_of
 from napts.experiment.checkpoint import find_checkpoint, has_checkpoints, remove_checkpoints
 from napts.experiment.clock import Times
 from napts.experiment.followers import announce, threads
@@ -222,7 +221,7 @@ def _outcome(directory: Path, spec: RunSpec, *, ran: bool) -> RunOutcome:
         error=status["error"],
         ran=ran,
         target=status.get("target"),
-        metric=primary_of(spec.workload.build())[0],
+        metric=spec.primary,
     )
 
 

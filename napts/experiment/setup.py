@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from napts.experiment.methods import StepOptimizer, build_optimizer
+from napts.experiment.method import StepOptimizer
+from napts.experiment.methods import build_optimizer
 from napts.experiment.network import Network, network_of
 from napts.experiment.progress import Progress
 from napts.experiment.seeding import restore_random_state, seed_everything
@@ -59,8 +60,7 @@ class Setup:
         workload = spec.workload.build()
         splits = workload.load(data_root, device=device, dtype=spec.dtype)
         model = workload.build_model(spec.seed).to(device=device, dtype=spec.dtype)
-        # torch's LBFGS takes gradients as flat vectors: its weights stay as they are.
-        if spec.execution.channels_last and spec.optimizer.method != "LBFGS":
+        if spec.execution.channels_last and spec.method.capabilities.channels_last_ok:
             model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         examples, _ = splits.train.batch(slice(0, _EXAMPLES))
         network = network_of(spec)(spec, workload, model, examples, ranks)

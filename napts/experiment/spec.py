@@ -11,17 +11,18 @@ from pydantic_core import PydanticKnownError
 
 from napts.experiment.budget import Budget
 from napts.experiment.execution import Execution, Pipelining
-from napts.experiment.options import OptimizerOptions, Options
+from napts.experiment.method_options import Options
+from napts.experiment.methods import Method, OptimizerOptions, method_named
 from napts.problems import Workload, get_workload, options_model, workload_names
-from napts.records.layout import NAME_PATTERN, SCHEMA
+from napts.records.layout import NAME_PATTERN, SCHEMA, Kind, kind_by_name
+from napts.records.metric import ACCURACY, Metric
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=100)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Precision = Literal["float32", "float64"]
 
 _KEY_DIGITS = 10
-_WHOLE = ("APTSW", "APTSD")  # methods that call the whole network
-_NOT_SCIENCE = ("experiment", "label", "execution")
+_NOT_SCIENCE = ("experiment", "kind", "label", "execution")
 
 
 class WorkloadSpec(BaseModel):
@@ -62,6 +63,8 @@ class RunSpec(Options):
 
     Attributes:
         experiment: Name of the folder that collects runs to be compared.
+        kind: What the runs are for: "comparison", "tuning" or "calibration"; where it is not given,
+            the experiment's name tells, see `napts.records.layout.kind_by_name`.
         label: Name of the method in tables and figures, if not the method's own.
         seed: Seed of the initial parameters, the order of the batches and dropout.
         precision: Type of parameters and activations.
@@ -74,6 +77,7 @@ class RunSpec(Options):
     """
 
     experiment: Name
+    kind: Kind | None = None
     label: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     seed: Seed = 0
     precision: Precision = "float32"
@@ -87,7 +91,8 @@ class RunSpec(Options):
     def _resolve(self) -> "RunSpec":
         """Replace what is left to the workload by the workload's defaults."""
         workload = self.workload.build()
-        object.__setattr__(self, "budget", self.budget.resolved(workload))
+        budget = self.budget.resolved(workload.batch_size, self.primary)
+        object.__setattr__(self, "budget", budget)
         if getattr(self.optimizer, "subdomains", 1) is None:
             optimizer = self.optimizer.model_copy(update={"subdomains": workload.subdomains})
             object.__setattr__(self, "optimizer", optimizer)
@@ -100,8 +105,11 @@ class RunSpec(Options):
         if self.pipeline is None:
             self.check_replicas(ranks)
             return
-        if (method := self.optimizer.method) in _WHOLE:
-            raise ValueError(f"optimizer.method: found {method}, allowed: others with [pipeline]")
+        able = self.method.capabilities
+        if not able.pipeline_ok:
+            raise ValueError(
+                f"optimizer.method: found {self.method.name}, allowed: others with [pipeline]"
+            )
         if getattr(self.optimizer, "order", 1) == 2:
             raise ValueError("optimizer.order: found 2, allowed: 1 with [pipeline]")
         subdomains = getattr(self.optimizer, "subdomains", None)
@@ -115,8 +123,8 @@ class RunSpec(Options):
             raise ValueError(f"execution.ranks: found {ranks}, allowed: 1 to {stages}, the stages")
         if getattr(self.optimizer, "compile_local", False):
             raise ValueError("optimizer.compile_local: found true, allowed: false with [pipeline]")
-        if ranks > 1 and self.optimizer.method == "LBFGS":
-            raise ValueError(f"execution.ranks: found {ranks}, allowed: 1 for LBFGS")
+        if ranks > 1 and not able.spread_ok:
+            raise ValueError(f"execution.ranks: found {ranks}, allowed: 1 for {self.method.name}")
         pipeline = self.pipeline.model_copy(update={"stages": stages})
         object.__setattr__(self, "pipeline", pipeline)
 
@@ -129,7 +137,7 @@ class RunSpec(Options):
         Raises:
             ValueError: Too many.
         """
-        divided = {"APTSW": "subdomains", "APTSD": "shards"}.get(self.optimizer.method)
+        divided = self.method.capabilities.shared_by
         if divided is None:
             if ranks > 1:
                 raise ValueError(f"execution.ranks: found {ranks}, allowed: 1 without [pipeline]")
@@ -137,6 +145,11 @@ class RunSpec(Options):
         most = getattr(self.optimizer, divided)
         if ranks > most:
             raise ValueError(f"execution.ranks: found {ranks}, allowed: 1 to {most}, the {divided}")
+
+    @property
+    def method(self) -> Method:
+        """The method that the spec names."""
+        return method_named(self.optimizer.method)
 
     @property
     def shared(self) -> bool:
@@ -168,7 +181,17 @@ class RunSpec(Options):
 
     def as_dict(self) -> dict[str, Any]:
         """Return the spec as plain nested data, from which it can be validated again."""
-        return self.model_dump(mode="json")
+        data = self.model_dump(mode="json")
+        if self.kind is None:
+            del data["kind"]
+        return data
+
+    @property
+    def primary(self) -> Metric:
+        """The metric by which runs of the problem are compared."""
+        problem = self.workload.build()
+        name, goal = getattr(problem, "primary", (ACCURACY.name, ACCURACY.goal))
+        return Metric(name, goal, name in getattr(problem, "fractions", (ACCURACY.name,)))
 
     def science(self) -> dict[str, Any]:
         """Return the settings that determine the result, as plain nested data."""
@@ -195,5 +218,7 @@ class RunSpec(Options):
             "run_key": self.run_key,
             "experiment": self.experiment,
             "label": self.display_label,
+            "kind": self.kind or kind_by_name(self.experiment),
+            "primary": self.primary.as_dict(),
             "spec": self.as_dict(),
         }

@@ -7,8 +7,10 @@ from pydantic import Field, model_validator
 
 from napts.experiment.budget import Budget
 from napts.experiment.execution import Execution, Pipelining
-from napts.experiment.options import OptimizerOptions, Options
+from napts.experiment.method_options import Options
+from napts.experiment.methods import OptimizerOptions
 from napts.experiment.spec import Name, Precision, RunSpec, Seed, WorkloadSpec
+from napts.records.layout import Kind
 
 
 class StudyMethod(Options):
@@ -44,6 +46,7 @@ class Study(Options):
 
     Attributes:
         experiment: Name of the folder of the runs.
+        kind: What the runs are for, see :class:`RunSpec`.
         seeds: Seeds that every method is run with; results are paired by them.
         precision: Type of parameters and activations.
         workload: The problem.
@@ -54,6 +57,7 @@ class Study(Options):
     """
 
     experiment: Name
+    kind: Kind | None = None
     seeds: Annotated[tuple[Seed, ...], Field(strict=False, min_length=1)]
     precision: Precision = "float32"
     workload: WorkloadSpec
@@ -86,6 +90,7 @@ class Study(Options):
             budget = budget.model_copy(update={"epochs": method.epochs})
         return RunSpec(
             experiment=self.experiment,
+            kind=self.kind,
             label=method.label,
             seed=seed,
             precision=self.precision,

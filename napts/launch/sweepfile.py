@@ -1,13 +1,14 @@
 """A sweep: a study whose settings are varied, and what its jobs ask for."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from napts.experiment.options import OPTIONS_BY_METHOD, Options
+from napts.experiment.method_options import Options
+from napts.experiment.methods import method_named
 from napts.experiment.spec import Name, RunSpec, Seed
 from napts.experiment.specfile import (
     SpecError,
@@ -17,6 +18,7 @@ from napts.experiment.specfile import (
     validated,
 )
 from napts.launch.search import Cell, Random, Values, cell_label, grid_cells
+from napts.records.layout import Kind
 
 Grid = dict[str, Values]
 Seeds = Annotated[tuple[Seed, ...], Field(strict=False, min_length=1)]
@@ -91,6 +93,7 @@ class SweepFile(Options):
 
     Attributes:
         experiment: Name of the folder of the runs.
+        kind: What the runs are for, as in a run's spec.
         seeds: Seeds that every setting is run with.
         precision: Type of parameters and activations.
         workload: The problem, as in a run's spec.
@@ -105,6 +108,7 @@ class SweepFile(Options):
     """
 
     experiment: Name
+    kind: Kind | None = None
     seeds: Seeds
     precision: str = "float32"
     workload: dict[str, Any]
@@ -118,13 +122,21 @@ class SweepFile(Options):
 
     def cells(self, method: SweepMethod) -> list[Cell]:
         """Return the settings to try with a method."""
-        known = OPTIONS_BY_METHOD.get(method.method, Options).model_fields
+        known = _options_of(method.method)
         changes: list[Cell] = [{}]
         for alternative in self.alternatives:
             change = {k: v for k, v in alternative.items() if "." in k or k in known}
             if change not in changes:
                 changes.append(change)
         return [{**change, **cell} for change in changes for cell in method.cells(self.grid)]
+
+
+def _options_of(name: str) -> Collection[str]:
+    """Return the options of a method; none if there is no such method, which is told later."""
+    try:
+        return method_named(name).options.model_fields
+    except ValueError:
+        return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +241,8 @@ def _run_data(
         "budget": dict(file.budget),
         "execution": dict(file.execution),
     }
+    if file.kind is not None:
+        data["kind"] = file.kind
     if label is not None:
         data["label"] = label
     if file.pipeline is not None:

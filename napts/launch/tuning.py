@@ -120,6 +120,7 @@ class TuningPlan:
         methods = [{"method": self.method, "label": _label(self.method, c), **c} for c in cells]
         data: dict[str, Any] = {
             "experiment": self.experiment,
+            "kind": "tuning",
             "seeds": list(seeds),
             "workload": {"name": self.workload},
             "budget": {"epochs": self.epochs},

@@ -1,6 +1,6 @@
-"""Adam, SGD and LBFGS in the same loop: a torch optimizer behind the interface of the methods."""
+"""Any torch optimizer in the same loop: it gets the interface and the record of the methods."""
 
-import math
+import contextlib
 from collections import defaultdict
 from typing import Any
 
@@ -8,13 +8,19 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from napts.optim import calls, vectors
-from napts.optim.passes import BACKWARD_CALLED, Passes, require_graph, scalar_loss
-from napts.optim.record import PassCounts, StepRecord
-from napts.optim.replay import RandomState
+from napts.optim import calls
+from napts.optim.evaluations import Evaluations, NotFiniteError
+from napts.optim.passes import Passes
+from napts.optim.record import StepRecord
 from napts.optim.step_context import StepContext
 from napts.optim.step_hooks import with_step_hooks
 from napts.optim.subdomains import Closure
+
+_SEPARABLE = frozenset(
+    {"ASGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam"}
+    | {"RMSprop", "Rprop", "SGD"}
+)
+"""Optimizers of torch that treat every number by itself, so that each rank may have its own."""
 
 
 class Baseline(Optimizer):
@@ -24,15 +30,26 @@ class Baseline(Optimizer):
     inside, so that a learning-rate scheduler on it drives that one. Step and state hooks that are
     registered on it run around those of the one inside.
 
+    How the one inside takes its closure follows from the signature of its ``step``:
+
+    - Without a closure, or with one that may be left out, it finds loss and gradient evaluated,
+      as after ``loss.backward()``. If it calls the closure, it gets these at first; if it has
+      moved the parameters before, or calls it once more, the loss is evaluated and differentiated
+      again.
+    - Where the closure is required, it evaluates when it likes.
+
+    Every evaluation is counted. Those of torch whose names are known are not asked and not watched.
+
     Args:
-        optimizer: Any optimizer of ``torch.optim``; those that want a closure (LBFGS) get one
-            that also differentiates. Every call of it is counted.
+        optimizer: Any optimizer of ``torch.optim``, or a class derived from it.
     """
 
     optimizer: Optimizer
     """The optimizer inside."""
 
     _context: StepContext
+    _calls: str
+    _training: bool | None
 
     last_step: StepRecord | None
     """Record of the latest step; ``None`` before the first one."""
@@ -40,7 +57,13 @@ class Baseline(Optimizer):
     def __init__(self, optimizer: Optimizer) -> None:
         # Not torch's __init__, which would make groups and state of its own.
         self.__setstate__(
-            {"optimizer": optimizer, "last_step": None, "_context": StepContext(replays=False)}
+            {
+                "optimizer": optimizer,
+                "last_step": None,
+                "_context": StepContext(replays=False),
+                "_calls": calls.kind_of(optimizer),
+                "_training": False if calls.has_modes(optimizer) else None,
+            }
         )
 
     @property
@@ -72,26 +95,24 @@ class Baseline(Optimizer):
                 that is spread over ranks: what ``pipeline.batch(inputs, targets)`` returns.
 
         Returns:
-            The loss before the step. If it, or its gradient, is NaN or infinite, no step is taken.
-            If that happens at a later evaluation of LBFGS, the parameters are those before the
-            step and its memory starts anew.
+            The first loss that was evaluated, nearly always that before the step. If it, or its
+            gradient, is NaN or infinite, no step is taken. If that happens at a later evaluation,
+            of LBFGS for example, the parameters are those before the step and the memory of the
+            optimizer starts anew.
 
         Raises:
             ValueError: If there is no closure, it has called ``backward()`` or does not return a
-                scalar loss; or if LBFGS is to run on several ranks, whose inner products it does
-                not add.
+                scalar loss; or if an optimizer that looks at all parameters at once is to run on
+                several ranks, whose inner products it does not add.
             RuntimeError: If a step of :class:`napts.NAPTS` and its like runs in another thread at
-                the same time and the closure draws random numbers, which that step repeats.
+                the same time and the closure draws random numbers, which that step repeats; or if
+                an optimizer that wants a closure does not call it.
         """
         closure = calls.required(closure)
-        if isinstance(closure, Passes) and closure.communicator.size > 1 and self._searches:
-            raise ValueError("LBFGS: found several ranks, allowed: one")
-        evaluations = _Evaluations(self.optimizer, closure, self._context)
-        finite = evaluations.next()
-        if finite and self._searches:
-            finite = self._search(evaluations)
-        elif finite:
-            self.optimizer.step()
+        if isinstance(closure, Passes) and closure.communicator.size > 1:
+            self._check_separable()
+        evaluations = Evaluations(self.optimizer, closure, self._context, calls.WATCH[self._calls])
+        finite = self._step_with(evaluations)
         self.last_step = StepRecord(
             loss=evaluations.losses[0],
             accepted=finite,
@@ -100,20 +121,59 @@ class Baseline(Optimizer):
         )
         return evaluations.losses[0]
 
-    @property
-    def _searches(self) -> bool:
-        return isinstance(self.optimizer, torch.optim.LBFGS)
-
-    def _search(self, evaluations: "_Evaluations") -> bool:
-        """Let LBFGS take its step; undo it if it meets what is not finite."""
-        parameters = evaluations.parameters
-        before = [parameter.detach().clone() for parameter in parameters]
-        self.optimizer.step(evaluations.further)  # pyright: ignore[reportArgumentType]
-        if evaluations.finite:
+    def _step_with(self, evaluations: Evaluations) -> bool:
+        """Let the optimizer inside take its step; return whether all was finite."""
+        if self._calls == "evaluates":
+            evaluations.leaves = True
+            return self._evaluate(evaluations)
+        if not evaluations.next():
+            return False
+        if self._calls == "never":
+            self.optimizer.step()
             return True
-        torch._foreach_copy_(parameters, before)
-        self.optimizer.state.clear()
-        return False
+        if self._calls == "searches":
+            return self._evaluate(evaluations)
+        evaluations.leaves = self._calls != "once"
+        finite = self._evaluate(evaluations)
+        self._calls = "again" if evaluations.again else "once"
+        return finite
+
+    def _evaluate(self, evaluations: Evaluations) -> bool:
+        """Take a step that may evaluate; undo it, where that is prepared for, if not finite."""
+        with contextlib.suppress(NotFiniteError):
+            self.optimizer.step(evaluations.further)  # pyright: ignore[reportCallIssue, reportArgumentType]
+        if not evaluations.losses:
+            raise RuntimeError(
+                f"{calls.name_of(self.optimizer)}: step() wants a closure and calls none"
+            )
+        if not evaluations.finite and evaluations.before:
+            evaluations.restore()
+            self.optimizer.state.clear()
+        return evaluations.finite
+
+    def _check_separable(self) -> None:
+        name = calls.name_of(self.optimizer)
+        if getattr(torch.optim, name, None) is not type(self.optimizer) or name not in _SEPARABLE:
+            raise ValueError(f"{name}: found several ranks, allowed: one")
+
+    def train_mode(self) -> None:
+        """Put the parameters where the next step is taken; see :meth:`eval_mode`."""
+        self._switch(training=True)
+
+    def eval_mode(self) -> None:
+        """Put the parameters where the network is to be evaluated.
+
+        For optimizers with ``train()`` and ``eval()``, which keep an average of the iterates, such
+        as the schedule-free ones; nothing happens with others, nor before the first step. Going
+        there and back may round the parameters.
+        """
+        self._switch(training=False)
+
+    def _switch(self, *, training: bool) -> None:
+        if self._training is not None:
+            inner: Any = self.optimizer
+            (inner.train if training else inner.eval)()
+            self._training = training
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Reset the gradients; see :meth:`torch.optim.Optimizer.zero_grad`."""
@@ -128,6 +188,8 @@ class Baseline(Optimizer):
         for before in self._optimizer_state_dict_pre_hooks.values():
             before(self)
         state = self.optimizer.state_dict()
+        if self._training is not None:
+            state = {**state, "training": self._training}
         for after in self._optimizer_state_dict_post_hooks.values():
             changed = after(self, state)
             state = state if changed is None else changed
@@ -138,115 +200,23 @@ class Baseline(Optimizer):
         for before in self._optimizer_load_state_dict_pre_hooks.values():
             changed = before(self, state_dict)
             state_dict = state_dict if changed is None else changed
+        if self._training is not None and "training" in state_dict:
+            # The mode may be an attribute. Without a state no parameter moves.
+            for inner in getattr(self.optimizer, "optimizers", (self.optimizer,)):
+                inner.state.clear()
+            self._switch(training=state_dict["training"])
+            state_dict = {k: value for k, value in state_dict.items() if k != "training"}
         self.optimizer.load_state_dict(state_dict)
         for after in self._optimizer_load_state_dict_post_hooks.values():
             after(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: self.__dict__[name] for name in ("optimizer", "last_step", "_context")}
+        names = ("optimizer", "last_step", "_context", "_calls", "_training")
+        return {name: self.__dict__[name] for name in names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         inner: Any = self.optimizer
-        if self._searches and not hasattr(inner, "_params"):
+        if isinstance(inner, torch.optim.LBFGS) and not hasattr(inner, "_params"):
             # What torch's copies of LBFGS lack.
             inner._params, inner._numel_cache = inner.param_groups[0]["params"], None
-
-
-class _Evaluations:
-    """The evaluations of one step: what they cost and whether all are finite.
-
-    Attributes:
-        counts: The passes so far.
-        losses: The losses so far.
-        finite: Whether losses and gradients so far are all finite.
-        parameters: What is differentiated for.
-    """
-
-    def __init__(
-        self, optimizer: Optimizer, closure: Closure | Passes, context: StepContext
-    ) -> None:
-        self.counts = PassCounts()
-        self.losses: list[float] = []
-        self.finite = True
-        groups = optimizer.param_groups
-        self.parameters = [p for group in groups for p in group["params"] if p.requires_grad]
-        self._optimizer, self._closure, self._context = optimizer, closure, context
-        devices = vectors.cuda_devices(self.parameters[:1])
-        self._before = RandomState(devices) if context.wonders else None
-        self._ahead = False
-
-    def next(self) -> bool:
-        """Evaluate loss and gradient, which is left in ``.grad``; tell whether all is finite."""
-        torch.clear_autocast_cache()  # autocast keeps converted weights, the present ones or not
-        self._optimizer.zero_grad(set_to_none=True)
-        differentiate = _by_passes if isinstance(self._closure, Passes) else _by_closure
-        loss, finite = differentiate(self._closure, self.parameters, self.counts)
-        self.losses.append(loss)
-        self.finite = self.finite and finite and math.isfinite(loss)
-        self._ahead = True
-        if self._before is not None:
-            drawn = self._before.differs(RandomState(self._before.devices))
-            self._context.note(draws=drawn)
-        self._context.check_alone()
-        return self.finite
-
-    def further(self) -> float:
-        """Return the loss: first what :meth:`next` has just found, then new ones."""
-        if not self._ahead:
-            self.next()
-        self._ahead = False
-        return self.losses[-1]
-
-
-def _by_closure(closure: Any, parameters: list[Tensor], counts: PassCounts) -> tuple[float, bool]:
-    """Return the loss, and whether the gradient is finite, which is left in ``.grad``."""
-    with torch.enable_grad():
-        loss = scalar_loss(closure())
-        if any(parameter.grad is not None for parameter in parameters):
-            raise ValueError(BACKWARD_CALLED)
-        require_graph(loss)
-        loss.backward()
-    counts.forwards += 1
-    counts.backwards += 1
-    value, spoilt = vectors.to_host([loss.detach(), _spoilt(parameters)])
-    return value, spoilt == 0.0
-
-
-def _by_passes(passes: Any, parameters: list[Tensor], counts: PassCounts) -> tuple[float, bool]:
-    """The same on several ranks, all of which give the same answer."""
-    passes.counts = counts
-    loss, gradients = passes.linearise(None)
-    for parameter, gradient in zip(parameters, gradients, strict=True):
-        parameter.grad = gradient
-    shares = [(loss, "sum"), (_spoilt(parameters).reshape(1), "max")]
-    value, spoilt = passes.communicator.collect(shares)
-    return value, spoilt == 0.0
-
-
-def _spoilt(parameters: list[Tensor]) -> Tensor:
-    """Return a number that is 0 where all gradients are finite, else 1 or NaN."""
-    found = [p.grad for p in parameters if p.grad is not None]
-    if not found:
-        return torch.zeros((), device=parameters[0].device)
-    like = found[0]
-    if like.dtype.is_floating_point and all(_plain(g, like) for g in found):
-        # What looks for overflow in mixed precision; a scale of 1 leaves the gradients as they are.
-        spoilt, one = torch.zeros((), device=like.device), torch.ones((), device=like.device)
-        torch._amp_foreach_non_finite_check_and_unscale_(found, spoilt, one)
-        return spoilt
-    found = [g.coalesce().values() if g.is_sparse else g for g in found]
-    total = torch.zeros((), dtype=torch.float64, device=parameters[0].device)
-    for norm in (torch.linalg.vector_norm(g, math.inf) for g in found if g.numel()):
-        whole: Any = norm.full_tensor() if hasattr(norm, "full_tensor") else norm  # of a DTensor
-        total += 0.0 * whole.to(total)
-    return total
-
-
-def _plain(gradient: Tensor, like: Tensor) -> bool:
-    return (
-        type(gradient) is Tensor
-        and not gradient.is_sparse
-        and gradient.dtype == like.dtype
-        and gradient.device == like.device
-    )

@@ -1,6 +1,10 @@
 """How an optimizer's ``step`` may be called, and what is said to those who call it otherwise."""
 
+import inspect
 import warnings
+
+import torch
+from torch.optim import Optimizer
 
 from napts.optim.passes import Passes
 from napts.optim.subdomains import Closure
@@ -38,3 +42,44 @@ def warn_of_gradients(method: str) -> None:
         UserWarning,
         stacklevel=6,
     )
+
+
+WATCH = {
+    "never": "nothing",
+    "searches": "copies",
+    "evaluates": "values",
+    "unknown": "values",
+    "again": "values",
+    "once": "versions",
+}
+"""What is watched of the parameters, by how a torch optimizer calls its closure: not, or only to
+learn what is known already; like LBFGS, first where it stands; wherever it likes; not known yet;
+more than once, or elsewhere; once, where it stands."""
+
+
+def kind_of(optimizer: Optimizer) -> str:
+    """Return how an optimizer calls its closure, one of :data:`WATCH`, as known before any step."""
+    kind = type(optimizer)
+    if isinstance(optimizer, torch.optim.LBFGS):
+        return "searches"
+    if getattr(torch.optim, kind.__name__, None) is kind:
+        return "never"  # torch's own need none: they only call it first
+    told = getattr(kind, "closure_calls", None)
+    if told is not None:
+        return told
+    parameters = list(inspect.signature(optimizer.step).parameters.values())
+    if not parameters:
+        return "never"
+    first = parameters[0]
+    required = first.default is first.empty and first.kind is first.POSITIONAL_OR_KEYWORD
+    return "evaluates" if required or first.kind is first.POSITIONAL_ONLY else "unknown"
+
+
+def has_modes(optimizer: Optimizer) -> bool:
+    """Return whether an optimizer has ``train()`` and ``eval()``."""
+    return all(callable(getattr(optimizer, name, None)) for name in ("train", "eval"))
+
+
+def name_of(optimizer: Optimizer) -> str:
+    """Return the name of an optimizer's class."""
+    return type(optimizer).__name__

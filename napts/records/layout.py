@@ -1,7 +1,9 @@
-"""Names of run directories and of the files in them."""
+"""Names of run directories and of the files in them, and what experiments are for."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from napts.records.rows import RecordError
 
@@ -20,6 +22,26 @@ LOCK = "lock"
 
 NAME_PATTERN = r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$"
 """What experiments and run keys may be called; no such name leaves the records folder."""
+
+
+Kind = Literal["comparison", "tuning", "calibration"]
+KINDS: tuple[Kind, ...] = ("comparison", "tuning", "calibration")
+"""What the runs of an experiment are for."""
+
+TUNING_PREFIX = "tune-"
+"""The names of the experiments of tuning studies start with this."""
+
+_OLD_PREFIXES: Mapping[str, Kind] = {TUNING_PREFIX: "tuning", "calibration": "calibration"}
+
+
+def kind_by_name(experiment: str) -> Kind:
+    """Return what an experiment is for whose spec or records do not say, by its name.
+
+    Args:
+        experiment: Its name.
+    """
+    found = (kind for prefix, kind in _OLD_PREFIXES.items() if experiment.startswith(prefix))
+    return next(found, "comparison")
 
 
 def check_name(name: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from napts.records import layout
 from napts.records.files import write_object
-from napts.records.read import RunRecord, load_run
+from napts.records.read import RunRecord, load_run, purpose_of
 from napts.records.rows import RecordError, decode_numbers, dump_row
 from napts.records.younger import with_younger_options
 
@@ -32,7 +32,7 @@ def pack(run_directories: Iterable[Path], target: Path) -> Path:
         RecordError: A run cannot be read.
     """
     runs = sorted((load_run(path) for path in run_directories), key=lambda run: run.run_key)
-    lines = (dump_row({name: getattr(run, name) for name in _FIELDS}) for run in runs)
+    lines = (dump_row(_packed(run)) for run in runs)
     target.parent.mkdir(parents=True, exist_ok=True)
     text = "".join(f"{line}\n" for line in lines)
     target.write_bytes(gzip.compress(text.encode(), mtime=0))
@@ -60,6 +60,7 @@ def unpack(path: str | Path, records_root: str | Path) -> list[Path]:
         directory.mkdir(parents=True)
         names = ("run_key", "experiment", "label", "spec")
         header = {"schema": layout.SCHEMA, **{name: getattr(run, name) for name in names}}
+        header |= _purpose(run)
         for name, rows in ((layout.EPOCHS, run.epochs), (layout.RESTARTS, run.restarts)):
             (directory / name).write_text("".join(f"{dump_row(row)}\n" for row in rows))
         write_object(directory / layout.ENVIRONMENT, run.environment)
@@ -94,7 +95,17 @@ def load_packed(path: str | Path) -> list[RunRecord]:
         raise RecordError(f"{path}: damaged, {error}") from None
 
 
+def _packed(run: RunRecord) -> dict[str, Any]:
+    return {**{name: getattr(run, name) for name in _FIELDS}, **_purpose(run)}
+
+
+def _purpose(run: RunRecord) -> dict[str, Any]:
+    return {"primary": run.primary.as_dict(), "kind": run.kind}
+
+
 def _record(path: Path, row: dict[str, Any]) -> RunRecord:
     directory = path.parent / row["experiment"] / row["run_key"]
     fields = {name: row[name] for name in _FIELDS}
-    return RunRecord(path=directory, **{**fields, "spec": with_younger_options(row["spec"])})
+    primary, kind = purpose_of(row)
+    fields |= {"spec": with_younger_options(row["spec"]), "primary": primary, "kind": kind}
+    return RunRecord(path=directory, **fields)

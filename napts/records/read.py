@@ -5,12 +5,14 @@ continued from (``restarts.jsonl``); rows that an older attempt wrote beyond tha
 work that was lost, and are dropped here, so that every reader sees one undisturbed run.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from napts.records.layout import KINDS, Kind, kind_by_name
+from napts.records.metric import Metric
 from napts.records.rows import RecordError, read_object, read_rows
 from napts.records.younger import with_younger_options
 
@@ -37,6 +39,8 @@ class RunStatus:
         label: Name of the method for people; the method's own name unless the spec says otherwise.
         spec: The validated spec as nested plain data.
         status: Contents of ``status.json``; a run that never wrote one is "interrupted".
+        primary: The metric by which the run is compared with others.
+        kind: What the run is for.
     """
 
     path: Path
@@ -45,6 +49,8 @@ class RunStatus:
     label: str
     spec: dict[str, Any]
     status: dict[str, Any]
+    primary: Metric
+    kind: Kind
 
     @property
     def state(self) -> str:
@@ -95,7 +101,7 @@ class RunRecord(RunStatus):
 
     @property
     def final(self) -> dict[str, float] | None:
-        """Losses and accuracies at the end of the run, or None unless it is done."""
+        """Losses and metrics at the end of the run, or None unless it is done."""
         return self.status.get("final")
 
 
@@ -122,7 +128,28 @@ def read_status(path: str | Path) -> RunStatus:
         spec = with_younger_options(spec)
     except (KeyError, TypeError) as error:
         raise RecordError(f"{path / 'spec.json'}: incomplete, {error} is missing") from None
-    return RunStatus(path, run_key, experiment, label, spec, _status(path))
+    try:
+        primary, kind = purpose_of(header)
+    except RecordError as error:
+        raise RecordError(f"{path / 'spec.json'}: {error}") from None
+    return RunStatus(path, run_key, experiment, label, spec, _status(path), primary, kind)
+
+
+def purpose_of(header: Mapping[str, Any]) -> tuple[Metric, Kind]:
+    """Return by what metric a run is compared and what it is for.
+
+    Args:
+        header: Contents of ``spec.json``. Where they do not say, it is a run of the time when all
+            were compared by accuracy and the experiment's name told the kind.
+
+    Raises:
+        RecordError: What is said is wrong.
+    """
+    named = header.get("kind") or kind_by_name(header["experiment"])
+    kind = next((kind for kind in KINDS if kind == named), None)
+    if kind is None:
+        raise RecordError(f"kind: found {named!r}, allowed: {', '.join(KINDS)}")
+    return Metric.from_header(header), kind
 
 
 def load_run(path: str | Path) -> RunRecord:
@@ -148,6 +175,8 @@ def load_run(path: str | Path) -> RunRecord:
         label=header.label,
         spec=header.spec,
         status=header.status,
+        primary=header.primary,
+        kind=header.kind,
         environment=_optional(path / "environment.json"),
         epochs=_surviving(epochs, restarts, lambda row: (row["epoch"], 0)),
         restarts=restarts,

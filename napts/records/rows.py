@@ -16,9 +16,9 @@ def encode_numbers(value: Any, key: str = "") -> Any:
 
     Args:
         value: Plain nested data (dict, list, numbers, strings, None).
-        key: Name under which ``value`` is stored. Names that end in ``loss`` keep the difference
-            between infinite and undefined as the strings ``"inf"``, ``"-inf"`` and ``"nan"``,
-            since a diverged loss is a result; any other non-finite number becomes None.
+        key: Name under which ``value`` is stored. Losses and metrics keep the difference between
+            infinite and undefined as the strings ``"inf"``, ``"-inf"`` and ``"nan"``, since a
+            diverged loss is a result; any other non-finite number becomes None.
 
     Returns:
         Data that ``json.dumps(..., allow_nan=False)`` accepts.
@@ -28,27 +28,32 @@ def encode_numbers(value: Any, key: str = "") -> Any:
     if isinstance(value, list | tuple):
         return [encode_numbers(item, key) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
-        return str(value) if key.endswith("loss") else None
+        return str(value) if _is_result(key) else None
     return value
 
 
 def decode_numbers(value: Any, key: str = "") -> Any:
-    """Return ``value`` with the loss strings of `encode_numbers` turned back into floats.
+    """Return ``value`` with the strings of `encode_numbers` turned back into floats.
 
     Args:
         value: Data as ``json.loads`` returns them.
         key: Name under which ``value`` is stored.
 
     Returns:
-        The same data; only ``"inf"``, ``"-inf"`` and ``"nan"`` under ``*loss`` names change.
+        The same data; only ``"inf"``, ``"-inf"`` and ``"nan"`` of losses and metrics change.
     """
     if isinstance(value, dict):
         return {name: decode_numbers(item, name) for name, item in value.items()}
     if isinstance(value, list):
         return [decode_numbers(item, key) for item in value]
-    if isinstance(value, str) and key.endswith("loss") and value in ("inf", "-inf", "nan"):
+    if isinstance(value, str) and value in ("inf", "-inf", "nan") and _is_result(key):
         return float(value)
     return value
+
+
+def _is_result(key: str) -> bool:
+    """Tell whether a name is that of a loss or of a metric, which are results."""
+    return key.endswith("loss") or key.startswith(("val_", "test_"))
 
 
 def dump_row(row: Mapping[str, Any]) -> str:

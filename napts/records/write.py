@@ -112,9 +112,9 @@ class RunWriter:
             "error": error,
             "pid": os.getpid(),
             "hostname": platform.node(),
+            "ended_by": ended_by,
+            "target": target,
         }
-        told = {"ended_by": ended_by, "target": target}
-        status |= {name: value for name, value in told.items() if value is not None}
         write_object(self.directory / layout.STATUS, status)
 
     def close(self) -> None:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from napts.records.columns import FINAL, PER_BATCH, TRAINING_COSTS, column
+from napts.records.layout import EPOCHS
 from napts.records.read import RunRecord
 
 PARAM_LIMIT = 6000
@@ -18,33 +20,11 @@ in ``environment.json``."""
 DIGEST_LENGTH = 16
 """Characters of the fingerprints that only the importer compares."""
 
-PLAIN = (
-    "train_loss",
-    "val_loss",
-    "val_accuracy",
-    "train_seconds",
-    "eval_seconds",
-    "cpu_seconds",
-    "wall_seconds",
-    "radius",
-    "peak_memory_mb",
+_LEFT_OUT = (
+    *("attempt", "epoch", "batches", "time", "nonmonotone"),
+    *("checkpoint_seconds", "logging_seconds", "elapsed_seconds"),
 )
-"""Columns of an epoch row that become metrics under their own name."""
-
-TRAINING_COSTS = ("train_seconds", "cpu_seconds")
-
-PER_BATCH = (
-    "rejections",
-    "rejections_proposal",
-    "rejections_correction",
-    "rejections_global",
-    "forwards",
-    "backwards",
-    "local_passes",
-)
-"""Totals of an epoch row that become ``<name>_per_batch``."""
-
-FINAL = ("test_loss", "test_accuracy")
+"""Columns of an epoch row that MLflow has in another form, or that nobody follows there."""
 
 
 class Point(NamedTuple):
@@ -79,25 +59,28 @@ def final_points(record: RunRecord) -> list[Point]:
         return []
     time_ms, epoch = milliseconds(record.status["updated"]), record.epochs[-1]["epoch"]
     return [
-        Point(key, _storable(final[key]), time_ms, epoch)
-        for key in FINAL
-        if final.get(key) is not None
+        Point(key, _storable(value), time_ms, epoch)
+        for key, value in _named(final, FINAL)
+        if key.startswith("test_")  # the others are those of the last row
     ]
 
 
 def _metrics_of(row: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     batches = row.get("batches")
-    for key in PLAIN:
+    for key, value in _named(row, EPOCHS):
+        per_batch = PER_BATCH.get(key)
+        if per_batch is not None and batches:
+            yield per_batch, value / batches
         # Before training, its costs are no measurement but a zero that would spoil the charts.
-        if row.get(key) is not None and (batches or key not in TRAINING_COSTS):
-            yield key, row[key]
-    if not batches:
-        return
-    for key in PER_BATCH:
-        if row.get(key) is not None:
-            yield f"{key}_per_batch", row[key] / batches
-    if row.get("accepted") is not None:
-        yield "acceptance_rate", row["accepted"] / batches
+        elif per_batch is None and (batches or key not in TRAINING_COSTS):
+            yield key, value
+
+
+def _named(values: Mapping[str, Any], file: str) -> Iterator[tuple[str, float]]:
+    """Return the values that are columns of a file, with their names."""
+    for name, value in values.items():
+        if value is not None and name not in _LEFT_OUT and column(file, name) is not None:
+            yield name, value
 
 
 def _system_metrics_of(row: Mapping[str, Any]) -> Iterator[tuple[str, float]]:

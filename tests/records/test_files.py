@@ -23,7 +23,7 @@ def test_non_finite_numbers_survive_as_far_as_json_allows() -> None:
         "val_loss": "inf", "test_loss": "-inf", "radius": None, "final": None,
     }  # fmt: skip
     assert encode_numbers(nested) == {
-        "final": {"train_loss": "nan", "val_accuracy": None}, "list": [1.0, None],
+        "final": {"train_loss": "nan", "val_accuracy": "inf"}, "list": [1.0, None],
     }  # fmt: skip
     back = decode_numbers(json.loads(dump_row({**row, **nested})))
     assert (back["val_loss"], back["test_loss"]) == (math.inf, -math.inf)

@@ -1,0 +1,78 @@
+"""The one table of columns is what runs write and what everything else reads."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.made_runs import epoch_row
+from napts.experiment import RunSpec, parse_spec, run
+from napts.records import load_run
+from napts.records.columns import COLUMNS, FINAL, column, columns_of, metrics_in, unknown
+from napts.records.layout import EPOCHS, RESTARTS, STATUS, STEPS
+from napts.records.rows import read_rows
+from napts.tracking import payload
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    spec = parse_spec(
+        {
+            "experiment": "tests",
+            "workload": {"name": "synthetic-blobs"},
+            "optimizer": {"method": "NAPTS"},
+            "budget": {"epochs": 1},
+        }
+    )
+    assert isinstance(spec, RunSpec)
+    return run(spec, tmp_path_factory.mktemp("records")).path
+
+
+@pytest.mark.parametrize("file", [EPOCHS, STEPS, RESTARTS])
+def test_rows_have_the_columns_of_the_table(directory: Path, file: str) -> None:
+    rows = read_rows(directory / file)
+    assert rows
+    for row in rows:
+        assert unknown(file, row) == []
+        missing = [each.name for each in columns_of(file) if not any(map(each.describes, row))]
+        assert missing == []
+
+
+def test_the_status_has_the_columns_of_the_table(directory: Path) -> None:
+    status = json.loads((directory / STATUS).read_text())
+    assert unknown(STATUS, status) == unknown(FINAL, status["final"]) == []
+    assert [each.name for each in columns_of(STATUS)] == list(status)
+
+
+def test_made_runs_are_like_real_ones(directory: Path) -> None:
+    real = set(load_run(directory).epochs[1])
+    assert set(epoch_row("NAPTS", 0, 1, 50)) == real
+
+
+def test_what_differs_between_equal_runs_is_marked(directory: Path) -> None:
+    measured = {each.name for each in columns_of(EPOCHS) if each.measured}
+    assert measured == {
+        name for name in load_run(directory).epochs[0] if name.endswith("_seconds")
+    } | {"attempt", "time", "peak_memory_mb"}
+
+
+def test_mlflow_takes_its_names_from_the_table() -> None:
+    names = {each.name for each in columns_of(EPOCHS)}
+    row = {name: 1.0 for name in names}
+    keys = {point.key for point in payload.epoch_points({**row, "val_rmse": 1.0})}
+    per_batch = {each.per_batch for each in COLUMNS if each.per_batch} - {"nonmonotone_rate"}
+    assert per_batch <= keys
+    assert "val_rmse" in keys
+
+
+def test_a_metric_s_column_is_found_by_any_name() -> None:
+    found = column(EPOCHS, "val_top-5.error")
+    assert found is not None
+    assert found.name == "val_<metric>"
+    loss = column(EPOCHS, "val_loss")
+    assert loss is not None
+    assert loss.name == "val_loss"
+    assert unknown(EPOCHS, ["val_r2", "speed"]) == ["speed"]
+    assert metrics_in([{"val_loss": 1, "val_r2": 2}, {"val_rmse": 3, "test_mae": 1}]) == [
+        "r2", "rmse",
+    ]  # fmt: skip
