@@ -12,7 +12,7 @@ from napts.experiment import Observer, RunOutcome, RunSpec
 from napts.optim import StepRecord
 from napts.records.metric import LOSS
 
-_SHORT = 3
+_LONGEST, _SHORT = 4, 3
 """Letters of a metric's name in the bar, which has to fit into 80 columns."""
 
 
@@ -74,6 +74,10 @@ class ConsoleObserver(Observer):
         """Note how far the run is."""
         self._share = share
 
+    def on_notice(self, line: str) -> None:
+        """Write the line."""
+        self._say(f"napts: {line}")
+
     def on_step(self, record: StepRecord, epoch: int, step: int) -> None:
         """Move the bar."""
         if self._live:
@@ -84,7 +88,9 @@ class ConsoleObserver(Observer):
         parts = [f"epoch {epoch}{self._of}", f"loss {record.loss:.3f}"]
         value = self._latest.get(self._metric.column("val"))
         if value is not None:
-            parts.append(f"{self._metric.label[:_SHORT]} {value:.3f}")
+            label = self._metric.label
+            name = label if len(label) <= _LONGEST else label[:_SHORT]
+            parts.append(f"{name} {value:.3f}")
         if record.radius_after is not None:
             rejected = self._latest.get("rejections", 0) / max(1, self._latest.get("batches", 1))
             parts += [f"rej {rejected:.2f}", f"radius {record.radius_after:.2g}"]

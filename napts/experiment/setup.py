@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from napts.experiment.method import StepOptimizer
 from napts.experiment.methods import build_optimizer
@@ -15,7 +14,7 @@ from napts.experiment.progress import Progress
 from napts.experiment.seeding import restore_random_state, seed_everything
 from napts.experiment.spec import RunSpec
 from napts.parallel.ranks import ALONE, Ranks, local_rank
-from napts.problems import DataSplits, Workload, batch_count, batches
+from napts.problems import DataSplits, Problem
 
 _EXAMPLES = 2
 """Inputs shown to the partition of the network; batch normalisation needs more than one."""
@@ -27,7 +26,7 @@ class Setup:
 
     Attributes:
         spec: The run.
-        workload: Its problem.
+        problem: What is solved.
         splits: Its data, on the device.
         device: Where it computes.
         network: The network, initialised from the seed, and who holds it.
@@ -36,7 +35,7 @@ class Setup:
     """
 
     spec: RunSpec
-    workload: Workload
+    problem: Problem
     splits: DataSplits
     device: torch.device
     network: Network
@@ -57,44 +56,40 @@ class Setup:
             ValueError: The device is not there, or the network cannot be cut as asked for.
         """
         device = spec.execution.torch_device(local_rank() if ranks.size > 1 else None)
-        workload = spec.workload.build()
-        splits = workload.load(data_root, device=device, dtype=spec.dtype)
-        model = workload.build_model(spec.seed).to(device=device, dtype=spec.dtype)
+        problem = spec.workload.build()
+        splits = problem.load(data_root, device=device, dtype=spec.dtype)
+        model = problem.build_model(spec.seed).to(device=device, dtype=spec.dtype)
         if spec.execution.channels_last and spec.method.capabilities.channels_last_ok:
             model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        examples, _ = splits.train.batch(slice(0, _EXAMPLES))
-        network = network_of(spec)(spec, workload, model, examples, ranks)
+        splits.train.check(spec.batch_size, spec.budget.overlap)
+        examples = problem.example_inputs(splits.train.first(_EXAMPLES))
+        network = network_of(spec)(spec, problem, model, examples, ranks)
         optimizer = build_optimizer(
             spec.optimizer, network.stages, example_inputs=examples, seed=spec.seed
         )
         seed_everything(spec.seed)
-        return cls(spec, workload, splits, device, network, optimizer, ranks)
-
-    @property
-    def batch_size(self) -> int:
-        """Samples per batch."""
-        size = self.spec.batch_size
-        return len(self.splits.train) if size == "full" else size
+        return cls(spec, problem, splits, device, network, optimizer, ranks)
 
     @property
     def batches_per_epoch(self) -> int:
         """Batches of an epoch, the smaller last one included."""
-        return batch_count(len(self.splits.train), self.batch_size)
+        return self.splits.train.check(self.spec.batch_size, self.spec.budget.overlap)
 
     @property
     def local_fraction(self) -> float:
         """Share of the batch that a local pass uses."""
         return getattr(self.spec.optimizer, "local_fraction", 1.0)
 
-    def batches(self, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, epoch: int, start: int) -> Iterator[Any]:
         """Return the batches of an epoch from the one of that number on."""
-        return batches(
+        spec = self.spec
+        return self.problem.training_batches(
             self.splits.train,
-            self.batch_size,
-            self.spec.seed,
+            spec.batch_size,
+            spec.seed,
             epoch,
             start=start,
-            overlap=self.spec.budget.overlap,
+            overlap=spec.budget.overlap,
         )
 
     def restore(self, state: dict[str, Any]) -> Progress:

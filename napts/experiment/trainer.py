@@ -9,7 +9,6 @@ from dataclasses import asdict
 from typing import Any, NoReturn
 
 import torch
-from torch import Tensor
 
 from napts.experiment.checkpoint import save_checkpoint
 from napts.experiment.clock import Clock, Times
@@ -19,6 +18,7 @@ from napts.experiment.seeding import random_state
 from napts.experiment.setup import Setup
 from napts.experiment.spending import limit_reached, note_target, share_spent
 from napts.optim import StepRecord
+from napts.problems import samples_in
 from napts.records.write import RunWriter
 
 
@@ -120,10 +120,10 @@ class Trainer:
         epoch = progress.epoch + 1
         self._clock.switch("train")
         setup.network.module.train()
-        for inputs, targets in setup.batches(epoch, progress.step):
-            record = self._step(inputs, targets)
+        for batch in setup.batches(epoch, progress.step):
+            record = self._step(batch)
             progress.step += 1
-            progress.tally.add(record, len(targets))
+            progress.tally.add(record, samples_in(batch))
             self._pending.append((epoch, progress.step, record))
             limit = self._limit()
             self._observer.on_step(record, epoch, progress.step)
@@ -141,9 +141,9 @@ class Trainer:
         self._observer.on_progress(share_spent(setup.spec.budget, spent))
         return limit_reached(setup.spec.budget, spent)
 
-    def _step(self, inputs: Tensor, targets: Tensor) -> StepRecord:
+    def _step(self, batch: Any) -> StepRecord:
         setup = self.setup
-        setup.optimizer.step(setup.network.batch(inputs, targets))
+        setup.optimizer.step(setup.network.batch(batch))
         record = setup.optimizer.last_step
         assert record is not None  # every step leaves its record
         return record

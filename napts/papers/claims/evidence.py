@@ -1,0 +1,202 @@
+"""What one section of the records has on a method: numbers by seed.
+
+A run that failed or diverged counts as the worst that a number can be, in every number, its costs
+included: a method that does not get to the end is not cheap. A run that has not ended has no
+number yet, see `napts.analysis.outcome`.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from napts.analysis import Section
+from napts.analysis.columns import floats, rows_where, rows_with, texts
+from napts.analysis.labels import distinct_labels
+from napts.analysis.outcome import by_outcome, outcome, seeds_ended_badly
+from napts.records import RunRecord
+
+BySeed = dict[int, float]
+
+
+class Extreme(Enum):
+    """A value of an option that depends on what the section holds."""
+
+    LEAST = "fewest"
+    MOST = "most"
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        return self.value
+
+    def of(self, values: Iterable[float]) -> float:
+        """Return the extreme one."""
+        return min(values) if self is Extreme.LEAST else max(values)
+
+
+LEAST, MOST = Extreme.LEAST, Extreme.MOST
+
+
+class MissingError(Exception):
+    """The records do not hold what a claim speaks of; the message says what it would need."""
+
+
+@dataclass(frozen=True)
+class Who:
+    """Whom a claim speaks of.
+
+    Attributes:
+        method: Name of the method.
+        options: Options that its runs must have; none for the method as it stands. An `Extreme`
+            stands for the least or largest value that some run of the method has.
+        name: Name in tables; the method's own by default.
+        tuned: Its options must be those that a tuning study on the same workload chose.
+    """
+
+    method: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
+    tuned: bool = False
+
+    def __str__(self) -> str:
+        """Return the name."""
+        tuned = "tuned " if self.tuned else ""
+        return tuned + (self.name or self.method)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The runs of one section, and the tuned settings of its workload.
+
+    Attributes:
+        section: The runs.
+        tuned: For each method the options that tuning chose on this workload.
+    """
+
+    section: Section
+    tuned: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @cached_property
+    def _labelled(self) -> list[tuple[RunRecord, str]]:
+        records = self.section.records
+        return list(zip(records, distinct_labels(records), strict=True))
+
+    def label_of(self, who: Who) -> str:
+        """Return the label under which the section holds somebody.
+
+        Raises:
+            MissingError: There are no such runs, or several settings that could be meant.
+        """
+        wanted = dict(who.options)
+        if who.tuned:
+            if who.method not in self.tuned:
+                raise MissingError(f"a tuning study of {who.method} on this workload")
+            wanted |= self.tuned[who.method]
+        wanted = self._resolved(who, wanted)
+        labels = {
+            label
+            for run, label in self._labelled
+            if run.method == who.method and _has(run.spec["optimizer"], wanted)
+        }
+        if not labels:
+            raise MissingError(f"runs of {who}")
+        if len(labels) > 1 and who.method in labels and not wanted:
+            return who.method
+        if len(labels) > 1:
+            raise MissingError(f"one setting of {who}, found {', '.join(sorted(labels))}")
+        return labels.pop()
+
+    def _resolved(self, who: Who, wanted: dict[str, Any]) -> dict[str, Any]:
+        """Replace the extremes among wanted options by the values that the runs have.
+
+        Raises:
+            MissingError: There are fewer than two values.
+        """
+        runs = [run.spec["optimizer"] for run in self.section.records if run.method == who.method]
+        resolved = dict(wanted)
+        for name, value in wanted.items():
+            if isinstance(value, Extreme):
+                found = {run[name] for run in runs if name in run}
+                if len(found) < 2:
+                    raise MissingError(f"runs of {who.method} with several values of {name}")
+                resolved[name] = value.of(found)
+        return resolved
+
+    def labels_by(self, who: Who, option: str) -> dict[Any, str]:
+        """Return the labels of somebody's runs by the value of an option.
+
+        Raises:
+            MissingError: There are fewer than two values.
+        """
+        found = {
+            run.spec["optimizer"].get(option): label
+            for run, label in self._labelled
+            if run.method == who.method and _has(run.spec["optimizer"], who.options)
+        }
+        if len(found) < 2:
+            raise MissingError(f"runs of {who} with several values of {option}")
+        return found
+
+    def epochs_of(self, who: Who) -> int:
+        """Return how many epochs somebody's runs were to have."""
+        planned = floats(self._runs(self.label_of(who)), "epochs_planned")
+        if not all(map(math.isfinite, planned)):
+            raise MissingError(f"runs of {who} with a number of epochs")
+        if not all(map(math.isfinite, planned)):
+            raise MissingError(f"runs of {who} with a number of epochs")
+        return int(planned.max())
+
+    def rate(self, who: Who, column: str) -> BySeed:
+        """Return a column of the runs frame by seed, as outcomes."""
+        return self.rate_of(self.label_of(who), column)
+
+    def rate_of(self, label: str, column: str) -> BySeed:
+        """Return a column of the runs frame by seed, as outcomes, for a label."""
+        runs = self._runs(label)
+        return dict(zip(runs["seed"].tolist(), by_outcome(runs, column), strict=True))
+
+    def at_epoch(self, who: Who, column: str, epoch: int) -> BySeed:
+        """Return a column of the epochs frame by seed, as outcomes.
+
+        A run that ended badly counts as the worst at every epoch, also at one that it came past:
+        what it had there was no result of it.
+        """
+        rows = self.rows(who)
+        there = rows_where(rows, floats(rows, "epoch") == epoch)
+        found = dict(zip(there["seed"].tolist(), floats(there, column).tolist(), strict=True))
+        return {
+            seed: outcome(found.get(seed, math.nan), state, column)
+            for seed, state in self.states(who).items()
+        }
+
+    def rows(self, who: Who) -> pd.DataFrame:
+        """Return somebody's rows of the epochs frame, epoch 0 included."""
+        return rows_with(self.section.epochs, "label", [self.label_of(who)])
+
+    def states(self, who: Who) -> dict[int, str]:
+        """Return how somebody's runs ended, by seed."""
+        runs = self._runs(self.label_of(who))
+        return dict(zip(runs["seed"].tolist(), texts(runs, "state"), strict=True))
+
+    def ended_badly(self, *somebody: Who) -> set[int]:
+        """Return the seeds with which the run of one of them failed or diverged."""
+        return self.badly_ended(map(self.label_of, somebody))
+
+    def badly_ended(self, labels: Iterable[str]) -> set[int]:
+        """Return the seeds with which the run of one of the labels failed or diverged."""
+        return set().union(*(seeds_ended_badly(self._runs(label)) for label in labels))
+
+    def _runs(self, label: str) -> pd.DataFrame:
+        return rows_with(self.section.runs, "label", [label])
+
+
+def _has(options: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    return all(_plain(options.get(name)) == _plain(value) for name, value in wanted.items())
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, (list, tuple)) else value
