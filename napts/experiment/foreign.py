@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from napts.experiment.installed import fitted, load_class, one_line, versions
+from napts.experiment.installed import fitted, load_class, one_line
 from napts.experiment.method import Capabilities, Method
 from napts.experiment.method_options import MethodOptions
 from napts.experiment.parameter_filters import divide
@@ -174,17 +174,6 @@ def check(options: MethodOptions) -> None:
     build_optimizer(options, nn.Sequential(*(nn.Linear(2, 2) for _ in range(layers))))
 
 
-def packages(options: MethodOptions) -> dict[str, str]:
-    """Return the installed packages that a method's options name, with their versions.
-
-    Args:
-        options: Options of any method.
-    """
-    scheduler, rest = options.scheduler, getattr(options, "rest", None) or {}
-    paths = (options.method, rest.get("method", ""), scheduler.method if scheduler else "")
-    return versions(path.partition(".")[0] for path in paths if "." in path)
-
-
 @dataclass(frozen=True)
 class _Imported:
     """Makes an optimizer that is imported when it is asked for."""
@@ -228,4 +217,4 @@ def _constructed(
         raise ValueError(f"{key}: {name} refuses its arguments: {one_line(error)}") from error
 
 
-__all__ = ["ForeignMethod", "ForeignOptions", "check", "method", "packages", "resolve"]
+__all__ = ["ForeignMethod", "ForeignOptions", "check", "method", "resolve"]

@@ -6,7 +6,6 @@ or in the standard library, never in the current folder or one of PYTHONPATH.
 
 import difflib
 import importlib
-import importlib.metadata
 import inspect
 import site
 import sys
@@ -140,17 +139,3 @@ def one_line(error: BaseException) -> str:
     """Return what an exception says, in one line, with its type."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def versions(packages: Iterable[str]) -> dict[str, str]:
-    """Return the versions of the distributions that top-level packages come from.
-
-    Args:
-        packages: Top-level names; those without a distribution are left out.
-    """
-    wanted = set(packages)
-    if not wanted:
-        return {}
-    by_package = importlib.metadata.packages_distributions()
-    names = {name for package in wanted for name in by_package.get(package, ())}
-    return {name: importlib.metadata.version(name) for name in sorted(names)}
