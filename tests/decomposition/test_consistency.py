@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import napts
+from napts.decomposition import structure
 from tests.helpers.gap import ROUNDING, gap, gaps
 from tests.helpers.networks import batch, closure, smooth, with_relu
 
@@ -185,5 +186,5 @@ def test_autocast_reaches_local_passes(where: str) -> None:
 
 @torch.no_grad()
 def test_the_package_may_be_imported_without_gradients() -> None:
-    names = runpy.run_module("napts.decomposition.structure")
+    names = runpy.run_path(structure.__file__, run_name="structure")
     assert names["_ACCUMULATE"].__name__ == "AccumulateGrad"
