@@ -1,6 +1,7 @@
 """Named problems: data, network, loss, metrics and defaults, and the order of the batches."""
 
-from napts.problems import cancer, diabetes, digits, images, poisson, synthetic, text
+from importlib import import_module
+
 from napts.problems.batches import batch_count, batches, epoch_permutation
 from napts.problems.data_root import DataInvalid, DataMissing, resolve_data_root
 from napts.problems.evaluation import Evaluation, evaluation_mode
@@ -18,8 +19,11 @@ from napts.problems.samples import BatchSize, SampleSet, samples_in
 from napts.problems.splits import DataSplits
 from napts.problems.supervised import Classification, Regression, Supervised
 
-BUILT_IN = (digits, images, synthetic, diabetes, text, poisson, cancer)
-"""Modules whose problems are registered by their import."""
+BUILT_IN = ("digits", "images", "synthetic", "diabetes", "text", "poisson", "cancer")
+"""Modules whose import registers the package's own problems."""
+
+for _module in BUILT_IN:
+    import_module(f"napts.problems.{_module}")
 
 Workload = Problem
 get_workload = get_problem
