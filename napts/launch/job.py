@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 
 from napts.experiment.observer import RunOutcome
 from napts.experiment.plugins import load
@@ -96,7 +97,7 @@ class SweepJob:
             return [RunSpec.model_validate_json(json.dumps(fields)) for fields in self.specs]
         except ValueError as error:
             traceback.print_exc()
-            line = str(error).splitlines()[0]
+            line = _line(error)
             environment = capture_environment(torch.device("cpu"), data_digest="")
             for header in self.headers:
                 record_failure(self.records_root, header, environment, line)
@@ -107,6 +108,13 @@ class SweepJob:
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(replace(self, mode="cached"))
+
+
+def _line(error: ValueError) -> str:
+    """Return what an error says in one line."""
+    if isinstance(error, ValidationError):
+        return error.errors()[0]["msg"].removeprefix("Value error, ")
+    return str(error).splitlines()[0]
 
 
 def _find_other_ranks() -> None:

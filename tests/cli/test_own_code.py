@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from napts.cli import main
 from napts.records.read import find_runs, load_run
 from tests.helpers.own_code import METHOD, write_problem
 
@@ -52,7 +54,7 @@ def test_a_changed_network_is_a_changed_run(tmp_path: Path) -> None:
     assert [row["ran"] for row in second] == [True, True]
     assert not {row["run_key"] for row in first} & {row["run_key"] for row in second}
     record = load_run(Path(tmp_path, first[0]["path"]))
-    assert set(record.spec["spec"]["code"]) == {"line.py", "sizes.py"}
+    assert set(record.spec["code"]) == {"line.py", "sizes.py"}
 
 
 def test_a_program_that_runs_itself(tmp_path: Path) -> None:
@@ -67,7 +69,7 @@ def test_a_program_that_runs_itself(tmp_path: Path) -> None:
     write_problem(tmp_path, more=more)
     assert python(tmp_path, "line.py").stdout.split() == ["4", "0"]
     (record, *_) = map(load_run, find_runs(tmp_path / "records"))
-    assert set(record.spec["spec"]["code"]) == {"line.py"}
+    assert set(record.spec["code"]) == {"line.py"}
     assert [row["ran"] for row in run(tmp_path)] == [False, False], "it is the same file"
 
 
@@ -86,12 +88,16 @@ def test_a_program_that_would_run_itself_for_ever_is_told(tmp_path: Path) -> Non
         (["sweep", "status", "line.toml", "--import", "bad.py"], "bad.py:2: NameError: name 'x'"),
     ],
 )
-def test_what_is_wrong_is_one_line(tmp_path: Path, arguments: list[str], told: str) -> None:
+def test_what_is_wrong_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], told: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
     write_problem(tmp_path)
     (tmp_path / "bad.py").write_text("\nx\n")
-    lines = napts(tmp_path, *arguments, code=2).stderr.strip().splitlines()
-    assert len(lines) == 1
-    assert told in lines[0]
+    ended = CliRunner().invoke(main, arguments)
+    assert ended.exit_code == 2
+    (line,) = ended.stderr.strip().splitlines()
+    assert told in line
 
 
 def test_reports_are_made_without_the_code(tmp_path: Path) -> None:
@@ -114,16 +120,13 @@ def test_specs_import_nothing_that_lies_about(tmp_path: Path) -> None:
     spec = tmp_path / "line.toml"
     safe = spec.read_text().replace('name = "line"', 'name = "synthetic-blobs"')
     spec.write_text(safe + '[[methods]]\nmethod = "evil.Optimizer"\n')
-    for command in ("run", "sweep plan", "sweep status", "sweep submit"):
-        napts_ended = subprocess.run(
-            [sys.executable, "-m", "napts.cli", *command.split(), "line.toml"],
-            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}{os.pathsep}."},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
-        assert "Traceback" not in napts_ended.stderr
-    napts(tmp_path, "report", "all", "records", "--out", "out", code=2)
+    script = (
+        "from click.testing import CliRunner\nfrom napts.cli import main\n"
+        "for command in ('sweep plan', 'sweep status', 'sweep submit', 'run', 'report all'):\n"
+        "    words = [*command.split(), 'records' if 'report' in command else 'line.toml']\n"
+        "    ended = CliRunner().invoke(main, words)\n"
+        "    print(command, ended.exit_code, ended.stderr)\n"
+    )
+    told = python(tmp_path, "-c", script, PYTHONPATH=f"{ROOT}{os.pathsep}.").stdout
+    assert "run 2 napts: " in told
     assert not (tmp_path / "sprung").exists()

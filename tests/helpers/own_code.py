@@ -8,15 +8,15 @@ from torch import nn
 {imports}
 
 @napts.register_problem("line")
-class Line(napts.Regression):
+class Line(napts.Classification):
     batch_size, subdomains = 20, 2
 
     def network(self):
-        return nn.Sequential(nn.Linear(3, {width}), nn.Tanh(), nn.Linear({width}, 1))
+        return nn.Sequential(nn.Linear(3, {width}), nn.Tanh(), nn.Linear({width}, 2))
 
     def data(self, root=None):
         inputs = torch.randn(120, 3, generator=torch.Generator().manual_seed(0))
-        targets = inputs.sum(1, keepdim=True)
+        targets = (inputs.sum(1) > 0).long()
         parts = zip(inputs.split((60, 40, 20)), targets.split((60, 40, 20)))
         return tuple(parts)
 {more}
