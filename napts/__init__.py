@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         TR,
         Baseline,
         Batch,
+        DoG,
         SplitBatch,
         StepRecord,
         preset,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "napts.optim": (
         *("APTS", "APTSA", "APTSD", "APTSW", "NAPTS", "NTR", "PRESETS", "TR"),
-        *("Baseline", "Batch", "SplitBatch", "StepRecord", "preset"),
+        *("Baseline", "Batch", "DoG", "SplitBatch", "StepRecord", "preset"),
     ),
     "napts.decomposition": (
         *("LayerPartition", "PartitionError", "Stage", "TensorSets"),
@@ -74,6 +75,7 @@ __all__ = [
     "Baseline",
     "Batch",
     "Classification",
+    "DoG",
     "LayerPartition",
     "PartitionError",
     "Pipeline",
