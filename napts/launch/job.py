@@ -157,7 +157,8 @@ def main(path: str) -> int:
         Exit code.
     """
     fields = json.loads(Path(path).read_text(encoding="utf-8"))
-    job = SweepJob(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+    job = SweepJob(**values)
     try:
         job()
     except RunsFailed as error:
