@@ -32,6 +32,8 @@ if TYPE_CHECKING:
         PRESETS,
         TR,
         Baseline,
+        Batch,
+        DoG,
         SplitBatch,
         StepRecord,
         preset,
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "napts.optim": (
         *("APTS", "APTSA", "APTSD", "APTSW", "NAPTS", "NTR", "PRESETS", "TR"),
-        *("Baseline", "SplitBatch", "StepRecord", "preset"),
+        *("Baseline", "Batch", "DoG", "SplitBatch", "StepRecord", "preset"),
     ),
     "napts.decomposition": (
         *("LayerPartition", "PartitionError", "Stage", "TensorSets"),
@@ -69,7 +71,9 @@ __all__ = [
     "PRESETS",
     "TR",
     "Baseline",
+    "Batch",
     "Classification",
+    "DoG",
     "LayerPartition",
     "PartitionError",
     "Pipeline",

@@ -11,11 +11,13 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from torch import nn
 from torch.optim import Optimizer
 
+from napts import entry_points
+from napts.experiment import foreign
 from napts.experiment import method_options as models
 from napts.experiment.method import Capabilities, Method, StepOptimizer
 from napts.experiment.method_options import MethodOptions
 from napts.experiment.option_fields import fields_of
-from napts.optim import APTS, APTSA, APTSD, APTSW, NAPTS, NTR, TR
+from napts.optim import APTS, APTSA, APTSD, APTSW, NAPTS, NTR, TR, DoG
 from napts.records.layout import NAME_PATTERN
 
 if TYPE_CHECKING:
@@ -82,19 +84,33 @@ def method_named(name: str) -> Method:
     """Return a method.
 
     Args:
-        name: One of :func:`method_names`.
+        name: One of :func:`method_names`, or the import path of an optimizer, which is not imported
+            by this.
 
     Raises:
-        ValueError: There is none of that name.
+        ValueError: There is none of that name, or the package that offers it cannot be imported.
     """
+    if "." in name:
+        return foreign.method(name)
     if name not in _METHODS:
-        raise ValueError(f"found {name!r}, allowed: {', '.join(method_names())}")
+        if name not in method_names():
+            raise ValueError(
+                f"found {name!r}, allowed: {', '.join(method_names())}; an optimizer of your own "
+                "needs --import FILE"
+            )
+        entry_points.load(entry_points.METHODS, name, _METHODS)
     return _METHODS[name]
 
 
-def method_names() -> tuple[str, ...]:
-    """Return the names of all methods, those of the package first."""
-    return tuple(_METHODS)
+def method_names(*, imported: bool = False) -> tuple[str, ...]:
+    """Return the names of all methods, those of the package first.
+
+    Args:
+        imported: Only those of methods that are imported, not those that installed packages offer
+            besides (entry points ``napts.methods``), which are imported when a spec names them.
+    """
+    offered = () if imported else entry_points.names(entry_points.METHODS)
+    return tuple(dict.fromkeys((*_METHODS, *offered)))
 
 
 def build_optimizer(
@@ -162,3 +178,4 @@ _BUILT_IN: dict[Callable[..., Optimizer], type[MethodOptions]] = {
 for _optimizer, _model in _BUILT_IN.items():
     _name = _optimizer.__name__
     _METHODS[_name] = Method(_name, _optimizer, _model, Capabilities.of(_optimizer))
+register_method("DoG")(DoG)

@@ -9,18 +9,12 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from napts.optim import calls
+from napts.optim.batch import Batch, as_batch
 from napts.optim.evaluations import Evaluations, NotFiniteError
-from napts.optim.passes import Passes
 from napts.optim.record import StepRecord
 from napts.optim.step_context import StepContext
 from napts.optim.step_hooks import with_step_hooks
 from napts.optim.subdomains import Closure
-
-_SEPARABLE = frozenset(
-    {"ASGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam"}
-    | {"RMSprop", "Rprop", "SGD"}
-)
-"""Optimizers of torch that treat every number by itself, so that each rank may have its own."""
 
 
 class Baseline(Optimizer):
@@ -87,7 +81,7 @@ class Baseline(Optimizer):
         raise RuntimeError(calls.LOSS_SCALING)
 
     @with_step_hooks
-    def step(self, closure: Closure | Passes | None = None) -> float:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def step(self, closure: Closure | Batch | None = None) -> float:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Perform one step.
 
         Args:
@@ -108,10 +102,10 @@ class Baseline(Optimizer):
                 the same time and the closure draws random numbers, which that step repeats; or if
                 an optimizer that wants a closure does not call it.
         """
-        closure = calls.required(closure)
-        if isinstance(closure, Passes) and closure.communicator.size > 1:
+        batch = as_batch(closure)
+        if batch.communicator.size > 1:
             self._check_separable()
-        evaluations = Evaluations(self.optimizer, closure, self._context, calls.WATCH[self._calls])
+        evaluations = Evaluations(self.optimizer, batch, self._context, calls.WATCH[self._calls])
         finite = self._step_with(evaluations)
         self.last_step = StepRecord(
             loss=evaluations.losses[0],
@@ -153,7 +147,10 @@ class Baseline(Optimizer):
 
     def _check_separable(self) -> None:
         name = calls.name_of(self.optimizer)
-        if getattr(torch.optim, name, None) is not type(self.optimizer) or name not in _SEPARABLE:
+        if (
+            getattr(torch.optim, name, None) is not type(self.optimizer)
+            or name not in calls.SEPARABLE
+        ):
             raise ValueError(f"{name}: found several ranks, allowed: one")
 
     def train_mode(self) -> None:
