@@ -52,7 +52,7 @@ class Section:
     @cached_property
     def runs(self) -> pd.DataFrame:
         """One row per run, see `runs_frame`."""
-        return runs_frame(self.records)
+        return runs_frame(self.records, self.epochs)
 
     @cached_property
     def digest(self) -> str:
