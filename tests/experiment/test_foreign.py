@@ -254,10 +254,3 @@ def _built(options: dict[str, Any]) -> Any:
 
     torch.manual_seed(0)
     return build_optimizer(spec_of(options).optimizer, torch.nn.Linear(2, 2))
-
-
-def test_versions_of_what_is_named() -> None:
-    pytest.importorskip("prodigyopt")
-    options = spec_of({"method": "prodigyopt.Prodigy"}).optimizer
-    assert list(foreign.packages(options)) == ["prodigyopt"]
-    assert foreign.packages(spec_of({"method": "Adam"}).optimizer) == {}

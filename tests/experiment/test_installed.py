@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from napts.experiment.installed import fitted, load_class, versions
+from napts.experiment.installed import fitted, load_class
 from napts.experiment.path_options import check_path, check_plain
 
 KEY = "optimizer.method"
@@ -119,11 +119,6 @@ def test_arguments_that_do_not_fit(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=r"own\.T") as caught:
         fitted(Taking, given, path="own.T", key="optimizer")
     assert str(caught.value).startswith(message)
-
-
-def test_versions_of_packages() -> None:
-    assert versions(["torch", "os", "no_such_package"]) == {"torch": str(torch.__version__)}
-    assert versions([]) == {}
 
 
 @pytest.mark.parametrize(
