@@ -51,6 +51,11 @@ sweep.add_command(collect)
 @RECORDS
 @OVERRIDES
 @click.option("--retry-failed", is_flag=True, help="Count failed and diverged runs as left to do.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Import the installed optimizers and schedulers that it names, and try their arguments.",
+)
 @JSON
 @IMPORTS
 def plan(
@@ -59,10 +64,18 @@ def plan(
     records: Path,
     overrides: tuple[str, ...],
     retry_failed: bool,
+    check: bool,
     as_json: bool,
 ) -> None:
     """Say which runs are done, running, queued, failed and missing; touches nothing."""
     found = _load(file, overrides)
+    if check:
+        from napts.experiment import foreign
+
+        try:
+            foreign.check_all(run.spec for run in found.planned)
+        except ValueError as error:
+            raise fail(error) from None
     submitter = new_submitter(load_profile(cluster_file), records, retry_failed=retry_failed)
     seen = _look(submitter, found)
     if as_json:

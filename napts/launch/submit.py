@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from napts.experiment import foreign
 from napts.experiment.plugins import plugins_of
 from napts.launch.cluster import Cluster, LocalCluster, SlurmCluster
 from napts.launch.job import SweepJob
@@ -109,6 +110,8 @@ class Submitter:
             arrays = self.arrays(plan)
             if not arrays:
                 return Submission(plan, [], [])
+            left = plan.left(retry_failed=self.retry_failed)
+            foreign.check_all(run.planned.spec for run in left)
             snapshot = take_snapshot(
                 known_jobs.folder / "code",
                 allow_dirty=self.allow_dirty,
