@@ -1,21 +1,45 @@
 """APTS in data: a trust region whose subdomains are shards of the batch."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any, Unpack
 
-from napts.optim import options as compose
-from napts.optim.bases import PlainTrustRegion, gather
+from napts.optim import compose
+from napts.optim.bases import PlainTrustRegion
 from napts.optim.composition import Composition
 from napts.optim.history import Window
-from napts.optim.local_model import Direction
 from napts.optim.local_trust_region import LocalTrustRegion
-from napts.optim.options import Order
+from napts.optim.option import Amendment, Option
+from napts.optim.options import ModelOptions, TrustRegionOptions
 from napts.optim.passes import Passes
-from napts.optim.regions import RadiusFloor
 from napts.optim.shards import Shards
 from napts.optim.split_batch import PartPasses, SplitBatch
 from napts.optim.subdomains import Closure
-from napts.optim.vectors import Norm
+
+
+class APTSDOptions(TrustRegionOptions, ModelOptions, total=False):
+    """Options of :class:`APTSD`."""
+
+    shards: Annotated[int, Option(2, "Number of shards ``P``.", within="[1, inf)")]
+    local_steps: Annotated[
+        int,
+        Option(
+            5,
+            "Local trust-region steps ``nu`` of each shard, rejected ones included. 5 in the "
+            "authors' code.",
+            within="[1, inf)",
+        ),
+    ]
+    consistent: Annotated[
+        bool,
+        Option(
+            True,
+            "Add the first-order term to each shard's loss; see "
+            ":class:`napts.optim.shards.Shards`.",
+        ),
+    ]
+
+
+_ALSO_LOCAL = ("shrink", "grow", "eta_1", "eta_2", "direction")
 
 
 class APTSD(PlainTrustRegion):
@@ -34,27 +58,6 @@ class APTSD(PlainTrustRegion):
 
     Args:
         params: Parameters or groups of them.
-        shards: Number of shards ``P``, at least 1.
-        local_steps: Local trust-region steps ``nu`` of each shard, at least 1, rejected ones
-            included. 5 in the authors' code.
-        consistent: Add the first-order term to each shard's loss; see
-            :class:`napts.optim.shards.Shards`.
-        radius: See :class:`napts.TR`, as for all arguments below.
-        radius_min: See :class:`napts.TR`.
-        radius_max: See :class:`napts.TR`.
-        shrink: See :class:`napts.TR`; for local radii too.
-        grow: See :class:`napts.TR`; for local radii too.
-        eta_1: See :class:`napts.TR`; for local steps too.
-        eta_2: See :class:`napts.TR`; for local steps too.
-        norm: See :class:`napts.TR`. In the 2-norm the shards' steps are added, in the infinity norm
-            averaged.
-        direction: See :class:`napts.TR`; for local steps too.
-        order: See :class:`napts.TR`; for local steps too, which start with the global pairs.
-        pairs: See :class:`napts.TR`.
-        max_tries: Tries of the global step; 1 in the authors' code.
-        radius_floor: See :class:`napts.TR`.
-        weight_decay: See :class:`napts.TR`.
-        decoupled_weight_decay: See :class:`napts.TR`.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -66,31 +69,17 @@ class APTSD(PlainTrustRegion):
 
     pipeline_ok = False
     shared_by = "shards"
+    amended = (
+        Amendment(
+            "norm", "In the 2-norm the shards' steps are added, in the infinity norm averaged."
+        ),
+        Amendment("max_tries", "Those of the global step; 1 in the authors' code.", default=1),
+        Amendment("order", "For local steps too, which start with the global pairs."),
+        *(Amendment(name, "For local steps too.") for name in _ALSO_LOCAL),
+    )
 
-    def __init__(
-        self,
-        params: Iterable[Any],
-        *,
-        shards: int = 2,
-        local_steps: int = 5,
-        consistent: bool = True,
-        radius: float | None = None,
-        radius_min: float | None = None,
-        radius_max: float | None = None,
-        shrink: float = 0.5,
-        grow: float = 2.0,
-        eta_1: float = 0.25,
-        eta_2: float = 0.75,
-        norm: Norm = "l2",
-        direction: Direction = "scaled_gradient",
-        order: Order = 1,
-        pairs: int = 5,
-        max_tries: int = 1,
-        radius_floor: RadiusFloor = "yielding",
-        weight_decay: float = 0.0,
-        decoupled_weight_decay: bool = False,
-    ) -> None:
-        super().__init__(params, gather(locals()))
+    def __init__(self, params: Iterable[Any], **options: Unpack[APTSDOptions]) -> None:
+        super().__init__(params, options)
 
     def _compose(self, options: dict[str, Any]) -> Composition:
         model, rule = compose.local_model(options), compose.radius_rule(options)
