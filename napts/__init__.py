@@ -32,17 +32,19 @@ if TYPE_CHECKING:
         PRESETS,
         TR,
         Baseline,
+        Batch,
         SplitBatch,
         StepRecord,
         preset,
     )
     from napts.parallel.pipeline import Pipeline
     from napts.parallel.ranks import join_ranks
+    from napts.problems import Classification, Problem, Regression, Supervised, register_problem
 
 _HOMES = {
     "napts.optim": (
         *("APTS", "APTSA", "APTSD", "APTSW", "NAPTS", "NTR", "PRESETS", "TR"),
-        *("Baseline", "SplitBatch", "StepRecord", "preset"),
+        *("Baseline", "Batch", "SplitBatch", "StepRecord", "preset"),
     ),
     "napts.decomposition": (
         *("LayerPartition", "PartitionError", "Stage", "TensorSets"),
@@ -51,6 +53,10 @@ _HOMES = {
     "napts.experiment.methods": ("register_method",),
     "napts.parallel.pipeline": ("Pipeline",),
     "napts.parallel.ranks": ("join_ranks",),
+    "napts.problems": (
+        *("Classification", "Problem", "Regression", "Supervised"),
+        "register_problem",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -64,12 +70,17 @@ __all__ = [
     "PRESETS",
     "TR",
     "Baseline",
+    "Batch",
+    "Classification",
     "LayerPartition",
     "PartitionError",
     "Pipeline",
+    "Problem",
+    "Regression",
     "SplitBatch",
     "Stage",
     "StepRecord",
+    "Supervised",
     "TensorSets",
     "__version__",
     "deal_parameters",
@@ -77,6 +88,7 @@ __all__ = [
     "partition_layers",
     "preset",
     "register_method",
+    "register_problem",
 ]
 
 

@@ -65,6 +65,10 @@ class ConsoleObserver(Observer):
             self._run, total=total_epochs * batches, description=self._name, detail="starting"
         )
 
+    def on_notice(self, line: str) -> None:
+        """Write the line."""
+        self._say(f"napts: {line}")
+
     def on_step(self, record: StepRecord, epoch: int, step: int) -> None:
         """Move the bar."""
         if not self._live:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from napts.decomposition import Deal
 from napts.experiment.option_fields import fields_of
-from napts.optim.option import Definition, Option
+from napts.optim.option import UNSET, Option
 from napts.optim.presets import preset
 from napts.optim.signature import (
     Definitions,
@@ -47,11 +47,9 @@ class MethodOptions(Options):
         An option that is younger than the first runs is left out where it has the value that all
         runs had before.
         """
-        known = {**self.definitions, **self.beside}
+        before = {n: d.option.before for n, d in {**self.definitions, **self.beside}.items()}
         values = self.model_dump(mode="json")
-        return {
-            name: v for name, v in values.items() if name not in known or v != before(known[name])
-        }
+        return {name: value for name, value in values.items() if value != before.get(name, UNSET)}
 
     def arguments(self) -> dict[str, Any]:
         """Return the keyword arguments of the optimizer's constructor."""
@@ -60,11 +58,6 @@ class MethodOptions(Options):
     def __reduce__(self) -> tuple[Any, ...]:
         # The class is made when the method is registered, and cannot be found by its name.
         return _again, (self.method, self.model_dump())
-
-
-def before(definition: Definition) -> Any:
-    """Return the value, as plain data, that an option's absence from a record stands for."""
-    return definition.option.before
 
 
 class TrustRegionOptions(MethodOptions):

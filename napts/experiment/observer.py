@@ -48,6 +48,13 @@ class Observer:
             batches: Batches of an epoch.
         """
 
+    def on_notice(self, line: str) -> None:
+        """Something that stops no run but should be known.
+
+        Args:
+            line: What it is.
+        """
+
     def on_step(self, record: StepRecord, epoch: int, step: int) -> None:
         """A step was taken.
 

@@ -11,6 +11,7 @@ from napts.experiment.checkpoint import find_checkpoint, has_checkpoints, remove
 from napts.experiment.clock import Times
 from napts.experiment.followers import announce, threads
 from napts.experiment.observer import Observer, RunOutcome
+from napts.experiment.packages import changed_packages, foreign_packages
 from napts.experiment.progress import Progress
 from napts.experiment.signals import StopRequest
 from napts.experiment.spec import RunSpec
@@ -71,6 +72,8 @@ def run(
     directory = run_directory(records_root, spec.experiment, spec.run_key)
     # Without touching anything, so that finished records may be read-only.
     known = _ended(directory, spec)
+    if mode != "force":
+        _compare_packages(directory, spec, observer)
     if mode == "cached" and known is not None and not has_checkpoints(directory):
         observer.on_run_end(known)
         return known
@@ -84,6 +87,19 @@ def run(
         outcome = _run_locked(spec, directory, mode, data_root, observer, stop, ranks)
     observer.on_run_end(outcome)
     return outcome
+
+
+def _compare_packages(directory: Path, spec: RunSpec, observer: Observer) -> None:
+    """Tell that a run was begun with other packages than there are; refuse it where asked to."""
+    changed = changed_packages(directory, spec)
+    if changed is None:
+        return
+    if spec.execution.packages == "exact":
+        raise ValueError(
+            f"{spec.run_key}: found {changed}; allowed: the same versions, mode force, "
+            'or execution.packages = "any"'
+        )
+    observer.on_notice(f"{spec.run_key}: {changed}")
 
 
 def _run_locked(
@@ -102,7 +118,9 @@ def _run_locked(
         return known
     setup = Setup.of(spec, None if data_root is None else Path(data_root), ranks)
     start = _start(setup, directory, mode, known)
-    environment = capture_environment(setup.device, setup.splits.digest)
+    environment = capture_environment(
+        setup.device, setup.splits.digest, packages=foreign_packages(spec)
+    )
     environment["ranks"] = ranks.size
     writer = RunWriter(directory, spec.budget.epochs)
     try:

@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from pydantic_core import PydanticKnownError
 
 from napts.experiment.budget import Budget
 from napts.experiment.execution import Execution, Pipelining
 from napts.experiment.method_options import Options
 from napts.experiment.methods import Method, OptimizerOptions, method_named
-from napts.problems import Workload, get_workload, options_model, workload_names
+from napts.experiment.own_code import code_of_run, differing_code
+from napts.problems import Problem, get_problem, options_model, problem_names
 from napts.records.layout import NAME_PATTERN, SCHEMA, Kind, kind_by_name
 from napts.records.metric import ACCURACY, Metric
 
@@ -29,7 +29,7 @@ class WorkloadSpec(BaseModel):
     """Which problem, with the options of that workload beside its name.
 
     Attributes:
-        name: One of `napts.problems.workload_names`.
+        name: One of `napts.problems.problem_names`.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -39,7 +39,7 @@ class WorkloadSpec(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _complete(cls, data: Any) -> Any:
-        if not isinstance(data, Mapping) or data.get("name") not in workload_names():
+        if not isinstance(data, Mapping) or data.get("name") not in problem_names():
             return data
         options = {key: value for key, value in data.items() if key != "name"}
         # Stored with their defaults, so that a later change of a default changes the run key.
@@ -49,13 +49,16 @@ class WorkloadSpec(BaseModel):
     @field_validator("name")
     @classmethod
     def _known(cls, name: str) -> str:
-        if name not in workload_names():
-            raise PydanticKnownError("literal_error", {"expected": ", ".join(workload_names())})
+        if name not in problem_names():
+            allowed = ", ".join(problem_names())
+            raise ValueError(
+                f"found {name!r}, allowed: {allowed}; a problem of your own needs --import FILE"
+            )
         return name
 
-    def build(self) -> Workload:
+    def build(self) -> Problem:
         """Return the workload."""
-        return get_workload(self.name, self.model_extra)
+        return get_problem(self.name, self.model_extra)
 
 
 class RunSpec(Options):
@@ -74,6 +77,9 @@ class RunSpec(Options):
         pipeline: Stages and micro-batches of a network that may be spread over ranks; None for
             a network that is called as a whole.
         execution: Device, threads, ranks, checkpoints.
+        code: SHA-256 of every file of the problem's and the method's code that is the user's own,
+            see :mod:`napts.experiment.own_code`; found out where it is None, checked where it is
+            given. None for code of installed packages.
     """
 
     experiment: Name
@@ -86,6 +92,7 @@ class RunSpec(Options):
     budget: Budget
     pipeline: Pipelining | None = None
     execution: Execution = Execution()
+    code: dict[str, str] | None = None
 
     @model_validator(mode="after")
     def _resolve(self) -> "RunSpec":
@@ -98,14 +105,25 @@ class RunSpec(Options):
             optimizer = self.optimizer.model_copy(update={"subdomains": workload.subdomains})
             object.__setattr__(self, "optimizer", optimizer)
         self._resolve_stages(workload)
+        self._resolve_code(workload)
         return self
 
-    def _resolve_stages(self, workload: Workload) -> None:
+    def _resolve_code(self, workload: Problem) -> None:
+        """Fill in or check the digests of the user's own code."""
+        # A method that is named by its path comes from an installed package.
+        own = [] if "." in self.optimizer.method else [self.method.optimizer]
+        code = code_of_run(type(workload), *own) or None
+        if self.code is not None and self.code != code:
+            raise ValueError(differing_code(self.code, code or {}))
+        object.__setattr__(self, "code", code)
+
+    def _resolve_stages(self, workload: Problem) -> None:
         """Fill in and check the stages of a pipeline."""
         ranks = self.execution.ranks
         if self.pipeline is None:
             self.check_replicas(ranks)
             return
+        workload.check_pipeline()
         able = self.method.capabilities
         if not able.pipeline_ok:
             raise ValueError(
@@ -183,8 +201,9 @@ class RunSpec(Options):
     def as_dict(self) -> dict[str, Any]:
         """Return the spec as plain nested data, from which it can be validated again."""
         data = self.model_dump(mode="json")
-        if self.kind is None:
-            del data["kind"]
+        for name in ("kind", "code"):
+            if data[name] is None:
+                del data[name]
         return data
 
     @property

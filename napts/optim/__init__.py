@@ -6,11 +6,11 @@ their options are defined.
 """
 
 from napts.optim.baseline import Baseline
+from napts.optim.batch import Batch, SplitBatch
 from napts.optim.methods import APTS, APTSA, APTSD, APTSW, NAPTS, NTR, TR
 from napts.optim.option import Option
 from napts.optim.presets import PRESETS, preset
 from napts.optim.record import StepRecord, Trial
-from napts.optim.split_batch import SplitBatch
 
 __all__ = [
     "APTS",
@@ -22,6 +22,7 @@ __all__ = [
     "PRESETS",
     "TR",
     "Baseline",
+    "Batch",
     "Option",
     "SplitBatch",
     "StepRecord",

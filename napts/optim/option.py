@@ -239,16 +239,19 @@ class Definition:
         if value is None and kind is not self.kind:
             return True
         if get_origin(kind) is Literal:
-            return any(type(value) is type(choice) and value == choice for choice in get_args(kind))
+            return not isinstance(value, bool) and any(
+                isinstance(value, type(choice)) and value == choice for choice in get_args(kind)
+            )
         if interval is None:
             return True
         if get_origin(kind) is None:
             fits = isinstance(value, int) if kind is int else True
             return fits and not isinstance(value, bool) and interval.holds(value, options)
+        given: Any = value
         members = get_args(kind)
         of_any_length = get_origin(kind) is Sequence or ... in members
         try:
-            values = tuple(value)
+            values: tuple[Any, ...] = tuple(given)
         except TypeError:
             return False
         fits = of_any_length or len(values) == len(members)

@@ -304,7 +304,7 @@ def test_changed_data_are_refused_on_resumption(tmp_path: Path, spec_of, monkeyp
     spec = spec_of("Adam")
     with pytest.raises(KeyboardInterrupt):
         run(spec, tmp_path, observer=Stopper(1, 2, KeyboardInterrupt()))
-    monkeypatch.setattr("napts.problems.problem.digest", lambda _: "other")
+    monkeypatch.setattr("napts.problems.splits.digest", lambda _: "other")
     with pytest.raises(ValueError, match="found data with digest other"):
         run(spec, tmp_path)
     assert run(spec, tmp_path, mode="force").state == "done"
