@@ -3,19 +3,22 @@
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar, Self, TypedDict
 
-from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    create_model,
+    model_serializer,
+    model_validator,
+)
 
 from napts.decomposition import Deal
 from napts.experiment.option_fields import fields_of
+from napts.experiment.path_options import SchedulerOptions
 from napts.optim.option import UNSET, Option
 from napts.optim.presets import preset
-from napts.optim.signature import (
-    Definitions,
-    check,
-    definitions_in,
-    definitions_of,
-    with_radii,
-)
+from napts.optim.signature import Definitions, check, definitions_in, definitions_of, with_radii
 from napts.optim.trust_region import TrustRegionOptimizer
 
 
@@ -32,6 +35,8 @@ class MethodOptions(Options):
         method: Its name, which tells the models apart.
         definitions: What the optimizer's constructor takes.
         beside: What is said beside that, about how its subdomains are made.
+        scheduler: A learning-rate scheduler by its import path, or None. For the trust-region
+            methods the learning rate is a factor of the largest radius.
     """
 
     model_config = ConfigDict(protected_namespaces=())
@@ -40,6 +45,23 @@ class MethodOptions(Options):
     beside: ClassVar[Definitions] = {}
 
     method: str
+    scheduler: SchedulerOptions | None = None
+
+    @model_serializer(mode="wrap")
+    def _told(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is not given and was not known to older specs and keys."""
+        told = serialize(self)
+        return {n: v for n, v in told.items() if v is not None or n not in self.younger_fields()}
+
+    @classmethod
+    def younger_fields(cls) -> tuple[str, ...]:
+        """Return the fields that are not told where they are None."""
+        return ("scheduler",)
+
+    @property
+    def title(self) -> str:
+        """What the method is called in tables: its name, without the path before it."""
+        return self.method.rpartition(".")[2]
 
     def science(self) -> dict[str, Any]:
         """Return what determines the result, as plain data.

@@ -12,10 +12,10 @@ from torch import nn
 from torch.optim import Optimizer
 
 from napts import entry_points
-from napts.experiment import torch_methods
+from napts.experiment import foreign, torch_methods
 from napts.experiment.method import Capabilities, Method, StepOptimizer
 from napts.experiment.method_options import MethodOptions, options_model
-from napts.optim import APTS, APTSA, APTSD, APTSW, NAPTS, NTR, TR
+from napts.optim import APTS, APTSA, APTSD, APTSW, NAPTS, NTR, TR, DoG
 from napts.records.layout import NAME_PATTERN
 
 if TYPE_CHECKING:
@@ -87,11 +87,14 @@ def method_named(name: str) -> Method:
     """Return a method.
 
     Args:
-        name: One of :func:`method_names`.
+        name: One of :func:`method_names`, or the import path of an optimizer, which is not imported
+            by this.
 
     Raises:
         ValueError: There is none of that name, or the package that offers it cannot be imported.
     """
+    if isinstance(name, str) and "." in name:
+        return foreign.method(name)
     if not isinstance(name, str) or name not in _METHODS:
         if name not in method_names():
             raise ValueError(
@@ -171,3 +174,4 @@ for _name, _function, _class in (
     ("LBFGS", torch_methods.lbfgs, torch.optim.LBFGS),
 ):
     register_method(_name, Capabilities.of(_class))(_function)
+register_method("DoG")(DoG)

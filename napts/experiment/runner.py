@@ -13,9 +13,10 @@ from napts.experiment.followers import announce, threads
 from napts.experiment.observer import Observer, RunOutcome
 from napts.experiment.packages import changed_packages, foreign_packages
 from napts.experiment.progress import Progress
+from napts.experiment.setup import Setup
 from napts.experiment.signals import StopRequest
 from napts.experiment.spec import RunSpec
-from napts.experiment.trainer import Diverged, Interrupted, Setup, Trainer
+from napts.experiment.trainer import Diverged, Interrupted, Trainer
 from napts.parallel.ranks import ALONE, Ranks, join_ranks
 from napts.records.environment import capture_environment
 from napts.records.files import RecordWriteError
@@ -166,7 +167,15 @@ def _attempt(trainer: Trainer, writer: RunWriter) -> RunOutcome:
             writer.status("failed", trainer.progress.finished, error=_last_line(reason))
         raise
     writer.sync()
-    writer.status(state, trainer.progress.finished, final=final, error=error)
+    progress = trainer.progress
+    writer.status(
+        state,
+        progress.finished,
+        final=final,
+        error=error,
+        ended_by=progress.ended_by if state == "done" else None,
+        target=progress.target,
+    )
     if state != "interrupted":
         remove_checkpoints(writer.directory)
     return _outcome(writer.directory, trainer.setup.spec, ran=True)
@@ -229,6 +238,8 @@ def _outcome(directory: Path, spec: RunSpec, *, ran: bool) -> RunOutcome:
         final=status["final"],
         error=status["error"],
         ran=ran,
+        target=status.get("target"),
+        metric=spec.primary,
     )
 
 

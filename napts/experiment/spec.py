@@ -73,7 +73,7 @@ class RunSpec(Options):
         precision: Type of parameters and activations.
         workload: The problem.
         optimizer: The method and its options.
-        budget: Epochs and batch size.
+        budget: How much training, the target and the batch size.
         pipeline: Stages and micro-batches of a network that may be spread over ranks; None for
             a network that is called as a whole.
         execution: Device, threads, ranks, checkpoints.
@@ -98,9 +98,8 @@ class RunSpec(Options):
     def _resolve(self) -> "RunSpec":
         """Replace what is left to the workload by the workload's defaults."""
         workload = self.workload.build()
-        if self.budget.batch_size is None:
-            budget = self.budget.model_copy(update={"batch_size": workload.batch_size})
-            object.__setattr__(self, "budget", budget)
+        budget = self.budget.resolved(workload.batch_size, self.primary)
+        object.__setattr__(self, "budget", budget)
         if getattr(self.optimizer, "subdomains", 1) is None:
             optimizer = self.optimizer.model_copy(update={"subdomains": workload.subdomains})
             object.__setattr__(self, "optimizer", optimizer)
@@ -185,11 +184,11 @@ class RunSpec(Options):
     @property
     def display_label(self) -> str:
         """The label, or the method's name."""
-        return self.label or self.optimizer.method
+        return self.label or self.optimizer.title
 
     @property
-    def batch_size(self) -> int:
-        """Samples per batch."""
+    def batch_size(self) -> int | Literal["full"]:
+        """Samples per batch; "full" for all training samples."""
         assert self.budget.batch_size is not None  # set by _resolve
         return self.budget.batch_size
 
@@ -229,7 +228,7 @@ class RunSpec(Options):
         content = {"schema": SCHEMA, **self.science()}
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         digest = hashlib.sha256(text.encode()).hexdigest()[:_KEY_DIGITS]
-        return f"{self.optimizer.method.lower()}-s{self.seed}-{digest}"
+        return f"{self.optimizer.title.lower()}-s{self.seed}-{digest}"
 
     def header(self) -> dict[str, Any]:
         """Return the contents of ``spec.json``."""

@@ -38,7 +38,7 @@ class StudyMethod(Options):
     @property
     def display_label(self) -> str:
         """The label, or the method's name."""
-        return self.label or self.optimizer.method
+        return self.label or self.optimizer.title
 
 
 class Study(Options):
@@ -51,7 +51,7 @@ class Study(Options):
         precision: Type of parameters and activations.
         workload: The problem.
         methods: The methods.
-        budget: Epochs and batch size.
+        budget: How much training, the target and the batch size.
         pipeline: Stages and micro-batches, see :class:`RunSpec`.
         execution: Device, threads, ranks, checkpoints.
     """

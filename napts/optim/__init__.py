@@ -7,6 +7,7 @@ their options are defined.
 
 from napts.optim.baseline import Baseline
 from napts.optim.batch import Batch, SplitBatch
+from napts.optim.dog import DoG
 from napts.optim.methods import APTS, APTSA, APTSD, APTSW, NAPTS, NTR, TR
 from napts.optim.option import Option
 from napts.optim.presets import PRESETS, preset
@@ -23,6 +24,7 @@ __all__ = [
     "TR",
     "Baseline",
     "Batch",
+    "DoG",
     "Option",
     "SplitBatch",
     "StepRecord",

@@ -48,6 +48,9 @@ class TrustRegionOptimizer(Optimizer):
     spread_ok: ClassVar[bool] = True
     """Whether the parameters may be spread over processes, and the results stay the same."""
 
+    evaluates: ClassVar[bool] = True
+    """Whether the loss is evaluated as often as the method needs."""
+
     shared_by: ClassVar[str | None] = None
     """The option with the number of parts of a step that processes may share, if there is one."""
 
@@ -59,6 +62,12 @@ class TrustRegionOptimizer(Optimizer):
 
     last_step: StepRecord | None
     """Record of the latest iteration; ``None`` before the first one."""
+
+    def train_mode(self) -> None:
+        """Do nothing: these methods are evaluated where they take their steps."""
+
+    def eval_mode(self) -> None:
+        """Do nothing, as :meth:`train_mode`."""
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         super().__init__(params, {**defaults, "lr": 1.0})

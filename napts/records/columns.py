@@ -59,6 +59,7 @@ def _epochs() -> Iterator[Column]:
     yield Column("attempt", file, "integer", "", "attempt that wrote the row", measured=True)
     yield Column("epoch", file, "integer", "", "epochs finished; 0 is the evaluation before them")
     yield Column("batches", file, "integer", _TOTAL, "steps taken; 0 before training")
+    yield Column("samples", file, "integer", _TOTAL, "samples in their batches", since="0.2")
     yield Column("train_loss", file, "number", "", "mean over the samples of the epoch's steps")
     yield Column("val_loss", file, "number", "", "mean loss on the validation samples")
     yield Column(f"val_{METRIC}", file, "number", "", "the metric on the validation samples")
@@ -129,11 +130,15 @@ def _status() -> Iterator[Column]:
     yield Column("updated", file, "number", "unix s", "when this was written", measured=True)
     yield Column("attempt", file, "integer", "", "number of the attempt", measured=True)
     yield Column("epoch", file, "integer", "", "epochs finished")
-    yield Column("epochs", file, "integer", "", "epochs that the run is to have")
+    yield Column("epochs", file, "integer", "", "epochs that the run is to have, if any number")
     yield Column("final", file, "table", "", "what a run that is done ended with")
     yield Column("error", file, "text", "", "what went wrong, in one line")
     yield Column("pid", file, "integer", "", "process that wrote it", measured=True)
     yield Column("hostname", file, "text", "", "its machine", measured=True)
+    ended = "limit of the budget that ended a run that is done, or target"
+    yield Column("ended_by", file, "text", "", ended, since="0.2")
+    target = "how near the run came to its target, and what it had cost then"
+    yield Column("target", file, "table", "", target, since="0.2")
 
 
 FINAL = "status.json: final"
