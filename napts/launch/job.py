@@ -115,9 +115,8 @@ def _tell_failures(outcomes: Sequence[RunOutcome]) -> None:
     for outcome in failed:
         file = outcome.path / TRACEBACK
         if outcome.ran and file.exists():
-            print(
-                f"{outcome.label} {outcome.run_key} failed at {file.read_text()}", file=sys.stderr
-            )
+            name = f"{outcome.label} {outcome.run_key}"
+            print(f"{name} failed at {file.read_text()}", file=sys.stderr)
     if failed:
         first = f"{failed[0].label}: {failed[0].error}"
         raise RunsFailed(f"{len(failed)} of {len(outcomes)} runs failed, the first {first}")
