@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         TR,
         Baseline,
         Batch,
+        DoG,
         SplitBatch,
         StepRecord,
         preset,
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "napts.optim": (
         *("APTS", "APTSA", "APTSD", "APTSW", "NAPTS", "NTR", "PRESETS", "TR"),
-        *("Baseline", "Batch", "SplitBatch", "StepRecord", "preset"),
+        *("Baseline", "Batch", "DoG", "SplitBatch", "StepRecord", "preset"),
     ),
     "napts.decomposition": (
         *("LayerPartition", "PartitionError", "Stage", "TensorSets"),
@@ -72,6 +73,7 @@ __all__ = [
     "Baseline",
     "Batch",
     "Classification",
+    "DoG",
     "LayerPartition",
     "PartitionError",
     "Pipeline",

@@ -12,11 +12,12 @@ from torch import nn
 from torch.optim import Optimizer
 
 from napts import entry_points
+from napts.experiment import foreign
 from napts.experiment import method_options as models
 from napts.experiment.method import Capabilities, Method, StepOptimizer
 from napts.experiment.method_options import MethodOptions
 from napts.experiment.option_fields import fields_of
-from napts.optim import APTS, APTSA, APTSD, APTSW, NAPTS, NTR, TR
+from napts.optim import APTS, APTSA, APTSD, APTSW, NAPTS, NTR, TR, DoG
 from napts.records.layout import NAME_PATTERN
 
 if TYPE_CHECKING:
@@ -83,11 +84,14 @@ def method_named(name: str) -> Method:
     """Return a method.
 
     Args:
-        name: One of :func:`method_names`.
+        name: One of :func:`method_names`, or the import path of an optimizer, which is not imported
+            by this.
 
     Raises:
         ValueError: There is none of that name, or the package that offers it cannot be imported.
     """
+    if "." in name:
+        return foreign.method(name)
     if name not in _METHODS:
         if name not in method_names():
             raise ValueError(
@@ -174,3 +178,4 @@ _BUILT_IN: dict[Callable[..., Optimizer], type[MethodOptions]] = {
 for _optimizer, _model in _BUILT_IN.items():
     _name = _optimizer.__name__
     _METHODS[_name] = Method(_name, _optimizer, _model, Capabilities.of(_optimizer))
+register_method("DoG")(DoG)

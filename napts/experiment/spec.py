@@ -184,7 +184,7 @@ class RunSpec(Options):
     @property
     def display_label(self) -> str:
         """The label, or the method's name."""
-        return self.label or self.optimizer.method
+        return self.label or self.optimizer.title
 
     @property
     def batch_size(self) -> int | Literal["full"]:
@@ -228,7 +228,7 @@ class RunSpec(Options):
         content = {"schema": SCHEMA, **self.science()}
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         digest = hashlib.sha256(text.encode()).hexdigest()[:_KEY_DIGITS]
-        return f"{self.optimizer.method.lower()}-s{self.seed}-{digest}"
+        return f"{self.optimizer.title.lower()}-s{self.seed}-{digest}"
 
     def header(self) -> dict[str, Any]:
         """Return the contents of ``spec.json``."""
