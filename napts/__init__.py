@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         partition_layers,
     )
     from napts.experiment.methods import register_method
+    from napts.harness import run, sweep
     from napts.optim import (
         APTS,
         APTSA,
@@ -52,6 +53,7 @@ _HOMES = {
         *("deal_parameters", "partition_layers"),
     ),
     "napts.experiment.methods": ("register_method",),
+    "napts.harness": ("run", "sweep"),
     "napts.parallel.pipeline": ("Pipeline",),
     "napts.parallel.ranks": ("join_ranks",),
     "napts.problems": (
@@ -91,6 +93,8 @@ __all__ = [
     "preset",
     "register_method",
     "register_problem",
+    "run",
+    "sweep",
 ]
 
 

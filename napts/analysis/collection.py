@@ -8,30 +8,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
 from napts.analysis.frames import epochs_frame, runs_frame
-from napts.analysis.tuning import PREFIX as TUNING_PREFIX
 from napts.analysis.tuning import Tuning, tuning_of
 from napts.records import RecordError, RunRecord, find_packed, find_runs, load_packed, load_run
+from napts.records.layout import Kind, kind_by_name
 
-Kind = Literal["comparison", "tuning", "calibration"]
-
-CALIBRATION_PREFIX = "calibration"
-"""The names of experiments that calibrate settings start with this."""
+_Key = tuple[str, str, Kind]
+"""Experiment, workload and kind of a section."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """Runs that belong into one table: one experiment on one workload.
+    """Runs that belong into one table: one experiment on one workload, of one kind.
 
     Attributes:
         experiment: Name of the experiment.
         workload: Name of the workload.
         slug: Short name for files; the workload, with the experiment in front where the same
-            workload occurs in several experiments and the experiment is not called like it.
+            workload occurs in several experiments and the experiment is not called like it. For
+            tuning and calibration the experiment, with the kind in front if it does not tell that.
         records: The runs.
     """
 
@@ -42,8 +41,8 @@ class Section:
 
     @property
     def kind(self) -> Kind:
-        """What the runs are for, by the name of the experiment."""
-        return _kind(self.experiment)
+        """What the runs are for."""
+        return self.records[0].kind
 
     @cached_property
     def epochs(self) -> pd.DataFrame:
@@ -53,7 +52,7 @@ class Section:
     @cached_property
     def runs(self) -> pd.DataFrame:
         """One row per run, see `runs_frame`."""
-        return runs_frame(self.records)
+        return runs_frame(self.records, self.epochs)
 
     @cached_property
     def digest(self) -> str:
@@ -109,28 +108,26 @@ def load_collection(root: str | Path) -> Collection:
     runs += [run for path in find_packed(root) for run in load_packed(path)]
     if not runs:
         raise RecordError(f"{root}: no run directories here (a run directory holds a spec.json)")
-    groups: dict[tuple[str, str], list[RunRecord]] = defaultdict(list)
+    groups: dict[_Key, list[RunRecord]] = defaultdict(list)
     for run in runs:
-        groups[run.experiment, run.workload].append(run)
-    workloads = [workload for experiment, workload in groups if _kind(experiment) == "comparison"]
+        groups[run.experiment, run.workload, run.kind].append(run)
     sections = [
-        Section(experiment, workload, _slug(experiment, workload, workloads), tuple(runs))
-        for (experiment, workload), runs in groups.items()
+        Section(*key[:2], _slug(key, list(groups)), tuple(runs)) for key, runs in groups.items()
     ]
     return Collection(Path(root), tuple(sorted(sections, key=lambda section: section.slug)))
 
 
-def _kind(experiment: str) -> Kind:
-    if experiment.startswith(TUNING_PREFIX):
-        return "tuning"
-    return "calibration" if experiment.startswith(CALIBRATION_PREFIX) else "comparison"
-
-
-def _slug(experiment: str, workload: str, workloads: Sequence[str]) -> str:
-    if _kind(experiment) != "comparison":
-        return re.sub(r"[^A-Za-z0-9._-]+", "-", experiment)
-    alone = workloads.count(workload) == 1 or experiment == workload
-    name = workload if alone else f"{experiment}-{workload}"
+def _slug(key: _Key, keys: Sequence[_Key]) -> str:
+    """Return a name that is another one for every section."""
+    experiment, workload, kind = key
+    if kind == "comparison":
+        compared = [other for _, other, its_kind in keys if its_kind == kind]
+        alone = compared.count(workload) == 1 or experiment == workload
+        name = workload if alone else f"{experiment}-{workload}"
+    else:
+        name = experiment if kind_by_name(experiment) == kind else f"{kind}-{experiment}"
+        alone = [(other, its_kind) for other, _, its_kind in keys].count((experiment, kind)) == 1
+        name = name if alone else f"{name}-{workload}"
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name)
 
 

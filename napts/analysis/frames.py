@@ -134,11 +134,12 @@ def _with_totals(frame: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def runs_frame(runs: Sequence[RunRecord]) -> pd.DataFrame:
+def runs_frame(runs: Sequence[RunRecord], epochs: pd.DataFrame | None = None) -> pd.DataFrame:
     """Return one row per run.
 
     Args:
         runs: Runs of any number of experiments, in any order.
+        epochs: Their `epochs_frame`, where it is there already.
 
     Returns:
         The columns `IDENTITY`; ``epochs_done`` and ``epochs_planned``; ``seconds_per_epoch`` and
@@ -148,7 +149,7 @@ def runs_frame(runs: Sequence[RunRecord]) -> pd.DataFrame:
         and ``final_*`` for each of `FINAL`, NaN unless the run is done, because the values of an
         unfinished run are no result.
     """
-    epochs = epochs_frame(runs)
+    epochs = epochs_frame(runs) if epochs is None else epochs
     trained = {
         key: group for key, group in epochs[epochs["epoch"] > 0].groupby(["experiment", "run_key"])
     }

@@ -10,17 +10,15 @@ from typing import Any
 import numpy as np
 
 from napts.records import RunRecord
-
-PREFIX = "tune-"
-"""The names of experiments that are tuning studies start with this."""
+from napts.records.layout import TUNING_PREFIX
 
 GOALS = {"val_accuracy": 1, "val_loss": -1, "train_loss": -1}
 """What may be tuned for, and whether larger is better."""
 
 
 def experiment_name(workload: str, method: str) -> str:
-    """Return the name of a tuning study's experiment."""
-    return f"{PREFIX}{workload}-{method}"
+    """Return how the experiment of a tuning study is called, as ``napts tune`` names it."""
+    return f"{TUNING_PREFIX}{workload}-{method}"
 
 
 @dataclass(frozen=True)

@@ -61,10 +61,10 @@ def is_own_fault(error: BaseException, spec: RunSpec) -> bool:
     return _place(error) is not None
 
 
-def record_failure(spec: RunSpec, directory: Path, error: BaseException) -> None:
+def record_setup_failure(spec: RunSpec, directory: Path, error: BaseException) -> None:
     """Record a run as failed that could not begin to train.
 
-    Rows and checkpoints of an earlier attempt stay as they are.
+    Rows and checkpoints of an earlier attempt stay as they are: a retry goes on from there.
 
     Args:
         spec: The run.

@@ -76,12 +76,19 @@ class Method:
             optimizer of torch will do.
         options: Model of its options.
         capabilities: What it can and cannot do.
+        registered_by: Name of the module that made it a method.
     """
 
     name: str
     optimizer: Callable[..., Optimizer]
     options: type[MethodOptions]
     capabilities: Capabilities
+    registered_by: str = __name__
+
+    @property
+    def modules(self) -> set[str]:
+        """Names of the modules that define and that register it."""
+        return {self.optimizer.__module__, self.registered_by}
 
     def build(
         self,

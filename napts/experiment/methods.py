@@ -2,7 +2,9 @@
 
 import inspect
 import re
+import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import torch
@@ -55,11 +57,13 @@ def register_method(name: str) -> Callable[[AnyOptimizer], AnyOptimizer]:
             f"Invalid name of a method: {name!r}, must be letters, digits, '_' and '-'"
         )
 
+    module = sys._getframe(1).f_globals["__name__"]
+
     def register(optimizer: AnyOptimizer) -> AnyOptimizer:
         known = _METHODS.get(name)
         if known is not None and not _same_source(known.optimizer, optimizer):
             raise ValueError(f"There is a method {name!r} already: {_described(known.optimizer)}")
-        _METHODS[name] = method_of(name, optimizer)
+        _METHODS[name] = replace(method_of(name, optimizer), registered_by=module)
         return optimizer
 
     return register

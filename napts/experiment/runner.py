@@ -12,7 +12,7 @@ from napts.experiment.followers import announce, threads
 from napts.experiment.foreign_errors import (
     error_line,
     is_own_fault,
-    record_failure,
+    record_setup_failure,
     write_traceback,
 )
 from napts.experiment.observer import Observer, RunOutcome
@@ -28,7 +28,7 @@ from napts.records.files import RecordWriteError
 from napts.records.layout import RESTARTS, SPEC, STATUS, TRACEBACK, run_directory
 from napts.records.lock import RunLock
 from napts.records.read import load_run
-from napts.records.rows import read_object
+from napts.records.rows import read_object, read_rows
 from napts.records.write import RunWriter
 
 Mode = Literal["cached", "retry", "force"]
@@ -152,7 +152,7 @@ def _setup(spec: RunSpec, directory: Path, data_root: str | Path | None, ranks: 
     except Exception as error:
         lost = isinstance(error, RuntimeError) and ranks.lost(error) is not None
         if not lost and is_own_fault(error, spec):
-            record_failure(spec, directory, error)
+            record_setup_failure(spec, directory, error)
         raise
 
 
@@ -215,7 +215,7 @@ class _Start:
 
 def _start(setup: Setup, directory: Path, mode: Mode, ended: RunOutcome | None) -> _Start:
     """Restore the last checkpoint into the setup, or begin anew."""
-    if mode == "force" or ended is not None:
+    if mode == "force" or (ended is not None and _has_begun(directory)):
         remove_checkpoints(directory)
         why = "forced" if mode == "force" or ended is None else f"retried, it had {ended.state}"
         return _Start(Progress(), Times(), None, f"started anew: {why}")
@@ -228,6 +228,12 @@ def _start(setup: Setup, directory: Path, mode: Mode, ended: RunOutcome | None) 
     reason = "resumed" if found.warning is None else f"resumed from an older one: {found.warning}"
     position = (progress.epoch, progress.step)
     return _Start(progress, Times(**found.state["times"]), position, reason, found.state)
+
+
+def _has_begun(directory: Path) -> bool:
+    """Return whether the latest attempt came as far as training, rather than failed before."""
+    attempt = read_object(directory / STATUS).get("attempt") or 0
+    return any(row["attempt"] == attempt for row in read_rows(directory / RESTARTS))
 
 
 def _check_data(setup: Setup, state: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """Errors of somebody's problem or optimizer: recorded as failed, with the line that raised."""
 
+import json
 import re
 import textwrap
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from napts.experiment import RunSpec, parse_spec, plugins, run, run_all
+from napts.experiment import Observer, RunSpec, parse_spec, plugins, run, run_all
 from napts.experiment.foreign_errors import error_line
 from napts.launch.job import RunsFailed, SweepJob
 from napts.records import load_run
@@ -158,3 +159,26 @@ def test_a_package_is_named_where_no_own_code_took_part(tmp_path: Path) -> None:
     error = caught.value
     error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next
     assert error_line(error) == f"{Path('somebody/steps.py')}:2: ValueError: lr"
+
+
+def test_a_retry_goes_on_where_the_run_failed_to_begin_again(
+    tmp_path: Path, own: Maker, monkeypatch
+) -> None:
+    spec = own(50)
+    fields = {**spec.as_dict(), "execution": {"checkpoint_every_s": 0.0}}
+    spec = RunSpec.model_validate_json(json.dumps(fields))
+
+    class Cut(Observer):
+        def on_step(self, record: Any, epoch: int, step: int) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(spec, tmp_path / "records", observer=Cut())
+    with monkeypatch.context() as patch:
+        patch.setattr(type(spec.workload.build()), "network", lambda self: 1 / 0)
+        [outcome] = run_all([spec], tmp_path / "records")
+    assert outcome.state == "failed"
+    assert load_run(outcome.path).restarts[-1]["attempt"] == 1
+    again = load_run(run(spec, tmp_path / "records", mode="retry").path)
+    assert again.state == "done"
+    assert again.restarts[-1]["resumed_from_epoch"] == 0
