@@ -94,6 +94,8 @@ def _roots() -> set[Path]:
     folders += site.getsitepackages()
     if site.ENABLE_USER_SITE:
         folders.append(site.getusersitepackages())
+    # Those of another environment that this one builds upon.
+    folders += [f for f in sys.path if Path(f).name in ("site-packages", "dist-packages")]
     return {Path(folder).resolve() for folder in folders}
 
 
