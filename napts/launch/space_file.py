@@ -21,7 +21,7 @@ class SpaceFile(Options):
 
     grid: dict[str, Values] | None = Field(default=None, min_length=1)
     random: Random | None = None
-    fixed: dict[str, Any] = {}
+    fixed: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _one(self) -> "SpaceFile":
