@@ -19,6 +19,8 @@ from typing import Any
 
 from napts import extras
 
+_INSTALLED = ("site-packages", "dist-packages")
+
 
 def load_class(path: str, base: type, *, key: str) -> type:
     """Import a class.
@@ -94,6 +96,8 @@ def _roots() -> set[Path]:
     folders += site.getsitepackages()
     if site.ENABLE_USER_SITE:
         folders.append(site.getusersitepackages())
+    # Those of other environments that a path file of this one names.
+    folders += [place for place in sys.path if Path(place).name in _INSTALLED]
     return {Path(folder).resolve() for folder in folders}
 
 
