@@ -51,6 +51,9 @@ sweep.add_command(collect)
 @RECORDS
 @OVERRIDES
 @click.option("--retry-failed", is_flag=True, help="Count failed and diverged runs as left to do.")
+@click.option(
+    "--check", is_flag=True, help="Import the optimizers that runs name, and try their arguments."
+)
 @JSON
 @IMPORTS
 def plan(
@@ -59,12 +62,15 @@ def plan(
     records: Path,
     overrides: tuple[str, ...],
     retry_failed: bool,
+    check: bool,
     as_json: bool,
 ) -> None:
     """Say which runs are done, running, queued, failed and missing; touches nothing."""
     found = _load(file, overrides)
     submitter = new_submitter(load_profile(cluster_file), records, retry_failed=retry_failed)
     seen = _look(submitter, found)
+    if check:
+        _check(seen)
     if as_json:
         from napts.launch.status import as_data
 
@@ -252,6 +258,15 @@ def submit_sweep(submitter: "Submitter", found: "Sweep") -> Any:
     except SlurmUnavailable as error:
         raise fail(error, FAILED) from None
     except (OSError, ValueError) as error:
+        raise fail(error) from None
+
+
+def _check(seen: "Plan") -> None:
+    from napts.launch.submit import check_methods
+
+    try:
+        check_methods(seen.runs)
+    except ValueError as error:
         raise fail(error) from None
 
 

@@ -19,8 +19,6 @@ from typing import Any
 
 from napts import extras
 
-_INSTALLED = ("site-packages", "dist-packages")
-
 
 def load_class(path: str, base: type, *, key: str) -> type:
     """Import a class.
@@ -96,8 +94,8 @@ def _roots() -> set[Path]:
     folders += site.getsitepackages()
     if site.ENABLE_USER_SITE:
         folders.append(site.getusersitepackages())
-    # Those of other environments that a path file of this one names.
-    folders += [place for place in sys.path if Path(place).name in _INSTALLED]
+    # Those of another environment that this one builds upon.
+    folders += [f for f in sys.path if Path(f).name in ("site-packages", "dist-packages")]
     return {Path(folder).resolve() for folder in folders}
 
 
