@@ -329,8 +329,10 @@ def _print(seen: "Plan") -> None:
 
 
 def _print_failures(seen: "Plan") -> None:
-    from napts.launch.status import failures
+    from napts.launch.status import failures, package_notices
 
+    for line in package_notices(seen):
+        click.echo(f"packages of {line}")
     for failure in failures(seen):
         click.echo(f"{failure.name} {failure.state}: {failure.error}\n  log: {failure.log}")
 
