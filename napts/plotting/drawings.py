@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from napts.analysis import Collection, Section
-from napts.analysis.labels import BASELINES
+from napts.analysis.columns import rows_with, texts, with_trust_region
 from napts.analysis.tuning import Tuning, tuning_of
 from napts.plotting.compare import acceptance_figure, cost_figure, radius_figure, rejection_figure
 from napts.plotting.page import Picture, svg_data
@@ -95,7 +95,7 @@ class Drawing:
 
 def comparison_drawings(section: Section, plots: Sequence[Plot]) -> Iterator[Drawing]:
     """Yield the figures of one comparison."""
-    trusting = any(run.method not in BASELINES for run in section.records)
+    trusting = len(with_trust_region(section.epochs)) > 0
     for plot in plots:
         if trusting or not plot.trust_region:
             yield Drawing(
@@ -142,8 +142,8 @@ def _untuned_costs(collection: Collection, tuned: Section) -> dict[str, float]:
     problem, costs = _problem(tuned), {}
     for section in collection.of_kind("comparison"):
         if _problem(section) == problem:
-            runs = section.runs
-            own = runs.loc[~runs["method"].isin(BASELINES)]
+            methods = sorted(set(texts(with_trust_region(section.epochs), "method")))
+            own = rows_with(section.runs, "method", methods)
             total = own["cpu_seconds_per_epoch"] * own["epochs_done"]
             costs |= total.groupby(own["label"], sort=False).mean().to_dict()
     return costs
