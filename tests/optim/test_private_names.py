@@ -1,12 +1,12 @@
 """Private names of torch: all are listed, and one that is missing is told in a line."""
 
+import inspect
 import re
 import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from torch.nn.parallel import DistributedDataParallel
 
 import napts
@@ -74,7 +74,7 @@ def test_a_holder_that_torch_lacks_is_told() -> None:
 
 def test_what_only_instances_have_is_there() -> None:
     """Switches of a data-parallel wrapper: they are set by its constructor."""
-    source = Path(torch.nn.parallel.distributed.__file__).read_text(encoding="utf-8")
+    source = inspect.getsource(DistributedDataParallel)
     for name in ("_static_graph_delay_allreduce_enqueued", "require_backward_grad_sync"):
         assert f"self.{name}" in source
     assert hasattr(DistributedDataParallel, "will_sync_module_buffers")
