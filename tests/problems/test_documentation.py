@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import napts
-from napts.experiment import load_spec, run
+from napts.experiment import load_spec, plugins, run
 from napts.problems import Problem, problem_class, problem_names, registry
 from napts.records.read import load_run
 
@@ -19,9 +19,15 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(), re.DOTALL)
 
 
-@pytest.fixture
-def names(monkeypatch) -> dict[str, Any]:
+@pytest.fixture(autouse=True)
+def registered(monkeypatch) -> None:
+    """Leave the registry as it was."""
     monkeypatch.setattr(registry, "_PROBLEMS", dict(registry._PROBLEMS))
+    monkeypatch.setattr(plugins, "_plugins", {})
+
+
+@pytest.fixture
+def names() -> dict[str, Any]:
     found: dict[str, Any] = {"__name__": "page"}
     for block in blocks("python"):
         exec(compile(block, str(PAGE), "exec"), found)
@@ -45,8 +51,11 @@ def test_every_problem_of_the_page_trains(names):
         assert problem.evaluate(model, data.validation).loss < before.loss, kind
 
 
-def test_the_first_example_is_short_and_runs_from_its_spec(names, tmp_path: Path):
-    assert len([line for line in blocks("python")[0].splitlines() if line.strip()]) <= 30
+def test_the_first_example_is_short_and_runs_from_its_spec(tmp_path: Path):
+    example = blocks("python")[0]
+    assert len(example.splitlines()) <= 30
+    (tmp_path / "wine.py").write_text(example)
+    assert len(plugins.load([str(tmp_path / "wine.py")])) == 1
     path = tmp_path / "wine.toml"
     path.write_text(blocks("toml")[0])
     specs = load_spec(path).runs()
