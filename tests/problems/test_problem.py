@@ -208,7 +208,7 @@ def test_former_names_work_and_say_what_they_are_called_now(name):
 
 
 def test_a_former_set_of_tensors_is_a_set_of_samples():
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="TensorSamples now"):
         made = problems.TensorSet(torch.zeros(3, 2), torch.ones(3), lambda inputs: inputs + 1)
     inputs, targets = made.batch(slice(0, 2))
     assert torch.equal(inputs, torch.ones(2, 2))
