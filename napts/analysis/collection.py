@@ -8,30 +8,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
 from napts.analysis.frames import epochs_frame, runs_frame
-from napts.analysis.tuning import PREFIX as TUNING_PREFIX
 from napts.analysis.tuning import Tuning, tuning_of
 from napts.records import RecordError, RunRecord, find_packed, find_runs, load_packed, load_run
+from napts.records.layout import Kind
+from napts.records.metric import Metric
 
-Kind = Literal["comparison", "tuning", "calibration"]
-
-CALIBRATION_PREFIX = "calibration"
-"""The names of experiments that calibrate settings start with this."""
+_Key = tuple[str, str, Kind, Metric]
 
 
 @dataclass(frozen=True)
 class Section:
-    """Runs that belong into one table: one experiment on one workload.
+    """Runs that belong into one table: of one kind, of one experiment, on one workload.
+
+    All of them are compared by the same metric.
 
     Attributes:
         experiment: Name of the experiment.
         workload: Name of the workload.
         slug: Short name for files; the workload, with the experiment in front where the same
-            workload occurs in several experiments and the experiment is not called like it.
+            workload occurs in several experiments and the experiment is not called like it, and
+            with the metric behind it where two sections would have the same name otherwise.
         records: The runs.
     """
 
@@ -42,8 +43,13 @@ class Section:
 
     @property
     def kind(self) -> Kind:
-        """What the runs are for, by the name of the experiment."""
-        return _kind(self.experiment)
+        """What the runs are for."""
+        return self.records[0].kind
+
+    @property
+    def metric(self) -> Metric:
+        """The metric by which they are compared."""
+        return self.records[0].primary
 
     @cached_property
     def epochs(self) -> pd.DataFrame:
@@ -109,29 +115,40 @@ def load_collection(root: str | Path) -> Collection:
     runs += [run for path in find_packed(root) for run in load_packed(path)]
     if not runs:
         raise RecordError(f"{root}: no run directories here (a run directory holds a spec.json)")
-    groups: dict[tuple[str, str], list[RunRecord]] = defaultdict(list)
+    groups: dict[_Key, list[RunRecord]] = defaultdict(list)
     for run in runs:
-        groups[run.experiment, run.workload].append(run)
-    workloads = [workload for experiment, workload in groups if _kind(experiment) == "comparison"]
+        groups[run.experiment, run.workload, run.kind, run.primary].append(run)
+    names = _slugs(list(groups))
     sections = [
-        Section(experiment, workload, _slug(experiment, workload, workloads), tuple(runs))
-        for (experiment, workload), runs in groups.items()
+        Section(experiment, workload, names[experiment, workload, kind, metric], tuple(own))
+        for (experiment, workload, kind, metric), own in groups.items()
     ]
     return Collection(Path(root), tuple(sorted(sections, key=lambda section: section.slug)))
 
 
-def _kind(experiment: str) -> Kind:
-    if experiment.startswith(TUNING_PREFIX):
-        return "tuning"
-    return "calibration" if experiment.startswith(CALIBRATION_PREFIX) else "comparison"
+def _slugs(keys: Sequence[_Key]) -> dict[_Key, str]:
+    """Return a name for each section that no other one has."""
+    compared = {
+        (experiment, workload) for experiment, workload, kind, _ in keys if kind == "comparison"
+    }
+    workloads = [workload for _, workload in compared]
+    plain = {key: _slug(key, workloads) for key in keys}
+    names: dict[_Key, str] = {}
+    for key, name in plain.items():
+        _, _, kind, metric = key
+        if list(plain.values()).count(name) > 1:
+            name = f"{name}-{metric.name}"
+        while name in names.values():
+            name = f"{name}-{kind}"
+        names[key] = name
+    return names
 
 
-def _slug(experiment: str, workload: str, workloads: Sequence[str]) -> str:
-    if _kind(experiment) != "comparison":
-        return re.sub(r"[^A-Za-z0-9._-]+", "-", experiment)
+def _slug(key: _Key, workloads: Sequence[str]) -> str:
+    experiment, workload, kind, _ = key
     alone = workloads.count(workload) == 1 or experiment == workload
     name = workload if alone else f"{experiment}-{workload}"
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name)
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name if kind == "comparison" else experiment)
 
 
 def records_digest(runs: Sequence[RunRecord]) -> str:

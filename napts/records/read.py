@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from napts.records.layout import KINDS, Kind, kind_by_name
 from napts.records.metric import Metric
@@ -145,11 +145,10 @@ def purpose_of(header: Mapping[str, Any]) -> tuple[Metric, Kind]:
     Raises:
         RecordError: What is said is wrong.
     """
-    named = header.get("kind") or kind_by_name(header["experiment"])
-    kind = next((kind for kind in KINDS if kind == named), None)
-    if kind is None:
-        raise RecordError(f"kind: found {named!r}, allowed: {', '.join(KINDS)}")
-    return Metric.from_header(header), kind
+    kind = header.get("kind") or kind_by_name(header["experiment"])
+    if kind not in KINDS:
+        raise RecordError(f"kind: found {kind!r}, allowed: {', '.join(KINDS)}")
+    return Metric.from_header(header), cast(Kind, kind)
 
 
 def load_run(path: str | Path) -> RunRecord:
