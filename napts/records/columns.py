@@ -134,6 +134,8 @@ def _status() -> Iterator[Column]:
     yield Column("error", file, "text", "", "what went wrong, in one line")
     yield Column("pid", file, "integer", "", "process that wrote it", measured=True)
     yield Column("hostname", file, "text", "", "its machine", measured=True)
+    yield Column("ended_by", file, "text", "", "limit of the budget that was reached, or target")
+    yield Column("target", file, "table", "", "how near the run came to its target")
 
 
 FINAL = "status.json: final"
@@ -146,6 +148,24 @@ def _final() -> Iterator[Column]:
     yield Column(f"val_{METRIC}", FINAL, "number", "", "that of the last epoch")
     yield Column("test_loss", FINAL, "number", "", "mean loss on the test samples, once at the end")
     yield Column(f"test_{METRIC}", FINAL, "number", "", "the metric on the test samples")
+
+
+TARGET = "status.json: target"
+"""The file of the columns of the table ``target`` in ``status.json``."""
+
+
+def _target() -> Iterator[Column]:
+    yield Column("metric", TARGET, "text", "", "column that is to reach it")
+    yield Column("value", TARGET, "number", "", "value to be reached")
+    yield Column("goal", TARGET, "text", "", "max or min")
+    yield Column("reached", TARGET, "flag", "", "whether it was reached; the run has ended there")
+    yield Column("found", TARGET, "number", "", "value that reached it, or the best one so far")
+    yield Column("epoch", TARGET, "integer", "", "epoch that has it; the costs are up to its end")
+    yield Column("steps", TARGET, "integer", "", "steps")
+    yield Column("samples", TARGET, "integer", "", "training samples in their batches")
+    yield Column("passes", TARGET, "number", "", "forward-backward passes of the whole network")
+    yield Column("train_seconds", TARGET, "number", "s", "wall time of training", measured=True)
+    yield Column("cpu_seconds", TARGET, "number", "s", "CPU time of training", measured=True)
 
 
 def _restarts() -> Iterator[Column]:
@@ -165,6 +185,7 @@ COLUMNS: tuple[Column, ...] = (
     *_steps(),
     *_status(),
     *_final(),
+    *_target(),
     *_restarts(),
 )
 """The table, by file and in the order in which people read it."""
