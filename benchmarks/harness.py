@@ -57,7 +57,7 @@ class Figures:
     def time_figure2(self) -> None:
         import matplotlib.pyplot as plt
 
-        from napts.plotting.figure2 import figure2
+        from napts.papers.figures.figure2 import figure2
         from napts.plotting.style import style
 
         with style():

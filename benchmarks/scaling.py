@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn import functional
 
 import napts
 from benchmarks.problems import SHAPES
@@ -49,7 +50,7 @@ def build(workload: str, batch_size: int, micro_batches: int, schedule: Any) -> 
     targets = torch.randint(0, 10, (batch_size,), generator=generator)
     stages = napts.partition_layers(model, STAGES, example_inputs=inputs[:2])
     pipeline = napts.Pipeline(
-        stages, named.loss, inputs[:2], micro_batches=micro_batches, schedule=schedule
+        stages, functional.cross_entropy, inputs[:2], micro_batches=micro_batches, schedule=schedule
     )
     return pipeline, inputs, targets
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         deal_parameters,
         partition_layers,
     )
+    from napts.experiment.methods import register_method
     from napts.optim import (
         APTS,
         APTSA,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     )
     from napts.parallel.pipeline import Pipeline
     from napts.parallel.ranks import join_ranks
+    from napts.problems import Classification, Problem, Regression, Supervised, register_problem
 
 _HOMES = {
     "napts.optim": (
@@ -47,8 +49,13 @@ _HOMES = {
         *("LayerPartition", "PartitionError", "Stage", "TensorSets"),
         *("deal_parameters", "partition_layers"),
     ),
+    "napts.experiment.methods": ("register_method",),
     "napts.parallel.pipeline": ("Pipeline",),
     "napts.parallel.ranks": ("join_ranks",),
+    "napts.problems": (
+        *("Classification", "Problem", "Regression", "Supervised"),
+        "register_problem",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -62,18 +69,24 @@ __all__ = [
     "PRESETS",
     "TR",
     "Baseline",
+    "Classification",
     "LayerPartition",
     "PartitionError",
     "Pipeline",
+    "Problem",
+    "Regression",
     "SplitBatch",
     "Stage",
     "StepRecord",
+    "Supervised",
     "TensorSets",
     "__version__",
     "deal_parameters",
     "join_ranks",
     "partition_layers",
     "preset",
+    "register_method",
+    "register_problem",
 ]
 
 

@@ -13,6 +13,9 @@ from napts.records import RunRecord
 METHODS = ("TR", "NTR", "APTS", "APTSA", "NAPTS", "APTSW", "APTSD", "Adam", "SGD", "LBFGS")
 """Order of the methods in every table, legend and bar chart."""
 
+BASELINES = ("Adam", "SGD", "LBFGS")
+"""Methods without a trust region, which have no step to reject."""
+
 NOT_SCIENCE = ("seed", "label", "execution", "experiment", "kind")
 """Top-level keys of a spec that may differ between runs that are averaged."""
 

@@ -6,7 +6,7 @@ their costs, it counts as the worst as well.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pandas as pd
 
@@ -14,6 +14,7 @@ from napts.analysis.labels import grouped
 from napts.analysis.outcome import by_outcome
 from napts.analysis.statistics import paired_ratio, summarise
 from napts.analysis.tables import Table, number, percent, spread
+from napts.registry import Registry
 
 QUANTITIES = (
     "seconds_per_epoch",
@@ -42,15 +43,11 @@ STATISTICS = ("mean", "min", "max", "low", "high", "n")
 REFERENCES = ("Adam", "TR", "APTS")
 """Methods to which the time per epoch is put in relation."""
 
-PAPER_SECONDS: Mapping[str, float] = {
-    "TR": 53.65,
-    "NTR": 47.26,
-    "APTS": 169.14,
-    "APTSA": 152.39,
-    "NAPTS": 115.88,
-}
-"""Seconds per epoch printed in the NAPTS paper, section 3: CIFAR-10, a CNN of 1.2 million
-parameters, batch 1000, four A100. Seconds of other machines are comparable as ratios only."""
+COMPARISON_TABLES: Registry[Callable[[pd.DataFrame, pd.DataFrame], Table | None]] = Registry(
+    "tables"
+)
+"""Further tables of a comparison, from the frame of its runs and that of `comparison`; None where
+there is nothing to say."""
 
 
 def comparison(runs: pd.DataFrame) -> pd.DataFrame:
@@ -129,14 +126,13 @@ def comparison_tables(runs: pd.DataFrame) -> list[Table]:
         runs: Frame of `runs_frame`, of one experiment and workload.
 
     Returns:
-        Time per epoch, work per batch, outcome, and the time next to that of the paper.
+        Time per epoch, work per batch, outcome, and what `COMPARISON_TABLES` add.
     """
     frame = comparison(runs)
     notes = _notes(runs)
     tables = [_time_table(frame), _work_table(frame), _outcome_table(frame, notes)]
-    if set(PAPER_SECONDS) & set(frame["method"]):
-        tables.append(paper_table(frame))
-    return tables
+    further = (table(runs, frame) for table in COMPARISON_TABLES.values())
+    return tables + [table for table in further if table is not None]
 
 
 def _time_table(frame: pd.DataFrame) -> Table:
@@ -209,39 +205,6 @@ def _outcome_table(frame: pd.DataFrame, notes: list[str]) -> Table:
             *notes,
         ],
     )
-
-
-def paper_table(frame: pd.DataFrame) -> Table:
-    """Set the time ratios of the records beside those of the NAPTS paper.
-
-    Args:
-        frame: Frame of `comparison`.
-
-    Returns:
-        The table; seconds are shown, ratios are what may be compared.
-    """
-    rows = [
-        [
-            row["label"],
-            number(row["seconds_per_epoch_mean"]),
-            number(PAPER_SECONDS.get(row["method"]), places=2),
-            number(row["time_vs_TR"], places=2),
-            number(_paper_ratio(row["method"], "TR"), places=2),
-            number(row["time_vs_APTS"], places=2),
-            number(_paper_ratio(row["method"], "APTS"), places=2),
-        ]
-        for row in frame.to_dict("records")
-    ]
-    columns = ["method", "s/epoch", "paper", "vs TR", "paper", "vs APTS", "paper"]
-    note = (
-        "Paper: CIFAR-10, CNN of 1.2 million parameters, batch 1000, four A100, one subdomain "
-        "each. Another machine and maybe another problem: compare ratios, not seconds."
-    )
-    return Table("Time per epoch beside the NAPTS paper", columns, rows, [note])
-
-
-def _paper_ratio(method: str, reference: str) -> float:
-    return PAPER_SECONDS.get(method, math.nan) / PAPER_SECONDS[reference]
 
 
 def _notes(runs: pd.DataFrame) -> list[str]:

@@ -1,4 +1,4 @@
-"""Tuning studies: the best setting, what the search cost, what fewer trials would have given."""
+"""Tuning studies: the best setting, what the search cost, what fewer settings would have given."""
 
 import json
 import math
@@ -24,7 +24,7 @@ def experiment_name(workload: str, method: str) -> str:
 
 
 @dataclass(frozen=True)
-class Trial:
+class Setting:
     """One setting and what came of it.
 
     Attributes:
@@ -54,41 +54,41 @@ class Tuning:
         workload: The problem.
         method: The method.
         metric: What was tuned for, one of `GOALS`.
-        trials: One entry per setting; only runs that have ended are in it.
+        settings: One entry per setting; only runs that have ended are in it.
     """
 
     workload: str
     method: str
     metric: str
-    trials: tuple[Trial, ...]
+    settings: tuple[Setting, ...]
     varied: tuple[str, ...] = field(default=())
 
     @property
-    def finalists(self) -> list[Trial]:
+    def finalists(self) -> list[Setting]:
         """The settings that were tried with every seed, best first."""
-        most = max(len(trial.scores) for trial in self.trials)
-        full = [trial for trial in self.trials if len(trial.scores) == most]
-        return sorted(full, key=lambda trial: trial.mean, reverse=True)
+        most = max(len(setting.scores) for setting in self.settings)
+        full = [setting for setting in self.settings if len(setting.scores) == most]
+        return sorted(full, key=lambda setting: setting.mean, reverse=True)
 
     @property
-    def best(self) -> Trial:
+    def best(self) -> Setting:
         """The setting with the best mean over all seeds."""
         return self.finalists[0]
 
     @property
     def runs(self) -> int:
         """Number of runs."""
-        return sum(len(trial.scores) for trial in self.trials)
+        return sum(len(setting.scores) for setting in self.settings)
 
     @property
     def cpu_seconds(self) -> float:
         """CPU time of all runs."""
-        return sum(trial.cpu_seconds for trial in self.trials)
+        return sum(setting.cpu_seconds for setting in self.settings)
 
-    def screened(self, seed: int) -> list[Trial]:
+    def screened(self, seed: int) -> list[Setting]:
         """Return the settings by their score with one seed, best first."""
-        with_seed = [trial for trial in self.trials if seed in trial.scores]
-        return sorted(with_seed, key=lambda trial: trial.scores[seed], reverse=True)
+        with_seed = [setting for setting in self.settings if seed in setting.scores]
+        return sorted(with_seed, key=lambda setting: setting.scores[seed], reverse=True)
 
     def value(self, score: float) -> float:
         """Return a score as the metric."""
@@ -100,8 +100,8 @@ class Tuning:
         Over the first seed, for k = 1 to the number of settings: Dodge et al., *Show Your Work*
         (2019), the estimate with replacement. Failed settings count as the worst that was seen.
         """
-        seed = min(min(trial.scores) for trial in self.trials)
-        scores = np.array([trial.scores[seed] for trial in self.screened(seed)][::-1])
+        seed = min(min(setting.scores) for setting in self.settings)
+        scores = np.array([setting.scores[seed] for setting in self.screened(seed)][::-1])
         finite = scores[np.isfinite(scores)]
         if not len(finite):
             return [math.nan] * len(scores)
@@ -130,16 +130,16 @@ def tuning_of(runs: Sequence[RunRecord], metric: str = "val_accuracy") -> Tuning
     groups: dict[str, list[RunRecord]] = defaultdict(list)
     for run in ended:
         groups[json.dumps(run.spec["optimizer"], sort_keys=True)].append(run)
-    trials = [_trial(group, metric) for group in groups.values()]
-    names = trials[0].options
-    varied = [n for n in names if len({json.dumps(t.options.get(n)) for t in trials}) > 1]
+    settings = [_setting(group, metric) for group in groups.values()]
+    names = settings[0].options
+    varied = [n for n in names if len({json.dumps(t.options.get(n)) for t in settings}) > 1]
     first = ended[0]
-    return Tuning(first.workload, first.method, metric, tuple(trials), tuple(varied))
+    return Tuning(first.workload, first.method, metric, tuple(settings), tuple(varied))
 
 
-def _trial(runs: Sequence[RunRecord], metric: str) -> Trial:
+def _setting(runs: Sequence[RunRecord], metric: str) -> Setting:
     trained = [row for run in runs for row in run.epochs if row["epoch"] > 0]
-    return Trial(
+    return Setting(
         options=runs[0].spec["optimizer"],
         scores={run.seed: _score(run, metric) for run in runs},
         cpu_seconds=sum(row.get("cpu_seconds") or 0.0 for row in trained),

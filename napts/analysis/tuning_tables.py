@@ -4,21 +4,23 @@ import math
 from typing import Any
 
 from napts.analysis.tables import Table, number
-from napts.analysis.tuning import Trial, Tuning
+from napts.analysis.tuning import Setting, Tuning
 
 
 def tuning_table(tuning: Tuning) -> Table:
     """Return the finalists, best first, with what the search cost in the notes."""
     rows = [
         [
-            " ".join(f"{n}={_short(trial.options[n])}" for n in tuning.varied) or tuning.method,
-            number(tuning.value(trial.mean), places=4),
-            *(number(tuning.value(score), places=4) for _, score in sorted(trial.scores.items())),
+            " ".join(f"{n}={_short(setting.options[n])}" for n in tuning.varied) or tuning.method,
+            number(tuning.value(setting.mean), places=4),
+            *(number(tuning.value(score), places=4) for _, score in sorted(setting.scores.items())),
         ]
-        for trial in tuning.finalists
+        for setting in tuning.finalists
     ]
     seeds = sorted(tuning.best.scores)
-    failed = sum(not math.isfinite(s) for trial in tuning.trials for s in trial.scores.values())
+    failed = sum(
+        not math.isfinite(s) for setting in tuning.settings for s in setting.scores.values()
+    )
     expected = tuning.expected_best()
     few = min(5, len(expected))
     return Table(
@@ -26,7 +28,7 @@ def tuning_table(tuning: Tuning) -> Table:
         ["setting", f"mean {tuning.metric}", *(f"seed {seed}" for seed in seeds)],
         rows,
         [
-            f"{len(tuning.trials)} settings, {tuning.runs} runs ({failed} failed or diverged), "
+            f"{len(tuning.settings)} settings, {tuning.runs} runs ({failed} failed or diverged), "
             f"{tuning.cpu_seconds:.0f} s of CPU time; all settings were tried with the first seed, "
             f"these with every one. Had {few} settings been drawn at random, the best would have "
             f"had {number(expected[few - 1], places=4)} on average, with one "
@@ -41,19 +43,19 @@ def tuning_data(tuning: Tuning) -> dict[str, Any]:
         "workload": tuning.workload,
         "method": tuning.method,
         "metric": tuning.metric,
-        "settings": len(tuning.trials),
+        "settings": len(tuning.settings),
         "runs": tuning.runs,
         "cpu_seconds": tuning.cpu_seconds,
         "best": {n: tuning.best.options[n] for n in tuning.varied},
-        "finalists": [_trial(tuning, trial) for trial in tuning.finalists],
+        "finalists": [_setting(tuning, setting) for setting in tuning.finalists],
         "expected_best": tuning.expected_best(),
     }
 
 
-def _trial(tuning: Tuning, trial: Trial) -> dict[str, Any]:
-    scores = {seed: tuning.value(score) for seed, score in trial.scores.items()}
+def _setting(tuning: Tuning, setting: Setting) -> dict[str, Any]:
+    scores = {seed: tuning.value(score) for seed, score in setting.scores.items()}
     finite = {str(s): v if math.isfinite(v) else None for s, v in scores.items()}
-    return {"options": {n: trial.options[n] for n in tuning.varied}, "by_seed": finite}
+    return {"options": {n: setting.options[n] for n in tuning.varied}, "by_seed": finite}
 
 
 def _short(value: Any) -> str:

@@ -1,28 +1,12 @@
-"""Which claims of the papers hold: tests declared beforehand, run on records.
+"""The former name of :mod:`napts.papers.claims`, kept for programs that use it."""
 
-Reads `napts.analysis` only. A claim consists of rules, each with the region in which its number has
-to lie; the verdict follows from the whole interval.
-"""
+import warnings
+from typing import Any
 
-from napts.claims.claim import Claim
-from napts.claims.judge import Judgement, judge, judge_section, overall
-from napts.claims.ledger import CLAIMS
-from napts.claims.rules import Finding
-from napts.claims.tables import claims_data, claims_frame, claims_tables
-from napts.claims.verdict import Estimate, Region, Verdict
+from napts.papers import claims
 
-__all__ = [
-    "CLAIMS",
-    "Claim",
-    "Estimate",
-    "Finding",
-    "Judgement",
-    "Region",
-    "Verdict",
-    "claims_data",
-    "claims_frame",
-    "claims_tables",
-    "judge",
-    "judge_section",
-    "overall",
-]
+warnings.warn("napts.claims is called napts.papers.claims now", DeprecationWarning, stacklevel=2)
+
+
+def __getattr__(name: str) -> Any:
+    return getattr(claims, name)

@@ -206,7 +206,7 @@ def report(arguments: tuple[str, ...], out: Path, as_json: bool) -> None:
 def claims(records: Path, as_json: bool) -> None:
     """Say which claims of the papers hold in RECORDS, by tests that were declared beforehand."""
     from napts.analysis import load_collection
-    from napts.claims import claims_data, claims_tables, judge
+    from napts.papers.claims import claims_data, claims_tables, judge
 
     try:
         judgements = judge(load_collection(records))
@@ -249,15 +249,15 @@ def info(as_json: bool) -> None:
     """Show versions, the machine, the methods and the workloads."""
     import torch
 
-    from napts.experiment import METHODS
-    from napts.problems import workload_names
+    from napts.experiment import method_names
+    from napts.problems import problem_names
     from napts.records.environment import capture_environment
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     found: dict[str, Any] = capture_environment(device, data_digest="")
     found.pop("data_digest")
-    found["methods"] = list(METHODS)
-    found["workloads"] = list(workload_names())
+    found["methods"] = list(method_names())
+    found["workloads"] = list(problem_names())
     if as_json:
         click.echo(json.dumps(found))
         return

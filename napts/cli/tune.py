@@ -84,7 +84,8 @@ def tune(
     has the best mean on validation data. It is written as a spec. What is done is not done again:
     on a cluster, give the command once more when the jobs have ended.
     """
-    from napts.launch.tuning import EPOCHS, TuningPlan
+    from napts.launch.tuning import TuningPlan
+    from napts.launch.tuning_spaces import EPOCHS
 
     if epochs is None and workload not in EPOCHS:
         raise fail(f"tune: found workload {workload!r} without --epochs, allowed: --epochs N")
@@ -191,7 +192,7 @@ def _write(plan: "TuningPlan", tuning: "Tuning", out: Path) -> Path:
     command = shlex.join(["napts", *sys.argv[1:]])
     comments = [
         f"{plan.method} tuned on {plan.workload} for {tuning.metric}: {value:.4g}, the mean over",
-        f"{len(best.scores)} seeds, best of {len(tuning.trials)} settings in {tuning.runs} runs.",
+        f"{len(best.scores)} seeds, best of {len(tuning.settings)} settings in {tuning.runs} runs.",
         f"The search took {tuning.cpu_seconds:.0f} s of CPU time, the winner's runs "
         f"{best.cpu_seconds:.0f} s of them.",
         f"Made by: {command}",

@@ -1,10 +1,18 @@
 """Running experiments: validated specs, the training loop, the clock, seeding and checkpoints."""
 
+import warnings
+from typing import Any
+
 from napts.experiment.budget import Budget
 from napts.experiment.execution import Execution
-from napts.experiment.methods import StepOptimizer, build_optimizer
+from napts.experiment.method import Capabilities, Method, StepOptimizer
+from napts.experiment.methods import (
+    build_optimizer,
+    method_named,
+    method_names,
+    register_method,
+)
 from napts.experiment.observer import Observer, RunOutcome
-from napts.experiment.options import METHODS
 from napts.experiment.runner import MODES, Mode, run
 from napts.experiment.series import run_all
 from napts.experiment.spec import RunSpec, WorkloadSpec
@@ -12,10 +20,11 @@ from napts.experiment.specfile import SpecError, apply_overrides, load_spec, par
 from napts.experiment.study import Study, StudyMethod
 
 __all__ = [
-    "METHODS",
     "MODES",
     "Budget",
+    "Capabilities",
     "Execution",
+    "Method",
     "Mode",
     "Observer",
     "RunOutcome",
@@ -28,7 +37,19 @@ __all__ = [
     "apply_overrides",
     "build_optimizer",
     "load_spec",
+    "method_named",
+    "method_names",
     "parse_spec",
+    "register_method",
     "run",
     "run_all",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "METHODS":
+        raise AttributeError(f"module 'napts.experiment' has no attribute {name!r}")
+    warnings.warn(
+        "napts.experiment.METHODS is method_names() now", DeprecationWarning, stacklevel=2
+    )
+    return method_names()

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from napts.experiment.options import Options
+from napts.experiment.method_options import Options
 
 
 class Budget(Options):

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field
 
-from napts.experiment.options import Options
+from napts.experiment.method_options import Options
 
 
 class Pipelining(Options):

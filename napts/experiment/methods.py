@@ -1,84 +1,164 @@
-"""From options to a step optimizer: one interface for the methods and the baselines."""
+"""The methods that a spec can name: a registry, which own optimizers can be added to."""
 
-from typing import TYPE_CHECKING, Any, Protocol
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import torch
-from torch import Tensor, nn
+from pydantic import BeforeValidator, SerializeAsAny, ValidationError, create_model
+from pydantic_core import InitErrorDetails, PydanticCustomError
+from torch import nn
+from torch.optim import Optimizer
 
-from napts.decomposition import deal_parameters, partition_layers
-from napts.experiment.options import AnyOptions, APTSWOptions, SchwarzOptions
-from napts.optim import APTS, APTSA, APTSD, APTSW, NAPTS, NTR, TR, Baseline, StepRecord
-from napts.optim.passes import Passes
-from napts.optim.subdomains import Closure
+from napts.experiment import method_options as models
+from napts.experiment.method import Capabilities, Method, StepOptimizer
+from napts.experiment.method_options import MethodOptions
+from napts.experiment.option_fields import fields_of
+from napts.optim import APTS, APTSA, APTSD, APTSW, NAPTS, NTR, TR
+from napts.records.layout import NAME_PATTERN
 
 if TYPE_CHECKING:
     from napts.parallel.pipeline import Pipeline
 
-_TRUST_REGION = {"TR": TR, "NTR": NTR, "APTSD": APTSD}
-_SCHWARZ = {"APTS": APTS, "APTSA": APTSA, "NAPTS": NAPTS}
-_BASELINES = {"Adam": torch.optim.Adam, "SGD": torch.optim.SGD, "LBFGS": torch.optim.LBFGS}
+AnyOptimizer = TypeVar("AnyOptimizer", bound=Callable[..., Optimizer])
+
+_METHODS: dict[str, Method] = {}
 
 
-class StepOptimizer(Protocol):
-    """What the training loop needs of an optimizer.
+def register_method(name: str) -> Callable[[AnyOptimizer], AnyOptimizer]:
+    """Make an optimizer a method that specs can name; a decorator.
 
-    Attributes:
-        last_step: Record of the latest step.
+    Its options are the parameters of its constructor after the first one, which stands for the
+    parameters that are trained. Annotated ones are checked where a spec is read; a spec is stored
+    with all of them, so that another default is another run.
+
+    Args:
+        name: What specs call it: letters, digits, ``_`` and ``-``.
+
+    Returns:
+        A decorator for a class, or a function that makes an optimizer, which it returns unchanged.
+
+    Raises:
+        ValueError: There is another method of that name, or the name is none.
+
+    Example:
+        >>> @napts.register_method("heavy-ball")
+        ... class HeavyBall(torch.optim.Optimizer):
+        ...     def __init__(self, params, *, lr: float = 0.01, momentum: float = 0.9):
+        ...         super().__init__(params, {"lr": lr, "momentum": momentum})
     """
+    if "." in name or not re.fullmatch(NAME_PATTERN, name):
+        raise ValueError(
+            f"Invalid name of a method: {name!r}, must be letters, digits, '_' and '-'"
+        )
 
-    last_step: StepRecord | None
+    def register(optimizer: AnyOptimizer) -> AnyOptimizer:
+        known = _METHODS.get(name)
+        if known is not None and not _same_source(known.optimizer, optimizer):
+            raise ValueError(f"There is a method {name!r} already: {_described(known.optimizer)}")
+        _METHODS[name] = method_of(name, optimizer)
+        return optimizer
 
-    def step(self, closure: Closure | Passes, /) -> float:
-        """Take one step; the closure returns the loss and calls no ``backward()``."""
-        ...
+    return register
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state as plain tensors and numbers."""
-        ...
 
-    def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
-        """Load what `state_dict` returned."""
-        ...
+def method_of(name: str, optimizer: Callable[..., Optimizer]) -> Method:
+    """Return an optimizer as a method, without registering it.
+
+    Args:
+        name: Its name.
+        optimizer: A class, or a function that makes an optimizer.
+
+    Raises:
+        ValueError: Its options cannot stand in a spec.
+    """
+    fields = fields_of(optimizer)
+    model = create_model(f"{name}Options", __base__=MethodOptions, **fields)
+    return Method(name, optimizer, model, Capabilities.of(optimizer))
+
+
+def method_named(name: str) -> Method:
+    """Return a method.
+
+    Args:
+        name: One of :func:`method_names`.
+
+    Raises:
+        ValueError: There is none of that name.
+    """
+    if name not in _METHODS:
+        raise ValueError(f"found {name!r}, allowed: {', '.join(method_names())}")
+    return _METHODS[name]
+
+
+def method_names() -> tuple[str, ...]:
+    """Return the names of all methods, those of the package first."""
+    return tuple(_METHODS)
 
 
 def build_optimizer(
-    options: AnyOptions,
+    options: MethodOptions,
     model: "nn.Module | Pipeline",
     *,
-    example_inputs: Tensor | None = None,
+    example_inputs: Any = None,
     seed: int = 0,
 ) -> StepOptimizer:
-    """Make the optimizer of a spec.
+    """Make the optimizer of a spec; see :meth:`napts.experiment.method.Method.build`."""
+    method = method_named(options.method)
+    return method.build(options, model, example_inputs=example_inputs, seed=seed)
 
-    Args:
-        options: The method and its options.
-        model: The network, on its device and with its final type; or this rank's part of it.
-        example_inputs: A few inputs of the network. With them the subdomains are balanced by
-            counted operations, without them by numbers of parameters.
-        seed: Seed with which parameters are dealt to subdomains.
 
-    Raises:
-        ValueError: The network cannot be cut into so many subdomains.
-    """
-    arguments = options.arguments()
-    if isinstance(options, SchwarzOptions):
-        if options.subdomains is None:
-            raise ValueError("optimizer.subdomains: missing, allowed: integer >= 1")
-        stages = model
-        if isinstance(stages, nn.Module):
-            stages = partition_layers(
-                stages,
-                options.subdomains,
-                example_inputs=example_inputs,
-                compile_local=options.compile_local,
-            )
-        return _SCHWARZ[options.method](stages, **arguments)
-    if isinstance(options, APTSWOptions):
-        if options.subdomains is None or not isinstance(model, nn.Module):
-            raise ValueError("APTSW needs optimizer.subdomains, and a network in one process")
-        sets = deal_parameters(model, options.subdomains, deal=options.deal, seed=seed)
-        return APTSW(sets, **arguments)
-    parameters = model.parameters() if isinstance(model, nn.Module) else model.groups()
-    if options.method in _TRUST_REGION:
-        return _TRUST_REGION[options.method](parameters, **arguments)
-    return Baseline(_BASELINES[options.method](parameters, **arguments))
+def _validated(data: Any) -> Any:
+    """Validate a table by the model of the method that it names."""
+    if not isinstance(data, Mapping):
+        return data  # which is refused as it is, or an instance
+    if "method" not in data:
+        allowed = ", ".join(method_names())
+        raise _method_error("method_missing", f"missing, allowed: {allowed}", data)
+    try:
+        method = method_named(data["method"])
+    except (ValueError, TypeError) as error:
+        raise _method_error("method_unknown", str(error), data["method"]) from None
+    return method.options.model_validate(dict(data))
+
+
+def _method_error(kind: Literal["method_missing", "method_unknown"], text: str, found: Any):
+    error = PydanticCustomError(kind, "{text}", {"text": text})
+    detail = InitErrorDetails(type=error, loc=("method",), input=found)
+    return ValidationError.from_exception_data("options", [detail])
+
+
+OptimizerOptions = Annotated[SerializeAsAny[MethodOptions], BeforeValidator(_validated)]
+"""Options of any method, told apart by ``method``."""
+
+
+def _same_source(first: Callable[..., Any], second: Callable[..., Any]) -> bool:
+    """Tell whether two definitions are one, whose file was imported twice."""
+    return _described(first) == _described(second)
+
+
+def _described(optimizer: Callable[..., Any]) -> str:
+    try:
+        file = inspect.getsourcefile(inspect.unwrap(optimizer))
+    except TypeError:
+        file = None
+    name = getattr(optimizer, "__qualname__", repr(optimizer))
+    return f"{name} in {file or getattr(optimizer, '__module__', None)}"
+
+
+_BUILT_IN: dict[Callable[..., Optimizer], type[MethodOptions]] = {
+    TR: models.TROptions,
+    NTR: models.NTROptions,
+    APTS: models.APTSOptions,
+    APTSA: models.APTSAOptions,
+    NAPTS: models.NAPTSOptions,
+    APTSW: models.APTSWOptions,
+    APTSD: models.APTSDOptions,
+    torch.optim.Adam: models.AdamOptions,
+    torch.optim.SGD: models.SGDOptions,
+    torch.optim.LBFGS: models.LBFGSOptions,
+}
+for _optimizer, _model in _BUILT_IN.items():
+    _name = _optimizer.__name__
+    _METHODS[_name] = Method(_name, _optimizer, _model, Capabilities.of(_optimizer))

@@ -1,19 +1,21 @@
 """The network of a run, whole, copied or spread over ranks: one interface for the loop."""
 
+from functools import partial
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from napts.decomposition import partition_layers
-from napts.experiment.methods import StepOptimizer
+from napts.decomposition.trees import mapped
+from napts.experiment.method import StepOptimizer
 from napts.experiment.spec import RunSpec
 from napts.optim import SplitBatch
 from napts.optim.communicator import Combine, Share
 from napts.optim.replicas import ONE_REPLICA, Replicas
 from napts.parallel.ranks import Ranks
 from napts.parallel.states import divide_state, merge_states
-from napts.problems import Evaluation, TensorSet, Workload
+from napts.problems import Evaluation, Problem, SampleSet, Supervised
 from napts.problems.problem import evaluation_mode
 
 
@@ -28,12 +30,12 @@ class Network(Protocol):
     module: nn.Module
     stages: Any
 
-    def batch(self, inputs: Tensor, targets: Tensor) -> Any:
+    def batch(self, batch: Any) -> Any:
         """Return what an optimizer's ``step`` takes for a batch."""
         ...
 
-    def evaluate(self, tensors: TensorSet) -> Evaluation:
-        """Return loss and accuracy on a set, the same on every rank."""
+    def evaluate(self, samples: SampleSet) -> Evaluation:
+        """Return loss and metrics on a set, the same on every rank."""
         ...
 
     def agree(self, *wishes: bool) -> list[bool]:
@@ -58,37 +60,38 @@ class WholeNetwork:
 
     Args:
         spec: The run.
-        workload: Its problem.
+        problem: What is solved.
         model: The network, on its device.
         examples: A few inputs.
         ranks: Not used: there is one.
     """
 
     def __init__(
-        self, spec: RunSpec, workload: Workload, model: nn.Module, examples: Tensor, ranks: Ranks
+        self, spec: RunSpec, problem: Problem, model: nn.Module, examples: Tensor, ranks: Ranks
     ) -> None:
         self.module: nn.Module = model
         self.stages = model
-        self._workload = workload
+        self._problem = problem
         self._channels_last = spec.execution.channels_last
 
-    def batch(self, inputs: Tensor, targets: Tensor) -> SplitBatch:
+    def batch(self, batch: Any) -> Any:
         """Return the closure of a batch."""
-        return self._split(inputs, targets)
+        return self._split(batch)
 
-    def _split(
-        self, inputs: Tensor, targets: Tensor, replicas: Replicas = ONE_REPLICA
-    ) -> SplitBatch:
-        if self._channels_last and inputs.dim() == 4:
-            inputs = inputs.contiguous(memory_format=torch.channels_last)
+    def _split(self, batch: Any, replicas: Replicas = ONE_REPLICA) -> Any:
+        if self._channels_last:
+            batch = mapped(_channels_last, batch)
+        if not isinstance(batch, tuple | list) or len(batch) != 2:
+            return partial(self._problem.loss, self.module, batch)
+        inputs, targets = batch
         return SplitBatch(self._loss, inputs, targets, replicas)
 
     def _loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        return self._workload.loss(self.module(inputs), targets)
+        return self._problem.loss(self.module, (inputs, targets))
 
-    def evaluate(self, tensors: TensorSet) -> Evaluation:
-        """Return loss and accuracy on a set."""
-        return self._workload.evaluate(self.module, tensors)
+    def evaluate(self, samples: SampleSet) -> Evaluation:
+        """Return loss and metrics on a set."""
+        return self._problem.evaluate(self.module, samples)
 
     def agree(self, *wishes: bool) -> list[bool]:
         """Return the wishes."""
@@ -118,20 +121,20 @@ class ReplicatedNetwork(WholeNetwork):
     """
 
     def __init__(
-        self, spec: RunSpec, workload: Workload, model: nn.Module, examples: Tensor, ranks: Ranks
+        self, spec: RunSpec, problem: Problem, model: nn.Module, examples: Tensor, ranks: Ranks
     ) -> None:
         spec.check_replicas(ranks.size)
-        super().__init__(spec, workload, model, examples, ranks)
+        super().__init__(spec, problem, model, examples, ranks)
         self._ranks = ranks
 
-    def batch(self, inputs: Tensor, targets: Tensor) -> SplitBatch:
+    def batch(self, batch: Any) -> Any:
         """Return the closure of a batch."""
-        return self._split(inputs, targets, self._ranks)
+        return self._split(batch, self._ranks)
 
-    def evaluate(self, tensors: TensorSet) -> Evaluation:
-        """Return loss and accuracy on a set, the same on every rank."""
+    def evaluate(self, samples: SampleSet) -> Evaluation:
+        """Return loss and metrics on a set, the same on every rank."""
         self._share_buffers()
-        return super().evaluate(tensors)
+        return super().evaluate(samples)
 
     def agree(self, *wishes: bool) -> list[bool]:
         """Return for each wish whether some rank has it."""
@@ -160,33 +163,35 @@ class SpreadNetwork:
     """
 
     def __init__(
-        self, spec: RunSpec, workload: Workload, model: nn.Module, examples: Tensor, ranks: Ranks
+        self, spec: RunSpec, problem: Problem, model: nn.Module, examples: Tensor, ranks: Ranks
     ) -> None:
         from napts.parallel.pipeline import Pipeline  # its engine takes a while to import
 
         assert spec.pipeline is not None
+        problem.check_pipeline()
+        assert isinstance(problem, Supervised)
         self.stages: Pipeline = Pipeline(
             partition_layers(model, spec.stages, example_inputs=examples),
-            workload.loss,
+            problem.criterion,
             examples,
             micro_batches=spec.pipeline.micro_batches,
             schedule=spec.execution.schedule,
         )
         self.module: nn.Module = self.stages.module
-        self._workload, self._ranks = workload, ranks
+        self._problem, self._ranks = problem, ranks
         self._blocks = [sum(p.numel() for p in part) for part in self.stages.parameter_sets]
 
-    def batch(self, inputs: Tensor, targets: Tensor) -> Any:
+    def batch(self, batch: Any) -> Any:
         """Return the passes of a batch."""
-        return self.stages.batch(inputs, targets)
+        return self.stages.batch(*batch)
 
-    def evaluate(self, tensors: TensorSet) -> Evaluation:
-        """Return loss and accuracy on a set, the same on every rank."""
+    def evaluate(self, samples: SampleSet) -> Evaluation:
+        """Return loss and metrics on a set, the same on every rank."""
         with evaluation_mode(self.module):
-            loss, correct = self._workload.sums(self.stages.outputs, tensors)
-        shares: list[Share] = [(loss, "sum"), (correct, "sum")]
-        total, hits = self.stages.communicator.collect(shares)
-        return Evaluation(total / len(tensors), hits / len(tensors))
+            totals, n = self._problem.sums(self.stages.outputs, samples)
+        # Only the last rank has the outputs, and so the names of what is summed.
+        known = next(filter(None, self._ranks.gather(_on_host(totals))))
+        return self._problem.evaluated(known, n)
 
     def agree(self, *wishes: bool) -> list[bool]:
         """Return for each wish whether some rank has it."""
@@ -228,6 +233,10 @@ def network_of(spec: RunSpec) -> type[WholeNetwork] | type[SpreadNetwork]:
     if spec.pipeline is not None:
         return SpreadNetwork
     return ReplicatedNetwork if spec.execution.ranks > 1 else WholeNetwork
+
+
+def _channels_last(tensor: Tensor) -> Tensor:
+    return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
 
 
 def _on_host(value: Any) -> Any:

@@ -11,8 +11,9 @@ from pydantic_core import PydanticKnownError
 
 from napts.experiment.budget import Budget
 from napts.experiment.execution import Execution, Pipelining
-from napts.experiment.options import OptimizerOptions, Options
-from napts.problems import Workload, get_workload, options_model, workload_names
+from napts.experiment.method_options import Options
+from napts.experiment.methods import Method, OptimizerOptions, method_named
+from napts.problems import Problem, get_problem, options_model, problem_names
 from napts.records.layout import NAME_PATTERN, SCHEMA, Kind, kind_by_name
 from napts.records.metric import ACCURACY, Metric
 
@@ -21,7 +22,6 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Precision = Literal["float32", "float64"]
 
 _KEY_DIGITS = 10
-_WHOLE = ("APTSW", "APTSD")  # methods that call the whole network
 _NOT_SCIENCE = ("experiment", "kind", "label", "execution")
 
 
@@ -29,7 +29,7 @@ class WorkloadSpec(BaseModel):
     """Which problem, with the options of that workload beside its name.
 
     Attributes:
-        name: One of `napts.problems.workload_names`.
+        name: One of `napts.problems.problem_names`.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -39,7 +39,7 @@ class WorkloadSpec(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _complete(cls, data: Any) -> Any:
-        if not isinstance(data, Mapping) or data.get("name") not in workload_names():
+        if not isinstance(data, Mapping) or data.get("name") not in problem_names():
             return data
         options = {key: value for key, value in data.items() if key != "name"}
         # Stored with their defaults, so that a later change of a default changes the run key.
@@ -49,13 +49,13 @@ class WorkloadSpec(BaseModel):
     @field_validator("name")
     @classmethod
     def _known(cls, name: str) -> str:
-        if name not in workload_names():
-            raise PydanticKnownError("literal_error", {"expected": ", ".join(workload_names())})
+        if name not in problem_names():
+            raise PydanticKnownError("literal_error", {"expected": ", ".join(problem_names())})
         return name
 
-    def build(self) -> Workload:
+    def build(self) -> Problem:
         """Return the workload."""
-        return get_workload(self.name, self.model_extra)
+        return get_problem(self.name, self.model_extra)
 
 
 class RunSpec(Options):
@@ -100,14 +100,18 @@ class RunSpec(Options):
         self._resolve_stages(workload)
         return self
 
-    def _resolve_stages(self, workload: Workload) -> None:
+    def _resolve_stages(self, workload: Problem) -> None:
         """Fill in and check the stages of a pipeline."""
         ranks = self.execution.ranks
         if self.pipeline is None:
             self.check_replicas(ranks)
             return
-        if (method := self.optimizer.method) in _WHOLE:
-            raise ValueError(f"optimizer.method: found {method}, allowed: others with [pipeline]")
+        workload.check_pipeline()
+        able = self.method.capabilities
+        if not able.pipeline_ok:
+            raise ValueError(
+                f"optimizer.method: found {self.method.name}, allowed: others with [pipeline]"
+            )
         if getattr(self.optimizer, "order", 1) == 2:
             raise ValueError("optimizer.order: found 2, allowed: 1 with [pipeline]")
         subdomains = getattr(self.optimizer, "subdomains", None)
@@ -121,8 +125,8 @@ class RunSpec(Options):
             raise ValueError(f"execution.ranks: found {ranks}, allowed: 1 to {stages}, the stages")
         if getattr(self.optimizer, "compile_local", False):
             raise ValueError("optimizer.compile_local: found true, allowed: false with [pipeline]")
-        if ranks > 1 and self.optimizer.method == "LBFGS":
-            raise ValueError(f"execution.ranks: found {ranks}, allowed: 1 for LBFGS")
+        if ranks > 1 and not able.spread_ok:
+            raise ValueError(f"execution.ranks: found {ranks}, allowed: 1 for {self.method.name}")
         pipeline = self.pipeline.model_copy(update={"stages": stages})
         object.__setattr__(self, "pipeline", pipeline)
 
@@ -135,7 +139,7 @@ class RunSpec(Options):
         Raises:
             ValueError: Too many.
         """
-        divided = {"APTSW": "subdomains", "APTSD": "shards"}.get(self.optimizer.method)
+        divided = self.method.capabilities.shared_by
         if divided is None:
             if ranks > 1:
                 raise ValueError(f"execution.ranks: found {ranks}, allowed: 1 without [pipeline]")
@@ -143,6 +147,11 @@ class RunSpec(Options):
         most = getattr(self.optimizer, divided)
         if ranks > most:
             raise ValueError(f"execution.ranks: found {ranks}, allowed: 1 to {most}, the {divided}")
+
+    @property
+    def method(self) -> Method:
+        """The method that the spec names."""
+        return method_named(self.optimizer.method)
 
     @property
     def shared(self) -> bool:

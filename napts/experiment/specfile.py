@@ -4,13 +4,14 @@ import difflib
 import math
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from napts.experiment.options import METHODS, OPTIONS_BY_METHOD
+from napts.experiment.methods import method_named
 from napts.experiment.shipped import shipped
 from napts.experiment.spec import RunSpec
 from napts.experiment.study import Study
@@ -162,8 +163,6 @@ def _problem(
 ) -> str:
     """Return one error of pydantic as a line."""
     place = item["loc"]
-    if item["type"].startswith("union_tag"):
-        place += ("method",)
     if item["type"] == "extra_forbidden":
         explained = _unknown_key(place, model, data)
     else:
@@ -172,11 +171,11 @@ def _problem(
 
 
 def _dotted(place: tuple[int | str, ...]) -> str:
-    """Return the path as it stands in the file: without the tags and nesting of the models."""
+    """Return the path as it stands in the file: without the nesting of the models."""
     text = ""
     nested = place[:1] == ("methods",)
     for part in place:
-        if part in METHODS or (nested and part == "optimizer"):
+        if nested and part == "optimizer":
             continue
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
@@ -186,9 +185,8 @@ def _unknown_key(
     place: tuple[int | str, ...], model: type[BaseModel], data: Mapping[str, Any]
 ) -> str:
     """Say which keys there are where an unknown one was found, the likeliest first."""
-    tag = next((part for part in place if part in METHODS), None)
-    if tag is not None:
-        model = OPTIONS_BY_METHOD[str(tag)]
+    if "optimizer" in place[:-1]:
+        model = method_named(_table_at(data, place[:-1])["method"]).options
     elif place[0] == "workload":
         model = options_model(data["workload"]["name"])
     else:
@@ -197,6 +195,14 @@ def _unknown_key(
     close = difflib.get_close_matches(str(place[-1]), known, n=1)
     hint = f", did you mean {close[0]}?" if close else ","
     return f"unknown key{hint} allowed: {', '.join(known)}"
+
+
+def _table_at(data: Any, place: tuple[int | str, ...]) -> Any:
+    """Return the table at a place; a study's file has fewer levels than its model."""
+    for part in place:
+        with suppress(KeyError, IndexError, TypeError):
+            data = data[part]
+    return data
 
 
 def _model_at(model: type[BaseModel], place: tuple[int | str, ...]) -> type[BaseModel]:
@@ -219,10 +225,8 @@ def _explain(item: dict[str, Any]) -> str:
     kind, context = item["type"], item.get("ctx", {})
     if kind == "missing":
         return "missing"
-    if kind == "union_tag_not_found":
-        return f"missing, allowed: {', '.join(METHODS)}"
-    if kind == "union_tag_invalid":
-        return f"found {context['tag']!r}, allowed: {', '.join(METHODS)}"
+    if kind in ("method_missing", "method_unknown"):
+        return item["msg"]
     if kind == "value_error":
         return str(context["error"])
     return f"found {item['input']!r}, allowed: {_allowed(kind, context, item['msg'])}"

@@ -7,7 +7,8 @@ from pydantic import Field, model_validator
 
 from napts.experiment.budget import Budget
 from napts.experiment.execution import Execution, Pipelining
-from napts.experiment.options import OptimizerOptions, Options
+from napts.experiment.method_options import Options
+from napts.experiment.methods import OptimizerOptions
 from napts.experiment.spec import Name, Precision, RunSpec, Seed, WorkloadSpec
 from napts.records.layout import Kind
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
-from torch import Tensor
 
 from napts.experiment.checkpoint import save_checkpoint
 from napts.experiment.clock import Clock, Times
-from napts.experiment.methods import StepOptimizer, build_optimizer
+from napts.experiment.method import StepOptimizer
+from napts.experiment.methods import build_optimizer
 from napts.experiment.network import Network, network_of
 from napts.experiment.observer import Observer
 from napts.experiment.progress import Progress
@@ -22,7 +22,7 @@ from napts.experiment.seeding import random_state, restore_random_state, seed_ev
 from napts.experiment.spec import RunSpec
 from napts.optim import StepRecord
 from napts.parallel.ranks import ALONE, Ranks, local_rank
-from napts.problems import DataSplits, Workload, batch_count, batches
+from napts.problems import DataSplits, Problem, samples_in
 from napts.records.write import RunWriter
 
 _EXAMPLES = 2
@@ -43,7 +43,7 @@ class Setup:
 
     Attributes:
         spec: The run.
-        workload: Its problem.
+        problem: What is solved.
         splits: Its data, on the device.
         device: Where it computes.
         network: The network, initialised from the seed, and who holds it.
@@ -52,7 +52,7 @@ class Setup:
     """
 
     spec: RunSpec
-    workload: Workload
+    problem: Problem
     splits: DataSplits
     device: torch.device
     network: Network
@@ -73,29 +73,29 @@ class Setup:
             ValueError: The device is not there, or the network cannot be cut as asked for.
         """
         device = spec.execution.torch_device(local_rank() if ranks.size > 1 else None)
-        workload = spec.workload.build()
-        splits = workload.load(data_root, device=device, dtype=spec.dtype)
-        model = workload.build_model(spec.seed).to(device=device, dtype=spec.dtype)
-        # torch's LBFGS takes gradients as flat vectors: its weights stay as they are.
-        if spec.execution.channels_last and spec.optimizer.method != "LBFGS":
+        problem = spec.workload.build()
+        splits = problem.load(data_root, device=device, dtype=spec.dtype)
+        model = problem.build_model(spec.seed).to(device=device, dtype=spec.dtype)
+        if spec.execution.channels_last and spec.method.capabilities.channels_last_ok:
             model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        examples, _ = splits.train.batch(slice(0, _EXAMPLES))
-        network = network_of(spec)(spec, workload, model, examples, ranks)
+        splits.train.check(spec.batch_size, spec.budget.overlap)
+        examples = problem.example_inputs(splits.train.first(_EXAMPLES))
+        network = network_of(spec)(spec, problem, model, examples, ranks)
         optimizer = build_optimizer(
             spec.optimizer, network.stages, example_inputs=examples, seed=spec.seed
         )
         seed_everything(spec.seed)
-        return cls(spec, workload, splits, device, network, optimizer, ranks)
+        return cls(spec, problem, splits, device, network, optimizer, ranks)
 
     @property
     def batches_per_epoch(self) -> int:
         """Batches of an epoch, the smaller last one included."""
-        return batch_count(len(self.splits.train), self.spec.batch_size)
+        return self.splits.train.check(self.spec.batch_size, self.spec.budget.overlap)
 
-    def batches(self, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, epoch: int, start: int) -> Iterator[Any]:
         """Return the batches of an epoch from the one of that number on."""
         spec = self.spec
-        return batches(
+        return self.problem.training_batches(
             self.splits.train,
             spec.batch_size,
             spec.seed,
@@ -153,8 +153,8 @@ class Trainer:
         """Train, and evaluate on the test samples once at the end.
 
         Returns:
-            ``train_loss`` (mean over the steps of the last epoch), ``val_loss``, ``val_accuracy``,
-            ``test_loss`` and ``test_accuracy`` of the final parameters.
+            ``train_loss`` (mean over the steps of the last epoch), ``val_loss``, ``test_loss``, and
+            ``val_`` and ``test_`` of every metric, of the final parameters.
 
         Raises:
             Diverged: The loss became infinite or undefined.
@@ -170,7 +170,7 @@ class Trainer:
             self._finish_epoch()
         self._clock.switch("evaluation")
         test = self.setup.network.evaluate(self.setup.splits.test)
-        return {**progress.latest, "test_loss": test.loss, "test_accuracy": test.accuracy}
+        return {**progress.latest, **{f"test_{name}": value for name, value in test.items()}}
 
     def flush(self) -> None:
         """Write the rows of the steps taken since the last checkpoint."""
@@ -196,19 +196,19 @@ class Trainer:
         epoch = progress.epoch + 1
         self._clock.switch("train")
         setup.network.module.train()
-        for inputs, targets in setup.batches(epoch, progress.step):
-            record = self._step(inputs, targets)
+        for batch in setup.batches(epoch, progress.step):
+            record = self._step(batch)
             progress.step += 1
-            progress.tally.add(record, len(targets))
+            progress.tally.add(record, samples_in(batch))
             self._pending.append((epoch, progress.step, record))
             self._observer.on_step(record, epoch, progress.step)
             if not math.isfinite(record.loss):
                 self._diverge(f"training loss {record.loss} in epoch {epoch}, step {progress.step}")
             self._pause_if_needed()
 
-    def _step(self, inputs: Tensor, targets: Tensor) -> StepRecord:
+    def _step(self, batch: Any) -> StepRecord:
         setup = self.setup
-        setup.optimizer.step(setup.network.batch(inputs, targets))
+        setup.optimizer.step(setup.network.batch(batch))
         record = setup.optimizer.last_step
         assert record is not None  # every step leaves its record
         return record
@@ -241,9 +241,10 @@ class Trainer:
         self._clock.switch("logging")
         self.flush()
         row = progress.tally.as_row()
-        row |= {"val_loss": validation.loss, "val_accuracy": validation.accuracy}
+        found = {f"val_{name}": value for name, value in validation.items()}
+        row |= found
         times = self._clock.lap()
-        latest = {name: row[name] for name in ("train_loss", "val_loss", "val_accuracy")}
+        latest = {"train_loss": row["train_loss"], **found}
         progress.finish_epoch(latest, times)
         row = {"epoch": progress.epoch, **row, **self._costs(times)}
         if self._writer is not None:

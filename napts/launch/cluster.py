@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from napts.experiment.options import Options
+from napts.experiment.method_options import Options
 from napts.experiment.specfile import SpecError, read_toml, validated
 
 Texts = Annotated[tuple[str, ...], Field(strict=False)]

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from napts.experiment.options import Options
+from napts.experiment.method_options import Options
 
 Value = bool | int | float | str | tuple[Any, ...]
 Values = Annotated[tuple[Any, ...], Field(strict=False, min_length=1)]

@@ -1,13 +1,14 @@
 """A sweep: a study whose settings are varied, and what its jobs ask for."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from napts.experiment.options import OPTIONS_BY_METHOD, Options
+from napts.experiment.method_options import Options
+from napts.experiment.methods import method_named
 from napts.experiment.spec import Name, RunSpec, Seed
 from napts.experiment.specfile import (
     SpecError,
@@ -121,13 +122,21 @@ class SweepFile(Options):
 
     def cells(self, method: SweepMethod) -> list[Cell]:
         """Return the settings to try with a method."""
-        known = OPTIONS_BY_METHOD.get(method.method, Options).model_fields
+        known = _options_of(method.method)
         changes: list[Cell] = [{}]
         for alternative in self.alternatives:
             change = {k: v for k, v in alternative.items() if "." in k or k in known}
             if change not in changes:
                 changes.append(change)
         return [{**change, **cell} for change in changes for cell in method.cells(self.grid)]
+
+
+def _options_of(name: str) -> Collection[str]:
+    """Return the options of a method; none if there is no such method, which is told later."""
+    try:
+        return method_named(name).options.model_fields
+    except ValueError:
+        return ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,8 @@ class PlainTrustRegion(TrustRegionOptimizer):
 class SubdomainMethod(TrustRegionOptimizer):
     """A method whose proposals come from subdomains; its blocks are theirs."""
 
+    needs = "sets"
+
     def __init__(self, sets: ParameterSets, defaults: dict[str, Any]) -> None:
         compose.check(defaults)
         self._sets = sets
@@ -85,6 +87,8 @@ class SubdomainMethod(TrustRegionOptimizer):
 
 class SchwarzMethod(SubdomainMethod):
     """A method whose subdomains work with what one global pass has cached for them."""
+
+    needs = "stages"
 
     def __init__(self, stages: Decomposition, defaults: dict[str, Any]) -> None:
         if not isinstance(stages, Decomposition):

@@ -64,6 +64,9 @@ class APTSD(PlainTrustRegion):
     small).
     """
 
+    pipeline_ok = False
+    shared_by = "shards"
+
     def __init__(
         self,
         params: Iterable[Any],

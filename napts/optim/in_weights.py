@@ -75,6 +75,9 @@ class APTSW(SubdomainMethod):
         >>> optimizer = napts.APTSW(sets, order=2, **napts.preset("APTSW", "apts-2023"))
     """
 
+    pipeline_ok = False
+    shared_by = "subdomains"
+
     def __init__(
         self,
         sets: ParameterSets,

@@ -1,102 +1,25 @@
-"""Named sets of options."""
+"""Named sets of options by method; `napts.papers` registers those of the papers and ours."""
 
 from collections.abc import Mapping
 from typing import Any
 
-_FIXED: dict[str, Any] = {"radius_floor": "fixed"}
-_THRESHOLD: dict[str, Any] = {"eta_1": 0.01, **_FIXED}
-PAPER: dict[str, dict[str, Any]] = {
-    "TR": _THRESHOLD,
-    "NTR": _THRESHOLD,
-    "APTS": {**_THRESHOLD, "local_steps": 10},
-    "APTSA": {**_THRESHOLD, "local_steps": 10},
-    "NAPTS": {**_THRESHOLD, "local_steps": 10},
-}
-"""Our setting for the NAPTS paper, which prints none: chosen among 54 on ``cifar10-mini`` by the
-paper's own claims, of which N1, N3, N4, N6 and N10 hold there (docs/reproduction.md). All other
-options are the defaults."""
+from napts.registry import Registry
 
-LIGHT: dict[str, Any] = {
-    "local_steps": 1,
-    "moments": "kept",
-    "shares": "joint",
-    "retry": "shrink",
-    "global_step": "never",
-    "eta_1": 0.5,
-    "eta_2": 0.9,
-}
-"""NAPTS far below the paper's cost (ours): the direction of Adam, with moments that are kept, and a
-length that the non-monotone trust region finds by itself. An accepted batch costs one forward and
-backward and one forward. Measured in the README, "Below the paper's cost"."""
-
-IAPTS: dict[str, Any] = {
-    **_FIXED,
-    "norm": "inf",
-    "radius": 0.1,
-    "radius_min": 0.01,
-    "radius_max": 0.5,
-    "shrink": 0.9,
-    "grow": 1.2,
-    "local_steps": 3,
-    "correction": (),
-    "max_tries": 1,
-}
-"""IAPTS (arXiv 2512.14286) with the settings of its authors' code: infinity norm, few local steps,
-a radius that changes slowly, no correction, one global step. The paper's own are not known."""
-
-APTS_2023: dict[str, Any] = {
-    **_FIXED,
-    "local_steps": 5,
-    "forced_decrease": True,
-    "radius": 1e-2,
-    "radius_min": 1e-4,
-    "radius_max": 1e-1,
-    "shrink": 0.5,
-    "grow": 2.0,
-    "eta_1": 0.25,
-    "eta_2": 0.75,
-    "norm": "inf",
-    "pairs": 5,
-}
-"""APTS in weights (arXiv 2312.13677) with the parameters of its section 3.1 and forced decrease."""
-
-CODE_2023: dict[str, Any] = {
-    **APTS_2023,
-    "local_budget": 0.5,
-    "forced_as": "code",
-    "correction": (0.2, 0.4, 0.6, 0.8, 1.0, 1.0),
-}
-"""The same as its authors' parallel code has it: half the radius for the subdomains, one correction
-more, gradient steps as long as the proposal, no smallest radius for corrections."""
-
-SAPTS_2023: dict[str, Any] = {**APTS_2023, "forced_decrease": False}
-"""SAPTS, section 3.3 of the same paper: without forced decrease, for batches that overlap
-(``budget.overlap = 0.01``)."""
-
-DATA_2023: dict[str, Any] = {
-    **_FIXED,
-    "local_steps": 5,
-    "radius": 1.0,
-    "radius_min": 1e-3,
-    "radius_max": 4.0,
-    "shrink": 0.5,
-    "grow": 2.0,
-    "eta_1": 0.25,
-    "eta_2": 0.75,
-    "norm": "l2",
-}
-"""APTS in data (2023) with the settings of its authors' code."""
-
-PRESETS: Mapping[str, Mapping[str, dict[str, Any]]] = {
-    "paper": PAPER,
-    "light": {"NAPTS": LIGHT},
-    "iapts": {"APTS": IAPTS},
-    "apts-2023": {"APTSW": APTS_2023},
-    "apts-2023-code": {"APTSW": CODE_2023},
-    "sapts-2023": {"APTSW": SAPTS_2023},
-    "data-2023": {"APTSD": DATA_2023},
-}
+PRESETS: Registry[Mapping[str, dict[str, Any]]] = Registry("presets")
 """By name, for each method that has it, the options it stands for; ``preset`` in a spec."""
+
+
+def register_preset(name: str, options: Mapping[str, dict[str, Any]]) -> None:
+    """Add a named set of options.
+
+    Args:
+        name: Its name.
+        options: For each method that has it, keyword arguments of the method's constructor.
+
+    Raises:
+        ValueError: There is another one of this name.
+    """
+    PRESETS.register(name, options)
 
 
 def preset(method: str, name: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 from torch.optim import Optimizer
@@ -36,6 +36,18 @@ class TrustRegionOptimizer(Optimizer):
         params: Parameters or parameter groups.
         defaults: All constructor options, kept in ``param_groups`` as torch's optimizers do.
     """
+
+    needs: ClassVar[str] = "parameters"
+    """What the constructor takes first: ``"parameters"``, ``"stages"`` or ``"sets"``."""
+
+    pipeline_ok: ClassVar[bool] = True
+    """Whether the network may be given stage by stage, as a :class:`napts.Pipeline`."""
+
+    spread_ok: ClassVar[bool] = True
+    """Whether the parameters may be spread over processes, and the results stay the same."""
+
+    shared_by: ClassVar[str | None] = None
+    """The option with the number of parts of a step that processes may share, if there is one."""
 
     last_step: StepRecord | None
     """Record of the latest iteration; ``None`` before the first one."""

@@ -7,6 +7,7 @@ from napts.extras import need
 
 need("matplotlib", "seaborn", "pandas", "scipy")
 
-from napts.plotting.report import REPORTS, Report, render, write_report
+from napts.plotting.registry import REPORTS, Report, register_report
+from napts.plotting.report import render, write_report
 
-__all__ = ["REPORTS", "Report", "render", "write_report"]
+__all__ = ["REPORTS", "Report", "register_report", "render", "write_report"]

@@ -1,4 +1,4 @@
-"""Figures that compare methods by what they cost: seconds, passes, rejected steps, radius."""
+"""Figures that compare methods by cost: seconds, passes, rejected and accepted steps, radius."""
 
 import numpy as np
 import pandas as pd
@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from napts.analysis.columns import (
+    Floats,
     floats,
     rows_where,
     rows_without,
@@ -13,7 +14,7 @@ from napts.analysis.columns import (
     texts,
     trained,
 )
-from napts.analysis.labels import grouped
+from napts.analysis.labels import BASELINES, grouped
 from napts.plotting.annotate import caption, count_runs, fitting_columns, legend, thin_lines
 from napts.plotting.curves import (
     ABORTED,
@@ -24,7 +25,6 @@ from napts.plotting.curves import (
     log_if_wide,
     whole_numbers,
 )
-from napts.plotting.figure2 import BASELINES, rejections_by_run
 from napts.plotting.style import PHASES, finish, looks, new_figure
 
 CLOCKS = {
@@ -171,3 +171,41 @@ def radius_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
         "Trust-region radius at the end of every epoch. Thin lines: seeds; thick line: mean.",
     )
     return figure
+
+
+def acceptance_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
+    """Draw the share of batches that moved the parameters, and of those only the memory let move.
+
+    Args:
+        frame: Frame of `napts.analysis.epochs_frame`, of one experiment and workload.
+        narrow: One panel above the other, for small screens.
+    """
+    figure = new_figure(4.2, 6.4) if narrow else new_figure(9.6, 3.4)
+    moved, past = figure.subplots(2, 1) if narrow else figure.subplots(1, 2)
+    look = looks(frame)
+    trusting = rows_without(frame, "method", BASELINES)
+    band(moved, trusting, "epoch", "acceptance_rate", look, scale=100)
+    finish(moved, title="Batches with an accepted step", x="epoch", y="share / %")
+    band(past, trusting, "epoch", "nonmonotone_rate", look, scale=100)
+    finish(past, title="Batches accepted by the memory alone", x="epoch", y="share / %")
+    for axes in (moved, past):
+        whole_numbers(axes)
+        axes.set_ylim(-2, 102)
+    legend(figure, trusting, look)
+    caption(
+        figure,
+        "Right: steps that the loss on the current batch would have rejected, eq. (9). "
+        f"Lines: mean over seeds; bands: smallest to largest seed.{thin_lines(trusting)}",
+    )
+    return figure
+
+
+def rejections_by_run(group: pd.DataFrame, column: str) -> Floats:
+    """Return a total of the epochs per batch over the whole run, one value per seed.
+
+    Args:
+        group: Rows of one label, without epoch 0.
+        column: A total of the epochs frame, for example ``"rejections_global"``.
+    """
+    runs = split(group, "seed")
+    return np.array([floats(run, column).sum() / floats(run, "batches").sum() for run in runs])

@@ -1,29 +1,14 @@
-"""What stands on the one page: claims, comparisons, tuning studies, calibrations."""
+"""What stands on the one page: comparisons, tuning studies, and what registered reports add."""
 
 from collections.abc import Iterator, Sequence
 
-from napts.analysis import Collection, Section, Table, comparison, comparison_tables
-from napts.analysis.published import published_table
+from napts.analysis import Collection, Section, comparison
 from napts.analysis.tables import number, percent
 from napts.analysis.tuning_tables import tuning_table
-from napts.claims import claims_tables, judge
-from napts.claims.calibration import CellResult
-from napts.plotting.drawings import (
-    COMPARE,
-    FIGURE2,
-    Calibration,
-    Drawing,
-    TuningStudies,
-    ablation_drawings,
-    calibrations,
-    comparison_drawings,
-    family_drawings,
-    tuning_studies,
-)
-from napts.plotting.page import Body, Picture, page, svg_data
-from napts.plotting.provenance import provenance_of, provenance_of_all
-
-_BEST = 12
+from napts.plotting.drawings import TuningStudies, tuning_studies
+from napts.plotting.page import Body, page
+from napts.plotting.provenance import provenance_of
+from napts.plotting.registry import ordered
 
 
 def html_page(collection: Collection, command: str) -> str:
@@ -33,46 +18,36 @@ def html_page(collection: Collection, command: str) -> str:
         collection: The records.
         command: Command that makes it again.
     """
-    bodies = list(_bodies(collection, command))
+    bodies = [body for report in ordered() for body in report.parts(collection, command)]
     workloads = dict.fromkeys(section.workload for section in collection.sections)
     return page(bodies, ", ".join(workloads))
 
 
-def _bodies(collection: Collection, command: str) -> Iterator[Body]:
-    comparisons = collection.of_kind("comparison")
-    if comparisons:
-        yield _claims(collection, command)
-    yield from (_comparison(section, command) for section in comparisons)
-    yield from (_tuning(study, command) for study in tuning_studies(collection))
-    yield from (_calibration(study, command) for study in calibrations(collection))
+def comparison_parts(collection: Collection, command: str) -> Iterator[Body]:
+    """Yield a part of the page for every comparison.
+
+    Args:
+        collection: The records.
+        command: Command that makes the page again.
+    """
+    return (_comparison(section, command) for section in collection.of_kind("comparison"))
 
 
-def _claims(collection: Collection, command: str) -> Body:
-    return Body(
-        "claims",
-        "Claims of the papers",
-        "What the comparisons below say of them, by tests that were declared beforehand.",
-        claims_tables(judge(collection)),
-        (),
-        "",
-        provenance_of_all(collection, command),
-    )
+def tuning_parts(collection: Collection, command: str) -> Iterator[Body]:
+    """Yield a part of the page for every workload that was tuned on; arguments as above."""
+    return (_tuning(study, command) for study in tuning_studies(collection))
 
 
 def _comparison(section: Section, command: str) -> Body:
-    drawings = [
-        *family_drawings(section),
-        *comparison_drawings(section, [FIGURE2, *COMPARE]),
-        *ablation_drawings(section),
-    ]
-    published = published_table(section)
+    reports = ordered()
+    drawings = [drawing for report in reports for drawing in report.drawings(section)]
     methods = len(section.runs["label"].unique())
     return Body(
         section.slug,
         section.workload,
         f"{methods} methods, {len(section.records)} runs, experiment {section.experiment}.",
-        [*comparison_tables(section.runs), *([published] if published else [])],
-        _pictures(drawings),
+        [table for report in reports for table in report.tables(section)],
+        [drawing.picture() for drawing in drawings],
         _summary(section),
         provenance_of(section, command),
         section.records,
@@ -91,55 +66,15 @@ def _tuning(study: TuningStudies, command: str) -> Body:
         f"{len(section.records)} runs. All settings are tried with one seed, the best of them "
         "with more; the winner has the best mean on validation data.",
         [tuning_table(tuning) for tuning in study.tunings],
-        _pictures([study.drawing]),
+        [study.drawing.picture()],
         f"Winners: {best}.",
         provenance_of(section, command),
         section.records,
     )
 
 
-def _calibration(study: Calibration, command: str) -> Body:
-    section, best = study.section, study.cells[0]
-    return Body(
-        section.slug,
-        f"Calibration on {section.workload}",
-        f"{len(study.cells)} cells, {len(section.records)} runs: which of the claims N1 to N10 "
-        "hold with which of the settings that the paper does not print.",
-        [_cells_table(study.cells)],
-        _pictures(study.drawings),
-        f"Best cell: {best.name}, with a score of {best.score:g} of {len(best.judgements)}.",
-        provenance_of(section, command),
-        section.records,
-    )
-
-
-def _cells_table(cells: Sequence[CellResult]) -> Table:
-    names = [judgement.claim.name for judgement in cells[0].judgements]
-    rows = [
-        [
-            cell.name,
-            f"{cell.score:g}",
-            percent(cell.accuracy),
-            *(str(j.verdict) for j in cell.judgements),
-        ]
-        for cell in cells[:_BEST]
-    ]
-    return Table(
-        "The best cells",
-        ["changed", "score", "NAPTS accuracy %", *names],
-        rows,
-        ["One point for a confirmed claim, half of one for an undecided one; then by accuracy."],
-    )
-
-
 def _options(options: dict[str, object], names: Sequence[str]) -> str:
     return ", ".join(f"{name} {options[name]}" for name in names)
-
-
-def _pictures(drawings: Sequence[Drawing]) -> list[Picture]:
-    return [
-        Picture(d.title, svg_data(d.figure()), svg_data(d.figure(narrow=True))) for d in drawings
-    ]
 
 
 def _summary(section: Section) -> str:

@@ -2,22 +2,15 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from napts.analysis import Collection, Section
-from napts.analysis.ablation import window_frame
+from napts.analysis.labels import BASELINES
 from napts.analysis.tuning import Tuning, tuning_of
-from napts.claims import claims_frame
-from napts.claims.calibration import CellResult, score_cells
-from napts.plotting.ablation import ablation_figure
-from napts.plotting.acceptance import acceptance_figure
-from napts.plotting.calibration import calibration_figure
-from napts.plotting.compare import cost_figure, radius_figure, rejection_figure
-from napts.plotting.family import course_figure, has_both_kinds, of_the_family, weights_figure
-from napts.plotting.figure2 import BASELINES, figure2
+from napts.plotting.compare import acceptance_figure, cost_figure, radius_figure, rejection_figure
+from napts.plotting.page import Picture, svg_data
 from napts.plotting.style import style
 from napts.plotting.targets import target_figure
 from napts.plotting.tuning import tuning_figure
@@ -42,36 +35,31 @@ class Plot:
     trust_region: bool = False
 
 
-_RUN = ("label", "method", "seed", "state", "epoch", "batches")
+RUN = ("label", "method", "seed", "state", "epoch", "batches")
+"""Columns that tell the rows of a figure's numbers apart."""
 _REJECTIONS = tuple(f"rejections{phase}" for phase in ("", "_proposal", "_correction", "_global"))
 _CLOCKS = ("train_seconds_total", "pass_equivalents_total")
 
-FIGURE2 = Plot(
-    "figure2",
-    figure2,
-    "Loss, accuracy and rejected steps",
-    (*_RUN, "train_loss", "val_accuracy", "rejections", "rejections_per_batch"),
-)
 COMPARE = (
     Plot(
         "cost",
         cost_figure,
         "Loss and accuracy by cost",
-        (*_RUN, *_CLOCKS, "train_loss", "val_accuracy"),
+        (*RUN, *_CLOCKS, "train_loss", "val_accuracy"),
     ),
     Plot(
         "target",
         target_figure,
         "Time to a target accuracy",
-        (*_RUN, "cpu_seconds_total", "val_accuracy"),
+        (*RUN, "cpu_seconds_total", "val_accuracy"),
     ),
-    Plot("rejections", rejection_figure, "Rejected steps by phase", (*_RUN, *_REJECTIONS), True),
-    Plot("radius", radius_figure, "Trust-region radius", (*_RUN, "radius"), True),
+    Plot("rejections", rejection_figure, "Rejected steps by phase", (*RUN, *_REJECTIONS), True),
+    Plot("radius", radius_figure, "Trust-region radius", (*RUN, "radius"), True),
     Plot(
         "acceptance",
         acceptance_figure,
         "Accepted steps",
-        (*_RUN, "acceptance_rate", "nonmonotone_rate"),
+        (*RUN, "acceptance_rate", "nonmonotone_rate"),
         True,
     ),
 )
@@ -100,6 +88,10 @@ class Drawing:
         with style():
             return self.draw(narrow)
 
+    def picture(self) -> Picture:
+        """Draw it for the page."""
+        return Picture(self.title, svg_data(self.figure()), svg_data(self.figure(narrow=True)))
+
 
 def comparison_drawings(section: Section, plots: Sequence[Plot]) -> Iterator[Drawing]:
     """Yield the figures of one comparison."""
@@ -113,38 +105,6 @@ def comparison_drawings(section: Section, plots: Sequence[Plot]) -> Iterator[Dra
                 section.epochs.filter(items=list(plot.columns)),
                 lambda narrow, plot=plot: plot.draw(section.epochs, narrow=narrow),
             )
-
-
-def ablation_drawings(section: Section) -> Iterator[Drawing]:
-    """Yield the window ablation of a section, if several windows were tried."""
-    frame = window_frame(section)
-    if len(frame):
-        yield Drawing(
-            f"window-{section.slug}",
-            "The window of the memory",
-            section,
-            frame,
-            lambda narrow: ablation_figure(frame, narrow=narrow),
-        )
-
-
-def family_drawings(section: Section) -> Iterator[Drawing]:
-    """Yield the figures of APTS in weights and in data, if a section has runs of them."""
-    if not of_the_family(section):
-        return
-    columns = [*_RUN, "train_loss", "val_accuracy"]
-    figures = [("course", "Loss and accuracy beside published averages", course_figure)]
-    if has_both_kinds(section):
-        title = "Loss and accuracy without and with forced decrease"
-        figures.insert(0, ("weights", title, weights_figure))
-    for name, title, draw in figures:
-        yield Drawing(
-            f"{name}-{section.slug}",
-            title,
-            section,
-            section.epochs.filter(items=columns),
-            lambda narrow, draw=draw: draw(section, narrow=narrow),
-        )
 
 
 @dataclass(frozen=True)
@@ -198,42 +158,12 @@ def _tuning_frame(tunings: Sequence[Tuning]) -> pd.DataFrame:
     rows = [
         {
             "method": tuning.method,
-            **{name: trial.options[name] for name in tuning.varied},
+            **{name: setting.options[name] for name in tuning.varied},
             "seed": seed,
             tuning.metric: tuning.value(score),
         }
         for tuning in tunings
-        for trial in tuning.trials
-        for seed, score in sorted(trial.scores.items())
+        for setting in tuning.settings
+        for seed, score in sorted(setting.scores.items())
     ]
     return pd.DataFrame(rows)
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """A calibration study, its cells from best to worst, and its figures."""
-
-    section: Section
-    cells: tuple[CellResult, ...]
-    drawings: tuple[Drawing, ...]
-
-
-@lru_cache(maxsize=1)  # several reports on one collection ask for them, and scoring takes a while
-def calibrations(collection: Collection) -> list[Calibration]:
-    """Return the calibration studies."""
-    return [_calibration(section) for section in collection.of_kind("calibration")]
-
-
-def _calibration(section: Section) -> Calibration:
-    cells = tuple(score_cells(section))
-    frames = [
-        claims_frame(cell.judgements).assign(cell=cell.name, score=cell.score) for cell in cells
-    ]
-    grid = Drawing(
-        section.slug,
-        "How each claim depends on each setting",
-        section,
-        pd.concat(frames, ignore_index=True),
-        lambda narrow: calibration_figure(cells, narrow=narrow),
-    )
-    return Calibration(section, cells, (grid, *ablation_drawings(section)))

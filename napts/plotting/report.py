@@ -1,44 +1,14 @@
 """Named reports: how a records folder becomes figures, tables and one page."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
-from napts.analysis import Collection, Table, comparison, comparison_tables, load_collection
-from napts.analysis.published import published_table
-from napts.claims import claims_frame, claims_tables, judge
-from napts.plotting.contents import html_page
-from napts.plotting.drawings import (
-    COMPARE,
-    FIGURE2,
-    Drawing,
-    ablation_drawings,
-    calibrations,
-    comparison_drawings,
-    family_drawings,
-    tuning_studies,
-)
-from napts.plotting.provenance import (
-    Provenance,
-    provenance_of,
-    provenance_of_all,
-    report_command,
-    save_figure,
-    write_csv,
-)
-
-
-@dataclass(frozen=True)
-class Report:
-    """A report that can be asked for by name.
-
-    Attributes:
-        description: What it holds, in a few words.
-        make: Function that writes it and returns the paths of its files.
-    """
-
-    description: str
-    make: Callable[[Collection, Path], list[Path]]
+from napts.analysis import Collection, comparison, comparison_tables, load_collection
+from napts.plotting.contents import comparison_parts, html_page, tuning_parts
+from napts.plotting.drawings import COMPARE, comparison_drawings, tuning_studies
+from napts.plotting.files import save_drawings, save_tables
+from napts.plotting.provenance import provenance_of, write_csv
+from napts.plotting.registry import REPORTS, Report, ordered, register_report
 
 
 def render(names: str | Sequence[str], records_root: Path, out_dir: Path) -> list[Path]:
@@ -57,10 +27,11 @@ def render(names: str | Sequence[str], records_root: Path, out_dir: Path) -> lis
         RecordError: There is no run under ``records_root``, or one cannot be read.
     """
     asked = [names] if isinstance(names, str) else list(names)
-    wanted = list(REPORTS) if "all" in asked else asked
+    known = [report.name for report in ordered()]
+    wanted = known if "all" in asked else asked
     unknown = [name for name in wanted if name not in REPORTS]
     if unknown:
-        raise ValueError(f"report {unknown[0]!r} is not one of {', '.join(REPORTS)}, all")
+        raise ValueError(f"report {unknown[0]!r} is not one of {', '.join(known)}, all")
     collection = load_collection(records_root)
     return [path for name in wanted for path in REPORTS[name].make(collection, Path(out_dir))]
 
@@ -78,112 +49,57 @@ def write_report(records_root: Path, out_dir: Path) -> Path:
     Raises:
         RecordError: There is no run under ``records_root``, or one cannot be read.
     """
-    return _html(load_collection(records_root), Path(out_dir))[0]
+    return REPORTS["html"].make(load_collection(records_root), Path(out_dir))[0]
 
 
-def _save(drawings: Iterable[Drawing], out_dir: Path, command: str) -> list[Path]:
-    return [
-        path
-        for drawing in drawings
-        for path in save_figure(
-            drawing.figure(),
-            out_dir,
-            drawing.name,
-            drawing.data,
-            provenance_of(drawing.section, command),
-        )
-    ]
+def _tuning_files(collection: Collection, out_dir: Path, command: str) -> list[Path]:
+    drawings = (study.drawing for study in tuning_studies(collection))
+    return save_drawings(drawings, out_dir, command)
 
 
-def _figure2(collection: Collection, out_dir: Path) -> list[Path]:
-    command = report_command("figure2", collection.root, out_dir)
-    sections = collection.of_kind("comparison")
-    drawings = (d for section in sections for d in comparison_drawings(section, [FIGURE2]))
-    return _save(drawings, out_dir, command)
-
-
-def _compare(collection: Collection, out_dir: Path) -> list[Path]:
-    command = report_command("compare", collection.root, out_dir)
-    sections = collection.of_kind("comparison")
-    drawings = [d for section in sections for d in comparison_drawings(section, COMPARE)]
-    drawings += [d for section in sections for d in ablation_drawings(section)]
-    return _save(drawings, out_dir, command)
-
-
-def _family(collection: Collection, out_dir: Path) -> list[Path]:
-    command = report_command("family", collection.root, out_dir)
-    sections = collection.of_kind("comparison")
-    paths = _save((d for section in sections for d in family_drawings(section)), out_dir, command)
-    for section in sections:
-        if (table := published_table(section)) is not None:
-            name = f"published-{section.slug}"
-            paths += _text_files(out_dir, name, [table], provenance_of(section, command))[1:]
-    return paths
-
-
-def _tuning(collection: Collection, out_dir: Path) -> list[Path]:
-    command = report_command("tuning", collection.root, out_dir)
-    return _save((study.drawing for study in tuning_studies(collection)), out_dir, command)
-
-
-def _calibration(collection: Collection, out_dir: Path) -> list[Path]:
-    command = report_command("calibration", collection.root, out_dir)
-    drawings = (drawing for study in calibrations(collection) for drawing in study.drawings)
-    return _save(drawings, out_dir, command)
-
-
-def _claims(collection: Collection, out_dir: Path) -> list[Path]:
-    if not collection.of_kind("comparison"):
-        return []
-    judgements = judge(collection)
-    provenance = provenance_of_all(collection, report_command("claims", collection.root, out_dir))
-    csv, *texts = _text_files(out_dir, "claims", claims_tables(judgements), provenance)
-    write_csv(csv, claims_frame(judgements), provenance)
-    return [csv, *texts]
-
-
-def _table(collection: Collection, out_dir: Path) -> list[Path]:
-    command = report_command("table", collection.root, out_dir)
+def _table_files(collection: Collection, out_dir: Path, command: str) -> list[Path]:
     paths: list[Path] = []
     for section in collection.of_kind("comparison"):
-        provenance = provenance_of(section, command)
-        tables = comparison_tables(section.runs)
-        csv, *texts = _text_files(out_dir, f"table-{section.slug}", tables, provenance)
+        provenance, name = provenance_of(section, command), f"table-{section.slug}"
+        csv = out_dir / f"{name}.csv"
         write_csv(csv, comparison(section.runs), provenance)
+        texts = save_tables(out_dir, name, comparison_tables(section.runs), provenance)
         paths += [csv, *texts]
     return paths
 
 
-def _text_files(
-    out_dir: Path, name: str, tables: Sequence[Table], provenance: Provenance
-) -> list[Path]:
-    """Write tables as text and Markdown; returns the paths, that of a CSV to be written first."""
-    out_dir.mkdir(parents=True, exist_ok=True)
-    csv, text, markdown = (out_dir / f"{name}.{kind}" for kind in ("csv", "txt", "md"))
-    origin = "\n".join(provenance.lines())
-    body = "\n\n".join(table.to_text() for table in tables)
-    text.write_text(f"{body}\n\n{origin}\n", encoding="utf-8")
-    body = "\n\n".join(table.to_markdown() for table in tables)
-    markdown.write_text(f"{body}\n\n```\n{origin}\n```\n", encoding="utf-8")
-    return [csv, text, markdown]
-
-
-def _html(collection: Collection, out_dir: Path) -> list[Path]:
-    command = report_command("html", collection.root, out_dir)
+def _html_files(collection: Collection, out_dir: Path, command: str) -> list[Path]:
     path = out_dir / "report.html"
     out_dir.mkdir(parents=True, exist_ok=True)
     path.write_text(html_page(collection, command), encoding="utf-8")
     return [path]
 
 
-REPORTS: dict[str, Report] = {
-    "figure2": Report("the NAPTS paper's Figure 2: loss, accuracy, rejections", _figure2),
-    "compare": Report("cost, targets, rejections, radius, acceptance, window", _compare),
-    "family": Report("APTS in weights and in data beside published averages", _family),
-    "table": Report("time, work and outcome per method", _table),
-    "claims": Report("which claims of the papers hold", _claims),
-    "tuning": Report("tuning studies: what they brought and what they cost", _tuning),
-    "calibration": Report("the claims by the settings that the paper does not print", _calibration),
-    "html": Report("one page with every figure and table", _html),
-}
-"""Every report by name."""
+register_report(
+    Report(
+        "table",
+        "time, work and outcome per method",
+        20,
+        tables=lambda section: comparison_tables(section.runs),
+        files=_table_files,
+    )
+)
+register_report(
+    Report(
+        "compare",
+        "cost, targets, rejections, radius, acceptance",
+        50,
+        drawings=lambda section: comparison_drawings(section, COMPARE),
+        parts=comparison_parts,
+    )
+)
+register_report(
+    Report(
+        "tuning",
+        "tuning studies: what they brought and what they cost",
+        70,
+        parts=tuning_parts,
+        files=_tuning_files,
+    )
+)
+register_report(Report("html", "one page with every figure and table", 100, files=_html_files))

@@ -1,27 +1,54 @@
-"""Named problems: data, network, loss and defaults, and the order of the batches."""
+"""Named problems: data, network, loss, metrics and defaults, and the order of the batches."""
 
+from napts.problems import digits, images, synthetic
 from napts.problems.batches import batch_count, batches, epoch_permutation
 from napts.problems.data_root import DataInvalid, DataMissing, resolve_data_root
 from napts.problems.prepare import PreparedData, prepare
-from napts.problems.problem import Evaluation, Workload, WorkloadOptions
-from napts.problems.registry import get_workload, options_model, workload_names
-from napts.problems.tensors import DataSplits, TensorSet
+from napts.problems.problem import Evaluation, Problem, ProblemOptions
+from napts.problems.registry import (
+    get_problem,
+    options_model,
+    problem_class,
+    problem_names,
+    register_problem,
+)
+from napts.problems.samples import BatchSize, SampleSet, TensorSamples, samples_in
+from napts.problems.splits import DataSplits
+from napts.problems.supervised import Classification, Regression, Supervised
+
+BUILT_IN = (digits, images, synthetic)
+"""Modules whose problems are registered by their import."""
+
+Workload = Problem
+get_workload = get_problem
+workload_names = problem_names
 
 __all__ = [
+    "BatchSize",
+    "Classification",
     "DataInvalid",
     "DataMissing",
     "DataSplits",
     "Evaluation",
     "PreparedData",
-    "TensorSet",
+    "Problem",
+    "ProblemOptions",
+    "Regression",
+    "SampleSet",
+    "Supervised",
+    "TensorSamples",
     "Workload",
-    "WorkloadOptions",
     "batch_count",
     "batches",
     "epoch_permutation",
+    "get_problem",
     "get_workload",
     "options_model",
     "prepare",
+    "problem_class",
+    "problem_names",
+    "register_problem",
     "resolve_data_root",
+    "samples_in",
     "workload_names",
 ]

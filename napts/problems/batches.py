@@ -1,12 +1,15 @@
 """The order in which samples are visited: a pure function of the seed and the epoch."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
 
-from napts.problems.tensors import TensorSet
+from napts.problems.randomness import seed_of
+
+if TYPE_CHECKING:
+    from napts.problems.samples import SampleSet
 
 
 def epoch_permutation(seed: int, epoch: int, n: int) -> Tensor:
@@ -26,27 +29,30 @@ def epoch_permutation(seed: int, epoch: int, n: int) -> Tensor:
     return torch.randperm(n, generator=_generator("epoch order", seed, epoch))
 
 
-def batch_count(n: int, batch_size: int) -> int:
+def batch_count(n: int, batch_size: int | Literal["full"]) -> int:
     """Return the number of batches of an epoch, the smaller last one included."""
+    if batch_size == "full":
+        return min(n, 1)
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     return -(-n // batch_size)
 
 
 def batches(
-    tensors: TensorSet,
-    batch_size: int,
+    samples: "SampleSet",
+    batch_size: int | Literal["full"],
     seed: int,
     epoch: int,
     *,
     start: int = 0,
     overlap: float = 0.0,
-) -> Iterator[tuple[Tensor, Tensor]]:
+) -> Iterator[Any]:
     """Return an iterator over the prepared batches of one epoch, in that epoch's order.
 
     Args:
-        tensors: Samples on their device.
-        batch_size: Samples per batch, at least 1; the last batch holds what is left.
+        samples: Samples on their device.
+        batch_size: Samples per batch, at least 1; the last batch holds what is left. ``"full"``
+            for the whole set in its own order.
         seed: Seed of the run.
         epoch: Number of the epoch.
         start: Batches to skip at the beginning (the position of a resumed run).
@@ -54,19 +60,21 @@ def batches(
             `overlapping`.
 
     Returns:
-        Iterator over ``(inputs, targets)``.
+        Iterator over batches, for most problems ``(inputs, targets)``.
 
     Raises:
         ValueError: If ``batch_size``, ``start`` or ``overlap`` is out of range.
     """
-    n = len(tensors)
-    count = batch_count(n, batch_size)
-    if not 0 <= start <= count:
-        raise ValueError(f"start must lie between 0 and {count} batches, got {start}")
+    return samples.epoch(batch_size, seed, epoch, start=start, overlap=overlap)
+
+
+def epoch_chunks(
+    n: int, batch_size: int, seed: int, epoch: int, overlap: float = 0.0
+) -> list[Tensor]:
+    """Return the positions of the samples of each batch of an epoch; arguments as for `batches`."""
     order = epoch_permutation(seed, epoch, n)
     chunks = list(order.split(batch_size)) if n else []
-    chunks = overlapping(chunks, int(overlap * batch_size), seed, epoch)
-    return (tensors.batch(chunk.to(tensors.device)) for chunk in chunks[start:])
+    return overlapping(chunks, int(overlap * batch_size), seed, epoch)
 
 
 def overlapping(chunks: Sequence[Tensor], shared: int, seed: int, epoch: int) -> list[Tensor]:
@@ -105,6 +113,4 @@ def overlapping(chunks: Sequence[Tensor], shared: int, seed: int, epoch: int) ->
 
 def _generator(purpose: str, seed: int, epoch: int) -> torch.Generator:
     """Return a generator of its own for one purpose, seed and epoch."""
-    # A hash, because seed + epoch would give seed 0's second epoch to seed 1 as its first.
-    key = hashlib.sha256(f"{purpose} {seed} {epoch}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(key[:4], "big"))
+    return torch.Generator().manual_seed(seed_of(purpose, seed, epoch))

@@ -1,14 +1,17 @@
-"""The workload that needs no download: scikit-learn's handwritten digits."""
+"""The problem that needs no download: scikit-learn's handwritten digits."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import PositiveInt
+from torch import nn
 
 from napts.extras import need
+from napts.problems.holdout import SplitOptions, fixed_permutation, held_out
 from napts.problems.models import cnn
-from napts.problems.problem import Workload, WorkloadOptions
-from napts.problems.splits import fixed_permutation
+from napts.problems.registry import register_problem
+from napts.problems.supervised import Classification
 from napts.problems.tensors import Normalisation, RawData, RawSet
 
 DATASET = "digits"
@@ -17,28 +20,29 @@ TEST_SIZE = 297
 NORMALISATION = Normalisation((0.305,), (0.376,), scale=16.0)
 
 
-class DigitsOptions(WorkloadOptions):
-    """Options of `digits-cnn`."""
-
-    validation_size: PositiveInt = 300
-
-
-def digits_cnn(options: DigitsOptions) -> Workload:
-    """Return `digits-cnn`: 1797 images of 8x8 pixels and a small convolutional network.
+@register_problem("digits-cnn")
+class DigitsCnn(Classification):
+    """`digits-cnn`: 1797 images of 8x8 pixels and a small convolutional network.
 
     1200 images for training, 300 for validation, 297 for testing: our choice, the data set comes
     without a split.
     """
-    return Workload(
-        name="digits-cnn",
-        dataset=DATASET,
-        options=options,
-        batch_size=200,
-        subdomains=4,
-        network=lambda: cnn((1, 16, 32), image_size=8, hidden=32),
-        source=read_digits,
-        normalisation=NORMALISATION,
-    )
+
+    dataset = DATASET
+    batch_size, subdomains = 200, 4
+
+    class Options(SplitOptions):
+        """Options of `digits-cnn`."""
+
+        validation_size: PositiveInt = 300
+
+    def network(self) -> nn.Module:
+        """Return the network."""
+        return cnn((1, 16, 32), image_size=8, hidden=32)
+
+    def data(self, root: Path | None = None) -> Any:
+        """Return the images; no folder is needed."""
+        return held_out(read_digits(), self.options, NORMALISATION)
 
 
 def read_digits(_root: Path | None = None) -> RawData:

@@ -6,7 +6,7 @@ from pathlib import Path
 from napts.problems.data_root import DataInvalid, DataMissing, resolve_data_root
 from napts.problems.digits import DATASET as DIGITS
 from napts.problems.digits import read_digits
-from napts.problems.registry import get_workload, workload_names
+from napts.problems.registry import problem_class, problem_names
 from napts.problems.tensors import RawData
 from napts.problems.torchvision_data import IMAGE_DATASETS, ImageDataset
 
@@ -78,11 +78,11 @@ def _dataset_name(name: str) -> str:
     datasets = (*IMAGE_DATASETS, DIGITS)
     if name in datasets:
         return name
-    with_files = {n: get_workload(n).dataset for n in workload_names()}
+    with_files = {n: problem_class(n).dataset for n in problem_names()}
     allowed = [*datasets, *(n for n, dataset in with_files.items() if dataset in datasets)]
     if name not in allowed:
         raise ValueError(f"data set: found {name!r}, allowed: {', '.join(allowed)}")
-    return with_files[name]
+    return str(with_files[name])
 
 
 def _download(source: ImageDataset, folder: Path) -> RawData:

@@ -1,71 +1,144 @@
-"""What a workload is: data, a network, a loss and the defaults to train with."""
+"""What a problem is: a network, data, a loss, metrics and the defaults to train with."""
 
-from collections.abc import Callable, Iterator
+import math
+import numbers
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar, Literal, NoReturn, final
 
 import torch
-from pydantic import BaseModel, ConfigDict, PositiveInt
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
-from torch.nn import functional
 
-from napts.problems.splits import split
-from napts.problems.tensors import DataSplits, Normalisation, Prepare, RawData, TensorSet, digest
+from napts.decomposition.trees import tensors_of
+from napts.problems.randomness import OwnRandom, seed_of
+from napts.problems.samples import EVALUATION_BATCH, BatchSize, SampleSet, samples_in
+from napts.problems.splits import DataSplits
+
+METRIC_NAME = re.compile(r"[a-z][a-z0-9_]*")
+"""Names of metrics become columns of records."""
+
+# What torch says where a derivative is taken and none was recorded.
+_NO_GRADIENTS = "does not require grad"
 
 
-class WorkloadOptions(BaseModel):
-    """Options of every workload; those of one workload are fields of a subclass.
-
-    Attributes:
-        train_samples: Use only so many training samples, or None for all that are not held out.
-        validation_size: Samples of the source's training set that are held out.
-    """
+class ProblemOptions(BaseModel):
+    """Options of a problem: fields of a subclass, which stand beside its name in a spec."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    train_samples: PositiveInt | None = None
-    validation_size: PositiveInt
+
+class Evaluation(dict[str, float]):
+    """The mean loss of a set and its metrics by name, which are attributes as well."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> float:
+        if name not in self:
+            raise AttributeError(name)
+        return self[name]
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """Means over the samples of a set.
+class Problem(ABC):
+    """A named problem; a subclass says how it is built and is registered under a name.
+
+    A subclass writes :meth:`network`, :meth:`data`, :meth:`loss` and, as it likes, :meth:`metrics`
+    and :meth:`augment`; the harness calls the rest. A batch is a tensor, or a tuple or dictionary
+    of tensors, with the samples in dimension 0. See docs/problems.md.
+
+    Args:
+        options: Validated options, an instance of ``Options``; None for the defaults.
 
     Attributes:
-        loss: Mean loss per sample.
-        accuracy: Fraction of samples classified correctly, in [0, 1].
-    """
-
-    loss: float
-    accuracy: float
-
-
-@dataclass(frozen=True, slots=True)
-class Workload:
-    """A named problem: classification with cross-entropy.
-
-    Attributes:
-        name: Name in the registry.
-        dataset: Name of the data set, as ``napts data prepare`` takes it.
-        options: Validated options.
-        batch_size: Default number of samples per batch.
+        name: Name in the registry, set by `register_problem`.
+        dataset: Name of the data set for ``napts data prepare``, or None.
+        batch_size: Default number of samples per batch, or ``"full"``.
         subdomains: Default number of subdomains of the Schwarz methods.
-        network: Makes the network; random initialisation from torch's global CPU generator.
-        source: Reads the raw arrays, given the data folder (None: resolved by the rules of
-            `resolve_data_root`).
-        normalisation: Constants for the inputs, or None.
+        primary: The metric that tells how good a network is, and whether it is to grow or to fall.
+        fractions: Metrics in [0, 1] that are shown in percent.
+        needs_grad: The loss or the metrics take derivatives with respect to inputs, so that an
+            evaluation needs graphs.
+        Options: Model of the options.
+        options: The options.
     """
 
-    name: str
-    dataset: str
-    options: WorkloadOptions
-    batch_size: int
-    subdomains: int
-    network: Callable[[], nn.Module]
-    source: Callable[[Path | None], RawData]
-    normalisation: Normalisation | None = None
+    name: ClassVar[str] = ""
+    dataset: ClassVar[str | None] = None
+    batch_size: ClassVar[BatchSize] = 32
+    subdomains: ClassVar[int] = 2
+    primary: ClassVar[tuple[str, Literal["max", "min"]]] = ("loss", "min")
+    fractions: ClassVar[tuple[str, ...]] = ()
+    needs_grad: ClassVar[bool] = False
+    options: Any
 
+    Options: ClassVar[type[ProblemOptions]] = ProblemOptions
+
+    def __init__(self, options: ProblemOptions | None = None) -> None:
+        self.options = self.Options() if options is None else options
+
+    # --- what a problem says -----------------------------------------------------------------
+
+    @abstractmethod
+    def network(self) -> nn.Module:
+        """Return the network, on the CPU; random numbers of torch, NumPy and Python are seeded."""
+
+    @abstractmethod
+    def data(self, root: Path | None = None) -> Any:
+        """Return training, validation and test samples.
+
+        Each is a tensor or NumPy array, a tuple or dictionary of these, a map-style
+        `torch.utils.data.Dataset`, a `torch.utils.data.DataLoader`, or a `SampleSet`.
+        Random numbers are seeded, in every run alike.
+
+        Args:
+            root: Folder of data sets that the user chose, or None.
+        """
+
+    @abstractmethod
+    def loss(self, model: nn.Module, batch: Any) -> Tensor:
+        """Return the mean loss over the samples of a batch, with its graph.
+
+        Args:
+            model: The network.
+            batch: Samples on the network's device.
+        """
+
+    def metrics(self, model: nn.Module, samples: SampleSet) -> Mapping[str, Any]:
+        """Return numbers that tell how good a network is, by names of lower-case letters.
+
+        The network is in evaluation mode, and no graph is recorded unless the problem needs it.
+
+        Args:
+            model: The network.
+            samples: Validation or test samples: ``len(samples)``, ``samples.batches(size)``,
+                ``samples.all()``.
+        """
+        return {}
+
+    def augment(self, batch: Any) -> Any:
+        """Return a training batch with random changes; evaluation does without.
+
+        Random numbers are seeded by the seed of the run, the epoch and the step, whatever else
+        draws any; the batch itself may be changed in place only where it is a copy.
+
+        Args:
+            batch: Samples on the network's device.
+        """
+        return batch
+
+    def example_inputs(self, batch: Any) -> Any:
+        """Return what the network takes of a batch: its first tensor, unless a subclass knows more.
+
+        The network is cut into subdomains by a trial run with it.
+        """
+        return tensors_of(batch)[0]
+
+    # --- what the harness calls --------------------------------------------------------------
+
+    @final
     def load(
         self,
         data_root: Path | str | None = None,
@@ -75,26 +148,27 @@ class Workload:
     ) -> DataSplits:
         """Read the data and put the three sets on the device.
 
-        The split depends on the data set and the options alone, not on the seed of a run.
+        They depend on the data set and the options alone, not on the seed of a run.
 
         Args:
-            data_root: Folder in torchvision's layout; None asks NAPTS_DATA, then the cache.
-            device: Where the tensors live.
-            dtype: Type of the prepared inputs.
+            data_root: Folder of data sets; None asks NAPTS_DATA, then the cache.
+            device: Where the samples live.
+            dtype: Type of floating-point samples; integers stay what they are.
 
         Raises:
             DataMissing: If the data set is not in the folder.
-            ValueError: If the options ask for more samples than there are.
+            ValueError: If the data are no three sets of samples, or the options ask for more
+                samples than there are.
         """
-        raw = self.source(None if data_root is None else Path(data_root))
-        train, validation = split(
-            raw.train, self.options.validation_size, self.options.train_samples
-        )
-        sets = (train, validation, raw.test)
-        prepare = Prepare(self.normalisation, device=device, dtype=dtype)
-        fingerprint = digest(tensor for part in sets for tensor in (part.inputs, part.targets))
-        return DataSplits(*(part.on_device(prepare, device) for part in sets), digest=fingerprint)
+        root = None if data_root is None else Path(data_root)
+        with OwnRandom(seed_of("data")):
+            parts = self.data(root)
+        try:
+            return DataSplits.of(parts, device, dtype)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{self.title}.data: {error}") from error
 
+    @final
     def build_model(self, seed: int) -> nn.Module:
         """Return the network on the CPU in float32, initialised from a seed.
 
@@ -102,78 +176,152 @@ class Workload:
 
         Args:
             seed: Seed of the run.
+
+        Raises:
+            TypeError: If what the problem returns is no network.
         """
-        with torch.random.fork_rng(devices=[]):
-            # torch.manual_seed would also reseed the GPUs, which this fork does not restore.
-            torch.default_generator.manual_seed(seed)
-            return self.network()
+        with OwnRandom(seed):
+            model = self.network()
+        if not isinstance(model, nn.Module):
+            raise TypeError(
+                f"{self.title}.network: found {type(model).__name__}, allowed: torch.nn.Module"
+            )
+        return model
 
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the mean cross-entropy of a batch.
+    @final
+    def training_batches(
+        self,
+        samples: SampleSet,
+        batch_size: BatchSize,
+        seed: int,
+        epoch: int,
+        *,
+        start: int = 0,
+        overlap: float = 0.0,
+    ) -> Iterator[Any]:
+        """Return an iterator over the batches of an epoch, augmented.
 
-        Args:
-            outputs: ``(n, classes)`` logits.
-            targets: ``(n,)`` class indices.
+        Arguments and errors as for `batches`.
         """
-        return functional.cross_entropy(outputs, targets)
+        found = samples.epoch(batch_size, seed, epoch, start=start, overlap=overlap)
+        if type(self).augment is Problem.augment:
+            return found
+        return self._augmented(found, samples.device, seed, epoch, start)
 
-    def loss_sum(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the cross-entropy summed over a batch; arguments as in `loss`."""
-        return functional.cross_entropy(outputs, targets, reduction="sum")
+    def _augmented(
+        self, batches: Iterator[Any], device: torch.device, seed: int, epoch: int, start: int
+    ) -> Iterator[Any]:
+        for step, batch in enumerate(batches, start):
+            with OwnRandom(seed_of("augment", seed, epoch, step), device):
+                changed = self.augment(batch)
+            yield changed
 
-    def correct(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return how many samples of a batch are classified correctly; arguments as in `loss`."""
-        return (outputs.argmax(dim=1) == targets).sum()
+    def check_pipeline(self) -> None:
+        """Check that loss and metrics are known from the network's outputs alone.
+
+        Raises:
+            ValueError: If they are not, so that no pipeline can compute them.
+        """
+        raise ValueError(
+            f"workload.name: found {self.name}, allowed with [pipeline]: problems of class "
+            f"napts.Supervised with its own loss() and metrics(), {self.title} is none"
+        )
 
     def evaluate(
-        self, model: nn.Module, tensors: TensorSet, *, batch_size: int = 1000
+        self, model: nn.Module, samples: SampleSet, *, batch_size: int = EVALUATION_BATCH
     ) -> Evaluation:
-        """Return the means over a whole set, in evaluation mode and without gradients.
+        """Return the mean loss over a whole set and the metrics, in evaluation mode.
 
-        Sums are divided by the number of samples once, so that a smaller last batch weighs no more
-        than its samples. Training flags of all submodules are put back afterwards.
+        A smaller last batch weighs no more than its samples. Training flags of all submodules are
+        put back afterwards.
 
         Args:
             model: Network on the device of the set.
-            tensors: Samples, at least one.
+            samples: Samples, at least one.
             batch_size: Samples per forward pass; affects memory and speed only.
 
         Raises:
-            ValueError: If the set is empty.
+            ValueError: If the set is empty, or a metric is not what it should be.
         """
-        with evaluation_mode(model):
-            loss, correct = self.sums(lambda inputs, _: model(inputs), tensors, batch_size)
-        return Evaluation(loss.item() / len(tensors), correct.item() / len(tensors))
+        self.check_not_empty(samples)
+        with evaluation_mode(model), torch.set_grad_enabled(self.needs_grad):
+            try:
+                loss = self._mean_loss(model, samples, batch_size)
+                metrics = self.metrics(model, samples)
+            except RuntimeError as error:
+                if self.needs_grad or _NO_GRADIENTS not in str(error):
+                    raise
+                raise ValueError(
+                    f"{self.title}: loss() or metrics() takes derivatives: set needs_grad = True"
+                ) from error
+        return self.evaluation(loss, metrics)
 
-    @torch.no_grad()
-    def sums(
-        self,
-        forward: Callable[[Tensor, Tensor], Tensor | None],
-        tensors: TensorSet,
-        batch_size: int = 1000,
-    ) -> tuple[Tensor, Tensor]:
-        """Return the summed loss and the number of correct samples of a whole set.
+    def _mean_loss(self, model: nn.Module, samples: SampleSet, batch_size: int) -> float:
+        total = torch.zeros((), dtype=torch.float64, device=samples.device)
+        seen = 0
+        for batch in samples.batches(batch_size):
+            size = samples_in(batch)
+            total += self.loss(model, batch).detach() * size
+            seen += size
+        return total.item() / seen
+
+    @final
+    def evaluation(self, loss: float, metrics: Mapping[str, Any]) -> Evaluation:
+        """Return loss and metrics as plain numbers, checked.
 
         Args:
-            forward: Returns the outputs for inputs and targets of a batch, or None where another
-                rank has them; what is not known here counts 0.
-            tensors: Samples, at least one.
-            batch_size: Samples per forward pass.
+            loss: Mean loss of the set.
+            metrics: What :meth:`metrics` returned.
+
+        Raises:
+            ValueError: If a metric has no proper name or is no finite number, or the primary one
+                is missing. Where the loss is not finite the metrics may be so, too.
+        """
+        if not isinstance(metrics, Mapping):
+            self._refuse("", type(metrics).__name__, "a dictionary of named numbers")
+        found = Evaluation(loss=loss)
+        for name, value in metrics.items():
+            if not isinstance(name, str) or not METRIC_NAME.fullmatch(name):
+                self._refuse("", f"the name {name!r}", "names of a-z, 0-9 and _, a letter first")
+            if name == "loss":
+                self._refuse("", "the name 'loss'", "others, the mean of loss() has that one")
+            found[name] = number = self._number(name, value)
+            if math.isfinite(loss) and not math.isfinite(number):
+                self._refuse(name, str(number), "finite numbers")
+        if self.primary[0] not in found:
+            names = ", ".join(found)
+            raise ValueError(
+                f"{self.title}.primary: found {self.primary[0]!r}, allowed: {names}, the metrics"
+            )
+        return found
+
+    def _number(self, name: str, value: Any) -> float:
+        if isinstance(value, Tensor) and value.numel() == 1 and not value.is_complex():
+            return float(value.item())
+        if isinstance(value, numbers.Real):  # NumPy's scalars are registered as such
+            return float(value)
+        found = f"{type(value).__name__}"
+        if hasattr(value, "shape"):
+            found += f" of shape {tuple(value.shape)}"
+        return self._refuse(name, found, "a number, or a tensor with one element")
+
+    def _refuse(self, metric: str, found: str, allowed: str) -> NoReturn:
+        where = f", metric {metric!r}" if metric else ""
+        raise ValueError(f"{self.title}.metrics{where}: found {found}, allowed: {allowed}")
+
+    def check_not_empty(self, samples: SampleSet) -> None:
+        """Check that there is something to evaluate.
 
         Raises:
             ValueError: If the set is empty.
         """
-        if not len(tensors):
-            raise ValueError(f"{self.name}: cannot evaluate on an empty set")
-        loss = torch.zeros((), dtype=torch.float64, device=tensors.device)
-        correct = torch.zeros((), dtype=torch.int64, device=tensors.device)
-        for first in range(0, len(tensors), batch_size):
-            inputs, targets = tensors.batch(slice(first, first + batch_size))
-            outputs = forward(inputs, targets)
-            if outputs is not None:
-                loss += self.loss_sum(outputs, targets)
-                correct += self.correct(outputs, targets)
-        return loss, correct
+        if not len(samples):
+            raise ValueError(f"{self.name or self.title}: cannot evaluate on an empty set")
+
+    @property
+    def title(self) -> str:
+        """Name of the class, for messages."""
+        return type(self).__qualname__
 
 
 @contextmanager

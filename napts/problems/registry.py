@@ -1,83 +1,130 @@
-"""Names of the workloads and how each is made."""
+"""Problems by name."""
 
+import re
+import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
-from napts.problems.digits import DigitsOptions, digits_cnn
-from napts.problems.images import (
-    Cifar10MiniOptions,
-    Cifar10Options,
-    FashionMnistOptions,
-    MnistOptions,
-    cifar10_cnn,
-    cifar10_lenet,
-    cifar10_mini,
-    cifar10_mini_deep,
-    cifar10_resnet18,
-    fashion_mnist_fcnn,
-    mnist_fcnn,
-)
-from napts.problems.problem import Workload, WorkloadOptions
-from napts.problems.synthetic import SyntheticOptions, synthetic_batchnorm, synthetic_blobs
+from napts.problems.problem import Problem, ProblemOptions
 
-OptionsT = TypeVar("OptionsT", bound=WorkloadOptions)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_DIRECTIONS = ("max", "min")
+
+ProblemT = TypeVar("ProblemT", bound=type[Problem])
+
+_PROBLEMS: dict[str, type[Problem]] = {}
+_FILES: dict[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry(Generic[OptionsT]):
-    options: type[OptionsT]
-    make: Callable[[OptionsT], Workload]
-
-    def build(self, options: Mapping[str, Any]) -> Workload:
-        return self.make(self.options.model_validate(dict(options)))
-
-
-_ENTRIES: dict[str, _Entry[Any]] = {
-    "digits-cnn": _Entry(DigitsOptions, digits_cnn),
-    "mnist-fcnn": _Entry(MnistOptions, mnist_fcnn),
-    "fashion-mnist-fcnn": _Entry(FashionMnistOptions, fashion_mnist_fcnn),
-    "cifar10-cnn": _Entry(Cifar10Options, cifar10_cnn),
-    "cifar10-lenet": _Entry(Cifar10Options, cifar10_lenet),
-    "cifar10-resnet18": _Entry(Cifar10Options, cifar10_resnet18),
-    "cifar10-mini": _Entry(Cifar10MiniOptions, cifar10_mini),
-    "cifar10-mini-deep": _Entry(Cifar10MiniOptions, cifar10_mini_deep),
-    "synthetic-blobs": _Entry(SyntheticOptions, synthetic_blobs),
-    "synthetic-batchnorm": _Entry(SyntheticOptions, synthetic_batchnorm),
-}
-
-
-def workload_names() -> tuple[str, ...]:
-    """Return the names that `get_workload` takes."""
-    return tuple(_ENTRIES)
-
-
-def options_model(name: str) -> type[WorkloadOptions]:
-    """Return the pydantic model of a workload's options.
-
-    Raises:
-        ValueError: If there is no such workload.
-    """
-    return _entry(name).options
-
-
-def get_workload(name: str, options: Mapping[str, Any] | None = None) -> Workload:
-    """Return a workload with these options.
+def register_problem(name: str) -> Callable[[ProblemT], ProblemT]:
+    """Return a decorator that registers a subclass of `Problem` under a name.
 
     Args:
-        name: One of `workload_names`.
+        name: Name in specs: letters, digits, ``.``, ``_`` and ``-``.
+
+    Raises:
+        ValueError: If the name is taken by another class, or the class says something that is not
+            allowed. A file that is imported again replaces its own classes.
+        TypeError: If what is registered is no such class.
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ValueError(f"problem: found the name {name!r}, allowed: letters, digits, . _ and -")
+    file = sys._getframe(1).f_code.co_filename
+
+    def register(problem: ProblemT) -> ProblemT:
+        _check(name, problem)
+        known = _PROBLEMS.get(name)
+        same = known is not None and known.__qualname__ == problem.__qualname__
+        if known is not None and not (same and _FILES[name] == file):
+            raise ValueError(
+                f"problem {name!r}: the name is taken by class {known.__qualname__} in "
+                f"{_FILES[name]}, choose another"
+            )
+        problem.name = name
+        _PROBLEMS[name], _FILES[name] = problem, file
+        return problem
+
+    return register
+
+
+def problem_names() -> tuple[str, ...]:
+    """Return the names that `get_problem` takes."""
+    return tuple(_PROBLEMS)
+
+
+def problem_class(name: str) -> type[Problem]:
+    """Return the class of a problem.
+
+    Raises:
+        ValueError: If there is no such problem.
+    """
+    try:
+        return _PROBLEMS[name]
+    except KeyError:
+        allowed = ", ".join(_PROBLEMS)
+        raise ValueError(f"workload: found {name!r}, allowed: {allowed}") from None
+
+
+def options_model(name: str) -> type[ProblemOptions]:
+    """Return the pydantic model of a problem's options.
+
+    Raises:
+        ValueError: If there is no such problem.
+    """
+    return problem_class(name).Options
+
+
+def get_problem(name: str, options: Mapping[str, Any] | None = None) -> Problem:
+    """Return a problem with these options.
+
+    Args:
+        name: One of `problem_names`.
         options: Values that differ from the defaults, by field name of the options model.
 
     Raises:
-        ValueError: If there is no such workload; pydantic's ValidationError (a ValueError) if an
+        ValueError: If there is no such problem; pydantic's ValidationError (a ValueError) if an
             option is unknown or out of range.
     """
-    return _entry(name).build(options or {})
+    problem = problem_class(name)
+    return problem(problem.Options.model_validate(dict(options or {})))
 
 
-def _entry(name: str) -> _Entry[Any]:
-    try:
-        return _ENTRIES[name]
-    except KeyError:
-        allowed = ", ".join(_ENTRIES)
-        raise ValueError(f"workload: found {name!r}, allowed: {allowed}") from None
+def _check(name: str, problem: Any) -> None:
+    """Check what a class says about itself.
+
+    Raises:
+        TypeError: If it is no complete subclass of `Problem`.
+        ValueError: If one of its attributes is not allowed.
+    """
+    if not isinstance(problem, type) or not issubclass(problem, Problem):
+        raise TypeError(f"problem {name!r}: found {problem!r}, allowed: subclasses of Problem")
+    where = f"problem {name!r}, class {problem.__qualname__}"
+    if missing := sorted(problem.__abstractmethods__):
+        raise TypeError(f"{where}: lacks {', '.join(missing)}")
+    options = problem.Options
+    if not isinstance(options, type) or not issubclass(options, ProblemOptions):
+        raise TypeError(f"{where}: Options must be a subclass of napts.problems.ProblemOptions")
+    if "name" in options.model_fields:
+        raise ValueError(f"{where}: no option can be called 'name', the problem's own is")
+    size, subdomains, primary = problem.batch_size, problem.subdomains, problem.primary
+    if size != "full" and not _is_count(size):
+        raise ValueError(f"{where}: batch_size: found {size!r}, allowed: 1, 2, ... or 'full'")
+    if not _is_count(subdomains):
+        raise ValueError(f"{where}: subdomains: found {subdomains!r}, allowed: 1, 2, ...")
+    if not _is_goal(primary):
+        raise ValueError(
+            f'{where}: primary: found {primary!r}, allowed: a pair such as ("r2", "max")'
+        )
+    fractions = problem.fractions
+    if not isinstance(fractions, tuple | list) or not all(isinstance(f, str) for f in fractions):
+        raise ValueError(f"{where}: fractions: found {fractions!r}, allowed: a tuple of names")
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_goal(value: Any) -> bool:
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        return False
+    return isinstance(value[0], str) and value[1] in _DIRECTIONS

@@ -1,49 +1,62 @@
-"""The fixed split of a source's training set into training and validation samples."""
+"""The three sets of a problem, on the device of a run."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 
-from napts.problems.tensors import RawSet
+from napts.problems.given import as_samples
+from napts.problems.samples import SampleSet, TensorSamples
+from napts.problems.tensors import DIGEST_LENGTH, digest
 
-# Any constant serves; it must never change, or records stop being comparable.
-_SPLIT_SEED = 20260101
-
-
-def fixed_permutation(n: int) -> torch.Tensor:
-    """Return the one permutation of ``n`` samples that every split uses, ``(n,)`` int64."""
-    return torch.randperm(n, generator=torch.Generator().manual_seed(_SPLIT_SEED))
+_PARTS = ("training", "validation", "test")
+_ALLOWED = "(training, validation, test) samples"
 
 
-def split(
-    samples: RawSet, validation_size: int, train_samples: int | None = None
-) -> tuple[RawSet, RawSet]:
-    """Split a source's training set, the same way in every run.
+@dataclass(frozen=True, slots=True)
+class DataSplits:
+    """The three disjoint sets of a problem.
 
-    The validation samples come first in the fixed permutation, so that the number of training
-    samples does not change who is held out, and a smaller training set is part of a larger one.
-
-    Args:
-        samples: The whole training set.
-        validation_size: Samples to hold out, at least 1.
-        train_samples: Samples to train on, or None for all the others.
-
-    Returns:
-        Training and validation samples, disjoint.
-
-    Raises:
-        ValueError: If there are fewer samples than asked for.
+    Attributes:
+        train: Samples that the methods see.
+        validation: Samples held out from them.
+        test: Samples to be touched once, when training has ended.
+        digest: Short SHA-256 of what is stored (not normalised) in all three sets; begins with
+            ``partial-`` where a set is known by its type and length only.
     """
-    available = len(samples) - validation_size
-    if available < 1:
-        raise ValueError(
-            f"validation_size: found {validation_size}, allowed: 1 to {len(samples) - 1} "
-            f"(the training set has {len(samples)} samples)"
-        )
-    wanted = available if train_samples is None else train_samples
-    if not 1 <= wanted <= available:
-        raise ValueError(
-            f"train_samples: found {wanted}, allowed: 1 to {available} "
-            f"({len(samples)} samples less {validation_size} for validation)"
-        )
-    order = fixed_permutation(len(samples))
-    validation, train = order[:validation_size], order[validation_size:]
-    return samples.take(train[:wanted]), samples.take(validation)
+
+    train: SampleSet
+    validation: SampleSet
+    test: SampleSet
+    digest: str
+
+    @classmethod
+    def of(cls, parts: Any, device: torch.device | str, dtype: torch.dtype) -> "DataSplits":
+        """Return what a problem's data are, on a device.
+
+        Args:
+            parts: Training, validation and test samples in any form that `as_samples` takes.
+            device: Where the samples live.
+            dtype: Type of floating-point samples.
+
+        Raises:
+            ValueError: If there are not three sets of samples, or none to train on.
+        """
+        if not isinstance(parts, tuple | list):
+            raise ValueError(f"found {type(parts).__name__}, allowed: {_ALLOWED}")
+        if len(parts) != len(_PARTS):
+            raise ValueError(f"found {len(parts)} parts, allowed: {_ALLOWED}")
+        sets = [as_samples(part, name) for name, part in zip(_PARTS, parts, strict=True)]
+        if not len(sets[0]):
+            raise ValueError("found no training samples, allowed: at least 1")
+        return cls(*(part.to(device, dtype) for part in sets), digest=_fingerprint(sets))
+
+
+def _fingerprint(sets: list[SampleSet]) -> str:
+    if all(isinstance(part, TensorSamples) for part in sets):
+        return digest(t for part in sets if isinstance(part, TensorSamples) for t in part.stored)
+    known = [part.fingerprint() for part in sets]
+    text = " ".join(found for found, _ in known)
+    short = hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]
+    return short if all(complete for _, complete in known) else f"partial-{short}"

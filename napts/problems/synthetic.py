@@ -1,10 +1,16 @@
 """Small problems made from a seed, for tests: no files, no further libraries."""
 
+from pathlib import Path
+from typing import Any
+
 import torch
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
+from torch import nn
 
+from napts.problems.holdout import SplitOptions, held_out
 from napts.problems.models import fcnn, regularised_fcnn
-from napts.problems.problem import Workload, WorkloadOptions
+from napts.problems.registry import register_problem
+from napts.problems.supervised import Classification
 from napts.problems.tensors import RawData, RawSet
 
 FEATURES = 8
@@ -15,7 +21,7 @@ _TRAIN_SAMPLES = 300
 _BATCH_SIZE = 64
 
 
-class SyntheticOptions(WorkloadOptions):
+class SyntheticOptions(SplitOptions):
     """Options of the synthetic problems.
 
     Attributes:
@@ -32,30 +38,29 @@ class SyntheticOptions(WorkloadOptions):
     noise: NonNegativeFloat = 0.7
 
 
-def synthetic_blobs(options: SyntheticOptions) -> Workload:
-    """Return `synthetic-blobs`: Gaussian clusters and a four-layer perceptron."""
-    return Workload(
-        name="synthetic-blobs",
-        dataset="synthetic",
-        options=options,
-        batch_size=_BATCH_SIZE,
-        subdomains=4,
-        network=lambda: fcnn((FEATURES, _HIDDEN, _HIDDEN, _HIDDEN, CLASSES)),
-        source=lambda _: blobs(options),
-    )
+@register_problem("synthetic-blobs")
+class SyntheticBlobs(Classification):
+    """`synthetic-blobs`: Gaussian clusters and a four-layer perceptron."""
+
+    batch_size, subdomains = _BATCH_SIZE, 4
+    Options = SyntheticOptions
+
+    def network(self) -> nn.Module:
+        """Return the network."""
+        return fcnn((FEATURES, _HIDDEN, _HIDDEN, _HIDDEN, CLASSES))
+
+    def data(self, root: Path | None = None) -> Any:
+        """Make the samples."""
+        return held_out(blobs(self.options), self.options)
 
 
-def synthetic_batchnorm(options: SyntheticOptions) -> Workload:
-    """Return `synthetic-batchnorm`: the same data, a network with BatchNorm and dropout."""
-    return Workload(
-        name="synthetic-batchnorm",
-        dataset="synthetic",
-        options=options,
-        batch_size=_BATCH_SIZE,
-        subdomains=4,
-        network=lambda: regularised_fcnn(FEATURES, _HIDDEN, CLASSES),
-        source=lambda _: blobs(options),
-    )
+@register_problem("synthetic-batchnorm")
+class SyntheticBatchnorm(SyntheticBlobs):
+    """`synthetic-batchnorm`: the same data, a network with BatchNorm and dropout."""
+
+    def network(self) -> nn.Module:
+        """Return the network."""
+        return regularised_fcnn(FEATURES, _HIDDEN, CLASSES)
 
 
 def blobs(options: SyntheticOptions) -> RawData:

@@ -1,7 +1,7 @@
 """Data sets as tensors that live on the device, and the raw arrays they are made from."""
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
@@ -79,48 +79,6 @@ class Prepare:
 
 
 @dataclass(frozen=True, slots=True)
-class TensorSet:
-    """Samples on one device, stored compactly and prepared when read.
-
-    Attributes:
-        inputs: ``(n, ...)``, uint8 for images, floating point otherwise.
-        targets: ``(n,)`` int64 class indices.
-        prepare: Maps stored inputs to network inputs.
-    """
-
-    inputs: Tensor
-    targets: Tensor
-    prepare: Callable[[Tensor], Tensor]
-
-    def __post_init__(self) -> None:
-        if self.inputs.shape[0] != self.targets.shape[0]:
-            raise ValueError(
-                f"inputs and targets must have the same length, "
-                f"got {self.inputs.shape[0]} and {self.targets.shape[0]}"
-            )
-
-    def __len__(self) -> int:
-        return self.targets.shape[0]
-
-    @property
-    def device(self) -> torch.device:
-        """Device that holds the samples."""
-        return self.inputs.device
-
-    def batch(self, index: Tensor | slice) -> tuple[Tensor, Tensor]:
-        """Return the prepared inputs and the targets of some samples.
-
-        Args:
-            index: Slice, or int64 positions on the device of the set.
-        """
-        return self.prepare(self.inputs[index]), self.targets[index]
-
-    def tensors(self) -> tuple[Tensor, Tensor]:
-        """Return all prepared inputs and all targets (the whole set in one batch)."""
-        return self.batch(slice(None))
-
-
-@dataclass(frozen=True, slots=True)
 class RawSet:
     """Samples as a source delivers them, on the CPU.
 
@@ -139,12 +97,6 @@ class RawSet:
         """Return the samples at these positions, in their order."""
         return type(self)(self.inputs[index], self.targets[index])
 
-    def on_device(
-        self, prepare: Callable[[Tensor], Tensor], device: torch.device | str
-    ) -> TensorSet:
-        """Return the same samples resident on a device."""
-        return TensorSet(self.inputs.to(device), self.targets.to(device), prepare)
-
 
 @dataclass(frozen=True, slots=True)
 class RawData:
@@ -156,20 +108,3 @@ class RawData:
     def digest(self) -> str:
         """Return the short SHA-256 of all arrays."""
         return digest((self.train.inputs, self.train.targets, self.test.inputs, self.test.targets))
-
-
-@dataclass(frozen=True, slots=True)
-class DataSplits:
-    """The three disjoint sets of a workload.
-
-    Attributes:
-        train: Samples that the methods see.
-        validation: Held-out part of the source's training set.
-        test: The source's test set; to be touched once, when training has ended.
-        digest: Short SHA-256 of the stored (not normalised) arrays of all three sets.
-    """
-
-    train: TensorSet
-    validation: TensorSet
-    test: TensorSet
-    digest: str

@@ -40,7 +40,7 @@ def test_the_best_mean_over_all_seeds_wins(tmp_path: Path) -> None:
     tuning = study(tmp_path, {0.1: [0.9], 0.01: [0.8, 0.85, 0.9], 0.001: [0.82, 0.8, 0.8]})
     assert tuning.best.options["lr"] == 0.01  # 0.1 was tried with one seed only
     assert tuning.best.mean == pytest.approx(0.85)
-    assert [trial.options["lr"] for trial in tuning.screened(0)] == [0.1, 0.001, 0.01]
+    assert [setting.options["lr"] for setting in tuning.screened(0)] == [0.1, 0.001, 0.01]
     assert tuning.varied == ("lr",)
     assert (tuning.runs, tuning.cpu_seconds) == (7, 7 * 5 * 2.0)
 
@@ -48,7 +48,7 @@ def test_the_best_mean_over_all_seeds_wins(tmp_path: Path) -> None:
 def test_a_setting_that_diverges_once_does_not_win(tmp_path: Path) -> None:
     tuning = study(tmp_path, {0.1: [0.99, None], 0.01: [0.5, 0.5]})
     assert tuning.best.options["lr"] == 0.01
-    assert min(trial.mean for trial in tuning.trials) == -math.inf
+    assert min(setting.mean for setting in tuning.settings) == -math.inf
     assert "(1 failed or diverged)" in tuning_table(tuning).notes[0]
 
 

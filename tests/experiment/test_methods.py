@@ -5,8 +5,7 @@ import torch
 from torch import nn
 
 import napts
-from napts.experiment import METHODS, build_optimizer
-from napts.experiment.options import OPTIONS_BY_METHOD
+from napts.experiment import build_optimizer, method_named, method_names
 
 OWN = ("TR", "NTR", "APTS", "APTSA", "NAPTS", "APTSW", "APTSD")
 
@@ -19,7 +18,7 @@ def model() -> nn.Sequential:
 def options(method: str, **values):
     if method in ("APTS", "APTSA", "NAPTS", "APTSW"):
         values.setdefault("subdomains", 2)
-    return OPTIONS_BY_METHOD[method].model_validate({"method": method, **values})
+    return method_named(method).options.model_validate({"method": method, **values})
 
 
 @pytest.mark.parametrize("method", OWN)
@@ -55,7 +54,7 @@ def test_radii_default_by_the_norm(norm: str, radii: tuple[float, ...]) -> None:
     assert tuple(found[name] for name in ("radius", "radius_min", "radius_max")) == radii
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", method_names())
 def test_every_method_steps_and_reports(method: str) -> None:
     network = model()
     inputs, targets = torch.randn(20, 4), torch.randint(3, (20,))

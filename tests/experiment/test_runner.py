@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from napts.experiment import METHODS, Observer, RunOutcome, run, trainer
+from napts.experiment import Observer, RunOutcome, method_names, run, trainer
 from napts.optim import StepRecord
 from napts.problems import DataMissing, epoch_permutation
 from napts.records import RecordWriteError, RunRecord, load_run
@@ -122,7 +122,7 @@ def test_events_are_observed_in_order(tmp_path: Path, spec_of) -> None:
 
 
 @pytest.mark.parametrize("workload", ["synthetic-blobs", "synthetic-batchnorm"])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", method_names())
 def test_interrupted_run_ends_bit_identical(
     method: str, workload: str, tmp_path: Path, spec_of
 ) -> None:
@@ -185,7 +185,7 @@ def test_evaluation_disturbs_neither_generators_nor_network(spec_of) -> None:
     assert all(module.training for module in model.modules())
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", method_names())
 def test_images_may_lie_channels_last(tmp_path: Path, spec_of, method: str) -> None:
     def final(*, channels_last: bool) -> Mapping[str, float]:
         spec = spec_of(
@@ -304,7 +304,7 @@ def test_changed_data_are_refused_on_resumption(tmp_path: Path, spec_of, monkeyp
     spec = spec_of("Adam")
     with pytest.raises(KeyboardInterrupt):
         run(spec, tmp_path, observer=Stopper(1, 2, KeyboardInterrupt()))
-    monkeypatch.setattr("napts.problems.problem.digest", lambda _: "other")
+    monkeypatch.setattr("napts.problems.splits.digest", lambda _: "other")
     with pytest.raises(ValueError, match="found data with digest other"):
         run(spec, tmp_path)
     assert run(spec, tmp_path, mode="force").state == "done"

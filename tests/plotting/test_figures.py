@@ -13,9 +13,9 @@ from matplotlib.colors import to_hex
 
 from benchmarks.made_runs import write_comparison, write_run
 from napts.analysis import load_collection
+from napts.papers.figures.figure2 import figure2
 from napts.plotting.annotate import count_runs, fitting_columns
 from napts.plotting.compare import cost_figure, radius_figure, rejection_figure
-from napts.plotting.figure2 import figure2
 from napts.plotting.provenance import Provenance, save_figure
 from napts.plotting.style import PALETTE, looks, new_figure, style
 

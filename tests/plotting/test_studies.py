@@ -7,11 +7,11 @@ import pytest
 
 from benchmarks.made_runs import Row, write_run
 from napts.analysis import load_collection
-from napts.analysis.ablation import window_frame
 from napts.analysis.profiles import performance_profiles, targets, times_to
+from napts.papers.figures.calibration import calibrations
+from napts.papers.figures.window import window_figure, window_frame
 from napts.plotting import render
-from napts.plotting.ablation import ablation_figure
-from napts.plotting.drawings import calibrations, tuning_studies
+from napts.plotting.drawings import tuning_studies
 from napts.plotting.style import style
 from napts.plotting.targets import target_figure
 from tests.helpers.studies import write_studies
@@ -142,7 +142,7 @@ def test_a_window_with_a_run_that_diverged_has_no_mean_loss(tmp_path: Path) -> N
     assert frame.loc[(5, 1), "final_train_loss"] == float("inf")
     assert frame.loc[(5, 1), "final_val_accuracy"] == 0.0
     with style():
-        figure = ablation_figure(frame.reset_index())
+        figure = window_figure(frame.reset_index())
     loss, accuracy = figure.axes[1:]
     (cross,) = [line for line in loss.get_lines() if line.get_marker() == "x"]
     assert len(cross.get_xydata()) == 1

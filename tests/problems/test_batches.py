@@ -3,14 +3,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napts.problems import TensorSet, batch_count, batches, epoch_permutation
+from napts.problems import TensorSamples, batch_count, batches, epoch_permutation
 from napts.problems.batches import overlapping
-from napts.problems.tensors import Prepare
 
 
 @pytest.fixture
-def numbered() -> TensorSet:
-    return TensorSet(torch.arange(10.0).unsqueeze(1), torch.arange(10), Prepare())
+def numbered() -> TensorSamples:
+    return TensorSamples((torch.arange(10.0).unsqueeze(1), torch.arange(10)))
 
 
 @given(seed=st.integers(0, 2**40), epoch=st.integers(0, 10_000), n=st.integers(0, 200))
@@ -58,7 +57,7 @@ def test_a_resumed_epoch_continues_with_the_same_batches(numbered, start):
 
 
 def test_an_empty_set_has_no_batches():
-    empty = TensorSet(torch.zeros(0, 2), torch.zeros(0, dtype=torch.int64), Prepare())
+    empty = TensorSamples((torch.zeros(0, 2), torch.zeros(0, dtype=torch.int64)))
     assert list(batches(empty, 4, 0, 0)) == []
 
 
@@ -104,13 +103,13 @@ def test_overlapping_batches(n: int, size: int, overlap: float, seed: int) -> No
         assert len(batch.unique()) == len(batch)
 
 
-def test_a_resumed_epoch_continues_with_the_same_overlap(numbered: TensorSet) -> None:
+def test_a_resumed_epoch_continues_with_the_same_overlap(numbered: TensorSamples) -> None:
     whole = list(batches(numbered, 4, 3, 2, overlap=0.5))
     assert [len(targets) for _, targets in whole] == [8, 8, 6]
     rest = list(batches(numbered, 4, 3, 2, overlap=0.5, start=1))
     assert all(torch.equal(a[1], b[1]) for a, b in zip(whole[1:], rest, strict=True))
 
 
-def test_an_overlap_of_everything_is_refused(numbered: TensorSet) -> None:
+def test_an_overlap_of_everything_is_refused(numbered: TensorSamples) -> None:
     with pytest.raises(ValueError, match="overlap must be at least 0 and less than 1"):
         batches(numbered, 4, 0, 0, overlap=1.0)

@@ -8,7 +8,7 @@ import torch
 from napts.problems import (
     DataInvalid,
     DataMissing,
-    get_workload,
+    get_problem,
     prepare,
     resolve_data_root,
 )
@@ -41,7 +41,7 @@ def test_data_root_argument_beats_environment_beats_cache(monkeypatch):
 
 def test_missing_data_say_both_ways_out_in_one_line(tmp_path):
     with pytest.raises(DataMissing) as caught:
-        get_workload("mnist-fcnn").load(tmp_path)
+        get_problem("mnist-fcnn").load(tmp_path)
     text = str(caught.value)
     for part in ("'mnist'", str(tmp_path), "napts data prepare mnist", "NAPTS_DATA", "--data-root"):
         assert part in text
@@ -50,7 +50,7 @@ def test_missing_data_say_both_ways_out_in_one_line(tmp_path):
 
 
 def test_reading_through_torchvision(fashion_root):
-    splits = get_workload("fashion-mnist-fcnn", SMALL).load(fashion_root)
+    splits = get_problem("fashion-mnist-fcnn", SMALL).load(fashion_root)
     assert [len(s) for s in (splits.train, splits.validation, splits.test)] == [45, 15, 20]
     assert splits.train.inputs.dtype == torch.uint8
     assert splits.test.inputs.shape == (20, 1, 28, 28)
@@ -59,24 +59,24 @@ def test_reading_through_torchvision(fashion_root):
 
 def test_environment_names_the_folder(fashion_root, monkeypatch):
     monkeypatch.setenv("NAPTS_DATA", str(fashion_root))
-    assert len(get_workload("fashion-mnist-fcnn", SMALL).load().test) == 20
+    assert len(get_problem("fashion-mnist-fcnn", SMALL).load().test) == 20
 
 
 def test_test_data_are_the_raw_data_normalised_and_nothing_else(fashion_root):
     raw = (fashion_root / "FashionMNIST/raw/t10k-images-idx3-ubyte").read_bytes()[16:]
     stored = torch.frombuffer(bytearray(raw), dtype=torch.uint8).view(20, 1, 28, 28)
-    inputs, _ = get_workload("fashion-mnist-fcnn", SMALL).load(fashion_root).test.tensors()
+    inputs, _ = get_problem("fashion-mnist-fcnn", SMALL).load(fashion_root).test.tensors()
     torch.testing.assert_close(inputs, (stored / 255 - 0.2860) / 0.3530)
 
 
 def test_no_augmentation_repeated_reads_are_equal(fashion_root):
-    splits = get_workload("fashion-mnist-fcnn", SMALL).load(fashion_root)
+    splits = get_problem("fashion-mnist-fcnn", SMALL).load(fashion_root)
     for part in (splits.train, splits.test):
         assert torch.equal(part.tensors()[0], part.tensors()[0])
 
 
 def test_split_does_not_depend_on_random_state_and_digest_follows_the_data(fashion_root):
-    workload = get_workload("fashion-mnist-fcnn", SMALL)
+    workload = get_problem("fashion-mnist-fcnn", SMALL)
     torch.manual_seed(0)
     first = workload.load(fashion_root)
     torch.manual_seed(1)
@@ -93,14 +93,14 @@ def test_damaged_files_are_named(fashion_root, cut):
     images = fashion_root / "FashionMNIST/raw/train-images-idx3-ubyte"
     images.write_bytes(images.read_bytes()[:-cut])
     with pytest.raises(DataInvalid, match=r"'fashion-mnist' in .*FashionMNIST cannot be read"):
-        get_workload("fashion-mnist-fcnn", SMALL).load(fashion_root)
+        get_problem("fashion-mnist-fcnn", SMALL).load(fashion_root)
 
 
 def test_labels_out_of_range_are_refused(fashion_root):
     labels = fashion_root / "FashionMNIST/raw/t10k-labels-idx1-ubyte"
     labels.write_bytes(labels.read_bytes()[:-1] + b"\x0a")
     with pytest.raises(DataInvalid, match=r"labels must lie in 0\.\.9"):
-        get_workload("fashion-mnist-fcnn", SMALL).load(fashion_root)
+        get_problem("fashion-mnist-fcnn", SMALL).load(fashion_root)
 
 
 def test_prepare_verifies_without_writing(fashion_root, small_fashion, monkeypatch):
@@ -187,7 +187,7 @@ def skip_without(root: Path, folder: str) -> None:
 def test_real_mnist(real_root):
     skip_without(real_root, "MNIST")
     assert prepare("mnist", real_root).verified
-    splits = get_workload("mnist-fcnn").load(real_root)
+    splits = get_problem("mnist-fcnn").load(real_root)
     assert [len(s) for s in (splits.train, splits.validation, splits.test)] == [55000, 5000, 10000]
     inputs, _ = splits.train.tensors()
     assert inputs.mean().item() == pytest.approx(0, abs=0.01)
@@ -199,11 +199,11 @@ def test_real_cifar10(real_root):
     before = snapshot(real_root / "cifar-10-batches-py")
     assert prepare("cifar10-cnn", real_root).verified
     assert snapshot(real_root / "cifar-10-batches-py") == before
-    mini = get_workload("cifar10-mini", {"train_samples": 500, "validation_size": 100})
+    mini = get_problem("cifar10-mini", {"train_samples": 500, "validation_size": 100})
     splits = mini.load(real_root)
     assert [len(s) for s in (splits.train, splits.validation, splits.test)] == [500, 100, 10000]
     assert splits.train.inputs.shape == (500, 3, 16, 16)
-    whole = get_workload("cifar10-cnn").load(real_root)
+    whole = get_problem("cifar10-cnn").load(real_root)
     assert [len(s) for s in (whole.train, whole.validation, whole.test)] == [45000, 5000, 10000]
     assert torch.equal(halve(whole.test.inputs), splits.test.inputs)
     assert torch.bincount(whole.test.targets).tolist() == [1000] * 10

@@ -5,14 +5,14 @@ from pathlib import Path
 
 from benchmarks.made_runs import write_run
 from napts.analysis import load_collection
-from napts.experiment.options import OPTIONS_BY_METHOD
+from napts.experiment import method_named, method_names
 from napts.records.younger import YOUNGER, with_younger_options
 
 
 def test_absence_stands_for_the_default() -> None:
     later = {"APTSW", "APTSD"}  # methods that are younger than these options
     for name, (value, methods) in YOUNGER.items():
-        fields = {m: model.model_fields for m, model in OPTIONS_BY_METHOD.items()}
+        fields = {m: method_named(m).options.model_fields for m in method_names()}
         having = {method for method, own in fields.items() if name in own}
         assert having - (later - set(methods)) == set(methods), name
         assert all(fields[method][name].default == value for method in having)

@@ -1,0 +1,127 @@
+"""Calibrating settings that the NAPTS paper does not print: every cell, scored by its claims.
+
+A cell is a set of changed options; all methods are run with those of them that they have. It is
+judged by the paper's own claims N1 to N10, as any comparison is.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from napts.analysis import Section
+from napts.analysis.columns import rows_with
+from napts.analysis.outcome import by_outcome
+from napts.analysis.statistics import summarise
+from napts.papers.claims.catalogue import CLAIMS
+from napts.papers.claims.judge import Judgement, judge_section
+from napts.papers.claims.verdict import Verdict
+from napts.records import RunRecord
+
+SCORED = tuple(f"N{number}" for number in range(1, 11))
+"""Claims by which cells are compared: those about ratios and orders between the methods."""
+
+POINTS = {Verdict.CONFIRMED: 1.0, Verdict.UNDECIDED: 0.5}
+"""What a verdict is worth; nothing if it is not here."""
+
+Change = tuple[tuple[str, str], ...]
+"""Options that a cell changes, with their values as in the runs' labels."""
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """What came of a cell.
+
+    Attributes:
+        change: What it changes; empty for the methods as they stand.
+        judgements: One per claim of `SCORED`.
+        score: Points, one per confirmed claim and half of one per undecided claim.
+        accuracy: Mean final validation accuracy of NAPTS, 0 for runs that ended badly; NaN if no
+            run of it ended.
+    """
+
+    change: Change
+    judgements: tuple[Judgement, ...]
+    score: float
+    accuracy: float
+
+    @property
+    def name(self) -> str:
+        """The changed options in one line."""
+        return " ".join(f"{name}={value}" for name, value in self.change) or "defaults"
+
+
+def calibration_cells(section: Section) -> list[Section]:
+    """Split a calibration study into comparisons of all methods, one per cell.
+
+    Args:
+        section: Runs whose labels are the method's name and what was changed, as sweeps with
+            alternatives write them.
+
+    Returns:
+        One section per cell, with the cell's change as slug and labels that are the methods' names.
+    """
+    by_method: dict[str, dict[Change, list[RunRecord]]] = {}
+    for run in section.records:
+        by_method.setdefault(run.method, {}).setdefault(_change(run), []).append(run)
+    changes = by_method.get("NAPTS", {})
+    return [
+        Section(section.experiment, section.workload, _slug(change), _records(by_method, change))
+        for change in changes
+    ]
+
+
+def _change(run: RunRecord) -> Change:
+    """Read what a run changes from its label, such as ``"NAPTS eta_1=0.01 window=10"``."""
+    pairs = (part.partition("=") for part in run.label.split()[1:])
+    return tuple((name, value) for name, _, value in pairs)
+
+
+def _slug(change: Change) -> str:
+    return " ".join(f"{name}={value}" for name, value in change)
+
+
+def _records(
+    by_method: dict[str, dict[Change, list[RunRecord]]], change: Change
+) -> tuple[RunRecord, ...]:
+    found: list[RunRecord] = []
+    for method, runs in by_method.items():
+        known = next(iter(runs.values()))[0].spec["optimizer"]
+        own = tuple((name, value) for name, value in change if name in known)
+        found += (replace(run, label=method) for run in runs.get(own, []))
+    return tuple(found)
+
+
+def score_cells(section: Section) -> list[CellResult]:
+    """Judge every cell of a calibration study, the best first.
+
+    Cells with equal scores are ordered by the accuracy of NAPTS.
+    """
+    claims = [claim for claim in CLAIMS if claim.name in SCORED]
+    results = []
+    for cell in calibration_cells(section):
+        judgements = tuple(judge_section(cell, claims=claims))
+        score = sum(POINTS.get(judgement.verdict, 0.0) for judgement in judgements)
+        results.append(CellResult(_of_slug(cell.slug), judgements, score, _accuracy(cell)))
+    return sorted(results, key=lambda result: (-result.score, -np.nan_to_num(result.accuracy)))
+
+
+def _of_slug(slug: str) -> Change:
+    pairs = (part.partition("=") for part in slug.split())
+    return tuple((name, value) for name, _, value in pairs)
+
+
+def _accuracy(cell: Section) -> float:
+    runs = cell.runs
+    own = rows_with(runs, "method", ["NAPTS"])
+    return summarise(by_outcome(own, "final_val_accuracy")).mean
+
+
+def deciding(judgement: Judgement) -> int | None:
+    """Return which finding a judgement rests on: the first of the worst, if any was made."""
+    order: Sequence[Verdict] = (Verdict.REFUTED, Verdict.NOT_TESTED, Verdict.UNDECIDED)
+    verdicts = [f.verdict if f.region is not None else None for f in judgement.findings]
+    for verdict in (*order, Verdict.CONFIRMED):
+        if verdict in verdicts:
+            return verdicts.index(verdict)
+    return None

@@ -1,0 +1,89 @@
+"""A claim of a paper: what it says, where, and the rules by which it is examined."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from napts.analysis import Section
+from napts.papers.claims.evidence import Evidence, MissingError
+from napts.papers.claims.verdict import Estimate, Region, Verdict
+
+LEAST_SEEDS = 3
+"""With fewer seeds nothing is judged: no interval could be given."""
+
+
+class Rule(Protocol):
+    """One statement of a claim."""
+
+    def what(self) -> str:
+        """Return the number in words."""
+        ...
+
+    @property
+    def region(self) -> Region | None:
+        """Where the number has to lie."""
+        ...
+
+    def estimate(self, evidence: Evidence) -> Estimate:
+        """Estimate the number; raises `MissingError` if the records do not hold it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A checkable statement.
+
+    Attributes:
+        name: Short name, for example ``"N3"``.
+        statement: What is claimed.
+        source: Paper and place.
+        rules: What is measured and where it must lie, declared beforehand; all must hold. A rule
+            without a region is only told. Empty if the package does not test the claim.
+        needs: What a test would need, where there are no rules.
+        on: The workloads it speaks of: those whose names begin with this.
+        least_batch: It speaks of batches of at least so many samples.
+    """
+
+    name: str
+    statement: str
+    source: str
+    rules: tuple[Rule, ...] = ()
+    needs: str = ""
+    on: str = ""
+    least_batch: int = 1
+
+    def speaks_of(self, section: Section) -> bool:
+        """Tell whether a section is on what the claim is about."""
+        sizes = (run.spec["budget"]["batch_size"] for run in section.records)
+        return section.workload.startswith(self.on) and min(sizes) >= self.least_batch
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one statement of a claim came to in one section.
+
+    Attributes:
+        what: The number in words.
+        region: Where it had to lie; None for a number that is only told.
+        estimate: The number; None if it was not tested.
+        verdict: What follows.
+        needs: What a test would need, if it was not tested.
+    """
+
+    what: str
+    region: Region | None
+    estimate: Estimate | None
+    verdict: Verdict
+    needs: str = ""
+
+
+def examine(rule: Rule, evidence: Evidence) -> Finding:
+    """Examine one statement in one section."""
+    try:
+        estimate = rule.estimate(evidence)
+    except MissingError as missing:
+        return Finding(rule.what(), rule.region, None, Verdict.NOT_TESTED, str(missing))
+    if estimate.n < LEAST_SEEDS:
+        needs = f"at least {LEAST_SEEDS} seeds with a result, found {estimate.n}"
+        return Finding(rule.what(), rule.region, None, Verdict.NOT_TESTED, needs)
+    verdict = rule.region.verdict(estimate) if rule.region else Verdict.CONFIRMED
+    return Finding(rule.what(), rule.region, estimate, verdict)

@@ -1,0 +1,175 @@
+"""Statements about the course of training and about how much seeds differ."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import nan
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from napts.analysis.columns import Floats, floats, split
+from napts.analysis.outcome import ENDED_BADLY, outcome
+from napts.analysis.statistics import CONFIDENCE, summarise
+from napts.papers.claims.evidence import BySeed, Evidence, MissingError, Who
+from napts.papers.claims.rules import NAMES, difference, ratio
+from napts.papers.claims.verdict import Estimate, Region
+
+
+@dataclass(frozen=True)
+class Rougher:
+    """Variance of the train loss's increments from epoch to epoch, against another method.
+
+    The ratio of the means over seeds. A loss that falls fast has a large one even if it falls
+    smoothly: a number to be told beside `Rises`.
+    """
+
+    of: Who
+    to: Who
+    region: Region | None
+
+    def what(self) -> str:
+        """Return the number in words."""
+        return f"variance of the train loss's increments, {self.of} / {self.to}"
+
+    def estimate(self, evidence: Evidence) -> Estimate:
+        """Estimate it."""
+        numbers = _of_increments(evidence, self.of, self.to, np.var)
+        bad = evidence.ended_badly(self.of, self.to)
+        return ratio(*numbers, bad, f"increments of the train loss of {self.to} with a variance")
+
+
+@dataclass(frozen=True)
+class Rises:
+    """Sum of the train loss's increases from epoch to epoch, less that of another method.
+
+    0 for a loss that only falls, however fast. Paired by seed.
+    """
+
+    of: Who
+    to: Who
+    region: Region | None
+
+    def what(self) -> str:
+        """Return the number in words."""
+        return f"sum of the train loss's increases, {self.of} - {self.to}"
+
+    def estimate(self, evidence: Evidence) -> Estimate:
+        """Estimate it."""
+        rises = _of_increments(evidence, self.of, self.to, lambda steps: steps.clip(min=0.0).sum())
+        return difference(*rises, evidence.ended_badly(self.of, self.to))
+
+
+def _of_increments(
+    evidence: Evidence, of: Who, to: Who, number: Callable[[Floats], Any]
+) -> tuple[BySeed, BySeed]:
+    """Return a number of the increments over the epochs that both have, as outcomes by seed."""
+    shared = min(evidence.epochs_of(who) for who in (of, to))
+    found: list[BySeed] = []
+    for who in (of, to):
+        by_seed = dict.fromkeys(evidence.states(who), nan)
+        for run in split(evidence.rows(who), "seed"):
+            losses, epoch = floats(run, "train_loss"), floats(run, "epoch")
+            losses = losses[(epoch > 0) & (epoch <= shared)]
+            whole = len(losses) == shared > 1  # one epoch has no increment
+            by_seed[int(run["seed"].iloc[0])] = float(number(np.diff(losses))) if whole else nan
+        states = evidence.states(who).items()
+        found.append({seed: outcome(by_seed[seed], state, "train_loss") for seed, state in states})
+    return found[0], found[1]
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """How much the ends of runs differ from seed to seed, against another method.
+
+    The ratio of the standard deviations. Its interval is that of the F distribution, which takes
+    the values for normal and the methods for independent: with three seeds it spans a factor of
+    six to either side. Not tested where a run ended badly: how far that lies from the others no
+    number says, and without it the others seem to differ less than the method's runs do.
+    """
+
+    quantity: str
+    of: Who
+    to: Who
+    region: Region | None
+
+    def what(self) -> str:
+        """Return the number in words."""
+        return f"standard deviation of the {NAMES[self.quantity]} over seeds, {self.of} / {self.to}"
+
+    def estimate(self, evidence: Evidence) -> Estimate:
+        """Estimate it."""
+        if evidence.ended_badly(self.of, self.to):
+            raise MissingError(f"runs of {self.of} and {self.to} of which none ended badly")
+        ends, missing = [], 0
+        for who in (self.of, self.to):
+            values = evidence.at_epoch(who, self.quantity, evidence.epochs_of(who)).values()
+            ends.append([value for value in values if not math.isnan(value)])
+            missing += len(values) - len(ends[-1])
+        n = min(len(values) for values in ends)
+        if n < 2:
+            return Estimate(nan, nan, nan, n, missing)
+        above, below = (float(np.std(values, ddof=1)) for values in ends)
+        quotient = above / below if below else math.inf if above else 1.0
+        freedom = [len(values) - 1 for values in ends]
+        low, high = (quotient / math.sqrt(f) for f in stats.f.interval(CONFIDENCE, *freedom))
+        return Estimate(quotient, high, low, n, missing)
+
+
+@dataclass(frozen=True)
+class Overtakes:
+    """Epoch from which on a method's train loss stays below another one's, seed by seed.
+
+    Infinite if it ends above it with some seed, or badly; a run that ended badly has an infinite
+    loss from its end on. Where it is infinite with some seeds the interval begins at the first
+    epoch that was found, and says no more.
+    """
+
+    of: Who
+    to: Who
+    region: Region | None
+
+    def what(self) -> str:
+        """Return the number in words."""
+        return f"epoch from which the train loss of {self.of} stays below that of {self.to}"
+
+    def estimate(self, evidence: Evidence) -> Estimate:
+        """Estimate it."""
+        end = min(evidence.epochs_of(who) for who in (self.of, self.to))
+        of, to = (_losses(evidence, who, end) for who in (self.of, self.to))
+        crossings = {s: _crossing(of.get(s), to.get(s)) for s in sorted(set(of) | set(to))}
+        found = summarise(list(crossings.values()))
+        bad = len({s for s in evidence.ended_badly(self.of, self.to) if crossings[s] > 0})
+        low, high = found.low, found.high
+        if math.isinf(found.mean):
+            low, high = found.minimum, math.inf
+        return Estimate(found.mean, low, high, found.n, found.missing, bad)
+
+
+def _losses(evidence: Evidence, who: Who, end: int) -> dict[int, Floats]:
+    """Return by seed the train loss of epochs 1 to ``end``, without runs that are not there yet."""
+    rows = {int(run["seed"].iloc[0]): run for run in split(evidence.rows(who), "seed")}
+    found = {}
+    for seed, state in evidence.states(who).items():
+        losses = np.full(end, math.inf if state in ENDED_BADLY else nan)
+        if seed in rows:
+            epoch, values = (
+                floats(rows[seed], "epoch").astype(int),
+                floats(rows[seed], "train_loss"),
+            )
+            known = (epoch >= 1) & (epoch <= end) & ~np.isnan(values)
+            losses[epoch[known] - 1] = values[known]
+        if state in ENDED_BADLY:
+            losses[-1] = math.inf
+        if not np.isnan(losses).any():
+            found[seed] = losses
+    return found
+
+
+def _crossing(of: Floats | None, to: Floats | None) -> float:
+    if of is None or to is None:
+        return nan
+    above = np.flatnonzero((of >= to) | np.isinf(of))
+    last = int(above.max()) + 1 if len(above) else 0
+    return math.inf if last == len(of) else float(last + 1)

@@ -1,0 +1,327 @@
+"""The kinds of statements that claims make, and how each is examined.
+
+In all of them a run that failed or diverged counts as the worst, and none is left out for it, see
+`napts.papers.claims.evidence`.
+"""
+
+import math
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from napts.analysis.columns import Floats, floats, split
+from napts.analysis.outcome import ENDED, ENDED_BADLY
+from napts.analysis.statistics import paired_difference, paired_ratio, summarise
+from napts.analysis.target import Arrival, ratio_of_medians
+from napts.papers.claims.evidence import BySeed, Evidence, MissingError, Who
+from napts.papers.claims.verdict import Estimate, Region
+
+When = Literal["run", "shared", "end"]
+"""A column of the runs frame; of the epochs frame at the last epoch that both have; or at the last
+epoch of each."""
+
+NAMES = {
+    "cpu_seconds_per_epoch": "CPU time per epoch",
+    "cpu_seconds_per_pass": "CPU time per pass",
+    "seconds_per_epoch": "time per epoch",
+    "forwards_per_batch": "forwards per batch",
+    "backwards_per_batch": "backwards per batch",
+    "rejections_per_batch": "rejections per batch",
+    "rejections_proposal_per_batch": "rejected proposals per batch",
+    "train_loss": "train loss",
+    "val_accuracy": "validation accuracy",
+    "final_val_accuracy": "validation accuracy",
+}
+"""Quantities in words."""
+
+POINTS = 100.0
+"""Differences of accuracies are told in percentage points."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A quantity of two methods."""
+
+    quantity: str
+    of: Who
+    to: Who
+    region: Region | None
+    when: When = "run"
+
+    def _pair(self, evidence: Evidence) -> tuple[BySeed, BySeed]:
+        _some_ended_well(evidence, self.of, self.to)
+        if self.when == "run":
+            return evidence.rate(self.of, self.quantity), evidence.rate(self.to, self.quantity)
+        ends = [evidence.epochs_of(who) for who in (self.of, self.to)]
+        if self.when == "shared":
+            ends = [min(ends)] * 2
+        first, second = (
+            evidence.at_epoch(who, self.quantity, end)
+            for who, end in zip((self.of, self.to), ends, strict=True)
+        )
+        return first, second
+
+    def _when(self) -> str:
+        return {"run": "", "shared": " after equal epochs", "end": " at the end"}[self.when]
+
+
+class Ratio(Compared):
+    """The ratio of two methods' means, paired by seed."""
+
+    def what(self) -> str:
+        """Return the number in words."""
+        return f"{NAMES[self.quantity]}{self._when()}, {self.of} / {self.to}"
+
+    def estimate(self, evidence: Evidence) -> Estimate:
+        """Estimate it."""
+        bad = evidence.ended_badly(self.of, self.to)
+        return ratio(*self._pair(evidence), bad, f"{NAMES[self.quantity]} of {self.to}")
+
+
+class Gap(Compared):
+    """The difference of a quantity of two methods, paired by seed."""
+
+    def what(self) -> str:
+        """Return the number in words."""
+        return f"{NAMES[self.quantity]}{self._when()}, {self.of} - {self.to}"
+
+    def estimate(self, evidence: Evidence) -> Estimate:
+        """Estimate it."""
+        return difference(*self._pair(evidence), evidence.ended_badly(self.of, self.to))
+
+
+class Difference(Compared):
+    """The difference of two methods' accuracies, paired by seed, in percentage points."""
+
+    def what(self) -> str:
+        """Return the number in words."""
+        return f"{NAMES[self.quantity]}{self._when()}, {self.of} - {self.to}, points"
+
+    def estimate(self, evidence: Evidence) -> Estimate:
+        """Estimate it."""
+        bad = evidence.ended_badly(self.of, self.to)
+        return difference(*self._pair(evidence), bad, scale=POINTS)
+
+
+@dataclass(frozen=True)
+class Level:
+    """A quantity of one method."""
+
+    quantity: str
+    of: Who
+    region: Region | None
+
+    def what(self) -> str:
+        """Return the number in words."""
+        return f"{NAMES[self.quantity]}, {self.of}"
+
+    def estimate(self, evidence: Evidence) -> Estimate:
+        """Estimate it."""
+        found = summarise(list(evidence.rate(self.of, self.quantity).values()))
+        bad = len(evidence.ended_badly(self.of))
+        low = max(found.low, 0.0)  # no quantity of these is negative
+        return Estimate(found.mean, low, found.high, found.n, found.missing, bad)
+
+
+@dataclass(frozen=True)
+class Longer:
+    """How many times the epochs of another method somebody was given."""
+
+    of: Who
+    to: Who
+    region: Region | None
+
+    def what(self) -> str:
+        """Return the number in words."""
+        return f"epochs, {self.of} / {self.to}"
+
+    def estimate(self, evidence: Evidence) -> Estimate:
+        """Return it, exactly."""
+        ratio = evidence.epochs_of(self.of) / evidence.epochs_of(self.to)
+        if self.region is not None and not self.region.holds(ratio):
+            raise MissingError(f"runs of {self.of} with {self.region.at_least:g} times the epochs")
+        return Estimate(ratio, ratio, ratio, len(evidence.states(self.of)))
+
+
+@dataclass(frozen=True)
+class Sooner:
+    """Epochs until a method meets the loss, or accuracy, that another one ends with.
+
+    Seed by seed, so that the other one always gets there, if it ends well. The ratio of the
+    medians, in which a run that never gets there is later than all others; the interval is that of
+    the ratios seed by seed, see `ratio_of_medians`. A run that did not get there within its budget
+    would have needed an epoch more, or any number; likewise one that diverged, since how early it
+    did says nothing. Where it is the other one that ended badly, this one got there by its end.
+    """
+
+    of: Who
+    to: Who
+    region: Region | None
+    quantity: str = "train_loss"
+
+    def what(self) -> str:
+        """Return the number in words."""
+        return f"epochs to the last {NAMES[self.quantity]} of {self.to}, {self.of} / {self.to}"
+
+    def estimate(self, evidence: Evidence) -> Estimate:
+        """Estimate it."""
+        _some_ended_well(evidence, self.of, self.to)
+        bad = evidence.ended_badly(self.of, self.to)
+        targets = evidence.at_epoch(self.to, self.quantity, evidence.epochs_of(self.to))
+        of, to = (self._arrivals(evidence, who, targets) for who in (self.of, self.to))
+        seeds = sorted(set(of) & set(to))
+        found = ratio_of_medians([of[seed] for seed in seeds], [to[seed] for seed in seeds])
+        missing = len(set(evidence.states(self.of)) | set(targets)) - len(seeds)
+        return Estimate(
+            found.value, found.low, found.high, found.n, missing, len(bad.intersection(seeds))
+        )
+
+    def _arrivals(self, evidence: Evidence, who: Who, targets: BySeed) -> dict[int, Arrival]:
+        """Return by seed when a run met its target, where there is one."""
+        planned, states = evidence.epochs_of(who), evidence.states(who)
+        runs = {int(run["seed"].iloc[0]): run for run in split(evidence.rows(who), "seed")}
+        others = evidence.ended_badly(self.to)
+        found = {}
+        for seed, state in states.items():
+            target = targets.get(seed, math.nan)
+            if math.isnan(target) or (seed in others and state not in ENDED):
+                continue
+            if state in ENDED_BADLY:
+                found[seed] = Arrival(float(planned + 1), reached=False)
+            elif seed in others:
+                found[seed] = Arrival(float(planned), reached=True)
+            elif seed in runs:
+                found[seed] = self._arrival(runs[seed], target, open_=state not in ENDED)
+        return found
+
+    def _arrival(self, run: pd.DataFrame, target: float, *, open_: bool) -> Arrival:
+        epochs, values = floats(run, "epoch"), floats(run, self.quantity)
+        there = values <= target if self.quantity.endswith("loss") else values >= target
+        met = epochs[there & (epochs > 0)]
+        if len(met):
+            return Arrival(float(met.min()), reached=True)
+        return Arrival(float(epochs.max() + 1), reached=False, open=open_)
+
+
+@dataclass(frozen=True)
+class Identical:
+    """The largest difference between any two numbers of two methods' epochs, seed by seed.
+
+    Infinite where only one of them has a number, or where a run ended badly before the other. Runs
+    that end badly in the same way are identical.
+    """
+
+    of: Who
+    to: Who
+    region: Region | None
+
+    def what(self) -> str:
+        """Return the number in words."""
+        return f"largest difference of any epoch's loss or radius, {self.of} - {self.to}"
+
+    def estimate(self, evidence: Evidence) -> Estimate:
+        """Return it, exactly."""
+        columns = ["train_loss", "val_loss", "val_accuracy", "rejections", "radius"]
+        of, to = (
+            {int(run["seed"].iloc[0]): run for run in split(evidence.rows(who), "seed")}
+            for who in (self.of, self.to)
+        )
+        shared = sorted(set(of) & set(to))
+        if not shared:
+            raise MissingError(f"runs of {self.of} and {self.to} with the same seeds")
+        bad = evidence.ended_badly(self.of, self.to).intersection(shared)
+        gaps = []
+        for seed in shared:
+            if len(of[seed]) == len(to[seed]):
+                numbers = (run[seed][columns].to_numpy(float) for run in (of, to))
+                gaps.append(_largest_gap(*numbers))
+            elif seed in bad:
+                gaps.append(math.inf)
+            else:
+                raise MissingError(f"runs of {self.of} and {self.to} with the same epochs")
+        worst = float(max(gaps))
+        return Estimate(worst, worst, worst, len(shared), bad=len(bad))
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Difference of accuracy between the best and the worst value of an option, in points."""
+
+    quantity: str
+    of: Who
+    option: str
+    region: Region | None
+
+    def what(self) -> str:
+        """Return the number in words."""
+        return f"{NAMES[self.quantity]}, best - worst {self.option} of {self.of}, points"
+
+    def estimate(self, evidence: Evidence) -> Estimate:
+        """Estimate it."""
+        labels = evidence.labels_by(self.of, self.option)
+        values = [evidence.rate_of(label, self.quantity) for label in labels.values()]
+        best = max(values, key=lambda by_seed: summarise(list(by_seed.values())).mean)
+        worst = min(values, key=lambda by_seed: summarise(list(by_seed.values())).mean)
+        return difference(best, worst, evidence.badly_ended(labels.values()), scale=POINTS)
+
+
+def _some_ended_well(evidence: Evidence, *somebody: Who) -> None:
+    """Refuse to compare methods of which not one run ended well.
+
+    Raises:
+        MissingError: All runs of all of them failed or diverged.
+    """
+    states = {state for who in somebody for state in evidence.states(who).values()}
+    if states <= set(ENDED_BADLY):
+        raise MissingError(f"a run of {' or '.join(map(str, somebody))} that did not end badly")
+
+
+def _largest_gap(of: Floats, to: Floats) -> float:
+    """Return the largest difference of two arrays; numbers that neither has do not differ."""
+    alike = (of == to) | (np.isnan(of) & np.isnan(to))
+    with np.errstate(invalid="ignore"):
+        gaps = np.where(alike, 0.0, np.abs(of - to))
+    return float(np.nan_to_num(gaps, nan=math.inf, posinf=math.inf).max(initial=0.0))
+
+
+def ratio(of: BySeed, to: BySeed, bad: AbstractSet[int], divisor: str) -> Estimate:
+    """Return the ratio of the means, paired by seed.
+
+    Args:
+        of: Number by seed.
+        to: What it is divided by.
+        bad: Seeds with which a run ended badly.
+        divisor: What it is divided by, in words.
+
+    Raises:
+        MissingError: It is 0 with every seed.
+    """
+    if not any(to.values()):
+        raise MissingError(f"{divisor} that is not 0")
+    found = paired_ratio(of, to)
+    return Estimate(found.value, found.low, found.high, found.n, *_counts(of, to, bad))
+
+
+def difference(of: BySeed, to: BySeed, bad: AbstractSet[int], *, scale: float = 1.0) -> Estimate:
+    """Return the mean difference, paired by seed.
+
+    Args:
+        of: Number by seed.
+        to: What is subtracted.
+        bad: Seeds with which a run ended badly.
+        scale: In which unit it is told.
+    """
+    found = paired_difference(of, to)
+    value, low, high = (scale * number for number in (found.mean, found.low, found.high))
+    return Estimate(value, low, high, found.n, *_counts(of, to, bad))
+
+
+def _counts(of: BySeed, to: BySeed, bad: AbstractSet[int]) -> tuple[int, int]:
+    """Return how many seeds are missing, and how many of the others count as the worst."""
+    either = set(of) | set(to)
+    nan = math.nan
+    both = {s for s in either if not math.isnan(of.get(s, nan)) and not math.isnan(to.get(s, nan))}
+    return len(either) - len(both), len(both & bad)

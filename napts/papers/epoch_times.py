@@ -1,0 +1,62 @@
+"""The NAPTS paper's table of seconds per epoch, beside records of its problem."""
+
+import math
+from collections.abc import Mapping
+
+import pandas as pd
+
+from napts.analysis.summary import COMPARISON_TABLES
+from napts.analysis.tables import Table, number
+
+WORKLOAD = "cifar10-cnn"
+"""The paper's problem; beside another one its seconds say nothing."""
+
+PAPER_SECONDS: Mapping[str, float] = {
+    "TR": 53.65,
+    "NTR": 47.26,
+    "APTS": 169.14,
+    "APTSA": 152.39,
+    "NAPTS": 115.88,
+}
+"""Seconds per epoch printed in the NAPTS paper, section 3: CIFAR-10, a CNN of 1.2 million
+parameters, batch 1000, four A100. Seconds of other machines are comparable as ratios only."""
+
+
+def epoch_times_table(runs: pd.DataFrame, frame: pd.DataFrame) -> Table | None:
+    """Set the time ratios of the records beside those of the NAPTS paper.
+
+    Args:
+        runs: Frame of `runs_frame`, of one experiment and workload.
+        frame: Frame of `comparison`.
+
+    Returns:
+        The table; seconds are shown, ratios are what may be compared. None for other problems than
+        the paper's, and where none of its methods was run.
+    """
+    if set(runs["workload"]) != {WORKLOAD} or not set(PAPER_SECONDS) & set(frame["method"]):
+        return None
+    rows = [
+        [
+            row["label"],
+            number(row["seconds_per_epoch_mean"]),
+            number(PAPER_SECONDS.get(row["method"]), places=2),
+            number(row["time_vs_TR"], places=2),
+            number(_paper_ratio(row["method"], "TR"), places=2),
+            number(row["time_vs_APTS"], places=2),
+            number(_paper_ratio(row["method"], "APTS"), places=2),
+        ]
+        for row in frame.to_dict("records")
+    ]
+    columns = ["method", "s/epoch", "paper", "vs TR", "paper", "vs APTS", "paper"]
+    note = (
+        "Paper: CIFAR-10, CNN of 1.2 million parameters, batch 1000, four A100, one subdomain "
+        "each. Another machine and maybe another problem: compare ratios, not seconds."
+    )
+    return Table("Time per epoch beside the NAPTS paper", columns, rows, [note])
+
+
+def _paper_ratio(method: str, reference: str) -> float:
+    return PAPER_SECONDS.get(method, math.nan) / PAPER_SECONDS[reference]
+
+
+COMPARISON_TABLES.register("NAPTS paper", epoch_times_table)

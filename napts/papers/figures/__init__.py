@@ -1,0 +1,1 @@
+"""Figures of particular papers, and those by which their claims are seen."""

@@ -1,0 +1,120 @@
+"""Figure 2 of the NAPTS paper: loss and accuracy by epoch on the left, rejections on the right.
+
+The paper draws loss and accuracy into one panel with two scales. Seven methods cannot be told
+apart there, so that they have a panel each here, one above the other.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from napts.analysis import Section
+from napts.analysis.columns import rows_with, rows_without, trained
+from napts.analysis.labels import BASELINES, grouped
+from napts.plotting.annotate import caption, legend, thin_lines
+from napts.plotting.compare import rejections_by_run
+from napts.plotting.curves import band, log_if_wide, whole_numbers
+from napts.plotting.drawings import RUN, Drawing, Plot, comparison_drawings
+from napts.plotting.style import Look, finish, looks, new_figure
+
+PAPERS = ("TR", "NTR", "APTS", "APTSA", "NAPTS", "Adam", "SGD")
+"""The methods of the paper's figure."""
+
+
+def figure2(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
+    """Draw the paper's Figure 2 from the records of one experiment.
+
+    Where the five methods of the paper have runs under their own names, further variants and
+    methods are left to the other figures.
+
+    Args:
+        frame: Frame of `napts.analysis.epochs_frame`, of one experiment and workload.
+        narrow: One panel above the other, for small screens.
+
+    Returns:
+        The figure: mean training loss and validation accuracy by epoch, rejected steps per batch
+        by epoch and over the whole run; bands and whiskers from the smallest to the largest seed.
+    """
+    frame, left_out = _of_the_paper(frame)
+    figure = new_figure(4.2, 11.0) if narrow else new_figure(9.6, 6.0)
+    panels = figure.subplots(4, 1) if narrow else figure.subplots(2, 2).T
+    loss, accuracy, by_epoch, overall = np.asarray(panels).ravel()
+    look = looks(frame)
+    trusting = rows_without(frame, "method", BASELINES)
+
+    band(loss, frame, "epoch", "train_loss", look)
+    logarithmic = ", log scale" if log_if_wide(loss, "y") else ""
+    finish(loss, title="Training loss", x="epoch", y=f"mean loss per sample{logarithmic}")
+    # Without the untrained network, whose accuracy would squeeze all others together.
+    band(accuracy, frame, "epoch", "val_accuracy", look, scale=100)
+    finish(accuracy, title="Validation accuracy", x="epoch", y="accuracy / %")
+    band(by_epoch, trusting, "epoch", "rejections_per_batch", look)
+    finish(by_epoch, title="Rejected steps by epoch", x="epoch", y="rejections per batch")
+    by_epoch.set_ylim(bottom=0)
+    for axes in (loss, accuracy, by_epoch):
+        whole_numbers(axes)
+    _bars(overall, trained(trusting), look)
+    legend(figure, frame, look)
+    caption(
+        figure,
+        "Lines and bars: mean over seeds; bands and whiskers: smallest to largest seed. "
+        f"Cross: last epoch of a run that failed or diverged.{thin_lines(frame)}{left_out}",
+    )
+    return figure
+
+
+def _of_the_paper(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Return the rows of the paper's methods, if all are there, and a sentence on the others."""
+    labels = list(dict.fromkeys(frame["label"].tolist()))
+    if not set(PAPERS[:5]) <= set(labels):
+        return frame, ""
+    others = [label for label in labels if label not in PAPERS]
+    sentence = f" Not drawn here: {', '.join(others)}." if others else ""
+    return rows_with(frame, "label", PAPERS), sentence
+
+
+def _bars(axes: Axes, frame: pd.DataFrame, look: Mapping[str, Look]) -> None:
+    """Rejections per batch over the whole run, one bar per trust-region method."""
+    rows = [(label, rejections_by_run(group, "rejections")) for _, label, group in grouped(frame)]
+    for position, (label, values) in enumerate(rows):
+        mean = values.mean()
+        whiskers = [[mean - values.min()], [values.max() - mean]]
+        axes.barh(
+            position,
+            mean,
+            xerr=whiskers,
+            color=look[label].color,
+            height=0.66,
+            error_kw={"elinewidth": 1.0, "capsize": 2.5, "ecolor": "#333333"},
+        )
+        axes.annotate(
+            f"{mean:#.2g}",
+            (values.max(), position),
+            xytext=(5, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+        )
+    axes.set_yticks(range(len(rows)), [label for label, _ in rows])
+    axes.invert_yaxis()
+    axes.margins(x=0.14)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
+    axes.grid(visible=False, axis="y")
+    finish(axes, title="Rejected steps over the whole run", x="rejections per batch")
+
+
+def figure2_drawings(section: Section) -> Iterator[Drawing]:
+    """Yield the figure of a comparison."""
+    return comparison_drawings(section, [_PLOT])
+
+
+_PLOT = Plot(
+    "figure2",
+    figure2,
+    "Loss, accuracy and rejected steps",
+    (*RUN, "train_loss", "val_accuracy", "rejections", "rejections_per_batch"),
+)

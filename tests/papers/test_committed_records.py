@@ -1,0 +1,49 @@
+"""The committed records give the tables and verdicts that they gave; the paper preset's cell."""
+
+import json
+from pathlib import Path
+
+import napts
+from napts.analysis import load_collection
+from napts.papers.claims.calibration import SCORED, score_cells
+from napts.papers.claims.verdict import Verdict
+from tests.papers.committed_records import committed
+
+RECORDS = Path(__file__).parents[2] / "reports" / "records"
+
+GOLDEN = Path(__file__).parent / "golden" / "committed-records.json"
+"""Made by `tests.papers.committed_records` from revision 199e286."""
+
+
+def test_tables_and_verdicts_are_what_they_were() -> None:
+    before, now = json.loads(GOLDEN.read_text()), committed()
+    assert now["verdicts"] == before["verdicts"]
+    assert now["claims"] == before["claims"]
+    before["files"] = {name: d for name, d in before["files"].items() if not _gone(name)}
+    assert now["files"] == before["files"]
+
+
+def _gone(name: str) -> bool:
+    """Tell whether a table is the NAPTS paper's times beside other problems than the paper's."""
+    return "beside the NAPTS paper" in name and "cifar10-cnn" not in name
+
+
+def test_the_paper_preset_is_among_the_best_cells_of_the_calibration(tmp_path: Path) -> None:
+    name = "calibration.runs.jsonl.gz"
+    (tmp_path / name).write_bytes((RECORDS / name).read_bytes())
+    (section,) = load_collection(tmp_path).of_kind("calibration")
+    assert len(section.records) == 546
+    cells = score_cells(section)
+    assert len(cells) == 54
+    preset = {name: str(value) for name, value in napts.preset("NAPTS", "paper").items()}
+    assert preset.pop("radius_floor") == "fixed"  # as in all runs of the calibration
+    (chosen,) = (cell for cell in cells if dict(cell.change) == preset)
+    # It was chosen by intervals that were too narrow for three seeds; by these it is half a claim
+    # behind the first, as docs/reproduction.md says.
+    assert (chosen.score, cells[0].score) == (5.0, 5.5)
+    assert [cell.score for cell in cells].count(5.5) == 7
+    equals = [cell for cell in cells if cell.score == chosen.score]
+    assert max(equals, key=lambda cell: cell.accuracy) == chosen
+    confirmed = {j.claim.name for j in chosen.judgements if j.verdict == Verdict.CONFIRMED}
+    assert confirmed == {"N1", "N6", "N10"}
+    assert tuple(j.claim.name for j in chosen.judgements) == SCORED
