@@ -14,7 +14,7 @@ import pandas as pd
 
 from napts.analysis.columns import floats, texts
 from napts.analysis.measured import metric_of
-from napts.records.metric import ACCURACY, Metric, direction_of, is_of
+from napts.records.metric import Metric, direction_of, is_of
 
 ENDED_BADLY = ("failed", "diverged")
 """States of runs that ended without a result."""
@@ -57,7 +57,7 @@ def by_outcome(runs: pd.DataFrame, quantity: str) -> list[float]:
     return [outcome(value, state, quantity, metric) for value, state in pairs]
 
 
-def outcome(value: float, state: str, quantity: str, metric: Metric = ACCURACY) -> float:
+def outcome(value: float, state: str, quantity: str, metric: Metric) -> float:
     """Return what one run counts for.
 
     Args:

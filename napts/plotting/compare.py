@@ -14,7 +14,8 @@ from napts.analysis.columns import (
     texts,
     trained,
 )
-from napts.analysis.labels import BASELINES, grouped
+from napts.analysis.labels import grouped, without_region
+from napts.analysis.measured import metric_of
 from napts.plotting.annotate import caption, count_runs, fitting_columns, legend, thin_lines
 from napts.plotting.curves import (
     ABORTED,
@@ -35,7 +36,7 @@ CLOCKS = {
 
 
 def cost_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
-    """Draw loss and accuracy against training time and against passes through the network.
+    """Draw loss and metric against training time and against passes through the network.
 
     Args:
         frame: Frame of `napts.analysis.epochs_frame`, of one experiment and workload.
@@ -48,16 +49,19 @@ def cost_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
     """
     figure = new_figure(4.2, 11.0) if narrow else new_figure(9.6, 6.0)
     panels = np.asarray(figure.subplots(4, 1) if narrow else figure.subplots(2, 2).T).ravel()
-    look = looks(frame)
+    look, metric = looks(frame), metric_of(frame)
     for clock, label in CLOCKS.items():
-        loss, accuracy = panels[:2] if clock == "train_seconds_total" else panels[2:]
-        for axes, column, scale in ((loss, "train_loss", 1), (accuracy, "val_accuracy", 100)):
-            band(axes, frame, clock, column, look, scale=scale)
-            suffix = ", log scale" if log_if_wide(axes, "x") else ""
-            title = "Training loss" if scale == 1 else "Validation accuracy"
-            finish(axes, title=title, x=label + suffix, y="accuracy / %")
+        loss, other = panels[:2] if clock == "train_seconds_total" else panels[2:]
+        band(loss, frame, clock, "train_loss", look)
+        band(other, frame, clock, metric.column("val"), look, scale=metric.scale)
+        suffixes = [", log scale" if log_if_wide(axes, "x") else "" for axes in (loss, other)]
+        finish(loss, title="Training loss", x=label + suffixes[0])
         log = ", log scale" if log_if_wide(loss, "y") else ""
         loss.set_ylabel(f"mean loss per sample{log}")
+        finish(other, title=f"Validation {metric.label}", x=label + suffixes[1])
+        # A fraction keeps its plain axis, on which its shares can be compared.
+        log = ", log scale" if not metric.fraction and log_if_wide(other, "y") else ""
+        other.set_ylabel(f"{metric.axis}{log}")
     legend(figure, frame, look)
     parts = "local_fraction" in frame and min(frame["local_fraction"].tolist(), default=1) < 1
     caption(
@@ -80,7 +84,7 @@ def rejection_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
     Returns:
         The figure: stacked bars of the means over seeds, a whisker for the range of the total.
     """
-    training = rows_without(trained(frame), "method", BASELINES)
+    training = rows_without(trained(frame), "method", without_region(frame))
     rows = grouped(training)
     width = 4.2 if narrow else 7.2
     figure = new_figure(width, 1.5 + 0.36 * max(len(rows), 2) + (0.5 if narrow else 0.0))
@@ -183,7 +187,7 @@ def acceptance_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
     figure = new_figure(4.2, 6.4) if narrow else new_figure(9.6, 3.4)
     moved, past = figure.subplots(2, 1) if narrow else figure.subplots(1, 2)
     look = looks(frame)
-    trusting = rows_without(frame, "method", BASELINES)
+    trusting = rows_without(frame, "method", without_region(frame))
     band(moved, trusting, "epoch", "acceptance_rate", look, scale=100)
     finish(moved, title="Batches with an accepted step", x="epoch", y="share / %")
     band(past, trusting, "epoch", "nonmonotone_rate", look, scale=100)
