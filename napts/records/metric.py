@@ -103,11 +103,10 @@ class Metric:
 
     @property
     def worst_in_words(self) -> str:
-        """What the worst is in a sentence, for example ``"an accuracy of 0"``."""
-        article = "an" if self.label[0] in "aeiou" else "a"
+        """What the worst is in a sentence: ``"an accuracy of 0"``, ``"r2 -∞"``."""
         if math.isinf(self.worst):
-            return f"{article} {self.label} of {'-' if self.worst < 0 else ''}∞"
-        return f"{article} {self.label} of {self.worst:g}"
+            return f"{self.label} {'-' if self.worst < 0 else ''}∞"
+        return f"{'an' if self.label[0] in 'aeiou' else 'a'} {self.label} of {self.worst:g}"
 
     @classmethod
     def from_header(cls, header: Mapping[str, Any]) -> "Metric":
