@@ -72,6 +72,7 @@ def epoch_row(method: str, seed: int, epoch: int, batches: int) -> Row:
         "attempt": 1,
         "epoch": epoch,
         "batches": batches if trained else 0,
+        "samples": 64 * batches if trained else 0,
         "train_loss": loss if trained else None,
         "val_loss": loss * 1.05,
         "val_accuracy": top - (top - 0.1) * decay + 0.004 * noise.uniform(-1, 1),

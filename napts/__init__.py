@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         PRESETS,
         TR,
         Baseline,
+        Batch,
         SplitBatch,
         StepRecord,
         preset,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "napts.optim": (
         *("APTS", "APTSA", "APTSD", "APTSW", "NAPTS", "NTR", "PRESETS", "TR"),
-        *("Baseline", "SplitBatch", "StepRecord", "preset"),
+        *("Baseline", "Batch", "SplitBatch", "StepRecord", "preset"),
     ),
     "napts.decomposition": (
         *("LayerPartition", "PartitionError", "Stage", "TensorSets"),
@@ -69,6 +70,7 @@ __all__ = [
     "PRESETS",
     "TR",
     "Baseline",
+    "Batch",
     "Classification",
     "LayerPartition",
     "PartitionError",

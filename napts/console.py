@@ -10,14 +10,18 @@ from rich.table import Column
 
 from napts.experiment import Observer, RunOutcome, RunSpec
 from napts.optim import StepRecord
+from napts.records.metric import LOSS
+
+_LONGEST, _SHORT = 4, 3
+"""Letters of a metric's name in the bar, which has to fit into 80 columns."""
 
 
 class ConsoleObserver(Observer):
     """Shows several runs one after the other.
 
-    On a terminal: a bar for all runs and one for the current, with epoch, loss, validation
-    accuracy, rejections per batch of the last epoch ("rej"), radius and the time left. In a file or
-    a pipe: one line per epoch.
+    On a terminal: a bar for all runs and one for the current, with epoch, loss, the problem's own
+    metric on the validation set, rejections per batch of the last epoch ("rej"), radius and the
+    time left. In a file or a pipe: one line per epoch.
 
     Args:
         total_runs: Number of runs to come.
@@ -30,8 +34,9 @@ class ConsoleObserver(Observer):
         self._total = total_runs
         self._number = 0
         self._name = ""
-        self._epochs = 0
-        self._batches = 0
+        self._metric = LOSS
+        self._of = ""  # the number of epochs, where the budget names one
+        self._share = 0.0
         self._bars = Progress(
             TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
             BarColumn(bar_width=6),  # the whole line fits into 80 columns
@@ -57,25 +62,35 @@ class ConsoleObserver(Observer):
     ) -> None:
         self._bars.stop()
 
-    def on_run_start(self, spec: RunSpec, total_epochs: int, batches: int) -> None:
+    def on_run_start(self, spec: RunSpec, total_epochs: int | None, batches: int) -> None:
         """Show the new run."""
         self._name = f"{spec.display_label} seed {spec.seed}"
-        self._epochs, self._batches, self._latest = total_epochs, batches, {}
-        self._bars.reset(
-            self._run, total=total_epochs * batches, description=self._name, detail="starting"
-        )
+        self._metric = spec.primary
+        self._of = "" if total_epochs is None else f"/{total_epochs}"
+        self._share, self._latest = 0.0, {}
+        self._bars.reset(self._run, total=1.0, description=self._name, detail="starting")
+
+    def on_progress(self, share: float) -> None:
+        """Note how far the run is."""
+        self._share = share
+
+    def on_notice(self, line: str) -> None:
+        """Write the line."""
+        self._say(f"napts: {line}")
 
     def on_step(self, record: StepRecord, epoch: int, step: int) -> None:
         """Move the bar."""
-        if not self._live:
-            return
-        done = (epoch - 1) * self._batches + step
-        self._bars.update(self._run, completed=done, detail=self._detail(record, epoch))
+        if self._live:
+            detail = self._detail(record, epoch)
+            self._bars.update(self._run, completed=self._share, detail=detail)
 
     def _detail(self, record: StepRecord, epoch: int) -> str:
-        parts = [f"epoch {epoch}/{self._epochs}", f"loss {record.loss:.3f}"]
-        if self._latest.get("val_accuracy") is not None:
-            parts.append(f"acc {self._latest['val_accuracy']:.3f}")
+        parts = [f"epoch {epoch}{self._of}", f"loss {record.loss:.3f}"]
+        value = self._latest.get(self._metric.column("val"))
+        if value is not None:
+            label = self._metric.label
+            name = label if len(label) <= _LONGEST else label[:_SHORT]
+            parts.append(f"{name} {value:.3f}")
         if record.radius_after is not None:
             rejected = self._latest.get("rejections", 0) / max(1, self._latest.get("batches", 1))
             parts += [f"rej {rejected:.2f}", f"radius {record.radius_after:.2g}"]
@@ -88,9 +103,9 @@ class ConsoleObserver(Observer):
             return
         parts = [
             f"[{self._number + 1}/{self._total}] {self._name}",
-            f"epoch {row['epoch']}/{self._epochs}",
+            f"epoch {row['epoch']}{self._of}",
             f"loss {_number(row['train_loss'], '.4f')}",
-            f"val. accuracy {_number(row['val_accuracy'], '.4f')}",
+            f"val. {self._metric.label} {_number(row.get(self._metric.column('val')), '.4f')}",
             f"{row['train_seconds']:.2f} s",
         ]
         if row["radius"] is not None:
@@ -106,13 +121,30 @@ class ConsoleObserver(Observer):
         if not outcome.ran:
             text += " before, nothing to do"
         if outcome.final is not None:
-            text += f", test accuracy {_number(outcome.final['test_accuracy'], '.4f')}"
+            value = outcome.final.get(outcome.metric.column("test"))
+            text += f", test {outcome.metric.label} {_number(value, '.4f')}"
+        if outcome.target is not None:
+            text += f", {target_text(outcome.target)}"
         if outcome.error:
             text += f": {outcome.error}"
         self._say(text)
 
     def _say(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def target_text(target: Mapping[str, Any]) -> str:
+    """Return in words whether a run reached its target, and at what cost.
+
+    Args:
+        target: A `napts.experiment.spending.TargetNote`.
+    """
+    sign = ">=" if target["goal"] == "max" else "<="
+    wanted = f"{target['metric']} {sign} {target['value']:g}"
+    if not target["reached"]:
+        return f"target {wanted} missed, best {_number(target['found'], '.4g')}"
+    cost = f"{target['steps']:,} steps, {target['train_seconds']:.2f} s"
+    return f"target {wanted} reached in epoch {target['epoch']} ({cost})"
 
 
 def _number(value: float | None, form: str) -> str:

@@ -10,19 +10,14 @@ from typing import Any
 
 import pandas as pd
 
+from napts.analysis.columns import floats, rows_where
 from napts.analysis.labels import distinct_labels, order_of
 from napts.analysis.measured import METRIC_COLUMNS, metric_columns
 from napts.records import RunRecord
 from napts.records.columns import METRIC, PER_BATCH, columns_of, metrics_in
+from napts.records.costs import pass_equivalents
 from napts.records.layout import EPOCHS
 from napts.records.metric import LOSS
-
-FORWARD_COST = 1 / 3
-BACKWARD_COST = 2 / 3
-LOCAL_COST = 1.0
-"""Cost of a pass in forward-backward equivalents; a backward counts as two forwards, which is our
-choice (a matrix product has one product forwards and two backwards). A local pass is a forward and
-a backward of every subdomain, so of the whole network once."""
 
 IDENTITY = ("experiment", "workload", "label", "method", "seed", "run_key", "state")
 """Columns that name the run, in both frames."""
@@ -118,10 +113,8 @@ def epochs_frame(runs: Sequence[RunRecord]) -> pd.DataFrame:
 def _with_rates(frame: pd.DataFrame) -> pd.DataFrame:
     batches = frame["batches"].where(frame["batches"] > 0)
     rates = {name: frame[total] / batches for total, name in PER_BATCH.items()}
-    passes = (
-        FORWARD_COST * frame["forwards"]
-        + BACKWARD_COST * frame["backwards"]
-        + LOCAL_COST * frame["local_fraction"] * frame["local_passes"]
+    passes = pass_equivalents(
+        frame["forwards"], frame["backwards"], frame["local_passes"], frame["local_fraction"]
     )
     return frame.assign(**rates, pass_equivalents=passes)
 
@@ -176,7 +169,10 @@ def runs_frame(runs: Sequence[RunRecord]) -> pd.DataFrame:
 
 
 def _cost(epochs: pd.DataFrame) -> dict[str, Any]:
-    timed = epochs.iloc[1:] if len(epochs) > 2 else epochs
+    # The last epoch of a budget in samples or seconds may have fewer batches than the others.
+    batches_of = floats(epochs, "batches")
+    whole = rows_where(epochs, ~(batches_of < batches_of.max(initial=0.0)))
+    timed = whole.iloc[1:] if len(whole) > 2 else whole
     batches = epochs["batches"].sum() or float("nan")
     passes = epochs["pass_equivalents"].sum(min_count=1)
     return {

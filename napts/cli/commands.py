@@ -255,7 +255,7 @@ def info(as_json: bool) -> None:
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     found: dict[str, Any] = capture_environment(device, data_digest="")
-    found.pop("data_digest")
+    del found["data_digest"], found["packages"]
     found["methods"] = list(method_names())
     found["workloads"] = list(problem_names())
     if as_json:

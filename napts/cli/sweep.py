@@ -321,7 +321,8 @@ def _table(seen: "Plan") -> "Table":
         table.add_column(name, justify="right")
     for row in rows:
         counts = [str(row.states[state] or "–") for state in shown]
-        epochs = f"{row.epochs_done:,}/{row.epochs:,}"
+        of = "" if row.epochs is None else f"/{row.epochs:,}"
+        epochs = f"{row.epochs_done:,}{of}"
         table.add_row(Text(row.label), str(row.runs), *counts, epochs, str(row.restarts))
     return table
 

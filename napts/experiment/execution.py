@@ -42,6 +42,9 @@ class Execution(Options):
         checkpoint_every_s: Seconds between checkpoints within an epoch; the end of every epoch has
             one in any case.
         record_steps: Whether every step is recorded, not only every epoch.
+        packages: What happens where a run was begun, or done, with other versions of the packages
+            that its problem, its method or the user's code come from: "any" tells it in a line,
+            "exact" refuses the run.
     """
 
     device: Literal["cpu", "cuda", "auto"] = "cpu"
@@ -51,6 +54,7 @@ class Execution(Options):
     channels_last: bool = False
     checkpoint_every_s: Annotated[float, Field(ge=0.0)] = 60.0
     record_steps: bool = True
+    packages: Literal["any", "exact"] = "any"
 
     def torch_device(self, index: int | None = None) -> torch.device:
         """Return the device.

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from napts.decomposition import deal_parameters, partition_layers
 from napts.experiment.method_options import MethodOptions
 from napts.optim import Baseline, StepRecord
-from napts.optim.passes import Passes
+from napts.optim.batch import Batch
 from napts.optim.subdomains import Closure
 from napts.optim.trust_region import TrustRegionOptimizer
 
@@ -28,7 +28,7 @@ class StepOptimizer(Protocol):
 
     last_step: StepRecord | None
 
-    def step(self, closure: Closure | Passes, /) -> float:
+    def step(self, closure: Closure | Batch, /) -> float:
         """Take one step; the closure returns the loss and calls no ``backward()``."""
         ...
 

@@ -11,6 +11,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from torch import nn
 from torch.optim import Optimizer
 
+from napts import entry_points
 from napts.experiment import method_options as models
 from napts.experiment.method import Capabilities, Method, StepOptimizer
 from napts.experiment.method_options import MethodOptions
@@ -85,16 +86,27 @@ def method_named(name: str) -> Method:
         name: One of :func:`method_names`.
 
     Raises:
-        ValueError: There is none of that name.
+        ValueError: There is none of that name, or the package that offers it cannot be imported.
     """
     if name not in _METHODS:
-        raise ValueError(f"found {name!r}, allowed: {', '.join(method_names())}")
+        if name not in method_names():
+            raise ValueError(
+                f"found {name!r}, allowed: {', '.join(method_names())}; an optimizer of your own "
+                "needs --import FILE"
+            )
+        entry_points.load(entry_points.METHODS, name, _METHODS)
     return _METHODS[name]
 
 
-def method_names() -> tuple[str, ...]:
-    """Return the names of all methods, those of the package first."""
-    return tuple(_METHODS)
+def method_names(*, imported: bool = False) -> tuple[str, ...]:
+    """Return the names of all methods, those of the package first.
+
+    Args:
+        imported: Only those of methods that are imported, not those that installed packages offer
+            besides (entry points ``napts.methods``), which are imported when a spec names them.
+    """
+    offered = () if imported else entry_points.names(entry_points.METHODS)
+    return tuple(dict.fromkeys((*_METHODS, *offered)))
 
 
 def build_optimizer(

@@ -1,6 +1,5 @@
 """The network of a run, whole, copied or spread over ranks: one interface for the loop."""
 
-from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -10,7 +9,7 @@ from napts.decomposition import partition_layers
 from napts.decomposition.trees import mapped
 from napts.experiment.method import StepOptimizer
 from napts.experiment.spec import RunSpec
-from napts.optim import SplitBatch
+from napts.optim import Batch
 from napts.optim.communicator import Combine, Share
 from napts.optim.replicas import ONE_REPLICA, Replicas
 from napts.parallel.ranks import Ranks
@@ -74,20 +73,17 @@ class WholeNetwork:
         self._problem = problem
         self._channels_last = spec.execution.channels_last
 
-    def batch(self, batch: Any) -> Any:
-        """Return the closure of a batch."""
+    def batch(self, batch: Any) -> Batch:
+        """Return what is evaluated of a batch."""
         return self._split(batch)
 
-    def _split(self, batch: Any, replicas: Replicas = ONE_REPLICA) -> Any:
+    def _split(self, batch: Any, replicas: Replicas = ONE_REPLICA) -> Batch:
         if self._channels_last:
             batch = mapped(_channels_last, batch)
-        if not isinstance(batch, tuple | list) or len(batch) != 2:
-            return partial(self._problem.loss, self.module, batch)
-        inputs, targets = batch
-        return SplitBatch(self._loss, inputs, targets, replicas)
+        return Batch(self._loss, batch, replicas)
 
-    def _loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        return self._problem.loss(self.module, (inputs, targets))
+    def _loss(self, batch: Any) -> Tensor:
+        return self._problem.loss(self.module, batch)
 
     def evaluate(self, samples: SampleSet) -> Evaluation:
         """Return loss and metrics on a set."""
@@ -127,8 +123,8 @@ class ReplicatedNetwork(WholeNetwork):
         super().__init__(spec, problem, model, examples, ranks)
         self._ranks = ranks
 
-    def batch(self, batch: Any) -> Any:
-        """Return the closure of a batch."""
+    def batch(self, batch: Any) -> Batch:
+        """Return what is evaluated of a batch."""
         return self._split(batch, self._ranks)
 
     def evaluate(self, samples: SampleSet) -> Evaluation:

@@ -7,6 +7,7 @@ from typing import Any
 
 from napts.experiment.spec import RunSpec
 from napts.optim import StepRecord
+from napts.records.metric import LOSS, Metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +19,12 @@ class RunOutcome:
         run_key: Name of the run.
         label: Name of the method for people.
         state: "done", "failed", "diverged" or "interrupted".
-        final: Losses and accuracies at the end of a run that is done.
+        final: Losses and metrics at the end of a run that is done.
         error: One line that says what went wrong.
         ran: Whether this call trained; False if the run had ended before.
+        target: Whether the target of the budget was reached, and what it cost, see
+            `napts.experiment.spending.TargetNote`; None without a target.
+        metric: The problem's own metric.
     """
 
     path: Path
@@ -30,6 +34,8 @@ class RunOutcome:
     final: Mapping[str, float] | None
     error: str | None
     ran: bool
+    target: Mapping[str, Any] | None = None
+    metric: Metric = LOSS
 
 
 class Observer:
@@ -39,13 +45,20 @@ class Observer:
     to return quickly; exceptions end the run.
     """
 
-    def on_run_start(self, spec: RunSpec, total_epochs: int, batches: int) -> None:
+    def on_run_start(self, spec: RunSpec, total_epochs: int | None, batches: int) -> None:
         """Training begins or goes on.
 
         Args:
             spec: The run.
-            total_epochs: Epochs that the run is to have.
+            total_epochs: Epochs that the run is to have, None if its budget names no number.
             batches: Batches of an epoch.
+        """
+
+    def on_notice(self, line: str) -> None:
+        """Something that stops no run but should be known.
+
+        Args:
+            line: What it is.
         """
 
     def on_step(self, record: StepRecord, epoch: int, step: int) -> None:
@@ -55,6 +68,13 @@ class Observer:
             record: What it reports.
             epoch: Running epoch, from 1.
             step: Number of the step within the epoch, from 1.
+        """
+
+    def on_progress(self, share: float) -> None:
+        """A step was taken; called just before `on_step`.
+
+        Args:
+            share: How much of the budget is spent, in [0, 1], by the limit that is nearest.
         """
 
     def on_epoch(self, row: Mapping[str, Any]) -> None:

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from napts.experiment.clock import Times
+from napts.experiment.spending import Spent, TargetNote
 from napts.optim import StepRecord
 
 
@@ -48,10 +49,10 @@ class Tally:
     def as_row(self) -> dict[str, Any]:
         """Return the sums under the names of ``epochs.jsonl``."""
         row = asdict(self)
-        samples, loss_sum = row.pop("samples"), row.pop("loss_sum")
+        loss_sum = row.pop("loss_sum")
         by_phase = (self.rejections_proposal, self.rejections_correction, self.rejections_global)
         return {
-            "train_loss": loss_sum / samples if samples else None,
+            "train_loss": loss_sum / self.samples if self.samples else None,
             "rejections": sum(by_phase),
             **row,
         }
@@ -66,7 +67,10 @@ class Progress:
         step: Steps done in the epoch after that.
         tally: Sums over those steps.
         elapsed_ns: Wall time of the finished epochs in nanoseconds.
-        latest: ``train_loss``, ``val_loss`` and ``val_accuracy`` of the latest finished epoch.
+        latest: ``train_loss`` and the ``val_`` metrics of the latest finished epoch.
+        spent: What the finished epochs have cost.
+        ended_by: The limit of the budget that is reached, or "target"; None while there is none.
+        target: How near the run came to its target, see `napts.experiment.spending.TargetNote`.
     """
 
     epoch: int = -1
@@ -74,14 +78,45 @@ class Progress:
     tally: Tally = field(default_factory=Tally)
     elapsed_ns: int = 0
     latest: dict[str, float | None] = field(default_factory=dict)
+    spent: Spent = field(default_factory=Spent)
+    ended_by: str | None = None
+    target: TargetNote | None = None
 
     @property
     def finished(self) -> int:
         """Epochs of training that are finished."""
         return max(self.epoch, 0)
 
-    def finish_epoch(self, latest: dict[str, float | None], times: Times) -> None:
-        """Move to the beginning of the next epoch."""
+    def so_far(self, train_ns: int) -> Spent:
+        """Return what is spent, the running epoch included, without its CPU time.
+
+        Args:
+            train_ns: Wall time of the training part of the running epoch, in nanoseconds.
+        """
+        spent, tally = self.spent, self.tally
+        return Spent(
+            steps=spent.steps + tally.batches,
+            samples=spent.samples + tally.samples,
+            forwards=spent.forwards + tally.forwards,
+            backwards=spent.backwards + tally.backwards,
+            local_passes=spent.local_passes + tally.local_passes,
+            train_ns=spent.train_ns + train_ns,
+            cpu_seconds=spent.cpu_seconds,
+        )
+
+    def finish_epoch(
+        self, latest: dict[str, float | None], times: Times, cpu_seconds: float
+    ) -> None:
+        """Move to the beginning of the next epoch.
+
+        Args:
+            latest: The metrics of the epoch that ends.
+            times: Its times.
+            cpu_seconds: CPU time of its training part, of all ranks.
+        """
+        if self.epoch >= 0:
+            self.spent = self.so_far(times.wall_ns["train"])
+            self.spent.cpu_seconds += cpu_seconds
         self.epoch += 1
         self.step = 0
         self.tally = Tally()
@@ -95,4 +130,5 @@ class Progress:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "Progress":
         """Return the progress that `as_dict` described."""
-        return cls(**{**data, "tally": Tally(**data["tally"])})
+        spent = Spent(**data.get("spent", {}))  # checkpoints of older versions tell none
+        return cls(**{**data, "tally": Tally(**data["tally"]), "spent": spent})

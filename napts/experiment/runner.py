@@ -11,10 +11,12 @@ from napts.experiment.checkpoint import find_checkpoint, has_checkpoints, remove
 from napts.experiment.clock import Times
 from napts.experiment.followers import announce, threads
 from napts.experiment.observer import Observer, RunOutcome
+from napts.experiment.packages import changed_packages, foreign_packages
 from napts.experiment.progress import Progress
+from napts.experiment.setup import Setup
 from napts.experiment.signals import StopRequest
 from napts.experiment.spec import RunSpec
-from napts.experiment.trainer import Diverged, Interrupted, Setup, Trainer
+from napts.experiment.trainer import Diverged, Interrupted, Trainer
 from napts.parallel.ranks import ALONE, Ranks, join_ranks
 from napts.records.environment import capture_environment
 from napts.records.files import RecordWriteError
@@ -71,6 +73,8 @@ def run(
     directory = run_directory(records_root, spec.experiment, spec.run_key)
     # Without touching anything, so that finished records may be read-only.
     known = _ended(directory, spec)
+    if mode != "force":
+        _compare_packages(directory, spec, observer)
     if mode == "cached" and known is not None and not has_checkpoints(directory):
         observer.on_run_end(known)
         return known
@@ -84,6 +88,19 @@ def run(
         outcome = _run_locked(spec, directory, mode, data_root, observer, stop, ranks)
     observer.on_run_end(outcome)
     return outcome
+
+
+def _compare_packages(directory: Path, spec: RunSpec, observer: Observer) -> None:
+    """Tell that a run was begun with other packages than there are; refuse it where asked to."""
+    changed = changed_packages(directory, spec)
+    if changed is None:
+        return
+    if spec.execution.packages == "exact":
+        raise ValueError(
+            f"{spec.run_key}: found {changed}; allowed: the same versions, mode force, "
+            'or execution.packages = "any"'
+        )
+    observer.on_notice(f"{spec.run_key}: {changed}")
 
 
 def _run_locked(
@@ -102,7 +119,9 @@ def _run_locked(
         return known
     setup = Setup.of(spec, None if data_root is None else Path(data_root), ranks)
     start = _start(setup, directory, mode, known)
-    environment = capture_environment(setup.device, setup.splits.digest)
+    environment = capture_environment(
+        setup.device, setup.splits.digest, packages=foreign_packages(spec)
+    )
     environment["ranks"] = ranks.size
     writer = RunWriter(directory, spec.budget.epochs)
     try:
@@ -148,7 +167,15 @@ def _attempt(trainer: Trainer, writer: RunWriter) -> RunOutcome:
             writer.status("failed", trainer.progress.finished, error=_last_line(reason))
         raise
     writer.sync()
-    writer.status(state, trainer.progress.finished, final=final, error=error)
+    progress = trainer.progress
+    writer.status(
+        state,
+        progress.finished,
+        final=final,
+        error=error,
+        ended_by=progress.ended_by if state == "done" else None,
+        target=progress.target,
+    )
     if state != "interrupted":
         remove_checkpoints(writer.directory)
     return _outcome(writer.directory, trainer.setup.spec, ran=True)
@@ -211,6 +238,8 @@ def _outcome(directory: Path, spec: RunSpec, *, ran: bool) -> RunOutcome:
         final=status["final"],
         error=status["error"],
         ran=ran,
+        target=status.get("target"),
+        metric=spec.primary,
     )
 
 

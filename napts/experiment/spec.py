@@ -7,12 +7,12 @@ from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from pydantic_core import PydanticKnownError
 
 from napts.experiment.budget import Budget
 from napts.experiment.execution import Execution, Pipelining
 from napts.experiment.method_options import Options
 from napts.experiment.methods import Method, OptimizerOptions, method_named
+from napts.experiment.own_code import code_of_run, differing_code
 from napts.problems import Problem, get_problem, options_model, problem_names
 from napts.records.layout import NAME_PATTERN, SCHEMA, Kind, kind_by_name
 from napts.records.metric import ACCURACY, Metric
@@ -50,7 +50,10 @@ class WorkloadSpec(BaseModel):
     @classmethod
     def _known(cls, name: str) -> str:
         if name not in problem_names():
-            raise PydanticKnownError("literal_error", {"expected": ", ".join(problem_names())})
+            allowed = ", ".join(problem_names())
+            raise ValueError(
+                f"found {name!r}, allowed: {allowed}; a problem of your own needs --import FILE"
+            )
         return name
 
     def build(self) -> Problem:
@@ -70,10 +73,13 @@ class RunSpec(Options):
         precision: Type of parameters and activations.
         workload: The problem.
         optimizer: The method and its options.
-        budget: Epochs and batch size.
+        budget: How much training, the target and the batch size.
         pipeline: Stages and micro-batches of a network that may be spread over ranks; None for
             a network that is called as a whole.
         execution: Device, threads, ranks, checkpoints.
+        code: SHA-256 of every file of the problem's and the method's code that is the user's own,
+            see :mod:`napts.experiment.own_code`; found out where it is None, checked where it is
+            given. None for code of installed packages.
     """
 
     experiment: Name
@@ -86,19 +92,29 @@ class RunSpec(Options):
     budget: Budget
     pipeline: Pipelining | None = None
     execution: Execution = Execution()
+    code: dict[str, str] | None = None
 
     @model_validator(mode="after")
     def _resolve(self) -> "RunSpec":
         """Replace what is left to the workload by the workload's defaults."""
         workload = self.workload.build()
-        if self.budget.batch_size is None:
-            budget = self.budget.model_copy(update={"batch_size": workload.batch_size})
-            object.__setattr__(self, "budget", budget)
+        budget = self.budget.resolved(workload.batch_size, self.primary)
+        object.__setattr__(self, "budget", budget)
         if getattr(self.optimizer, "subdomains", 1) is None:
             optimizer = self.optimizer.model_copy(update={"subdomains": workload.subdomains})
             object.__setattr__(self, "optimizer", optimizer)
         self._resolve_stages(workload)
+        self._resolve_code(workload)
         return self
+
+    def _resolve_code(self, workload: Problem) -> None:
+        """Fill in or check the digests of the user's own code."""
+        # A method that is named by its path comes from an installed package.
+        own = [] if "." in self.optimizer.method else [self.method.optimizer]
+        code = code_of_run(type(workload), *own) or None
+        if self.code is not None and self.code != code:
+            raise ValueError(differing_code(self.code, code or {}))
+        object.__setattr__(self, "code", code)
 
     def _resolve_stages(self, workload: Problem) -> None:
         """Fill in and check the stages of a pipeline."""
@@ -171,8 +187,8 @@ class RunSpec(Options):
         return self.label or self.optimizer.method
 
     @property
-    def batch_size(self) -> int:
-        """Samples per batch."""
+    def batch_size(self) -> int | Literal["full"]:
+        """Samples per batch; "full" for all training samples."""
         assert self.budget.batch_size is not None  # set by _resolve
         return self.budget.batch_size
 
@@ -184,8 +200,9 @@ class RunSpec(Options):
     def as_dict(self) -> dict[str, Any]:
         """Return the spec as plain nested data, from which it can be validated again."""
         data = self.model_dump(mode="json")
-        if self.kind is None:
-            del data["kind"]
+        for name in ("kind", "code"):
+            if data[name] is None:
+                del data[name]
         return data
 
     @property

@@ -51,7 +51,7 @@ class Study(Options):
         precision: Type of parameters and activations.
         workload: The problem.
         methods: The methods.
-        budget: Epochs and batch size.
+        budget: How much training, the target and the batch size.
         pipeline: Stages and micro-batches, see :class:`RunSpec`.
         execution: Device, threads, ranks, checkpoints.
     """

@@ -4,29 +4,22 @@ import math
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any, NoReturn
 
 import torch
 
 from napts.experiment.checkpoint import save_checkpoint
 from napts.experiment.clock import Clock, Times
-from napts.experiment.method import StepOptimizer
-from napts.experiment.methods import build_optimizer
-from napts.experiment.network import Network, network_of
 from napts.experiment.observer import Observer
 from napts.experiment.progress import Progress
-from napts.experiment.seeding import random_state, restore_random_state, seed_everything
-from napts.experiment.spec import RunSpec
+from napts.experiment.seeding import random_state
+from napts.experiment.setup import Setup
+from napts.experiment.spending import limit_reached, note_target, share_spent
 from napts.optim import StepRecord
-from napts.parallel.ranks import ALONE, Ranks, local_rank
-from napts.problems import DataSplits, Problem, samples_in
+from napts.problems import samples_in
 from napts.records.write import RunWriter
-
-_EXAMPLES = 2
-"""Inputs shown to the partition of the network; batch normalisation needs more than one."""
 
 
 class Diverged(Exception):
@@ -35,87 +28,6 @@ class Diverged(Exception):
 
 class Interrupted(Exception):
     """Somebody asked the run to stop; a checkpoint is written."""
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """What is trained: everything that follows from the spec and the data alone.
-
-    Attributes:
-        spec: The run.
-        problem: What is solved.
-        splits: Its data, on the device.
-        device: Where it computes.
-        network: The network, initialised from the seed, and who holds it.
-        optimizer: The method.
-        ranks: Who shares the run.
-    """
-
-    spec: RunSpec
-    problem: Problem
-    splits: DataSplits
-    device: torch.device
-    network: Network
-    optimizer: StepOptimizer
-    ranks: Ranks
-
-    @classmethod
-    def of(cls, spec: RunSpec, data_root: Path | None, ranks: Ranks = ALONE) -> "Setup":
-        """Load the data, build network and method, and seed all generators.
-
-        Args:
-            spec: The run.
-            data_root: Folder of the data sets, or None.
-            ranks: Who shares the run.
-
-        Raises:
-            DataMissing: The data set is not there.
-            ValueError: The device is not there, or the network cannot be cut as asked for.
-        """
-        device = spec.execution.torch_device(local_rank() if ranks.size > 1 else None)
-        problem = spec.workload.build()
-        splits = problem.load(data_root, device=device, dtype=spec.dtype)
-        model = problem.build_model(spec.seed).to(device=device, dtype=spec.dtype)
-        if spec.execution.channels_last and spec.method.capabilities.channels_last_ok:
-            model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        splits.train.check(spec.batch_size, spec.budget.overlap)
-        examples = problem.example_inputs(splits.train.first(_EXAMPLES))
-        network = network_of(spec)(spec, problem, model, examples, ranks)
-        optimizer = build_optimizer(
-            spec.optimizer, network.stages, example_inputs=examples, seed=spec.seed
-        )
-        seed_everything(spec.seed)
-        return cls(spec, problem, splits, device, network, optimizer, ranks)
-
-    @property
-    def batches_per_epoch(self) -> int:
-        """Batches of an epoch, the smaller last one included."""
-        return self.splits.train.check(self.spec.batch_size, self.spec.budget.overlap)
-
-    def batches(self, epoch: int, start: int) -> Iterator[Any]:
-        """Return the batches of an epoch from the one of that number on."""
-        spec = self.spec
-        return self.problem.training_batches(
-            self.splits.train,
-            spec.batch_size,
-            spec.seed,
-            epoch,
-            start=start,
-            overlap=spec.budget.overlap,
-        )
-
-    def restore(self, state: dict[str, Any]) -> Progress:
-        """Put network, method and generators into the state of a checkpoint.
-
-        Args:
-            state: What `Trainer.state` returned.
-
-        Returns:
-            How far the run had come.
-        """
-        self.network.restore(state, self.optimizer)
-        restore_random_state(state["random"])
-        return Progress.from_dict(state["progress"])
 
 
 class Trainer:
@@ -153,8 +65,8 @@ class Trainer:
         """Train, and evaluate on the test samples once at the end.
 
         Returns:
-            ``train_loss`` (mean over the steps of the last epoch), ``val_loss``, ``test_loss``, and
-            ``val_`` and ``test_`` of every metric, of the final parameters.
+            ``train_loss`` (mean over the steps of the last epoch), and ``val_`` and ``test_`` with
+            the loss and each metric of the problem, of the final parameters.
 
         Raises:
             Diverged: The loss became infinite or undefined.
@@ -165,12 +77,13 @@ class Trainer:
         self._observer.on_run_start(spec, spec.budget.epochs, self.setup.batches_per_epoch)
         if progress.epoch < 0:
             self._finish_epoch()
-        while progress.epoch < spec.budget.epochs:
+        # Within an epoch a checkpoint may know already that the budget is used up.
+        while progress.step or not self._ended():
             self._train_epoch()
             self._finish_epoch()
         self._clock.switch("evaluation")
         test = self.setup.network.evaluate(self.setup.splits.test)
-        return {**progress.latest, **{f"test_{name}": value for name, value in test.items()}}
+        return {**progress.latest, **_named("test", test)}
 
     def flush(self) -> None:
         """Write the rows of the steps taken since the last checkpoint."""
@@ -191,8 +104,19 @@ class Trainer:
             "random": random_state(),
         }
 
+    def _ended(self) -> bool:
+        """Return whether the run has had its training, between two epochs."""
+        progress, epochs = self.progress, self.setup.spec.budget.epochs
+        # Checkpoints of older versions do not say so, but count the epochs.
+        if progress.ended_by is None and epochs is not None and progress.epoch >= epochs:
+            progress.ended_by = "epochs"
+        return progress.ended_by is not None
+
     def _train_epoch(self) -> None:
+        """Train to the end of the running epoch, or of the budget."""
         setup, progress = self.setup, self.progress
+        if progress.ended_by is not None:
+            return
         epoch = progress.epoch + 1
         self._clock.switch("train")
         setup.network.module.train()
@@ -201,10 +125,21 @@ class Trainer:
             progress.step += 1
             progress.tally.add(record, samples_in(batch))
             self._pending.append((epoch, progress.step, record))
+            limit = self._limit()
             self._observer.on_step(record, epoch, progress.step)
             if not math.isfinite(record.loss):
                 self._diverge(f"training loss {record.loss} in epoch {epoch}, step {progress.step}")
-            self._pause_if_needed()
+            self._pause_if_needed(limit)
+            if progress.ended_by is not None:
+                return
+
+    def _limit(self) -> str | None:
+        """Return the limit of the budget that is reached."""
+        progress, setup = self.progress, self.setup
+        epochs = progress.finished + progress.step / setup.batches_per_epoch
+        spent = progress.so_far(self._clock.reading("train")).limited(epochs, setup.local_fraction)
+        self._observer.on_progress(share_spent(setup.spec.budget, spent))
+        return limit_reached(setup.spec.budget, spent)
 
     def _step(self, batch: Any) -> StepRecord:
         setup = self.setup
@@ -213,11 +148,20 @@ class Trainer:
         assert record is not None  # every step leaves its record
         return record
 
-    def _pause_if_needed(self) -> None:
+    def _pause_if_needed(self, limit: str | None) -> None:
+        """Agree with the other ranks whether to go on, and whether to save.
+
+        Args:
+            limit: The limit of the budget that is reached here.
+        """
         signal_name = self._stop()
         waited = time.monotonic() - self._saved_at
         due = waited >= self.setup.spec.execution.checkpoint_every_s
-        stop, save = self.setup.network.agree(signal_name is not None, due)
+        wishes = (signal_name is not None, due, limit is not None)
+        stop, save, over = self.setup.network.agree(*wishes)
+        if over:
+            # All limits but the time are reached everywhere at once.
+            self.progress.ended_by = limit or "seconds"
         if stop:
             self._save()
             raise Interrupted(f"stopped by {signal_name or 'a signal to another rank'}")
@@ -237,28 +181,36 @@ class Trainer:
         """
         setup, progress = self.setup, self.progress
         self._clock.switch("evaluation")
-        validation = setup.network.evaluate(setup.splits.validation)
+        validation = _named("val", setup.network.evaluate(setup.splits.validation))
         self._clock.switch("logging")
         self.flush()
-        row = progress.tally.as_row()
-        found = {f"val_{name}": value for name, value in validation.items()}
-        row |= found
+        row = {**progress.tally.as_row(), **validation}
         times = self._clock.lap()
-        latest = {"train_loss": row["train_loss"], **found}
-        progress.finish_epoch(latest, times)
-        row = {"epoch": progress.epoch, **row, **self._costs(times)}
+        latest = {"train_loss": row["train_loss"], **validation}
+        cpu_seconds, memory = setup.network.costs(times.cpu_seconds, peak_memory_mb(setup.device))
+        progress.finish_epoch(latest, times, cpu_seconds)
+        row = {"epoch": progress.epoch, **row, **self._costs(times, cpu_seconds, memory)}
         if self._writer is not None:
             self._writer.epoch(row)
             self._writer.status("running", progress.epoch)
         self._observer.on_epoch(row)
-        if not math.isfinite(validation.loss):
-            self._diverge(f"validation loss {validation.loss} after epoch {progress.epoch}")
+        if not math.isfinite(validation["val_loss"]):
+            message = f"validation loss {validation['val_loss']} after epoch {progress.epoch}"
+            self._diverge(message)
+        self._look_at_target(row)
         self._save()
 
-    def _costs(self, times: Times) -> dict[str, float]:
+    def _look_at_target(self, row: dict[str, Any]) -> None:
+        progress, target = self.progress, self.setup.spec.budget.target
+        if target is None:
+            return
+        fraction = self.setup.local_fraction
+        progress.target = note_target(target, row, progress.spent, fraction, progress.target)
+        if progress.target["reached"]:
+            progress.ended_by = "target"
+
+    def _costs(self, times: Times, cpu_seconds: float, memory_mb: float) -> dict[str, float]:
         """Return the costs: wall times of this rank, CPU time of all, memory of the largest."""
-        memory = peak_memory_mb(self.setup.device)
-        cpu_seconds, memory = self.setup.network.costs(times.cpu_seconds, memory)
         return {
             "train_seconds": times.seconds("train"),
             "eval_seconds": times.seconds("evaluation"),
@@ -267,7 +219,7 @@ class Trainer:
             "cpu_seconds": cpu_seconds,
             "wall_seconds": times.wall_seconds,
             "elapsed_seconds": self.progress.elapsed_ns / 1e9,
-            "peak_memory_mb": memory,
+            "peak_memory_mb": memory_mb,
         }
 
     def _save(self) -> None:
@@ -282,6 +234,11 @@ class Trainer:
             save_checkpoint(self._writer.directory, self.setup.spec.run_key, state)
         self._clock.switch("logging")
         self._saved_at = time.monotonic()
+
+
+def _named(prefix: str, metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return metrics under the names of the records."""
+    return {f"{prefix}_{name}": value for name, value in metrics.items()}
 
 
 def peak_memory_mb(device: torch.device) -> float:

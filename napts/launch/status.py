@@ -17,7 +17,7 @@ class MethodProgress:
         runs: Number of runs.
         states: How many are in each of `napts.launch.plan.STATES`.
         epochs_done: Epochs finished.
-        epochs: Epochs planned.
+        epochs: Epochs planned; None where the budget of a run names no number.
         restarts: Starts of runs beyond the first.
     """
 
@@ -25,7 +25,7 @@ class MethodProgress:
     runs: int
     states: dict[str, int]
     epochs_done: int
-    epochs: int
+    epochs: int | None
     restarts: int
 
 
@@ -62,9 +62,18 @@ def _progress(label: str, runs: list[RunView]) -> MethodProgress:
         runs=len(runs),
         states={state: sum(run.state == state for run in runs) for state in STATES},
         epochs_done=sum(run.epoch for run in runs),
-        epochs=sum(run.planned.spec.budget.epochs for run in runs),
+        epochs=_planned(runs),
         restarts=sum(max(run.attempts - 1, 0) for run in runs),
     )
+
+
+def _planned(runs: Iterable[RunView]) -> int | None:
+    total = 0
+    for run in runs:
+        if run.planned.spec.budget.epochs is None:
+            return None
+        total += run.planned.spec.budget.epochs
+    return total
 
 
 def failures(plan: Plan) -> list[Failure]:

@@ -97,7 +97,7 @@ class SweepFile(Options):
         seeds: Seeds that every setting is run with.
         precision: Type of parameters and activations.
         workload: The problem, as in a run's spec.
-        budget: Epochs and batch size, as in a run's spec.
+        budget: Limits, target and batch size, as in a run's spec.
         pipeline: As in a run's spec.
         execution: As in a run's spec.
         grid: Settings varied for every method.

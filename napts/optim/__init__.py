@@ -5,12 +5,12 @@ Start reading in :mod:`napts.optim.algorithm`, which holds the one iteration, th
 """
 
 from napts.optim.baseline import Baseline
+from napts.optim.batch import Batch, SplitBatch
 from napts.optim.in_data import APTSD
 from napts.optim.in_weights import APTSW
 from napts.optim.methods import APTS, APTSA, NAPTS, NTR, TR
 from napts.optim.presets import PRESETS, preset
 from napts.optim.record import StepRecord, Trial
-from napts.optim.split_batch import SplitBatch
 
 __all__ = [
     "APTS",
@@ -22,6 +22,7 @@ __all__ = [
     "PRESETS",
     "TR",
     "Baseline",
+    "Batch",
     "SplitBatch",
     "StepRecord",
     "Trial",

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from napts.optim import calls
+from napts.optim.batch import Batch, as_batch
 from napts.optim.evaluations import Evaluations, NotFiniteError
-from napts.optim.passes import Passes
 from napts.optim.record import StepRecord
 from napts.optim.step_context import StepContext
 from napts.optim.step_hooks import with_step_hooks
@@ -87,7 +87,7 @@ class Baseline(Optimizer):
         raise RuntimeError(calls.LOSS_SCALING)
 
     @with_step_hooks
-    def step(self, closure: Closure | Passes | None = None) -> float:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def step(self, closure: Closure | Batch | None = None) -> float:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Perform one step.
 
         Args:
@@ -108,10 +108,10 @@ class Baseline(Optimizer):
                 the same time and the closure draws random numbers, which that step repeats; or if
                 an optimizer that wants a closure does not call it.
         """
-        closure = calls.required(closure)
-        if isinstance(closure, Passes) and closure.communicator.size > 1:
+        batch = as_batch(closure)
+        if batch.communicator.size > 1:
             self._check_separable()
-        evaluations = Evaluations(self.optimizer, closure, self._context, calls.WATCH[self._calls])
+        evaluations = Evaluations(self.optimizer, batch, self._context, calls.WATCH[self._calls])
         finite = self._step_with(evaluations)
         self.last_step = StepRecord(
             loss=evaluations.losses[0],

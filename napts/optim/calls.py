@@ -6,31 +6,13 @@ import warnings
 import torch
 from torch.optim import Optimizer
 
-from napts.optim.passes import Passes
-from napts.optim.subdomains import Closure
-
-_WRITE = "`optimizer.step(lambda: criterion(model(inputs), targets))`, without backward()"
+from napts.optim.batch import WRITE
 
 LOSS_SCALING = (
     "GradScaler: these optimizers need no scaling of the loss and do not support it; write "
-    f"{_WRITE}, and for mixed precision use torch.autocast with bfloat16 inside the closure"
+    f"{WRITE}, and for mixed precision use torch.autocast with bfloat16 inside the closure"
 )
 """What a gradient scaler is told."""
-
-
-def required(closure: Closure | Passes | None) -> Closure | Passes:
-    """Return the closure, if it is one.
-
-    Raises:
-        ValueError: If there is none.
-    """
-    if callable(closure) or isinstance(closure, Passes):
-        return closure
-    found = "none" if closure is None else type(closure).__name__
-    raise ValueError(
-        f"step() needs a closure that returns the loss, found {found}: write {_WRITE}; the "
-        "optimizer evaluates and differentiates the loss itself"
-    )
 
 
 def warn_of_gradients(method: str) -> None:

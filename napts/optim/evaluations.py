@@ -8,11 +8,12 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from napts.optim import vectors
-from napts.optim.passes import BACKWARD_CALLED, Passes, require_graph, scalar_loss
+from napts.optim.batch import Batch
+from napts.optim.communicator import Share
+from napts.optim.passes import BACKWARD_CALLED, require_graph, scalar_loss
 from napts.optim.record import PassCounts
 from napts.optim.replay import RandomState
 from napts.optim.step_context import StepContext
-from napts.optim.subdomains import Closure
 
 
 class NotFiniteError(Exception):
@@ -24,7 +25,7 @@ class Evaluations:
 
     Args:
         optimizer: Whose parameters are differentiated for.
-        closure: Computes the loss, without ``backward()``; or the passes of several ranks.
+        batch: What is evaluated.
         context: What is known of the closure.
         watch: "values" keeps a copy of the parameters, "versions" notes how often they have been
             written to: either tells whether they moved between :meth:`next` and :meth:`further`.
@@ -44,7 +45,7 @@ class Evaluations:
     def __init__(
         self,
         optimizer: Optimizer,
-        closure: Closure | Passes,
+        batch: Batch,
         context: StepContext,
         watch: str = "nothing",
     ) -> None:
@@ -58,7 +59,7 @@ class Evaluations:
         self.before: list[Tensor] = []
         if watch in ("values", "copies"):
             self.before = [parameter.detach().clone() for parameter in self.parameters]
-        self._groups, self._closure, self._context = groups, closure, context
+        self._groups, self._batch, self._context = groups, batch, context
         self._watch = watch
         devices = vectors.cuda_devices(self.parameters[:1])
         self._random = RandomState(devices) if context.wonders else None
@@ -71,8 +72,8 @@ class Evaluations:
         for group in self._groups:
             for parameter in group["params"]:
                 parameter.grad = None
-        differentiate = _by_passes if isinstance(self._closure, Passes) else _by_closure
-        loss, finite = differentiate(self._closure, self.parameters, self.counts)
+        differentiate = _by_passes if self._batch.communicator.spread else _by_call
+        loss, finite = differentiate(self._batch, self.parameters, self.counts)
         self.losses.append(loss)
         self.finite = self.finite and finite and math.isfinite(loss)
         self._ahead = True
@@ -115,10 +116,10 @@ class Evaluations:
         return not all(torch.equal(now, old) for now, old in pairs)
 
 
-def _by_closure(closure: Any, parameters: list[Tensor], counts: PassCounts) -> tuple[float, bool]:
+def _by_call(batch: Batch, parameters: list[Tensor], counts: PassCounts) -> tuple[float, bool]:
     """Return the loss, and whether the gradient is finite, which is left in ``.grad``."""
     with torch.enable_grad():
-        loss = scalar_loss(closure())
+        loss = scalar_loss(batch())
         if any(parameter.grad is not None for parameter in parameters):
             raise ValueError(BACKWARD_CALLED)
         require_graph(loss)
@@ -129,13 +130,13 @@ def _by_closure(closure: Any, parameters: list[Tensor], counts: PassCounts) -> t
     return value, spoilt == 0.0
 
 
-def _by_passes(passes: Any, parameters: list[Tensor], counts: PassCounts) -> tuple[float, bool]:
+def _by_passes(batch: Batch, parameters: list[Tensor], counts: PassCounts) -> tuple[float, bool]:
     """The same on several ranks, all of which give the same answer."""
-    passes.counts = counts
+    passes = batch.passes(parameters, counts)
     loss, gradients = passes.linearise(None)
     for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.grad = gradient
-    shares = [(loss, "sum"), (_spoilt(parameters).reshape(1), "max")]
+    shares: list[Share] = [(loss, "sum"), (_spoilt(parameters).reshape(1), "max")]
     value, spoilt = passes.communicator.collect(shares)
     return value, spoilt == 0.0
 

@@ -42,6 +42,11 @@ class ExactSubdomains:
         """Nothing is cached: the whole network is evaluated."""
         return
 
+    @property
+    def parts(self) -> int:
+        """The whole batch is evaluated."""
+        return 0
+
     def propose(self, objective: Objective, point: Point, radius: float) -> Proposal:
         """Run the local trust region on every subdomain, starting from the iterate.
 

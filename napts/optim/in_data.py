@@ -10,11 +10,8 @@ from napts.optim.history import Window
 from napts.optim.local_model import Direction
 from napts.optim.local_trust_region import LocalTrustRegion
 from napts.optim.options import Order
-from napts.optim.passes import Passes
 from napts.optim.regions import RadiusFloor
 from napts.optim.shards import Shards
-from napts.optim.split_batch import PartPasses, SplitBatch
-from napts.optim.subdomains import Closure
 from napts.optim.vectors import Norm
 
 
@@ -29,7 +26,7 @@ class APTSD(PlainTrustRegion):
     at most ``local_steps + 3`` forwards and ``local_steps + 1`` backwards, those of shards counted
     by their share.
 
-    Its ``step`` takes a :class:`napts.SplitBatch`. Several processes can share the shards, see
+    Its ``step`` takes a :class:`napts.Batch`. Several processes can share the shards, see
     there: every pass is then shared.
 
     Args:
@@ -105,14 +102,3 @@ class APTSD(PlainTrustRegion):
                 options["shards"], solver, model, options["norm"], options["consistent"]
             ),
         )
-
-    def _evaluated(self, closure: Closure | Passes) -> Closure | Passes:
-        if not isinstance(closure, SplitBatch):
-            raise ValueError(
-                "APTSD needs to know the parts of a batch: write `optimizer.step(napts.SplitBatch("
-                "lambda x, y: criterion(model(x), y), inputs, targets))`"
-            )
-        shards = self._method.preconditioner
-        assert isinstance(shards, Shards)
-        parameters = self._current_layout().parameters
-        return PartPasses(closure, shards.count, parameters, self._context)

@@ -8,14 +8,15 @@ import torch
 from torch import Tensor
 
 from napts.optim import data_parallel, vectors
+from napts.optim.batch import Batch, as_batch
 from napts.optim.communicator import Share, norm_share
 from napts.optim.data_parallel import AveragedNumbers, DataParallel
 from napts.optim.local_model import LocalModel, ModelFamily, Step
-from napts.optim.passes import ClosurePasses, GraphWantedError, Passes
+from napts.optim.part_passes import PartPasses
+from napts.optim.passes import GraphWantedError, Passes
 from napts.optim.record import PassCounts
 from napts.optim.replay import Replay
 from napts.optim.replicas import ONE_REPLICA, LedNumbers, check_copies
-from napts.optim.split_batch import replicas_of
 from napts.optim.step_context import StepContext
 from napts.optim.subdomains import Closure, Decomposition
 from napts.optim.vectors import Layout, Norm, Vector
@@ -62,29 +63,32 @@ class Objective:
     """``f_B`` for one iteration: every evaluation sees the same data, masks and buffers.
 
     Args:
-        closure: Computes the loss of the batch, without ``backward()``; or the passes of a
-            network that is spread over several ranks.
+        batch: What is evaluated; a closure computes the loss without ``backward()``.
         layout: Where the parameters lie.
         local_model: Makes the local model from a gradient.
         counts: Where the passes are counted.
         context: What surrounds the steps of its optimizer.
         penalty: Weight decay that is part of ``f_B``; ``None`` for none.
+        parts: Number of parts in which the batch is evaluated; 0 for the whole at once.
 
     Attributes:
+        batch: What is evaluated.
         replicas: The processes that share its subdomains.
         penalty: As given.
+        parts: The passes of the parts, without the penalty; ``None`` for the whole at once.
     """
 
     def __init__(
         self,
-        closure: Closure | Passes,
+        batch: Closure | Batch,
         layout: Layout,
         local_model: ModelFamily,
         counts: PassCounts,
         context: StepContext | None = None,
         penalty: Penalty | None = None,
+        parts: int = 0,
     ) -> None:
-        self.closure = closure
+        self.batch = batch = as_batch(batch)
         self.penalty = penalty
         self.layout = layout
         self.counts = counts
@@ -94,14 +98,13 @@ class Objective:
         self._processes: DataParallel | None = None
         self._ahead: LocalModel | None = None
         self._standing: tuple[Tensor, Tensor] | None = None
-        if isinstance(closure, Passes):
-            self._passes = closure
-            closure.counts = counts
-        else:
-            self._passes = ClosurePasses(closure, layout.parameters, counts, context)
+        self.parts: PartPasses | None = None
+        if parts:
+            self.parts = batch.in_parts(parts, layout.parameters, counts, context)
+        self._passes = self.parts or batch.passes(layout.parameters, counts, context)
         if penalty is not None:
             self._passes = PenalisedPasses(self._passes, penalty, layout.parameters)
-        self.replicas = replicas_of(closure)
+        self.replicas = batch.replicas
         self._communicator = self._passes.communicator
         if self.replicas is not ONE_REPLICA:
             self._communicator = LedNumbers(self.replicas)
@@ -350,9 +353,9 @@ class Objective:
         processes = self._context.joined()
         if processes is None or processes.size == 1:
             return
-        if isinstance(self.closure, Passes) or self.replicas is not ONE_REPLICA:
+        if self._passes.divided or self.replicas is not ONE_REPLICA:
             raise ValueError(
-                "processes cannot share the parts of a batch (APTSD, SplitBatch with ranks) and "
+                "processes cannot share the parts of a batch (APTSD, a Batch with ranks) and "
                 "have batches of their own (DistributedDataParallel) at once: call the network "
                 "without the wrapper, or use TR, NTR, APTS, APTSA, NAPTS or APTSW without ranks"
             )

@@ -38,8 +38,10 @@ class Passes(ABC):
     Attributes:
         communicator: Combines the shares of the ranks.
         counts: Where passes are counted.
+        divided: The batch is evaluated in parts, or on ranks.
     """
 
+    divided = False
     communicator: Communicator
     counts: PassCounts
 

@@ -30,6 +30,11 @@ class Preconditioner(Protocol):
         """The decomposition whose caches the global pass has to fill, if any."""
         ...
 
+    @property
+    def parts(self) -> int:
+        """In how many parts the batch is to be evaluated; 0 for the whole at once."""
+        ...
+
     def propose(self, objective: Objective, point: Point, radius: float) -> Proposal:
         """Return the proposed parameters; those of the network are left anywhere.
 

@@ -54,6 +54,11 @@ class AdditiveSchwarz:
         """The decomposition, if any local step needs more than the global gradient."""
         return self.decomposition if self.solver.steps > 1 else None
 
+    @property
+    def parts(self) -> int:
+        """The whole batch is evaluated."""
+        return 0
+
     def commit(self) -> None:
         """Keep the moments, if they outlive the iteration."""
         self.moments.commit()
@@ -180,7 +185,7 @@ class AdditiveSchwarz:
         precision = "full" if at_iterate else self.precision
         with objective.local_pass(), reduced(precision, layout.blocks[block][0].device):
             if self.last_block_exact and last:
-                found = decomposition.exact_gradient_of_last(objective.closure)
+                found = decomposition.exact_gradient_of_last(objective.batch)
             else:
                 found = decomposition.local_gradient(subdomain, part, at_iterate=at_iterate)
         return objective.over_group(layout.flatten_block(objective.with_decay(block, found)))

@@ -11,9 +11,9 @@ from napts.optim import vectors
 from napts.optim.local_model import ModelFamily
 from napts.optim.local_trust_region import LocalTrustRegion
 from napts.optim.objective import Objective, Point
+from napts.optim.part_passes import PartPasses
 from napts.optim.preconditioner import Proposal
 from napts.optim.record import PassCounts
-from napts.optim.split_batch import PartPasses
 from napts.optim.vectors import Layout, Norm, Vector
 from napts.optim.weight_decay import PenalisedPasses
 
@@ -50,6 +50,11 @@ class Shards:
         """Nothing is cached."""
         return
 
+    @property
+    def parts(self) -> int:
+        """The batch is evaluated by shards."""
+        return self.count
+
     def propose(self, objective: Objective, point: Point, radius: float) -> Proposal:
         """Run the local trust region on every shard, starting from the iterate.
 
@@ -65,8 +70,8 @@ class Shards:
         Returns:
             The proposed parameters and what they promise.
         """
-        passes, counts = objective.closure, PassCounts()
-        assert isinstance(passes, PartPasses)
+        passes, counts = objective.parts, PassCounts()
+        assert passes is not None  # asked for by :attr:`parts`
         summed = self.norm == "l2"
         longest = radius / self.count if summed else radius
         weight = 1.0 if summed else 1.0 / self.count

@@ -11,10 +11,10 @@ from torch.optim import Optimizer
 
 from napts.optim import calls
 from napts.optim.algorithm import Algorithm
+from napts.optim.batch import Batch, as_batch
 from napts.optim.composition import Composition
 from napts.optim.group_options import GroupOptions, completed
 from napts.optim.objective import NonFiniteLossError, Objective
-from napts.optim.passes import Passes
 from napts.optim.radius import RadiusRule
 from napts.optim.record import PassCounts, StepRecord, summarise
 from napts.optim.regions import Regions
@@ -81,10 +81,6 @@ class TrustRegionOptimizer(Optimizer):
         """Return the parameters that are trained now, in an order of its own."""
         return [p for group in self.param_groups for p in group["params"] if p.requires_grad]
 
-    def _evaluated(self, closure: Closure | Passes) -> Closure | Passes:
-        """Return how the batch is evaluated, given what ``step`` was given."""
-        return closure
-
     @property
     def radius(self) -> float:
         """The current trust-region radius; that of the global step if proposals have their own.
@@ -107,15 +103,15 @@ class TrustRegionOptimizer(Optimizer):
         raise RuntimeError(calls.LOSS_SCALING)
 
     @with_step_hooks
-    def step(self, closure: Closure | Passes | None = None) -> float:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def step(self, closure: Closure | Batch | None = None) -> float:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Perform one iteration of Algorithm 1 on one batch (lines 4 to 13).
 
         Args:
             closure: Computes the loss of the batch and returns it; it does not call
                 ``backward()``. It is called several times and must depend on nothing but the
-                parameters, the batch, and torch's random generators (which are replayed). For
-                a network that is spread over ranks: what ``pipeline.batch(inputs, targets)``
-                returns.
+                parameters, the batch, and torch's random generators (which are replayed). Or a
+                :class:`napts.Batch`, of which parts can be evaluated too; for a network that is
+                spread over ranks what ``pipeline.batch(inputs, targets)`` returns.
 
         Returns:
             ``f_B(theta_k)``, the loss before the step, with the weight decay that is part of it.
@@ -127,21 +123,27 @@ class TrustRegionOptimizer(Optimizer):
             Exception: Whatever the closure raises; parameters, radius and memories are then those
                 before the step.
         """
-        closure = calls.required(closure)
+        batch = as_batch(closure)
         self._follow_options()
-        passes, layout = self._evaluated(closure), self._current_layout()
+        layout, local = self._current_layout(), self._method.preconditioner
         if layout.parameters[0].grad is not None:
             self._warn_of_gradients()
         method, counts, radius = self._method, PassCounts(), self.radius
         objective = Objective(
-            passes, layout, method.local_model, counts, self._context, self._decay.penalty
+            batch,
+            layout,
+            method.local_model,
+            counts,
+            self._context,
+            self._decay.penalty,
+            parts=local.parts if local else 0,
         )
         iteration, mark = Iteration(objective, method.reevaluate), self._mark()
         if self._rule.maximum == 0.0:
             return self._stand_still(objective, mark)
         before = start = None
         try:
-            before, local = self._decay.apply(layout), method.preconditioner
+            before = self._decay.apply(layout)
             start = objective.linearise(local.captured if local else None)  # line 4
             iteration.start = start.theta
             Algorithm(method, self._regions, self._rule).run(iteration, start)  # lines 5 to 13

@@ -70,6 +70,7 @@ class PenalisedPasses(Passes):
     def __init__(self, passes: Passes, penalty: Penalty, parameters: Sequence[Tensor]) -> None:
         self.communicator = passes.communicator
         self.counts = passes.counts
+        self.divided = passes.divided
         self._passes = passes
         self._penalty = penalty
         self._parameters = list(parameters)

@@ -165,7 +165,8 @@ def _corresponds(run: RunRecord, average: Published) -> bool:
     if spec["workload"].get("train_samples") is not None:
         return False
     size = spec["budget"]["batch_size"]
-    batch = size > 50_000 if average.whole else size == average.batch
+    whole = size == "full" or size > 50_000
+    batch = whole if average.whole else size == average.batch
     return batch and all(spec["optimizer"].get(k) == v for k, v in average.options.items())
 
 

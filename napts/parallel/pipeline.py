@@ -9,13 +9,13 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from napts.decomposition.stages import LayerPartition
+from napts.optim.batch import Batch
 from napts.optim.gradients import gradients
-from napts.optim.passes import Passes
 from napts.optim.subdomains import Part
 from napts.parallel.communicator import RankCommunicator
 from napts.parallel.engine import Engine, Loss, Place, Schedule
 from napts.parallel.microbatches import micro_batch_count
-from napts.parallel.pipeline_passes import PipelinePasses
+from napts.parallel.pipeline_batch import PipelineBatch
 from napts.parallel.rank_module import Boundary, RankModule
 from napts.parallel.spread import names_in, sample_shapes, shares, tensors_of
 from napts.parallel.trial_gradients import TrialGradients
@@ -123,14 +123,14 @@ class Pipeline:
         """Return this rank's parameters that require a gradient, in the order of the stages."""
         return [p for part in self._parameter_sets for p in part]
 
-    def batch(self, inputs: Tensor, targets: Tensor) -> PipelinePasses:
+    def batch(self, inputs: Tensor, targets: Tensor) -> PipelineBatch:
         """Return what an optimizer's ``step`` takes for one batch.
 
         Args:
             inputs: ``(n, ...)`` inputs, the same on every rank.
             targets: ``(n, ...)`` targets, likewise.
         """
-        return PipelinePasses(self, inputs, targets)
+        return PipelineBatch(self, inputs, targets)
 
     def outputs(self, inputs: Tensor, targets: Tensor) -> Tensor | None:
         """Run a batch forward, for evaluation: no gradient, no trace in the random numbers.
@@ -172,7 +172,7 @@ class Pipeline:
 
     @contextmanager
     def capture(self) -> Iterator[None]:
-        """Do nothing: the passes of a batch fill the caches (:meth:`PipelinePasses.linearise`)."""
+        """Do nothing: the passes of a batch fill the caches (``linearise``)."""
         yield
 
     def boundaries(self) -> list[Tensor]:
@@ -214,7 +214,7 @@ class Pipeline:
         entries, vectors = zip(*pairs, strict=True)
         return self._mean_gradient(subdomain, entries, lambda outputs, i: (outputs, vectors[i]))
 
-    def exact_gradient_of_last(self, closure: Passes) -> list[Tensor]:
+    def exact_gradient_of_last(self, closure: Batch) -> list[Tensor]:
         """Return the last stage's gradient of the loss itself, with only its input frozen."""
         last = len(self._parameter_sets) - 1
         entries = self._boundaries[last].entries

@@ -158,7 +158,7 @@ def _untuned_costs(collection: Collection, tuned: Section) -> dict[str, float]:
     return costs
 
 
-def _problem(section: Section) -> tuple[str, int]:
+def _problem(section: Section) -> tuple[str, int | str]:
     """Return a section's workload and the size of its batches."""
     return section.workload, section.records[0].spec["budget"]["batch_size"]
 

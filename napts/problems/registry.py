@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from napts import entry_points
 from napts.problems.problem import Problem, ProblemOptions
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -47,22 +48,29 @@ def register_problem(name: str) -> Callable[[ProblemT], ProblemT]:
     return register
 
 
-def problem_names() -> tuple[str, ...]:
-    """Return the names that `get_problem` takes."""
-    return tuple(_PROBLEMS)
+def problem_names(*, imported: bool = False) -> tuple[str, ...]:
+    """Return the names that `get_problem` takes.
+
+    Args:
+        imported: Only those of problems that are imported, not those that installed packages
+            offer besides (entry points ``napts.problems``), which are imported when asked for.
+    """
+    offered = () if imported else entry_points.names(entry_points.PROBLEMS)
+    return tuple(dict.fromkeys((*_PROBLEMS, *offered)))
 
 
 def problem_class(name: str) -> type[Problem]:
     """Return the class of a problem.
 
     Raises:
-        ValueError: If there is no such problem.
+        ValueError: If there is no such problem, or the package that offers it cannot be imported.
     """
-    try:
-        return _PROBLEMS[name]
-    except KeyError:
-        allowed = ", ".join(_PROBLEMS)
-        raise ValueError(f"workload: found {name!r}, allowed: {allowed}") from None
+    if name not in _PROBLEMS:
+        if name not in problem_names():
+            allowed = ", ".join(problem_names())
+            raise ValueError(f"workload: found {name!r}, allowed: {allowed}")
+        entry_points.load(entry_points.PROBLEMS, name, _PROBLEMS)
+    return _PROBLEMS[name]
 
 
 def options_model(name: str) -> type[ProblemOptions]:

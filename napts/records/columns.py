@@ -59,6 +59,7 @@ def _epochs() -> Iterator[Column]:
     yield Column("attempt", file, "integer", "", "attempt that wrote the row", measured=True)
     yield Column("epoch", file, "integer", "", "epochs finished; 0 is the evaluation before them")
     yield Column("batches", file, "integer", _TOTAL, "steps taken; 0 before training")
+    yield Column("samples", file, "integer", _TOTAL, "samples in their batches", since="0.2")
     yield Column("train_loss", file, "number", "", "mean over the samples of the epoch's steps")
     yield Column("val_loss", file, "number", "", "mean loss on the validation samples")
     yield Column(f"val_{METRIC}", file, "number", "", "the metric on the validation samples")
@@ -129,13 +130,15 @@ def _status() -> Iterator[Column]:
     yield Column("updated", file, "number", "unix s", "when this was written", measured=True)
     yield Column("attempt", file, "integer", "", "number of the attempt", measured=True)
     yield Column("epoch", file, "integer", "", "epochs finished")
-    yield Column("epochs", file, "integer", "", "epochs that the run is to have")
+    yield Column("epochs", file, "integer", "", "epochs that the run is to have, if any number")
     yield Column("final", file, "table", "", "what a run that is done ended with")
     yield Column("error", file, "text", "", "what went wrong, in one line")
     yield Column("pid", file, "integer", "", "process that wrote it", measured=True)
     yield Column("hostname", file, "text", "", "its machine", measured=True)
-    yield Column("ended_by", file, "text", "", "limit of the budget that was reached, or target")
-    yield Column("target", file, "table", "", "how near the run came to its target")
+    ended = "limit of the budget that ended a run that is done, or target"
+    yield Column("ended_by", file, "text", "", ended, since="0.2")
+    target = "how near the run came to its target, and what it had cost then"
+    yield Column("target", file, "table", "", target, since="0.2")
 
 
 FINAL = "status.json: final"
@@ -155,17 +158,20 @@ TARGET = "status.json: target"
 
 
 def _target() -> Iterator[Column]:
-    yield Column("metric", TARGET, "text", "", "column that is to reach it")
-    yield Column("value", TARGET, "number", "", "value to be reached")
-    yield Column("goal", TARGET, "text", "", "max or min")
-    yield Column("reached", TARGET, "flag", "", "whether it was reached; the run has ended there")
-    yield Column("found", TARGET, "number", "", "value that reached it, or the best one so far")
-    yield Column("epoch", TARGET, "integer", "", "epoch that has it; the costs are up to its end")
-    yield Column("steps", TARGET, "integer", "", "steps")
-    yield Column("samples", TARGET, "integer", "", "training samples in their batches")
-    yield Column("passes", TARGET, "number", "", "forward-backward passes of the whole network")
-    yield Column("train_seconds", TARGET, "number", "s", "wall time of training", measured=True)
-    yield Column("cpu_seconds", TARGET, "number", "s", "CPU time of training", measured=True)
+    for name, kind, unit, meaning, measured in (
+        ("metric", "text", "", "column that is to reach it", False),
+        ("value", "number", "", "value to be reached", False),
+        ("goal", "text", "", "max or min", False),
+        ("reached", "flag", "", "whether it was reached; the run has ended there", False),
+        ("found", "number", "", "value that reached it, or the best one so far", False),
+        ("epoch", "integer", "", "epoch that has it; the costs are up to its end", False),
+        ("steps", "integer", "", "steps", False),
+        ("samples", "integer", "", "training samples in their batches", False),
+        ("passes", "number", "", "forward-backward passes of the whole network", False),
+        ("train_seconds", "number", "s", "wall time of training", True),
+        ("cpu_seconds", "number", "s", "CPU time of training", True),
+    ):
+        yield Column(name, TARGET, kind, unit, meaning, since="0.2", measured=measured)
 
 
 def _restarts() -> Iterator[Column]:

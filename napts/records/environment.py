@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,15 @@ SNAPSHOT_STATE = "napts-revision.json"
 _GIT_TIMEOUT_S = 10.0
 
 
-def capture_environment(device: torch.device, data_digest: str) -> dict[str, Any]:
+def capture_environment(
+    device: torch.device, data_digest: str, packages: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Return a description of code and machine as plain data.
 
     Args:
         device: Where the run computes.
         data_digest: Digest of the data set that the run trains on.
+        packages: Version by name of the installed packages that the run uses besides this one.
 
     Returns:
         The contents of ``environment.json``. What cannot be found out is None.
@@ -45,6 +49,7 @@ def capture_environment(device: torch.device, data_digest: str) -> dict[str, Any
         "load_average": list(os.getloadavg()),
         **_device_state(device),
         "data_digest": data_digest,
+        "packages": dict(packages or {}),
     }
 
 

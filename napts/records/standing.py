@@ -14,6 +14,9 @@ _RANKS = {"done": 3, "diverged": 2, "failed": 1, "interrupted": 0, "running": 0}
 _MEASURED = ("attempt", "time", "peak_memory_mb")
 """Columns that differ between two runs of the same numbers, besides all ``*_seconds``."""
 
+_YOUNGER = ("samples",)
+"""Columns that follow from the others, and that records of older versions do not have."""
+
 
 class Standing(NamedTuple):
     """How far a run is; a greater one is further.
@@ -70,7 +73,7 @@ def _result(record: RunRecord) -> str:
         {
             key: value
             for key, value in row.items()
-            if key not in _MEASURED and not key.endswith("_seconds")
+            if key not in (*_MEASURED, *_YOUNGER) and not key.endswith("_seconds")
         }
         for row in record.epochs
     ]

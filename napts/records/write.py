@@ -17,7 +17,7 @@ class RunWriter:
 
     Args:
         directory: An existing run directory.
-        epochs: Number of epochs that the run is to have.
+        epochs: Number of epochs that the run is to have, None if its budget names none.
 
     Attributes:
         directory: The run directory.
@@ -27,7 +27,7 @@ class RunWriter:
         RecordWriteError: A file cannot be opened.
     """
 
-    def __init__(self, directory: Path, epochs: int) -> None:
+    def __init__(self, directory: Path, epochs: int | None) -> None:
         self.directory = directory
         self.attempt = 1 + _last_attempt(directory)
         self._total_epochs = epochs
@@ -89,14 +89,18 @@ class RunWriter:
         *,
         final: Mapping[str, float | None] | None = None,
         error: str | None = None,
+        ended_by: str | None = None,
+        target: Mapping[str, Any] | None = None,
     ) -> None:
         """Replace ``status.json``.
 
         Args:
             state: One of `napts.records.read.STATES`.
             epoch: Epochs finished.
-            final: Losses and accuracies at the end of a run that is done.
+            final: Losses and metrics at the end of a run that is done.
             error: One line that says what went wrong.
+            ended_by: The limit of the budget that a run that is done has used up, or "target".
+            target: How near the run came to its target, and at what cost; None without one.
         """
         status = {
             "state": state,
@@ -108,6 +112,8 @@ class RunWriter:
             "error": error,
             "pid": os.getpid(),
             "hostname": platform.node(),
+            "ended_by": ended_by,
+            "target": target,
         }
         write_object(self.directory / layout.STATUS, status)
 

@@ -74,8 +74,10 @@ def test_steps_only_note_what_the_next_refresh_shows() -> None:
     observer.on_run_start(_spec(), 3, 1000)
     records = [StepRecord(loss=float(i), radius_after=0.1) for i in range(1000)]
     for step, record in enumerate(records, start=1):
+        observer.on_progress(step / 3000)
         observer.on_step(record, 1, step)
     assert out.getvalue() == ""
-    (run,) = [task for task in observer._bars.tasks if task.total == 3000]
-    assert run.completed == 1000
+    run = observer._bars.tasks[-1]
+    assert run.total == 1.0
+    assert run.completed == 1000 / 3000
     assert run.fields["detail"] == "epoch 1/3 loss 999.000 rej 0.00 radius 0.1"

@@ -133,7 +133,7 @@ def test_bad_arguments() -> None:
     optimizer = napts.APTSD(model.parameters(), shards=4)
     inputs, targets = batch()
     before = snapshot(model)
-    with pytest.raises(ValueError, match="APTSD needs to know the parts of a batch"):
+    with pytest.raises(ValueError, match="needs to know the parts of a batch"):
         optimizer.step(lambda: nn.functional.cross_entropy(model(inputs), targets))
     with pytest.raises(ValueError, match="shards: found 4, allowed: 1 to 3"):
         optimizer.step(_split(model, (inputs[:3], targets[:3])))

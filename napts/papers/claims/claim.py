@@ -1,5 +1,6 @@
 """A claim of a paper: what it says, where, and the rules by which it is examined."""
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -57,7 +58,8 @@ class Claim:
         if section.metric != ACCURACY:
             return False
         sizes = (run.spec["budget"]["batch_size"] for run in section.records)
-        return section.workload.startswith(self.on) and min(sizes) >= self.least_batch
+        least = min(math.inf if size == "full" else size for size in sizes)
+        return section.workload.startswith(self.on) and least >= self.least_batch
 
 
 @dataclass(frozen=True)

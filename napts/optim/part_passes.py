@@ -1,7 +1,6 @@
-"""A batch of which parts can be evaluated, alone or on several processes."""
+"""The passes of a batch that is evaluated part by part, alone or on several processes."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TypeVar
 
 import torch
@@ -11,72 +10,12 @@ from napts.optim.communicator import ONE_PROCESS
 from napts.optim.passes import ClosurePasses, Passes
 from napts.optim.record import PassCounts
 from napts.optim.replay import RandomState, Replay
-from napts.optim.replicas import ONE_REPLICA, Replicas, check_copies
+from napts.optim.replicas import Replicas, check_copies
 from napts.optim.step_context import StepContext
-from napts.optim.subdomains import Decomposition
+from napts.optim.subdomains import Closure, Decomposition
 from napts.optim.vectors import cuda_devices
 
 _T = TypeVar("_T")
-
-
-class SplitBatch:
-    """A closure that also knows the loss of parts of its batch.
-
-    Args:
-        loss: Returns the mean loss of the samples that it is given, without ``backward()``.
-        inputs: ``(n, ...)`` inputs of the batch.
-        targets: ``(n, ...)`` targets.
-        replicas: The processes that share the subdomains of :class:`napts.APTSW` or the shards of
-            :class:`napts.APTSD`, from :func:`napts.join_ranks`; all of them have this batch, the
-            same parameters and the same random state.
-
-    Example:
-        >>> optimizer = napts.APTSD(model.parameters(), shards=4)
-        >>> for inputs, targets in loader:
-        ...     batch = napts.SplitBatch(lambda x, y: criterion(model(x), y), inputs, targets)
-        ...     loss = optimizer.step(batch)
-    """
-
-    def __init__(
-        self,
-        loss: Callable[[Tensor, Tensor], Tensor],
-        inputs: Tensor,
-        targets: Tensor,
-        replicas: Replicas = ONE_REPLICA,
-    ) -> None:
-        self.replicas = replicas
-        self._loss = loss
-        self._inputs = inputs
-        self._targets = targets
-
-    def __len__(self) -> int:
-        """Return the number of samples."""
-        return len(self._targets)
-
-    def __call__(self) -> Tensor:
-        """Return the mean loss of the batch."""
-        return self._loss(self._inputs, self._targets)
-
-    def part(self, index: int, count: int) -> Tensor:
-        """Return the mean loss of one of ``count`` parts of almost equal size."""
-        own = self.samples(index, count)
-        return self._loss(self._inputs[own], self._targets[own])
-
-    def samples(self, index: int, count: int) -> slice:
-        """Return which samples one of ``count`` parts has.
-
-        Raises:
-            ValueError: If there are fewer samples than parts.
-        """
-        size = len(self)
-        if size < count:
-            raise ValueError(f"shards: found {count}, allowed: 1 to {size}, the batch's samples")
-        return slice(index * size // count, (index + 1) * size // count)
-
-
-def replicas_of(closure: object) -> Replicas:
-    """Return the processes that share what an optimizer's ``step`` was given."""
-    return closure.replicas if isinstance(closure, SplitBatch) else ONE_REPLICA
 
 
 class PartPasses(Passes):
@@ -87,38 +26,45 @@ class PartPasses(Passes):
     its marks in buffers. What the generators do next does not depend on who had which part.
 
     Args:
-        batch: The batch.
-        count: Number of parts.
+        losses: Return the mean loss of each part.
+        weights: The share of the batch's samples that each has.
+        replicas: The processes that share the parts.
         parameters: The parameters that are trained.
+        counts: Where passes are counted.
         context: What is known of the closure.
 
     Raises:
         ValueError: If there are fewer parts than processes.
 
     Attributes:
+        replicas: As given.
         found: Loss and gradients of this process's parts where the batch was last linearised, by
             the number of the part.
     """
 
+    divided = True
+
     def __init__(
         self,
-        batch: SplitBatch,
-        count: int,
+        losses: Sequence[Closure],
+        weights: Sequence[float],
+        replicas: Replicas,
         parameters: Sequence[Tensor],
+        counts: PassCounts,
         context: StepContext | None = None,
     ) -> None:
         self.communicator = ONE_PROCESS
-        self.counts = PassCounts()
-        self.replicas = batch.replicas
+        self.counts = counts
+        self.replicas = replicas
         self.found: dict[int, tuple[Tensor, list[Tensor]]] = {}
-        self._batch, self._count = batch, count
+        self._losses, self._weights = losses, weights
         self._parameters = list(parameters)
         self._context = context or StepContext()
         self._devices = cuda_devices(self._parameters)
-        own = self.replicas.own(count)
+        own = self.replicas.own(len(losses))
         self._parts = {index: self.part(index, PassCounts()) for index in own}
         if not self._parts:
-            raise ValueError(f"shards: found {count}, allowed: one or more for each process")
+            raise ValueError(f"shards: found {len(losses)}, allowed: one or more for each process")
 
     def part(self, index: int, counts: PassCounts) -> ClosurePasses:
         """Return the passes of one part.
@@ -127,8 +73,7 @@ class PartPasses(Passes):
             index: Which one.
             counts: Where its passes are counted, as whole ones.
         """
-        loss = partial(self._batch.part, index, self._count)
-        return ClosurePasses(loss, self._parameters, counts, self._context)
+        return ClosurePasses(self._losses[index], self._parameters, counts, self._context)
 
     def linearise(self, decomposition: Decomposition | None) -> tuple[Tensor, list[Tensor]]:
         """Return loss and gradient, and keep those of the own parts."""
@@ -168,8 +113,7 @@ class PartPasses(Passes):
         """Return the mean over all parts, this process's and the others'."""
         means: list[Tensor] = []
         for index, tensors in values.items():
-            own = self._batch.samples(index, self._count)
-            weight = (own.stop - own.start) / len(self._batch)
+            weight = self._weights[index]
             if means:
                 torch._foreach_add_(means, tensors, alpha=weight)
             else:

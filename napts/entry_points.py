@@ -1,0 +1,75 @@
+"""Problems and methods of installed packages, known by name before anything is imported.
+
+A package offers them in its metadata (``[project.entry-points."napts.problems"]`` in its
+``pyproject.toml``, or ``napts.methods``): the entry's name is the registered name, its value the
+module, or the class in it, whose import registers it.
+"""
+
+import importlib.metadata
+from collections.abc import Container
+from functools import cache
+from importlib.metadata import EntryPoint
+
+PROBLEMS, METHODS = "napts.problems", "napts.methods"
+
+
+@cache
+def _found(group: str) -> dict[str, EntryPoint]:
+    entries = importlib.metadata.entry_points(group=group)
+    return {entry.name: entry for entry in sorted(entries, key=_order, reverse=True)}
+
+
+def _order(entry: EntryPoint) -> tuple[str, str]:
+    return (entry.dist.name if entry.dist else "", entry.value)
+
+
+def names(group: str) -> tuple[str, ...]:
+    """Return the names that installed packages offer; imports nothing.
+
+    Args:
+        group: "napts.problems" or "napts.methods".
+    """
+    return tuple(sorted(_found(group)))
+
+
+def distribution_of(group: str, name: str) -> tuple[str, str] | None:
+    """Return name and version of the package that offers something, None if there is none.
+
+    Args:
+        group: "napts.problems" or "napts.methods".
+        name: The name that it offers.
+    """
+    entry = _found(group).get(name)
+    return (entry.dist.name, entry.dist.version) if entry and entry.dist else None
+
+
+def load(group: str, name: str, registered: Container[str]) -> None:
+    """Import what offers a name.
+
+    Args:
+        group: "napts.problems" or "napts.methods".
+        name: One of `names`.
+        registered: Where it has to be registered afterwards.
+
+    Raises:
+        ValueError: The import fails, or registers nothing of that name; one line that names the
+            package.
+    """
+    entry = _found(group)[name]
+    about = distribution_of(group, name)
+    package = " ".join(about) if about else entry.value
+    try:
+        entry.load()
+    except Exception as error:
+        said = next(iter(str(error).strip().splitlines()), "")
+        raise ValueError(
+            f"{name}: cannot be imported from {package} ({entry.value}): "
+            f"{type(error).__name__}: {said}"
+        ) from error
+    if name not in registered:
+        raise ValueError(f"{name}: {package} ({entry.value}) offers it, but registers none")
+
+
+def forget() -> None:
+    """Look at the installed packages again when next asked."""
+    _found.cache_clear()

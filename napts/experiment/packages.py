@@ -1,0 +1,84 @@
+"""The installed packages that a run uses besides this one: their versions, then and now."""
+
+import importlib.metadata
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from napts import entry_points
+from napts.experiment import own_code
+from napts.experiment.spec import RunSpec
+from napts.records.layout import ENVIRONMENT
+from napts.records.rows import read_object
+
+
+def foreign_packages(spec: RunSpec) -> dict[str, str]:
+    """Return the packages that a run's problem and method come from, or that own code imports.
+
+    Nothing is imported for it: names are looked up in the metadata of what is installed.
+
+    Args:
+        spec: The run.
+
+    Returns:
+        Version by name of the package, as its distribution is called.
+    """
+    imported = {path.partition(".")[0] for path in _paths(spec.optimizer.model_dump())}
+    module = type(spec.workload.build()).__module__
+    if spec.code:
+        imported |= own_code.imported_packages(module)
+    imported.add(module.partition(".")[0])
+    imported -= {"napts", "__main__"}
+    found = dict(_offering(spec))
+    for name in sorted(imported):
+        for distribution in _distributions().get(name, ()):
+            found[distribution] = importlib.metadata.version(distribution)
+    return dict(sorted(found.items()))
+
+
+def changed_packages(directory: Path, spec: RunSpec) -> str | None:
+    """Return a line about packages of a run whose versions are not those of its record.
+
+    Args:
+        directory: The run directory.
+        spec: The run.
+
+    Returns:
+        The line; None where nothing has changed, or nothing is recorded.
+    """
+    if not (directory / ENVIRONMENT).exists():
+        return None
+    then = read_object(directory / ENVIRONMENT).get("packages")
+    if not then:
+        return None
+    now = foreign_packages(spec)
+    changed = [
+        f"{name} {then.get(name, 'none')} in the record, {now.get(name, 'none')} here"
+        for name in sorted({*then, *now})
+        if then.get(name) != now.get(name)
+    ]
+    return "; ".join(changed) or None
+
+
+def _offering(spec: RunSpec) -> Iterator[tuple[str, str]]:
+    """Return the packages whose entry points the spec names."""
+    places = (
+        (entry_points.PROBLEMS, spec.workload.name),
+        (entry_points.METHODS, spec.optimizer.method),
+    )
+    return (found for place in places if (found := entry_points.distribution_of(*place)))
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    return importlib.metadata.packages_distributions()
+
+
+def _paths(options: Mapping[str, Any]) -> Iterator[str]:
+    """Return the import paths in a method's options, and in the tables among them."""
+    for name, value in options.items():
+        if isinstance(value, Mapping):
+            yield from _paths(value)
+        elif name == "method" and "." in str(value):
+            yield value

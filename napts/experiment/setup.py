@@ -1,0 +1,106 @@
+"""What is trained: data, network and method of a run, as the spec describes them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from napts.experiment.method import StepOptimizer
+from napts.experiment.methods import build_optimizer
+from napts.experiment.network import Network, network_of
+from napts.experiment.progress import Progress
+from napts.experiment.seeding import restore_random_state, seed_everything
+from napts.experiment.spec import RunSpec
+from napts.parallel.ranks import ALONE, Ranks, local_rank
+from napts.problems import DataSplits, Problem
+
+_EXAMPLES = 2
+"""Inputs shown to the partition of the network; batch normalisation needs more than one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What is trained: everything that follows from the spec and the data alone.
+
+    Attributes:
+        spec: The run.
+        problem: What is solved.
+        splits: Its data, on the device.
+        device: Where it computes.
+        network: The network, initialised from the seed, and who holds it.
+        optimizer: The method.
+        ranks: Who shares the run.
+    """
+
+    spec: RunSpec
+    problem: Problem
+    splits: DataSplits
+    device: torch.device
+    network: Network
+    optimizer: StepOptimizer
+    ranks: Ranks
+
+    @classmethod
+    def of(cls, spec: RunSpec, data_root: Path | None, ranks: Ranks = ALONE) -> "Setup":
+        """Load the data, build network and method, and seed all generators.
+
+        Args:
+            spec: The run.
+            data_root: Folder of the data sets, or None.
+            ranks: Who shares the run.
+
+        Raises:
+            DataMissing: The data set is not there.
+            ValueError: The device is not there, or the network cannot be cut as asked for.
+        """
+        device = spec.execution.torch_device(local_rank() if ranks.size > 1 else None)
+        problem = spec.workload.build()
+        splits = problem.load(data_root, device=device, dtype=spec.dtype)
+        model = problem.build_model(spec.seed).to(device=device, dtype=spec.dtype)
+        if spec.execution.channels_last and spec.method.capabilities.channels_last_ok:
+            model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        splits.train.check(spec.batch_size, spec.budget.overlap)
+        examples = problem.example_inputs(splits.train.first(_EXAMPLES))
+        network = network_of(spec)(spec, problem, model, examples, ranks)
+        optimizer = build_optimizer(
+            spec.optimizer, network.stages, example_inputs=examples, seed=spec.seed
+        )
+        seed_everything(spec.seed)
+        return cls(spec, problem, splits, device, network, optimizer, ranks)
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Batches of an epoch, the smaller last one included."""
+        return self.splits.train.check(self.spec.batch_size, self.spec.budget.overlap)
+
+    @property
+    def local_fraction(self) -> float:
+        """Share of the batch that a local pass uses."""
+        return getattr(self.spec.optimizer, "local_fraction", 1.0)
+
+    def batches(self, epoch: int, start: int) -> Iterator[Any]:
+        """Return the batches of an epoch from the one of that number on."""
+        spec = self.spec
+        return self.problem.training_batches(
+            self.splits.train,
+            spec.batch_size,
+            spec.seed,
+            epoch,
+            start=start,
+            overlap=spec.budget.overlap,
+        )
+
+    def restore(self, state: dict[str, Any]) -> Progress:
+        """Put network, method and generators into the state of a checkpoint.
+
+        Args:
+            state: What `Trainer.state` returned.
+
+        Returns:
+            How far the run had come.
+        """
+        self.network.restore(state, self.optimizer)
+        restore_random_state(state["random"])
+        return Progress.from_dict(state["progress"])
