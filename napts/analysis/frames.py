@@ -5,6 +5,7 @@ does not exist is NaN, never zero. What such a run counts for in statistics is s
 `napts.analysis.outcome`.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from napts.records.columns import METRIC, PER_BATCH, columns_of, metrics_in
 from napts.records.costs import pass_equivalents
 from napts.records.layout import EPOCHS
 from napts.records.metric import LOSS
+from napts.records.read import ENDED
 
 IDENTITY = ("experiment", "workload", "label", "method", "seed", "run_key", "state")
 """Columns that name the run, in both frames."""
@@ -30,6 +32,16 @@ MEASURES = tuple(
     if each.name not in ("attempt", "epoch", "time", _METRICS)
 )
 """Columns copied from ``epochs.jsonl``; behind ``val_loss`` there are those of the metrics."""
+
+
+TARGET_COSTS = {
+    "target_epoch": "epoch",
+    "target_passes": "passes",
+    "target_seconds": "train_seconds",
+    "target_cpu_seconds": "cpu_seconds",
+}
+"""Columns of the runs frame that say what the target of the budget cost, and their names in the
+records. They are there where some run has a target."""
 
 
 def _identity(run: RunRecord, label: str) -> dict[str, Any]:
@@ -145,6 +157,8 @@ def runs_frame(runs: Sequence[RunRecord]) -> pd.DataFrame:
         ``pass_equivalents_per_batch`` over the whole run, and ``cpu_seconds_per_pass`` of them;
         and ``final_*`` for the losses and metrics at the end, on training, validation and test
         data, NaN unless the run is done, because the values of an unfinished run are no result.
+        Where some run has a target in its budget: ``target`` in words, and `TARGET_COSTS`, infinite
+        for a run that has ended without reaching it, NaN for one that may reach it yet.
     """
     epochs = epochs_frame(runs)
     trained = {
@@ -157,12 +171,15 @@ def runs_frame(runs: Sequence[RunRecord]) -> pd.DataFrame:
             **_cost(trained.get((run.experiment, run.run_key), epochs.iloc[:0])),
             "epochs_planned": run.spec.get("budget", {}).get("epochs"),
             **_final(run, finals),
+            **_target(run),
         }
         for run, label in zip(runs, distinct_labels(runs), strict=True)
     ]
     ends = [f"final_{name}" for name in finals]
     columns = [*IDENTITY, *METRIC_COLUMNS, *_cost(epochs.iloc[:0]), "epochs_planned", *ends]
-    kept = (*IDENTITY, *METRIC_COLUMNS, "epochs_done", "epochs_planned")
+    if any(run.spec["budget"].get("target") for run in runs if "budget" in run.spec):
+        columns += ["target", *TARGET_COSTS]
+    kept = (*IDENTITY, *METRIC_COLUMNS, "epochs_done", "epochs_planned", "target")
     numbers = [name for name in columns if name not in kept]
     frame = pd.DataFrame(rows, columns=columns)
     return _sorted(frame.astype(dict.fromkeys(numbers, float)))
@@ -189,3 +206,17 @@ def _final(run: RunRecord, names: Sequence[str]) -> dict[str, float]:
     final = (run.final or {}) if run.state == "done" else {}
     values = {name: final.get(name) for name in names}
     return {f"final_{name}": float("nan") if v is None else v for name, v in values.items()}
+
+
+def _target(run: RunRecord) -> dict[str, Any]:
+    """Return the target and what it cost: NaN while nobody knows, infinite where it was missed."""
+    target, note = run.spec.get("budget", {}).get("target"), run.target or {}
+    if target is None:
+        return {}
+    sign = ">=" if target.get("goal") == "max" else "<="
+    missed = math.inf if run.state in ENDED else math.nan
+    costs = {
+        column: note.get(name) if note.get("reached") else missed
+        for column, name in TARGET_COSTS.items()
+    }
+    return {"target": f"{target['metric']} {sign} {target['value']:g}", **costs}

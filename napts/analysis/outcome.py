@@ -15,12 +15,7 @@ import pandas as pd
 from napts.analysis.columns import floats, texts
 from napts.analysis.measured import metric_of
 from napts.records.metric import Metric, direction_of, is_of
-
-ENDED_BADLY = ("failed", "diverged")
-"""States of runs that ended without a result."""
-
-ENDED = ("done", *ENDED_BADLY)
-"""States of runs that have ended."""
+from napts.records.read import ENDED, ENDED_BADLY
 
 
 def worst(quantity: str, metric: Metric) -> float:

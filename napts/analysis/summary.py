@@ -8,13 +8,16 @@ their costs, it counts as the worst as well.
 import math
 from collections.abc import Callable, Mapping
 
+import numpy as np
 import pandas as pd
 
+from napts.analysis.columns import floats
+from napts.analysis.frames import TARGET_COSTS
 from napts.analysis.labels import grouped
 from napts.analysis.measured import metric_of
 from napts.analysis.outcome import by_outcome
 from napts.analysis.statistics import paired_ratio, summarise
-from napts.analysis.tables import Table, form_of, number, spread
+from napts.analysis.tables import MISSING, Table, form_of, number, spread
 from napts.records.metric import LOSS, Metric
 from napts.registry import Registry
 
@@ -67,10 +70,12 @@ def comparison(runs: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row per label in the usual order with the columns ``label``, ``method``, ``n`` (runs),
         one count per state (``done``, ``running``, ``interrupted``, ``failed``, ``diverged``),
-        ``<quantity>_<statistic>`` for `QUANTITIES`, `ends` and `STATISTICS`, and
+        ``<quantity>_<statistic>`` for `QUANTITIES`, `ends`, the costs of a target where runs have
+        one, and `STATISTICS`, and
         ``time_vs_<reference>`` with ``_low``, ``_high`` and ``_n`` (shared seeds).
     """
-    groups, quantities = grouped(runs), (*QUANTITIES, *ends(metric_of(runs)))
+    targets = [name for name in TARGET_COSTS if name in runs]
+    groups, quantities = grouped(runs), (*QUANTITIES, *ends(metric_of(runs)), *targets)
     times = {label: _by_seed(group, "seconds_per_epoch") for _, label, group in groups}
     references = {name: _reference(name, runs) for name in REFERENCES}
     rows = []
@@ -139,6 +144,8 @@ def comparison_tables(runs: pd.DataFrame) -> list[Table]:
     frame = comparison(runs)
     notes = _notes(runs)
     tables = [_time_table(frame), _work_table(frame), _outcome_table(frame, metric_of(runs), notes)]
+    if "target" in runs:
+        tables.append(_target_table(runs, frame))
     further = (table(runs, frame) for table in COMPARISON_TABLES.values())
     return tables + [table for table in further if table is not None]
 
@@ -212,6 +219,26 @@ def _outcome_table(frame: pd.DataFrame, metric: Metric, notes: list[str]) -> Tab
             f"as the worst, {_worst(metric)}. Train loss is the mean over the "
             "steps of the last epoch; the test set is used once, at the end.",
             *notes,
+        ],
+    )
+
+
+def _target_table(runs: pd.DataFrame, frame: pd.DataFrame) -> Table:
+    rows = []
+    for (_, label, group), row in zip(grouped(runs), frame.to_dict("records"), strict=True):
+        costs = floats(group, "target_epoch")
+        known = costs[~np.isnan(costs)]
+        reached = f"{np.isfinite(known).sum()}/{len(known)}" if len(known) else MISSING
+        rows.append([label, reached, *(spread(row, name, number) for name in TARGET_COSTS)])
+    targets = dict.fromkeys(str(target) for target in runs["target"].dropna())
+    return Table(
+        "Cost of the target",
+        ["method", "reached", "epochs", "passes", "s", "CPU s"],
+        rows,
+        [
+            f"Target: {'; '.join(targets)}. Mean [min, max] over the runs that have ended, of "
+            "training up to the end of the epoch that reached it; a run that ended without "
+            "reaching it counts as the worst, infinite costs. Passes are forward-backward passes."
         ],
     )
 

@@ -12,7 +12,7 @@ from napts.cli.run import sharing, train
 from napts.cli.shared import DATA_ROOT, FAILED, INTERRUPTED, JSON, OVERRIDES, RECORDS, fail
 
 if TYPE_CHECKING:
-    from napts.analysis.tuning import Tuning, measure_of
+    from napts.analysis.tuning import Tuning
     from napts.launch.sweepfile import Sweep
     from napts.launch.tuning import TuningPlan
 
@@ -83,6 +83,7 @@ def tune(
     has the best mean on validation data. It is written as a spec. What is done is not done again:
     on a cluster, give the command once more when the jobs have ended.
     """
+    from napts.analysis.tuning import measure_of
     from napts.launch.tuning import TuningPlan
     from napts.launch.tuning_spaces import EPOCHS
 

@@ -158,19 +158,21 @@ TARGET = "status.json: target"
 
 
 def _target() -> Iterator[Column]:
-    for name, kind, unit, meaning, measured in (
-        ("metric", "text", "", "column that is to reach it", False),
-        ("value", "number", "", "value to be reached", False),
-        ("goal", "text", "", "max or min", False),
-        ("reached", "flag", "", "whether it was reached; the run has ended there", False),
-        ("found", "number", "", "value that reached it, or the best one so far", False),
-        ("epoch", "integer", "", "epoch that has it; the costs are up to its end", False),
-        ("steps", "integer", "", "steps", False),
-        ("samples", "integer", "", "training samples in their batches", False),
-        ("passes", "number", "", "forward-backward passes of the whole network", False),
-        ("train_seconds", "number", "s", "wall time of training", True),
-        ("cpu_seconds", "number", "s", "CPU time of training", True),
-    ):
+    rows: tuple[tuple[str, Type, str, str], ...] = (
+        ("metric", "text", "", "column that is to reach it"),
+        ("value", "number", "", "value to be reached"),
+        ("goal", "text", "", "max or min"),
+        ("reached", "flag", "", "whether it was reached; the run has ended there"),
+        ("found", "number", "", "value that reached it, or the best one so far"),
+        ("epoch", "integer", "", "epoch that has it; the costs are up to its end"),
+        ("steps", "integer", "", "steps"),
+        ("samples", "integer", "", "training samples in their batches"),
+        ("passes", "number", "", "forward-backward passes of the whole network"),
+        ("train_seconds", "number", "s", "wall time of training"),
+        ("cpu_seconds", "number", "s", "CPU time of training"),
+    )
+    for name, kind, unit, meaning in rows:
+        measured = name.endswith("_seconds")
         yield Column(name, TARGET, kind, unit, meaning, since="0.2", measured=measured)
 
 

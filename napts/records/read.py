@@ -28,6 +28,13 @@ STATES = ("running", "done", "failed", "diverged", "interrupted")
 """What ``status.json`` may say. "running" is also what a killed run left behind."""
 
 
+ENDED_BADLY = ("failed", "diverged")
+"""States of runs that ended without a result."""
+
+ENDED = ("done", *ENDED_BADLY)
+"""States of runs that have ended."""
+
+
 @dataclass(frozen=True)
 class RunStatus:
     """What the two small files of a run directory say; enough to tell how far a run is.
@@ -100,6 +107,11 @@ class RunRecord(RunStatus):
         return self.spec["seed"]
 
     @property
+    def target(self) -> dict[str, Any] | None:
+        """How near the run came to the target of its budget and what that cost; None without."""
+        return self.status.get("target")
+
+    @property
     def final(self) -> dict[str, float] | None:
         """Losses and metrics at the end of the run, or None unless it is done."""
         return self.status.get("final")
@@ -140,7 +152,7 @@ def purpose_of(header: Mapping[str, Any]) -> tuple[Metric, Kind]:
 
     Args:
         header: Contents of ``spec.json``. Where they do not say, it is a run of the time when all
-            were compared by accuracy and the experiment's name told the kind.
+            were compared by one metric and the experiment's name told the kind.
 
     Raises:
         RecordError: What is said is wrong.

@@ -8,7 +8,7 @@ import pytest
 from benchmarks.made_runs import epoch_row
 from napts.experiment import RunSpec, parse_spec, run
 from napts.records import load_run
-from napts.records.columns import COLUMNS, FINAL, column, columns_of, metrics_in, unknown
+from napts.records.columns import COLUMNS, FINAL, TARGET, column, columns_of, metrics_in, unknown
 from napts.records.layout import EPOCHS, RESTARTS, STATUS, STEPS
 from napts.records.rows import read_rows
 from napts.tracking import payload
@@ -22,7 +22,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "experiment": "tests",
             "workload": {"name": "synthetic-blobs"},
             "optimizer": {"method": "NAPTS"},
-            "budget": {"epochs": 1},
+            "budget": {"epochs": 1, "target": {"metric": "val_accuracy", "value": 1.1}},
         }
     )
     assert isinstance(spec, RunSpec)
@@ -42,7 +42,10 @@ def test_rows_have_the_columns_of_the_table(directory: Path, file: str) -> None:
 def test_the_status_has_the_columns_of_the_table(directory: Path) -> None:
     status = json.loads((directory / STATUS).read_text())
     assert unknown(STATUS, status) == unknown(FINAL, status["final"]) == []
-    assert {each.name for each in columns_of(STATUS)} - set(status) <= {"ended_by", "target"}
+    assert {each.name for each in columns_of(STATUS)} == set(status)
+    target = status["target"]
+    assert {each.name for each in columns_of(TARGET)} == set(target)
+    assert (target["metric"], target["reached"]) == ("val_accuracy", False)
 
 
 def test_made_runs_are_like_real_ones(directory: Path) -> None:
