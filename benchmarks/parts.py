@@ -4,12 +4,11 @@ import math
 
 import torch
 
-from benchmarks.problems import problem
+from benchmarks.problems import get_workload, problem
 from napts.optim import vectors
 from napts.optim.acceptance import judge
 from napts.optim.history import ConstantMemory, Success, Window
 from napts.optim.vectors import Layout
-from napts.problems import get_workload
 
 
 class AcceptanceRules:

@@ -26,10 +26,9 @@ import torch
 from torch.nn import functional
 
 import napts
-from benchmarks.problems import SHAPES
+from benchmarks.problems import SHAPES, get_workload
 from napts.parallel.launch import start_ranks
 from napts.parallel.ranks import Ranks
-from napts.problems import get_workload
 
 RANKS = (1, 2, 4)
 MICRO_BATCHES = (1, 2, 4, 8)

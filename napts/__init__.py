@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         partition_layers,
     )
     from napts.experiment.methods import register_method
+    from napts.harness import run, sweep
     from napts.optim import (
         APTS,
         APTSA,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         TR,
         Baseline,
         Batch,
+        DoG,
         SplitBatch,
         StepRecord,
         preset,
@@ -44,13 +46,14 @@ if TYPE_CHECKING:
 _HOMES = {
     "napts.optim": (
         *("APTS", "APTSA", "APTSD", "APTSW", "NAPTS", "NTR", "PRESETS", "TR"),
-        *("Baseline", "Batch", "SplitBatch", "StepRecord", "preset"),
+        *("Baseline", "Batch", "DoG", "SplitBatch", "StepRecord", "preset"),
     ),
     "napts.decomposition": (
         *("LayerPartition", "PartitionError", "Stage", "TensorSets"),
         *("deal_parameters", "partition_layers"),
     ),
     "napts.experiment.methods": ("register_method",),
+    "napts.harness": ("run", "sweep"),
     "napts.parallel.pipeline": ("Pipeline",),
     "napts.parallel.ranks": ("join_ranks",),
     "napts.problems": (
@@ -72,6 +75,7 @@ __all__ = [
     "Baseline",
     "Batch",
     "Classification",
+    "DoG",
     "LayerPartition",
     "PartitionError",
     "Pipeline",
@@ -89,6 +93,8 @@ __all__ = [
     "preset",
     "register_method",
     "register_problem",
+    "run",
+    "sweep",
 ]
 
 

@@ -12,7 +12,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     ),
     "slurm": ("submitit",),
     "mlflow": ("mlflow",),
-    "baselines": ("prodigyopt", "schedulefree", "dadaptation", "dog"),
+    "baselines": ("prodigyopt", "schedulefree", "dadaptation"),
 }
 """Modules by the extra of `napts` that installs their packages."""
 

@@ -15,15 +15,16 @@ import pandas as pd
 from napts.analysis.frames import epochs_frame, runs_frame
 from napts.analysis.tuning import Tuning, tuning_of
 from napts.records import RecordError, RunRecord, find_packed, find_runs, load_packed, load_run
-from napts.records.layout import Kind
+from napts.records.layout import Kind, kind_by_name
 from napts.records.metric import Metric
 
 _Key = tuple[str, str, Kind, Metric]
+"""Experiment, workload, kind and metric of a section."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """Runs that belong into one table: of one kind, of one experiment, on one workload.
+    """Runs that belong into one table: one experiment on one workload, of one kind.
 
     All of them are compared by the same metric.
 
@@ -31,8 +32,9 @@ class Section:
         experiment: Name of the experiment.
         workload: Name of the workload.
         slug: Short name for files; the workload, with the experiment in front where the same
-            workload occurs in several experiments and the experiment is not called like it, and
-            with the metric behind it where two sections would have the same name otherwise.
+            workload occurs in several experiments and the experiment is not called like it. For
+            tuning and calibration the experiment, with the kind in front if it does not tell that.
+            Where two sections would have the same name, the metric stands behind it.
         records: The runs.
     """
 
@@ -59,7 +61,7 @@ class Section:
     @cached_property
     def runs(self) -> pd.DataFrame:
         """One row per run, see `runs_frame`."""
-        return runs_frame(self.records)
+        return runs_frame(self.records, self.epochs)
 
     @cached_property
     def digest(self) -> str:
@@ -119,36 +121,33 @@ def load_collection(root: str | Path) -> Collection:
     for run in runs:
         groups[run.experiment, run.workload, run.kind, run.primary].append(run)
     names = _slugs(list(groups))
-    sections = [
-        Section(experiment, workload, names[experiment, workload, kind, metric], tuple(own))
-        for (experiment, workload, kind, metric), own in groups.items()
-    ]
+    sections = [Section(*key[:2], names[key], tuple(runs)) for key, runs in groups.items()]
     return Collection(Path(root), tuple(sorted(sections, key=lambda section: section.slug)))
 
 
 def _slugs(keys: Sequence[_Key]) -> dict[_Key, str]:
-    """Return a name for each section that no other one has."""
-    compared = {
-        (experiment, workload) for experiment, workload, kind, _ in keys if kind == "comparison"
+    """Return a name for every section that no other one has."""
+    plain = {key: _slug(key, keys) for key in keys}
+    names = list(plain.values())
+    return {
+        key: name if names.count(name) == 1 else f"{name}-{key[3].name}-{key[3].goal}"
+        for key, name in plain.items()
     }
-    workloads = [workload for _, workload in compared]
-    plain = {key: _slug(key, workloads) for key in keys}
-    names: dict[_Key, str] = {}
-    for key, name in plain.items():
-        _, _, kind, metric = key
-        if list(plain.values()).count(name) > 1:
-            name = f"{name}-{metric.name}"
-        while name in names.values():
-            name = f"{name}-{kind}"
-        names[key] = name
-    return names
 
 
-def _slug(key: _Key, workloads: Sequence[str]) -> str:
+def _slug(key: _Key, keys: Sequence[_Key]) -> str:
     experiment, workload, kind, _ = key
-    alone = workloads.count(workload) == 1 or experiment == workload
-    name = workload if alone else f"{experiment}-{workload}"
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name if kind == "comparison" else experiment)
+    if kind == "comparison":
+        compared = {(experiment, other) for experiment, other, its, _ in keys if its == kind}
+        alone = [other for _, other in compared].count(workload) == 1 or experiment == workload
+        name = workload if alone else f"{experiment}-{workload}"
+    else:
+        name = experiment if kind_by_name(experiment) == kind else f"{kind}-{experiment}"
+        others = {
+            other for its_name, other, its, _ in keys if (its_name, its) == (experiment, kind)
+        }
+        name = name if len(others) == 1 else f"{name}-{workload}"
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name)
 
 
 def records_digest(runs: Sequence[RunRecord]) -> str:

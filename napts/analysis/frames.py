@@ -143,11 +143,12 @@ def _with_totals(frame: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def runs_frame(runs: Sequence[RunRecord]) -> pd.DataFrame:
+def runs_frame(runs: Sequence[RunRecord], epochs: pd.DataFrame | None = None) -> pd.DataFrame:
     """Return one row per run.
 
     Args:
         runs: Runs of any number of experiments, in any order.
+        epochs: Their `epochs_frame`, where it is there already.
 
     Returns:
         The columns `IDENTITY` and `METRIC_COLUMNS`; ``epochs_done`` and ``epochs_planned``;
@@ -160,7 +161,7 @@ def runs_frame(runs: Sequence[RunRecord]) -> pd.DataFrame:
         Where some run has a target in its budget: ``target`` in words, and `TARGET_COSTS`, infinite
         for a run that has ended without reaching it, NaN for one that may reach it yet.
     """
-    epochs = epochs_frame(runs)
+    epochs = epochs_frame(runs) if epochs is None else epochs
     trained = {
         key: group for key, group in epochs[epochs["epoch"] > 0].groupby(["experiment", "run_key"])
     }

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from napts.cli.shared import BUSY, FAILED, INTERRUPTED, JSON, OVERRIDES, RECORDS, TRACKING_URI, fail
+from napts.cli.shared import (
+    BUSY,
+    FAILED,
+    IMPORTS,
+    INTERRUPTED,
+    JSON,
+    OVERRIDES,
+    RECORDS,
+    TRACKING_URI,
+    fail,
+)
 from napts.cli.sync import print_sync, sync_counts, timed_sync
 
 if TYPE_CHECKING:
@@ -25,6 +35,7 @@ _TOLD = ("advanced", "conflict", "problem")
 @click.option("--track/--no-track", default=True, help="Sync MLflow afterwards.")
 @TRACKING_URI
 @JSON
+@IMPORTS
 def collect(
     sweep: Path,
     sources: tuple[Path, ...],

@@ -20,6 +20,7 @@ from napts.cli.run import (
 from napts.cli.shared import (
     DATA_ROOT,
     FAILED,
+    IMPORTS,
     INTERRUPTED,
     JSON,
     OVERRIDES,
@@ -62,6 +63,7 @@ def main() -> None:
     help="Also write figures, tables and the HTML report into this folder.",
 )
 @JSON
+@IMPORTS
 def run(
     file: Path,
     overrides: tuple[str, ...],
@@ -191,6 +193,7 @@ def ui(records: Path, tracking_uri: str | None, port: int) -> None:
     help="Folder of the figures, tables and report.html.",
 )
 @JSON
+@IMPORTS
 def report(arguments: tuple[str, ...], out: Path, as_json: bool) -> None:
     """Make figures, tables and the HTML page from RECORDS: figure2, compare, table, html or all."""
     if not arguments:
@@ -203,6 +206,7 @@ def report(arguments: tuple[str, ...], out: Path, as_json: bool) -> None:
 @main.command()
 @click.argument("records", type=click.Path(path_type=Path))
 @JSON
+@IMPORTS
 def claims(records: Path, as_json: bool) -> None:
     """Say which claims of the papers hold in RECORDS, by tests that were declared beforehand."""
     from napts.analysis import load_collection

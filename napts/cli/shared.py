@@ -40,3 +40,26 @@ def fail(message: object, code: int = BAD_INPUT) -> click.exceptions.Exit:
     """
     click.echo(f"napts: {message}", err=True)
     return click.exceptions.Exit(code)
+
+
+def _import_all(context: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> None:
+    """Import what was named, before the command reads anything."""
+    if not names:
+        return
+    from napts.experiment.plugins import PluginError, load
+
+    try:
+        load(names, lambda line: click.echo(f"napts: {line}", err=True))
+    except PluginError as error:
+        raise fail(error) from None
+
+
+IMPORTS = click.option(
+    "--import",
+    "imports",
+    multiple=True,
+    metavar="FILE_OR_MODULE",
+    expose_value=False,
+    callback=_import_all,
+    help="Import problems and methods of your own first; repeatable.",
+)

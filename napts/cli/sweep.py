@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from napts.cli.collect import collect
-from napts.cli.shared import BUSY, DATA_ROOT, FAILED, INTERRUPTED, JSON, OVERRIDES, RECORDS, fail
+from napts.cli.shared import (
+    BUSY,
+    DATA_ROOT,
+    FAILED,
+    IMPORTS,
+    INTERRUPTED,
+    JSON,
+    OVERRIDES,
+    RECORDS,
+    fail,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -42,6 +52,7 @@ sweep.add_command(collect)
 @OVERRIDES
 @click.option("--retry-failed", is_flag=True, help="Count failed and diverged runs as left to do.")
 @JSON
+@IMPORTS
 def plan(
     file: Path,
     cluster_file: Path | None,
@@ -78,6 +89,7 @@ def plan(
 @click.option("--allow-dirty", is_flag=True, help="Let jobs run uncommitted code; it is recorded.")
 @click.option("--dry-run", is_flag=True, help="Show what would be submitted; touches nothing.")
 @JSON
+@IMPORTS
 def submit(
     file: Path,
     cluster_file: Path | None,
@@ -129,6 +141,7 @@ def submit(
 @click.option("--watch", is_flag=True, help="Draw it again until all have ended, or Ctrl-C.")
 @click.option("--interval", "interval_s", default=2.0, show_default=True, help="Seconds between.")
 @JSON
+@IMPORTS
 def status(
     file: Path,
     records: Path,
@@ -158,6 +171,7 @@ def status(
 @RECORDS
 @OVERRIDES
 @JSON
+@IMPORTS
 def cancel(file: Path, records: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     """End the jobs of SWEEP that wait or run, and no others; their runs can be resumed."""
     from napts.launch.local import cancel_local

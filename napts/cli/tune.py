@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from napts.cli.run import sharing, train
-from napts.cli.shared import DATA_ROOT, FAILED, INTERRUPTED, JSON, OVERRIDES, RECORDS, fail
+from napts.cli.shared import DATA_ROOT, FAILED, IMPORTS, INTERRUPTED, JSON, OVERRIDES, RECORDS, fail
 
 if TYPE_CHECKING:
     from napts.analysis.tuning import Tuning
@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     help="Folder of the winner's spec.",
 )
 @JSON
+@IMPORTS
 def tune(
     workload: str,
     method: str,

@@ -7,9 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-_ACCUMULATE = type(
-    torch.ones((), requires_grad=True).expand(1).grad_fn.next_functions[0][0]  # pyright: ignore[reportOptionalMemberAccess]
-)
+# Type of the nodes at which gradients end. The first use of the package, which imports this module,
+# may be under torch.no_grad().
+with torch.enable_grad():
+    _ACCUMULATE = type(
+        torch.ones((), requires_grad=True).expand(1).grad_fn.next_functions[0][0]  # pyright: ignore[reportOptionalMemberAccess]
+    )
 _CONTAINERS = ("_parameters", "_buffers", "_modules")
 _PLAIN = frozenset({bool, int, float, str, type(None)})
 _COLLECTIONS = frozenset({dict, list, tuple, set})

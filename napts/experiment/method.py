@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,35 +10,13 @@ from torch.optim import Optimizer
 
 from napts.decomposition import deal_parameters, partition_layers
 from napts.experiment.method_options import MethodOptions
-from napts.optim import Baseline, StepRecord
-from napts.optim.batch import Batch
-from napts.optim.subdomains import Closure
+from napts.experiment.scheduled import Scheduled
+from napts.experiment.step_optimizer import StepOptimizer
+from napts.optim import Baseline
 from napts.optim.trust_region import TrustRegionOptimizer
 
 if TYPE_CHECKING:
     from napts.parallel.pipeline import Pipeline
-
-
-class StepOptimizer(Protocol):
-    """What the training loop needs of an optimizer.
-
-    Attributes:
-        last_step: Record of the latest step.
-    """
-
-    last_step: StepRecord | None
-
-    def step(self, closure: Closure | Batch, /) -> float:
-        """Take one step; the closure returns the loss and calls no ``backward()``."""
-        ...
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state as plain tensors and numbers."""
-        ...
-
-    def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
-        """Load what `state_dict` returned."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +76,19 @@ class Method:
             optimizer of torch will do.
         options: Model of its options.
         capabilities: What it can and cannot do.
+        registered_by: Name of the module that made it a method.
     """
 
     name: str
     optimizer: Callable[..., Optimizer]
     options: type[MethodOptions]
     capabilities: Capabilities
+    registered_by: str = __name__
+
+    @property
+    def modules(self) -> set[str]:
+        """Names of the modules that define and that register it."""
+        return {self.optimizer.__module__, self.registered_by}
 
     def build(
         self,
@@ -126,8 +111,17 @@ class Method:
             ValueError: The network cannot be cut into so many subdomains.
         """
         first = self._first_argument(options, model, example_inputs, seed)
-        optimizer = self.optimizer(first, **options.arguments())
-        return optimizer if isinstance(optimizer, TrustRegionOptimizer) else Baseline(optimizer)
+        made = self._made(first, options)
+        optimizer = made if isinstance(made, TrustRegionOptimizer) else Baseline(made)
+        if options.scheduler is None:
+            return optimizer
+        if not isinstance(model, nn.Module):
+            raise ValueError("optimizer.scheduler: needs a network in one process")
+        return Scheduled(optimizer, options.scheduler)
+
+    def _made(self, first: Any, options: MethodOptions) -> Optimizer:
+        """Return the optimizer on its first argument."""
+        return self.optimizer(first, **options.arguments())
 
     def _first_argument(
         self, options: Any, model: "nn.Module | Pipeline", example_inputs: Tensor | None, seed: int

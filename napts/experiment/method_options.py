@@ -2,9 +2,17 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from napts.decomposition import Deal
+from napts.experiment.path_options import SchedulerOptions
 from napts.optim.cadam import Cap
 from napts.optim.composition import GlobalStep
 from napts.optim.correction import ForcedAs, Retry
@@ -31,6 +39,7 @@ Weight = Annotated[float, Field(gt=0.0, le=1.0)]
 Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
 Betas = Annotated[tuple[Decay, Decay], Field(strict=False)]
 
+_NOT_ARGUMENTS = {"method", "scheduler", "subdomains", "compile_local", "deal"}
 _RADII = ("radius", "radius_min", "radius_max")
 
 
@@ -45,9 +54,28 @@ class MethodOptions(Options):
 
     Attributes:
         method: Its name, which tells the models apart.
+        scheduler: A learning-rate scheduler by its import path, or None. For the trust-region
+            methods the learning rate is a factor of the largest radius.
     """
 
     method: str
+    scheduler: SchedulerOptions | None = None
+
+    @model_serializer(mode="wrap")
+    def _told(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is not given and was not known to older specs and keys."""
+        told = serialize(self)
+        return {n: v for n, v in told.items() if v is not None or n not in self.younger_fields()}
+
+    @classmethod
+    def younger_fields(cls) -> tuple[str, ...]:
+        """Return the fields that are not told where they are None."""
+        return ("scheduler",)
+
+    @property
+    def title(self) -> str:
+        """What the method is called in tables: its name, without the path before it."""
+        return self.method.rpartition(".")[2]
 
     def science(self) -> dict[str, Any]:
         """Return what determines the result, as plain data."""
@@ -57,7 +85,7 @@ class MethodOptions(Options):
 
     def arguments(self) -> dict[str, Any]:
         """Return the keyword arguments of the optimizer's constructor."""
-        return self.model_dump(exclude={"method", "subdomains", "compile_local", "deal"})
+        return self.model_dump(exclude=_NOT_ARGUMENTS)
 
 
 class TrustRegionOptions(MethodOptions):

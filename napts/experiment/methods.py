@@ -2,7 +2,9 @@
 
 import inspect
 import re
+import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import torch
@@ -12,11 +14,12 @@ from torch import nn
 from torch.optim import Optimizer
 
 from napts import entry_points
+from napts.experiment import foreign
 from napts.experiment import method_options as models
 from napts.experiment.method import Capabilities, Method, StepOptimizer
 from napts.experiment.method_options import MethodOptions
 from napts.experiment.option_fields import fields_of
-from napts.optim import APTS, APTSA, APTSD, APTSW, NAPTS, NTR, TR
+from napts.optim import APTS, APTSA, APTSD, APTSW, NAPTS, NTR, TR, DoG
 from napts.records.layout import NAME_PATTERN
 
 if TYPE_CHECKING:
@@ -54,11 +57,13 @@ def register_method(name: str) -> Callable[[AnyOptimizer], AnyOptimizer]:
             f"Invalid name of a method: {name!r}, must be letters, digits, '_' and '-'"
         )
 
+    module = sys._getframe(1).f_globals["__name__"]
+
     def register(optimizer: AnyOptimizer) -> AnyOptimizer:
         known = _METHODS.get(name)
         if known is not None and not _same_source(known.optimizer, optimizer):
             raise ValueError(f"There is a method {name!r} already: {_described(known.optimizer)}")
-        _METHODS[name] = method_of(name, optimizer)
+        _METHODS[name] = replace(method_of(name, optimizer), registered_by=module)
         return optimizer
 
     return register
@@ -83,11 +88,14 @@ def method_named(name: str) -> Method:
     """Return a method.
 
     Args:
-        name: One of :func:`method_names`.
+        name: One of :func:`method_names`, or the import path of an optimizer, which is not imported
+            by this.
 
     Raises:
         ValueError: There is none of that name, or the package that offers it cannot be imported.
     """
+    if "." in name:
+        return foreign.method(name)
     if name not in _METHODS:
         if name not in method_names():
             raise ValueError(
@@ -174,3 +182,4 @@ _BUILT_IN: dict[Callable[..., Optimizer], type[MethodOptions]] = {
 for _optimizer, _model in _BUILT_IN.items():
     _name = _optimizer.__name__
     _METHODS[_name] = Method(_name, _optimizer, _model, Capabilities.of(_optimizer))
+register_method("DoG")(DoG)

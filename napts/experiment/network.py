@@ -15,7 +15,7 @@ from napts.optim.replicas import ONE_REPLICA, Replicas
 from napts.parallel.ranks import Ranks
 from napts.parallel.states import divide_state, merge_states
 from napts.problems import Evaluation, Problem, SampleSet, Supervised
-from napts.problems.problem import evaluation_mode
+from napts.problems.evaluation import evaluation_mode
 
 
 class Network(Protocol):

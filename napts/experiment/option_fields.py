@@ -12,7 +12,7 @@ from pydantic import Field, JsonValue
 
 _SCALARS = (bool, int, float, str, type(None))
 _SEQUENCES: tuple[Any, ...] = (tuple, list, Sequence)
-RESERVED = ("method", "label", "epochs", "preset")
+RESERVED = ("method", "scheduler", "label", "epochs", "preset")
 """Names that mean something else beside the options of a method."""
 
 

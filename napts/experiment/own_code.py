@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -214,27 +213,22 @@ def code_of(*modules: str) -> dict[str, str]:
     return {path_in_code(n, f): digest_of(f) for n, f in sorted(files.items())}
 
 
-def code_of_run(*classes: Any) -> dict[str, str]:
-    """Return the digests of the own code behind a problem and a method.
+def check_files(modules: Iterable[str]) -> None:
+    """Refuse modules without a file: the code of a notebook's cell, or of a prompt.
 
     Args:
-        classes: The class of the problem, and that of the optimizer, or what makes one.
-
-    Returns:
-        SHA-256 by name of the file; empty for classes of installed packages.
+        modules: Names of imported modules.
 
     Raises:
-        ValueError: A class was defined outside any file, so that nobody could tell when it is
-            another one.
+        ValueError: There is one; nobody could tell when its code is another.
     """
-    for found in classes:
-        module = sys.modules.get(found.__module__)
-        if module is None or (found.__module__ == "__main__" and file_of(module) is None):
+    for name in modules:
+        module = sys.modules.get(name)
+        if module is None or (name == "__main__" and not getattr(module, "__file__", None)):
             raise ValueError(
-                f"{found.__qualname__}: found a class that was defined in no file, "
-                "allowed: one of a file, which a run is known by"
+                f"code: found a problem or method of module {name}, which is in no file, "
+                "allowed: one of a file, so that a changed one is another run"
             )
-    return code_of(*dict.fromkeys(found.__module__ for found in classes))
 
 
 def differing_code(expected: Mapping[str, str], found: Mapping[str, str]) -> str:

@@ -24,12 +24,12 @@ def foreign_packages(spec: RunSpec) -> dict[str, str]:
     Returns:
         Version by name of the package, as its distribution is called.
     """
-    imported = {path.partition(".")[0] for path in _paths(spec.optimizer.model_dump())}
-    module = type(spec.workload.build()).__module__
-    if spec.code:
+    imported: set[str] = set()
+    for module in spec.modules:
         imported |= own_code.imported_packages(module)
-    imported.add(module.partition(".")[0])
-    imported -= {"napts", "__main__"}
+        imported.add(module.partition(".")[0])
+    imported -= {"napts", "torch", "__main__"}  # torch is in every record
+    imported |= {path.partition(".")[0] for path in _paths(spec.optimizer.model_dump())}
     found = dict(_offering(spec))
     for name in sorted(imported):
         for distribution in _distributions().get(name, ()):

@@ -9,7 +9,7 @@ import importlib.util
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.machinery import (
@@ -21,9 +21,13 @@ from importlib.machinery import (
     SourceFileLoader,
 )
 from pathlib import Path
-from types import CodeType
+from types import CodeType, ModuleType
+from typing import TYPE_CHECKING
 
 from napts.experiment import own_code
+
+if TYPE_CHECKING:
+    from napts.experiment.spec import RunSpec
 
 Tell = Callable[[str], None]
 
@@ -74,9 +78,25 @@ def load(imports: Sequence[str], tell: Tell | None = None) -> dict[str, str]:
     return own_code.code_of(*(plugin.module for plugin in found))
 
 
-def plugins() -> list[Plugin]:
-    """Return what was imported, in order."""
-    return list(_plugins.values())
+def plugins_of(specs: Iterable["RunSpec"]) -> list[Plugin]:
+    """Return what another process has to import for some runs.
+
+    Args:
+        specs: The runs.
+
+    Returns:
+        All that was imported here, in order, and modules with problems or methods that a program
+        imported by itself, or has defined in its own file.
+    """
+    found = list(_plugins.values())
+    covered = {name for plugin in found for name in own_code.own_files(plugin.module)}
+    for module in dict.fromkeys(module for spec in specs for module in spec.modules):
+        file = own_code.file_of(sys.modules.get(module))
+        if file is not None and module not in covered:
+            root = file.parent if module == "__main__" else own_code.root_of(module, file)
+            found.append(Plugin(str(file), module, root, is_file=module == "__main__"))
+            covered |= set(own_code.own_files(module))
+    return found
 
 
 def refuse_while_loading(what: str) -> None:
@@ -266,13 +286,13 @@ def _folder(root: Path | None) -> Iterator[None]:
     sys.meta_path.insert(0, finder)
     try:
         yield
-        _check_hidden(root, hidden)
+        _check_hidden(hidden)
     finally:
         sys.meta_path.remove(finder)
         sys.modules.update(hidden)
 
 
-def _hide(root: Path) -> dict[str, object]:
+def _hide(root: Path) -> dict[str, ModuleType]:
     """Take out own modules of other folders that have a namesake here."""
     hidden = {}
     for name, module in list(sys.modules.items()):
@@ -286,7 +306,7 @@ def _hide(root: Path) -> dict[str, object]:
     return hidden
 
 
-def _check_hidden(root: Path, hidden: dict[str, object]) -> None:
+def _check_hidden(hidden: Mapping[str, ModuleType]) -> None:
     for name, module in hidden.items():
         if name in sys.modules:
             first, second = getattr(module, "__file__", "?"), sys.modules[name].__file__

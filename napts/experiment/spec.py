@@ -12,8 +12,9 @@ from napts.experiment.budget import Budget
 from napts.experiment.execution import Execution, Pipelining
 from napts.experiment.method_options import Options
 from napts.experiment.methods import Method, OptimizerOptions, method_named
-from napts.experiment.own_code import code_of_run, differing_code
+from napts.experiment.own_code import check_files, code_of, differing_code
 from napts.problems import Problem, get_problem, options_model, problem_names
+from napts.problems.registry import problem_modules
 from napts.records.layout import NAME_PATTERN, SCHEMA, Kind, kind_by_name
 from napts.records.metric import Metric
 
@@ -104,14 +105,12 @@ class RunSpec(Options):
             optimizer = self.optimizer.model_copy(update={"subdomains": workload.subdomains})
             object.__setattr__(self, "optimizer", optimizer)
         self._resolve_stages(workload)
-        self._resolve_code(workload)
+        self._resolve_code()
         return self
 
-    def _resolve_code(self, workload: Problem) -> None:
+    def _resolve_code(self) -> None:
         """Fill in or check the digests of the user's own code."""
-        # A method that is named by its path comes from an installed package.
-        own = [] if "." in self.optimizer.method else [self.method.optimizer]
-        code = code_of_run(type(workload), *own) or None
+        code = code_of(*self.modules) or None
         if self.code is not None and self.code != code:
             raise ValueError(differing_code(self.code, code or {}))
         object.__setattr__(self, "code", code)
@@ -165,6 +164,20 @@ class RunSpec(Options):
             raise ValueError(f"execution.ranks: found {ranks}, allowed: 1 to {most}, the {divided}")
 
     @property
+    def modules(self) -> tuple[str, ...]:
+        """Names of the modules that define and register the problem and the method.
+
+        Raises:
+            ValueError: One of them is in no file, so that nobody could tell when it has changed.
+        """
+        found = problem_modules(self.workload.name)
+        # A method that is named by its path comes from an installed package.
+        if "." not in self.optimizer.method:
+            found |= self.method.modules
+        check_files(found)
+        return tuple(sorted(found))
+
+    @property
     def method(self) -> Method:
         """The method that the spec names."""
         return method_named(self.optimizer.method)
@@ -184,7 +197,7 @@ class RunSpec(Options):
     @property
     def display_label(self) -> str:
         """The label, or the method's name."""
-        return self.label or self.optimizer.method
+        return self.label or self.optimizer.title
 
     @property
     def batch_size(self) -> int | Literal["full"]:
@@ -228,7 +241,7 @@ class RunSpec(Options):
         content = {"schema": SCHEMA, **self.science()}
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         digest = hashlib.sha256(text.encode()).hexdigest()[:_KEY_DIGITS]
-        return f"{self.optimizer.method.lower()}-s{self.seed}-{digest}"
+        return f"{self.optimizer.title.lower()}-s{self.seed}-{digest}"
 
     def header(self) -> dict[str, Any]:
         """Return the contents of ``spec.json``."""

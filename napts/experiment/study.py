@@ -38,7 +38,7 @@ class StudyMethod(Options):
     @property
     def display_label(self) -> str:
         """The label, or the method's name."""
-        return self.label or self.optimizer.method
+        return self.label or self.optimizer.title
 
 
 class Study(Options):

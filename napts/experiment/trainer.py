@@ -14,6 +14,7 @@ from napts.experiment.checkpoint import save_checkpoint
 from napts.experiment.clock import Clock, Times
 from napts.experiment.observer import Observer
 from napts.experiment.progress import Progress
+from napts.experiment.scheduled import Scheduled
 from napts.experiment.seeding import random_state
 from napts.experiment.setup import Setup
 from napts.experiment.spending import limit_reached, note_target, share_spent
@@ -120,6 +121,7 @@ class Trainer:
         epoch = progress.epoch + 1
         self._clock.switch("train")
         setup.network.module.train()
+        setup.optimizer.train_mode()
         for batch in setup.batches(epoch, progress.step):
             record = self._step(batch)
             progress.step += 1
@@ -181,7 +183,10 @@ class Trainer:
         """
         setup, progress = self.setup, self.progress
         self._clock.switch("evaluation")
+        setup.optimizer.eval_mode()
         validation = _named("val", setup.network.evaluate(setup.splits.validation))
+        if isinstance(setup.optimizer, Scheduled) and progress.epoch >= 0:
+            setup.optimizer.finish_epoch(validation["val_loss"])
         self._clock.switch("logging")
         self.flush()
         row = {**progress.tally.as_row(), **validation}

@@ -8,15 +8,22 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+from pydantic import ValidationError
+
 from napts.experiment.observer import RunOutcome
+from napts.experiment.plugins import load
 from napts.experiment.runner import Mode
 from napts.experiment.series import run_all
 from napts.experiment.spec import RunSpec
+from napts.records.environment import capture_environment
+from napts.records.write import record_failure
 
 _TERMINATED = 128 + signal.SIGTERM
 _WAIT_VARIABLE = "NAPTS_TERMINATION_WAIT_S"
@@ -41,12 +48,17 @@ class SweepJob:
         records_root: Folder of all records, absolute.
         data_root: Folder of the data sets, or None.
         mode: "cached", or "retry" to do failed runs again.
+        imports: Files and modules that are imported first.
+        headers: For each run what ``spec.json`` will hold, to record runs that cannot even be
+            begun because an import fails; empty without imports.
     """
 
     specs: tuple[dict[str, Any], ...]
     records_root: str
     data_root: str | None = None
     mode: Mode = "cached"
+    imports: tuple[str, ...] = ()
+    headers: tuple[dict[str, Any], ...] = ()
 
     def __call__(self) -> list[dict[str, Any]]:
         """Run the specs on this process, or on all ranks of the job.
@@ -60,7 +72,7 @@ class SweepJob:
         from napts.console import ConsoleObserver
         from napts.experiment.followers import joined
 
-        specs = [RunSpec.model_validate_json(json.dumps(fields)) for fields in self.specs]
+        specs = self._read()
         _find_other_ranks()
         with joined(specs) as ranks, ConsoleObserver(len(specs)) as observer:
             if ranks is None:
@@ -78,11 +90,31 @@ class SweepJob:
         _tell_failures(outcomes)
         return [{"run_key": o.run_key, "state": o.state, "error": o.error} for o in outcomes]
 
+    def _read(self) -> list[RunSpec]:
+        """Import what the specs need, and read them."""
+        try:
+            load(self.imports, print)
+            return [RunSpec.model_validate_json(json.dumps(fields)) for fields in self.specs]
+        except ValueError as error:
+            traceback.print_exc()
+            line = _line(error)
+            environment = capture_environment(torch.device("cpu"), data_digest="")
+            for header in self.headers:
+                record_failure(self.records_root, header, environment, line)
+            raise RunsFailed(line) from error
+
     def checkpoint(self) -> Any:
         """Return what submitit starts when the job is requeued; runs that failed stay so."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(replace(self, mode="cached"))
+
+
+def _line(error: ValueError) -> str:
+    """Return what an error says in one line."""
+    if isinstance(error, ValidationError):
+        return error.errors()[0]["msg"].removeprefix("Value error, ")
+    return str(error).splitlines()[0]
 
 
 def _find_other_ranks() -> None:
@@ -125,7 +157,8 @@ def main(path: str) -> int:
         Exit code.
     """
     fields = json.loads(Path(path).read_text(encoding="utf-8"))
-    job = SweepJob(**{**fields, "specs": tuple(fields["specs"])})
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+    job = SweepJob(**values)
     try:
         job()
     except RunsFailed as error:

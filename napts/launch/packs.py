@@ -100,6 +100,7 @@ def job_of(
     data_root: str | Path | None,
     *,
     retry_failed: bool,
+    imports: Sequence[str] = (),
 ) -> SweepJob:
     """Return the job that does some runs.
 
@@ -108,12 +109,15 @@ def job_of(
         records_root: Folder of all records.
         data_root: Folder of the data sets, or None.
         retry_failed: Do failed and diverged runs again.
+        imports: Files and modules that it imports first.
     """
     return SweepJob(
         tuple(run.planned.spec.as_dict() for run in runs),
         str(Path(records_root).absolute()),
         None if data_root is None else str(Path(data_root).absolute()),
         "retry" if retry_failed else "cached",
+        tuple(imports),
+        tuple(run.planned.spec.header() for run in runs) if imports else (),
     )
 
 

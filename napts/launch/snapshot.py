@@ -1,4 +1,4 @@
-"""The code that jobs run: a copy made when they are submitted."""
+"""The code that jobs run: a copy of the package and of the user's, made when they are submitted."""
 
 import io
 import json
@@ -7,13 +7,16 @@ import shutil
 import subprocess
 import tarfile
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import napts
 from napts._version import __version__
+from napts.experiment.plugins import Plugin
 from napts.experiment.specfile import SpecError
+from napts.launch.own_copies import OwnCode
 from napts.records.environment import SNAPSHOT_STATE, git_state
 
 
@@ -23,11 +26,14 @@ class Snapshot:
 
     Attributes:
         path: Folder to put in front of Python's search path.
-        name: Its revision, or the version of an installed package.
+        name: Its revision, or the version of an installed package; with the user's own code a
+            digest of that as well.
+        imports: Files and modules of the copy that a job imports before it reads its specs.
     """
 
     path: Path
     name: str
+    imports: tuple[str, ...] = ()
 
     def variables(self) -> dict[str, str]:
         """Return the variables under which Python imports the copy, wherever a job begins.
@@ -38,20 +44,27 @@ class Snapshot:
 
 
 def take_snapshot(
-    folder: Path, *, allow_dirty: bool = False, package: Path | None = None
+    folder: Path,
+    *,
+    allow_dirty: bool = False,
+    package: Path | None = None,
+    plugins: Sequence[Plugin] = (),
 ) -> Snapshot:
-    """Copy the package as it is now; the same code is copied only once.
+    """Copy the package and own code as they are now; the same code is copied only once.
 
     Args:
         folder: Where copies are kept.
-        allow_dirty: Copy uncommitted changes as well, instead of refusing.
+        allow_dirty: Copy uncommitted changes of the package as well, instead of refusing. Own code
+            is copied as it was imported, whether it is committed anywhere or not.
         package: Folder of the package; by default of the one that runs.
+        plugins: What the jobs are to import.
 
     Returns:
         The copy. It says in a file what ``environment.json`` of its runs will say.
 
     Raises:
-        SpecError: The package has uncommitted changes and they are not allowed.
+        SpecError: The package has uncommitted changes and they are not allowed, or a file of own
+            code has changed since it was imported.
     """
     package = package or Path(napts.__file__).resolve().parent
     state = git_state(package)
@@ -59,15 +72,18 @@ def take_snapshot(
         raise SpecError(
             [f"{package}: found uncommitted changes, allowed: a clean revision, or --allow-dirty"]
         )
-    name = _name(state)
+    own = OwnCode(plugins)
+    name = "-".join(part for part in (_name(state), own.digest) if part)
     target = folder / name
     if not target.exists():
         staged = folder / f".{name}.{uuid.uuid4().hex}"
         staged.mkdir(parents=True)
         _copy(package, staged, state)
+        own.copy(staged)
         (staged / SNAPSHOT_STATE).write_text(json.dumps(state), encoding="utf-8")
         _settle(staged, target)
-    return Snapshot(target, name)
+    own.link_data(target)
+    return Snapshot(target, name, own.imports(target))
 
 
 def _name(state: dict[str, Any]) -> str:

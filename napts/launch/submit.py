@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from napts.experiment.plugins import plugins_of
 from napts.launch.cluster import Cluster, LocalCluster, SlurmCluster
 from napts.launch.job import SweepJob
 from napts.launch.local import LocalRunner, Tell
@@ -108,8 +109,12 @@ class Submitter:
             arrays = self.arrays(plan)
             if not arrays:
                 return Submission(plan, [], [])
-            snapshot = take_snapshot(known_jobs.folder / "code", allow_dirty=self.allow_dirty)
-            jobs = [[self._job(runs) for runs in array.jobs] for array in arrays]
+            snapshot = take_snapshot(
+                known_jobs.folder / "code",
+                allow_dirty=self.allow_dirty,
+                plugins=plugins_of(run.planned.spec for run in plan.runs),
+            )
+            jobs = [[self._job(runs, snapshot) for runs in array.jobs] for array in arrays]
             if isinstance(self.cluster, LocalCluster):
                 return self._run_here(self.cluster, plan, arrays, jobs, known_jobs, snapshot)
             written = self._submit(self.cluster, arrays, jobs, known_jobs, snapshot)
@@ -142,8 +147,14 @@ class Submitter:
         pairs = zip(arrays, jobs, strict=True)
         return [job for a, j in pairs for job in submit_array(a, j, cluster, known_jobs, snapshot)]
 
-    def _job(self, runs: Sequence[RunView]) -> SweepJob:
-        return job_of(runs, self.records_root, self.data_root, retry_failed=self.retry_failed)
+    def _job(self, runs: Sequence[RunView], snapshot: Snapshot) -> SweepJob:
+        return job_of(
+            runs,
+            self.records_root,
+            self.data_root,
+            retry_failed=self.retry_failed,
+            imports=snapshot.imports,
+        )
 
     def _max_size(self) -> int:
         if isinstance(self.cluster, LocalCluster):

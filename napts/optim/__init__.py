@@ -6,6 +6,7 @@ Start reading in :mod:`napts.optim.algorithm`, which holds the one iteration, th
 
 from napts.optim.baseline import Baseline
 from napts.optim.batch import Batch, SplitBatch
+from napts.optim.dog import DoG
 from napts.optim.in_data import APTSD
 from napts.optim.in_weights import APTSW
 from napts.optim.methods import APTS, APTSA, NAPTS, NTR, TR
@@ -23,6 +24,7 @@ __all__ = [
     "TR",
     "Baseline",
     "Batch",
+    "DoG",
     "SplitBatch",
     "StepRecord",
     "Trial",

@@ -16,12 +16,6 @@ from napts.optim.step_context import StepContext
 from napts.optim.step_hooks import with_step_hooks
 from napts.optim.subdomains import Closure
 
-_SEPARABLE = frozenset(
-    {"ASGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam"}
-    | {"RMSprop", "Rprop", "SGD"}
-)
-"""Optimizers of torch that treat every number by itself, so that each rank may have its own."""
-
 
 class Baseline(Optimizer):
     """Lets a torch optimizer take the closure of the trust-region methods and emit their record.
@@ -153,7 +147,10 @@ class Baseline(Optimizer):
 
     def _check_separable(self) -> None:
         name = calls.name_of(self.optimizer)
-        if getattr(torch.optim, name, None) is not type(self.optimizer) or name not in _SEPARABLE:
+        if (
+            getattr(torch.optim, name, None) is not type(self.optimizer)
+            or name not in calls.SEPARABLE
+        ):
             raise ValueError(f"{name}: found several ranks, allowed: one")
 
     def train_mode(self) -> None:

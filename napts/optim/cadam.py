@@ -1,23 +1,21 @@
 """CAdam: the local solver of NAPTS, Adam with every step cut to a share of the radius."""
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from torch import Tensor
 
-from napts.optim.moments import Moments
-from napts.optim.subdomains import share_of_radius
-from napts.optim.vectors import Norm, norm
+from napts.optim.local_solver import SHORTEST, Allowance, Found, LocalProblem, LocalSolver
+from napts.optim.moments import Moments, ResetMoments
+from napts.optim.vectors import Layout, Norm, Vector, norm
 
 Cap = Literal["scale", "clip"]
 
-SHORTEST = 1e-30
-"""Lengths below this count as this much where they are divided by: nothing moves anyway."""
-
 
 @dataclass(frozen=True, slots=True)
-class CAdam:
+class CAdam(LocalSolver):
     """Makes ``T`` local Adam steps whose lengths add up to at most the radius, NAPTS eq. (3).
 
     Attributes:
@@ -26,6 +24,8 @@ class CAdam:
         eps: Term added to the denominator.
         cap: ``"scale"`` shortens a step that is too long, ``"clip"`` cuts its coordinates.
         norm: Norm of the trust region.
+        moments: Whether the moments outlive the iteration; if so, all subdomains have to begin
+            together.
     """
 
     steps: int
@@ -33,20 +33,40 @@ class CAdam:
     eps: float
     cap: Cap
     norm: Norm
+    moments: ResetMoments = field(default_factory=ResetMoments)
 
-    def equal_share(self, radius: float, subdomains: int) -> float:
-        """Return the longest step of a subdomain, a ``T``-th of its share of the radius."""
-        return share_of_radius(self.norm, radius, subdomains) / self.steps
+    def begin(self, problems: Sequence[LocalProblem]) -> None:
+        """Take in the gradients at the iterate; leave the first directions in the scratch."""
+        moments = self.moments.begin([block for problem in problems for block in problem.slope])
+        following = iter(moments)
+        for problem in problems:
+            for slope, out in zip(problem.slope, problem.scratch(), strict=True):
+                self.direction(next(following), slope, out)
+        following = iter(self.moments.propose(moments))
+        for problem in problems:
+            problem.kept = [next(following) for _ in problem.slope]
+
+    def first(self, problem: LocalProblem) -> Vector:
+        """Return the first direction, not yet cut."""
+        return problem.scratch()
+
+    def minimise(self, problem: LocalProblem, allowance: Allowance) -> Found:
+        """Take ``T`` steps, at the cost of ``T - 1`` local gradients; they stay on the device."""
+        direction = problem.scratch()
+        longest = allowance.longest(direction, self.norm, self.steps)
+        problem.move(self.truncate(direction, longest))
+        for _ in range(self.steps - 1):
+            gradient = problem.gradient()
+            for moments, block, out in zip(problem.kept, gradient, direction, strict=True):
+                self.direction(moments, block, out)
+            problem.move(self.truncate(direction, longest))
+        return Found()
 
     def direction(self, moments: Moments, gradient: Tensor, out: Tensor) -> None:
         """Take in a flat gradient and write Adam's direction into a flat tensor."""
         moments.update(gradient, out, self.betas, self.eps)
 
-    def length(self, direction: Tensor) -> float | Tensor:
-        """Return the length of a flat direction in the trust-region norm."""
-        return norm([direction], self.norm)
-
-    def truncate(self, direction: Tensor, length: float | Tensor) -> float | Tensor:
+    def truncate(self, direction: Vector, length: float | Tensor) -> float | Tensor:
         """Cut a direction to a length, eq. (3).
 
         Args:
@@ -57,13 +77,31 @@ class CAdam:
             The factor, at most 1, that makes it the step.
         """
         if self.cap == "scale":
-            return _share(length, self.length(direction))
-        bound = length / math.sqrt(direction.numel()) if self.norm == "l2" else length
-        if isinstance(bound, Tensor):
-            direction.clamp_(min=-bound, max=bound)
-        else:
-            direction.clamp_(-bound, bound)
+            return _share(length, norm(direction, self.norm))
+        size = sum(block.numel() for block in direction)
+        bound = length / math.sqrt(size) if self.norm == "l2" else length
+        for block in direction:
+            if isinstance(bound, Tensor):
+                block.clamp_(min=-bound, max=bound)
+            else:
+                block.clamp_(-bound, bound)
         return 1.0
+
+    def commit(self) -> None:
+        """Keep the moments, if they outlive the iteration."""
+        self.moments.commit()
+
+    def follow(self, sources: Sequence[int | None], layout: Layout) -> None:
+        """Keep the moments of the blocks that are as they were."""
+        self.moments.follow(sources, layout)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the moments."""
+        return self.moments.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over saved moments."""
+        self.moments.load_state_dict(state)
 
 
 def _share(length: float | Tensor, whole: float | Tensor) -> float | Tensor:

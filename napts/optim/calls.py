@@ -26,6 +26,12 @@ def warn_of_gradients(method: str) -> None:
     )
 
 
+SEPARABLE = frozenset(
+    {"ASGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam"}
+    | {"RMSprop", "Rprop", "SGD"}
+)
+"""Optimizers of torch that treat every number by itself, so that each rank may have its own."""
+
 WATCH = {
     "never": "nothing",
     "searches": "copies",

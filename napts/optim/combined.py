@@ -11,6 +11,10 @@ from torch.optim import Optimizer
 from napts.optim import calls
 
 
+class CombinationError(ValueError):
+    """Optimizers that cannot be combined."""
+
+
 class Combined(Optimizer):
     """Torch optimizers that divide the parameters of one network among them.
 
@@ -21,8 +25,8 @@ class Combined(Optimizer):
         optimizers: Optimizers without a parameter in common.
 
     Raises:
-        ValueError: If there is none, if two have a parameter in common, or if one evaluates the
-            loss itself, as LBFGS does.
+        CombinationError: If there is none, if two have a parameter in common, or if one evaluates
+            the loss itself, as LBFGS does.
     """
 
     optimizers: tuple[Optimizer, ...]
@@ -34,10 +38,12 @@ class Combined(Optimizer):
         # Not torch's __init__, which would make groups and state of its own.
         found = [id(p) for inner in optimizers for g in inner.param_groups for p in g["params"]]
         if not found or len(found) != len(set(found)):
-            raise ValueError("Combined: allowed are optimizers that have no parameter in common")
+            raise CombinationError(
+                "Combined: allowed are optimizers that have no parameter in common"
+            )
         for inner in optimizers:
             if calls.kind_of(inner) in ("searches", "evaluates"):
-                raise ValueError(
+                raise CombinationError(
                     f"{type(inner).__name__} evaluates the loss itself, allowed: alone, for all "
                     "parameters"
                 )

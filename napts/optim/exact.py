@@ -1,24 +1,22 @@
 """Exact subdomains: each minimises the loss itself over its own parameters, the others frozen."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from napts.optim.local_model import ModelFamily
-from napts.optim.local_trust_region import LocalTrustRegion
+from napts.optim.local_solver import Allowance, LocalProblem, LocalSolver
 from napts.optim.objective import Objective, Point
-from napts.optim.preconditioner import Proposal
+from napts.optim.preconditioner import Preconditioner, Proposal
 from napts.optim.record import PassCounts
 from napts.optim.replicas import ONE_REPLICA, Replicas
 from napts.optim.subdomains import share_of_radius
-from napts.optim.vectors import Layout, Vector
+from napts.optim.vectors import Vector
 
 
 @dataclass(frozen=True, slots=True)
-class ExactSubdomains:
+class ExactSubdomains(Preconditioner):
     """Proposes the sum of the subdomains' steps on the loss itself.
 
     APTS in weights (arXiv 2312.13677), Algorithm 1: every subdomain takes a few trust-region steps
@@ -33,26 +31,17 @@ class ExactSubdomains:
             code.
     """
 
-    solver: LocalTrustRegion
+    solver: LocalSolver
     family: ModelFamily
     budget: float = 1.0
 
-    @property
-    def captured(self) -> None:
-        """Nothing is cached: the whole network is evaluated."""
-        return
-
-    @property
-    def parts(self) -> int:
-        """The whole batch is evaluated."""
-        return 0
-
     def propose(self, objective: Objective, point: Point, radius: float) -> Proposal:
-        """Run the local trust region on every subdomain, starting from the iterate.
+        """Run the local solver on every subdomain, starting from the iterate.
 
-        Costs at most ``N * nu`` forwards and ``N * (nu - 1)`` backwards, which are counted as those
-        of the whole network: the first local step reuses the global gradient. Where one subdomain
-        holds everything, the loss it ends with is not evaluated again.
+        Costs, with ``nu`` trust-region steps, at most ``N * nu`` forwards and ``N * (nu - 1)``
+        backwards, which are counted as those of the whole network: the first local step reuses the
+        global gradient. Where one subdomain holds everything, the loss it ends with is not
+        evaluated again.
 
         Args:
             objective: The batch loss; its parameters are moved.
@@ -65,20 +54,15 @@ class ExactSubdomains:
         loss, count = objective.loss_of(point), len(point.theta)
         longest = share_of_radius(objective.norm, self.budget * radius, count)
         replicas, before = objective.replicas, replace(objective.counts)
+        own = replicas.own(count)
+        problems = {block: _Block(self, objective, point, loss, block) for block in own}
+        self.solver.begin(list(problems.values()))
         found: dict[int, Tensor] = {}
-        for block in replicas.own(count):
-            start = point.theta[block]
-            theta, _ = self.solver.minimise(
-                _Block(objective, block, alone=count == 1),
-                self.family.restricted(block),
-                [start],
-                loss,
-                [point.model.gradient[block]],
-                longest,
-            )
-            found[block] = theta[0]
+        for block, problem in problems.items():
+            theta = self.solver.minimise(problem, Allowance(longest)).theta
+            found[block] = objective.layout.read_block(block) if theta is None else theta[0]
             if count > 1:
-                objective.layout.write_block(block, start)
+                objective.layout.write_block(block, point.theta[block])
         proposed = [
             found[block] if block in found else torch.zeros_like(start)
             for block, start in enumerate(point.theta)
@@ -86,19 +70,6 @@ class ExactSubdomains:
         if replicas is not ONE_REPLICA:
             _exchange(replicas, proposed, objective.counts, before)
         return Proposal(proposed)
-
-    def commit(self) -> None:
-        """Nothing outlives the iteration."""
-
-    def follow(self, sources: Sequence[int | None], layout: Layout) -> None:
-        """Do nothing."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return nothing."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Do nothing."""
 
 
 def _exchange(replicas: Replicas, proposed: Vector, counts: PassCounts, before: PassCounts) -> None:
@@ -111,19 +82,47 @@ def _exchange(replicas: Replicas, proposed: Vector, counts: PassCounts, before: 
     counts.backwards = before.backwards + backwards
 
 
-@dataclass(frozen=True, slots=True)
-class _Block:
+class _Block(LocalProblem):
     """The loss as a function of one block; an only one's latest trial may be the proposal."""
 
-    objective: Objective
-    block: int
-    alone: bool
+    def __init__(
+        self, subdomains: ExactSubdomains, objective: Objective, point: Point, loss: float, at: int
+    ) -> None:
+        self.norm = objective.norm
+        self.slope = [point.model.gradient[at]]
+        self._family, self._objective, self._block = subdomains.family, objective, at
+        self._start, self._loss, self._alone = point.theta[at], loss, len(point.theta) == 1
+        self._has_graph = False
+
+    @property
+    def start(self) -> Vector:
+        return [self._start]
+
+    @property
+    def loss(self) -> float:
+        return self._loss
+
+    def models(self) -> ModelFamily:
+        return self._family.restricted(self._block)
+
+    def scratch(self) -> Vector:
+        return [self._objective.layout.buffer(self._block)]
+
+    def move(self, factor: float | Tensor) -> None:
+        self._objective.layout.shift(self._block, factor)
+        self._has_graph = False
 
     def value(
         self, trial: Vector, predicted: Tensor | float, *, keep_graph: bool
     ) -> tuple[float, float]:
-        keep_graph = keep_graph or self.alone
-        return self.objective.evaluate_block(self.block, trial[0], predicted, keep_graph=keep_graph)
+        self._has_graph = keep_graph
+        keep_graph = keep_graph or self._alone
+        return self._objective.evaluate_block(
+            self._block, trial[0], predicted, keep_graph=keep_graph
+        )
 
     def gradient(self) -> Vector:
-        return [self.objective.block_gradient(self.block)]
+        if not self._has_graph:
+            self._objective.loss_here(keep_graph=True)
+        self._has_graph = False
+        return [self._objective.block_gradient(self._block)]

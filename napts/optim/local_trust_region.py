@@ -1,42 +1,19 @@
 """The trust region as a local solver: a few steps within what is left of a radius."""
 
 from dataclasses import dataclass, replace
-from typing import Protocol
-
-from torch import Tensor
+from typing import ClassVar
 
 from napts.optim import vectors
 from napts.optim.acceptance import Reference, judge
-from napts.optim.local_model import ModelFamily
+from napts.optim.local_solver import Allowance, Found, LocalProblem, LocalSolver
 from napts.optim.radius import RadiusRule
-from napts.optim.vectors import Vector
 
 _EXHAUSTED = 1e-6
 """Share of the radius below which nothing is left of it."""
 
 
-class LocalProblem(Protocol):
-    """What a subdomain minimises, in its own variables."""
-
-    def value(
-        self, trial: Vector, predicted: Tensor | float, *, keep_graph: bool
-    ) -> tuple[float, float]:
-        """Return the loss at other values, and the number that comes to the host along with it.
-
-        Args:
-            trial: The values; the parameters are left there.
-            predicted: A number that may be on a device.
-            keep_graph: :meth:`gradient` may follow.
-        """
-        ...
-
-    def gradient(self) -> Vector:
-        """Return the gradient where :meth:`value` was last asked for."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
-class LocalTrustRegion:
+class LocalTrustRegion(LocalSolver):
     """Takes trust-region steps on a local problem from an iterate, together within a radius.
 
     APTS in weights (arXiv 2312.13677), Algorithm 1, lines 7 to 10: the local radius starts at the
@@ -47,35 +24,27 @@ class LocalTrustRegion:
         rule: How the local radius follows the ratios; its bounds are replaced by 0 and the radius.
     """
 
+    needs_values: ClassVar[bool] = True
+
     steps: int
     rule: RadiusRule
 
-    def minimise(
-        self,
-        problem: LocalProblem,
-        family: ModelFamily,
-        start: Vector,
-        loss: float,
-        gradient: Vector,
-        longest: float,
-    ) -> tuple[Vector, float]:
-        """Take the steps; at most ``steps`` forwards and ``steps - 1`` backwards.
+    def minimise(self, problem: LocalProblem, allowance: Allowance) -> Found:
+        """Take the steps; at most ``steps`` values and ``steps - 1`` gradients.
 
         No gradient is computed where nothing is left to go.
 
         Args:
-            problem: What is minimised.
-            family: Makes the local models; it observes the local iterates.
-            start: Where the steps start.
-            loss: The local loss there.
-            gradient: Its gradient there.
-            longest: The radius.
+            problem: What is minimised; its models observe the local iterates.
+            allowance: The radius.
 
         Returns:
             Where the steps lead, and the local loss there.
         """
+        start, loss, gradient = problem.start, problem.loss, problem.slope
+        (longest,) = vectors.to_host([allowance.longest(gradient, problem.norm)])
         rule = replace(self.rule, minimum=0.0, maximum=longest)
-        theta, radius, left = start, longest, longest
+        theta, radius, left, family = start, longest, longest, problem.models()
         family.observe(theta, gradient)
         model = family.at(gradient)
         for turn in range(self.steps):
@@ -97,4 +66,4 @@ class LocalTrustRegion:
             gradient = problem.gradient()
             family.observe(theta, gradient)
             model = family.at(gradient)
-        return theta, loss
+        return Found(theta, loss)

@@ -264,6 +264,10 @@ class Objective:
         loss = self.loss_by(self._passes, keep_graph=False)
         return self._communicator.collect([(loss, "loss")])[0]
 
+    def loss_here(self, *, keep_graph: bool) -> Tensor:
+        """Return the loss where the parameters are; a gradient may be asked for next."""
+        return self.loss_by(self._passes, keep_graph=keep_graph)
+
     def loss_by(self, passes: Passes, *, keep_graph: bool) -> Tensor:
         """Return the loss where the parameters are, as some passes evaluate it: all, or a part's.
 

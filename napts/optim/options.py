@@ -138,12 +138,12 @@ def schwarz(options: Mapping[str, Any], decomposition: Decomposition) -> Additiv
         eps=options["eps"],
         cap=options["cap"],
         norm=options["norm"],
+        moments=KeptMoments() if options["moments"] == "kept" else ResetMoments(),
     )
     return AdditiveSchwarz(
         decomposition,
         solver,
         last_block_exact=options["last_block_exact"],
-        moments=KeptMoments() if options["moments"] == "kept" else ResetMoments(),
         shares=options["shares"],
         fraction=options["local_fraction"],
         precision=options["local_precision"],

@@ -1,26 +1,25 @@
 """The additive Schwarz preconditioner: subdomains propose, each on its own, all at once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from napts.optim import vectors
-from napts.optim.cadam import SHORTEST, CAdam
-from napts.optim.moments import Moments, ResetMoments
+from napts.optim.local_solver import SHORTEST, Allowance, LocalProblem, LocalSolver
 from napts.optim.objective import Objective, Point
 from napts.optim.precision import LocalPrecision, reduced
-from napts.optim.preconditioner import Proposal
-from napts.optim.subdomains import CaptureAgainError, Decomposition, Part
-from napts.optim.vectors import Layout, Vector
+from napts.optim.preconditioner import Preconditioner, Proposal
+from napts.optim.subdomains import CaptureAgainError, Decomposition, Part, share_of_radius
+from napts.optim.vectors import Vector
 
 Shares = Literal["equal", "joint"]
 
 
 @dataclass(frozen=True, slots=True)
-class AdditiveSchwarz:
+class AdditiveSchwarz(Preconditioner):
     """Proposes the sum of the subdomains' local steps, NAPTS Algorithm 1, lines 6 to 9.
 
     Attributes:
@@ -28,7 +27,6 @@ class AdditiveSchwarz:
         solver: What each subdomain runs.
         last_block_exact: Let the last subdomain follow the loss itself rather than its frozen
             downstream gradient. The paper freezes it; the authors' code of IAPTS does not.
-        moments: Whether the solver's moments outlive the iteration.
         shares: How the subdomains share the radius: the same length for each (``"equal"``, the
             paper), or the length that each first direction has in all of them together, scaled
             to the radius (``"joint"``, ours; one more collective on several ranks).
@@ -36,16 +34,18 @@ class AdditiveSchwarz:
         precision: In which precision those local steps compute their gradients.
     """
 
+    has_values: ClassVar[bool] = False
+
     decomposition: Decomposition
-    solver: CAdam
+    solver: LocalSolver
     last_block_exact: bool = False
-    moments: ResetMoments = field(default_factory=ResetMoments)
     shares: Shares = "equal"
     fraction: float = 1.0
     precision: LocalPrecision = "full"
 
     def __post_init__(self) -> None:
-        """Tell the decomposition what is coming."""
+        """Check the solver, and tell the decomposition what is coming."""
+        self.check()
         if self.fraction < 1.0:
             self.decomposition.ask_for_parts()
 
@@ -53,27 +53,6 @@ class AdditiveSchwarz:
     def captured(self) -> Decomposition | None:
         """The decomposition, if any local step needs more than the global gradient."""
         return self.decomposition if self.solver.steps > 1 else None
-
-    @property
-    def parts(self) -> int:
-        """The whole batch is evaluated."""
-        return 0
-
-    def commit(self) -> None:
-        """Keep the moments, if they outlive the iteration."""
-        self.moments.commit()
-
-    def follow(self, sources: Sequence[int | None], layout: Layout) -> None:
-        """Keep the moments of the blocks that are as they were."""
-        self.moments.follow(sources, layout)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the moments."""
-        return self.moments.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over saved moments."""
-        self.moments.load_state_dict(state)
 
     def propose(self, objective: Objective, point: Point, radius: float) -> Proposal:
         """Run the local solver on every subdomain, starting from the iterate.
@@ -91,29 +70,26 @@ class AdditiveSchwarz:
         """
         gradient = point.model.gradient
         terms = self._first_order_terms(objective, gradient)
-        moments = self.moments.begin(gradient)
-        for block, slope in enumerate(gradient):
-            self.solver.direction(moments[block], slope, objective.layout.buffer(block))
-        lengths = self._lengths(objective, radius, len(gradient))
-        moments = self.moments.propose(moments)
-        for block, length in enumerate(lengths):
-            self._solve(objective, block, moments[block], length, terms.get(block))
+        problems = [
+            _Block(self, objective, block, slope, terms.get(block))
+            for block, slope in enumerate(gradient)
+        ]
+        self.solver.begin(problems)
+        allowance = self._allowance(objective, problems, radius)
+        for problem in problems:
+            self.solver.minimise(problem, allowance)
         self.decomposition.release()
-        objective.counts.local_passes += self.solver.steps - 1
+        objective.counts.local_passes += max(problem.turns for problem in problems)
         return Proposal(objective.layout.read())
 
-    def _lengths(self, objective: Objective, radius: float, here: int) -> list[float | Tensor]:
-        """Return the longest step of each subdomain that is here."""
+    def _allowance(
+        self, objective: Objective, problems: Sequence["_Block"], radius: float
+    ) -> Allowance:
+        """Return how far each subdomain that is here may go."""
         if self.shares == "equal":
-            return [self.solver.equal_share(radius, self.decomposition.total)] * here
-        directions = [objective.layout.buffer(subdomain) for subdomain in range(here)]
-        whole = objective.length(directions)
-        if isinstance(whole, float) and whole == 0.0:
-            return [0.0] * here  # nothing moves anyway
-        if isinstance(whole, Tensor):
-            whole = whole.clamp_min(SHORTEST)  # likewise
-        scale = radius / self.solver.steps / whole
-        return [scale * self.solver.length(direction) for direction in directions]
+            return Allowance(share_of_radius(objective.norm, radius, self.decomposition.total))
+        whole = objective.length([d for each in problems for d in self.solver.first(each)])
+        return Allowance(radius, whole.clamp_min(SHORTEST) if isinstance(whole, Tensor) else whole)
 
     def _first_order_terms(self, objective: Objective, gradient: Vector) -> dict[int, Tensor]:
         """Return what makes local gradients agree with the global one at the iterate.
@@ -147,24 +123,6 @@ class AdditiveSchwarz:
             objective.counts.checks += 1
         return terms
 
-    def _solve(
-        self,
-        objective: Objective,
-        block: int,
-        moments: Moments,
-        length: float | Tensor,
-        term: Tensor | None,
-    ) -> None:
-        """Take the local steps of one subdomain; the first direction is in its buffer."""
-        layout, direction = objective.layout, objective.layout.buffer(block)
-        layout.shift(block, self.solver.truncate(direction, length))
-        for turn in range(self.solver.steps - 1):
-            gradient = self._local_gradient(objective, block, turn)
-            if term is not None:
-                gradient = gradient + term
-            self.solver.direction(moments, gradient, direction)
-            layout.shift(block, self.solver.truncate(direction, length))
-
     def _local_gradient(
         self, objective: Objective, block: int, turn: int = 0, *, at_iterate: bool = False
     ) -> Tensor:
@@ -189,3 +147,35 @@ class AdditiveSchwarz:
             else:
                 found = decomposition.local_gradient(subdomain, part, at_iterate=at_iterate)
         return objective.over_group(layout.flatten_block(objective.with_decay(block, found)))
+
+
+class _Block(LocalProblem):
+    """A subdomain whose boundary data are frozen; its variables stay where its steps lead.
+
+    Attributes:
+        turns: Local gradients so far.
+    """
+
+    def __init__(
+        self,
+        schwarz: AdditiveSchwarz,
+        objective: Objective,
+        block: int,
+        slope: Tensor,
+        term: Tensor | None,
+    ) -> None:
+        self.norm = objective.norm
+        self.slope = [slope]
+        self.turns = 0
+        self._schwarz, self._objective, self._block, self._term = schwarz, objective, block, term
+
+    def scratch(self) -> Vector:
+        return [self._objective.layout.buffer(self._block)]
+
+    def move(self, factor: float | Tensor) -> None:
+        self._objective.layout.shift(self._block, factor)
+
+    def gradient(self) -> Vector:
+        found = self._schwarz._local_gradient(self._objective, self._block, self.turns)
+        self.turns += 1
+        return [found if self._term is None else found + self._term]

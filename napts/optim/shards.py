@@ -1,25 +1,24 @@
 """Shards of a batch: each is minimised over all parameters, and what they did is combined."""
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from napts.optim import vectors
 from napts.optim.local_model import ModelFamily
-from napts.optim.local_trust_region import LocalTrustRegion
+from napts.optim.local_solver import Allowance, LocalProblem, LocalSolver
 from napts.optim.objective import Objective, Point
-from napts.optim.part_passes import PartPasses
-from napts.optim.preconditioner import Proposal
+from napts.optim.passes import ClosurePasses, Passes
+from napts.optim.preconditioner import Preconditioner, Proposal
 from napts.optim.record import PassCounts
-from napts.optim.vectors import Layout, Norm, Vector
+from napts.optim.vectors import Norm, Vector
 from napts.optim.weight_decay import PenalisedPasses
 
 
 @dataclass(frozen=True, slots=True)
-class Shards:
+class Shards(Preconditioner):
     """Proposes the sum, or the mean, of the steps of the shards of a batch.
 
     APTS in data (2023). Shard ``p`` minimises, by trust-region steps over all parameters,
@@ -40,15 +39,10 @@ class Shards:
     """
 
     count: int
-    solver: LocalTrustRegion
+    solver: LocalSolver
     family: ModelFamily
     norm: Norm
     consistent: bool = True
-
-    @property
-    def captured(self) -> None:
-        """Nothing is cached."""
-        return
 
     @property
     def parts(self) -> int:
@@ -56,7 +50,7 @@ class Shards:
         return self.count
 
     def propose(self, objective: Objective, point: Point, radius: float) -> Proposal:
-        """Run the local trust region on every shard, starting from the iterate.
+        """Run the local solver on every shard, starting from the iterate.
 
         Every evaluation of a shard counts as ``1 / P`` of a pass: at most ``nu`` forwards and ``nu
         - 1`` backwards, all shards together. Loss and gradient of the shards at the iterate are
@@ -77,70 +71,83 @@ class Shards:
         weight = 1.0 if summed else 1.0 / self.count
         step, gain = [torch.zeros_like(block) for block in point.theta], 0.0
         for index in passes.found:
-            shard = _Shard(objective, point, passes, index, counts, consistent=self.consistent)
-            theta, least = self.solver.minimise(
-                shard, self.family.restricted(None), point.theta, shard.loss, shard.slope, longest
-            )
+            shard = _Shard(self, objective, point, passes.part(index, counts), passes.found[index])
+            # One at a time: all of them move the same parameters.
+            self.solver.begin([shard])
+            theta, least = self.solver.minimise(shard, Allowance(longest))
+            theta = objective.layout.read() if theta is None else theta
             step = vectors.add_scaled(step, weight, vectors.subtract(theta, point.theta))
-            gain += weight * (shard.loss - least)
+            gain += math.nan if least is None else weight * (shard.loss - least)
         numbers = torch.tensor([gain, counts.forwards, counts.backwards], dtype=torch.float64)
         numbers = numbers.to(step[0].device)
         passes.replicas.add([*step, numbers])
         promised, forwards, backwards = numbers.tolist()
         objective.counts.forwards += forwards / self.count
         objective.counts.backwards += backwards / self.count
-        return Proposal(vectors.add(point.theta, step), promised)
-
-    def commit(self) -> None:
-        """Nothing outlives the iteration."""
-
-    def follow(self, sources: Sequence[int | None], layout: Layout) -> None:
-        """Do nothing."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return nothing."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Do nothing."""
+        # Where the shards' losses are not known, the global model tells what is promised.
+        known = None if math.isnan(promised) else promised
+        return Proposal(vectors.add(point.theta, step), known)
 
 
-class _Shard:
-    """The loss ``h_p`` of one shard.
-
-    Attributes:
-        loss: Its value at the iterate.
-        slope: Its gradient there.
-    """
+class _Shard(LocalProblem):
+    """The loss ``h_p`` of one shard."""
 
     def __init__(
         self,
+        shards: Shards,
         objective: Objective,
         point: Point,
-        passes: PartPasses,
-        index: int,
-        counts: PassCounts,
-        *,
-        consistent: bool,
+        passes: ClosurePasses,
+        found: tuple[Tensor, list[Tensor]],
     ) -> None:
-        self._objective = objective
-        self._point = point
-        self._passes = passes.part(index, counts)
-        loss, found = passes.found[index]
+        self.norm = shards.norm
+        self._family, self._objective, self._point = shards.family, objective, point
+        self._passes: Passes = passes
+        self._has_graph = self._moved = False
+        loss, gradient = found
         if objective.penalty is not None:
             parameters = objective.layout.parameters
             objective.layout.write(point.theta)  # where the last shard has left them
-            self._passes = PenalisedPasses(self._passes, objective.penalty, parameters)
+            self._passes = PenalisedPasses(passes, objective.penalty, parameters)
             loss = loss + objective.penalty.value(loss)
-            found = objective.penalty.added_to(found, parameters)
-        own, whole = objective.layout.flatten(found), point.model.gradient
-        self.loss = vectors.to_host([loss])[0]
-        self.slope = whole if consistent else own
-        self._tilt = vectors.subtract(whole, own) if consistent else None
+            gradient = objective.penalty.added_to(gradient, parameters)
+        own, whole = objective.layout.flatten(gradient), point.model.gradient
+        self._loss = vectors.to_host([loss])[0]
+        self.slope = whole if shards.consistent else own
+        self._tilt = vectors.subtract(whole, own) if shards.consistent else None
+
+    @property
+    def start(self) -> Vector:
+        return self._point.theta
+
+    @property
+    def loss(self) -> float:
+        return self._loss
+
+    def models(self) -> ModelFamily:
+        return self._family.restricted(None)
+
+    def _place(self) -> None:
+        """Bring the parameters to the iterate, from where the last shard has left them."""
+        if not self._moved:
+            self._moved = True
+            self._objective.layout.write(self._point.theta)
+
+    def scratch(self) -> Vector:
+        self._place()
+        layout = self._objective.layout
+        return [layout.buffer(block) for block in range(len(layout.blocks))]
+
+    def move(self, factor: float | Tensor) -> None:
+        for block in range(len(self._point.theta)):
+            self._objective.layout.shift(block, factor)
+        self._has_graph = False
 
     def value(
         self, trial: Vector, predicted: Tensor | float, *, keep_graph: bool
     ) -> tuple[float, float]:
+        self._moved = True
+        self._has_graph = keep_graph
         self._objective.layout.write(trial)
         loss = self._objective.loss_by(self._passes, keep_graph=keep_graph)
         numbers = [loss, predicted]
@@ -151,6 +158,10 @@ class _Shard:
         return value + sum(tilted), promised
 
     def gradient(self) -> Vector:
+        if not self._has_graph:
+            self._place()
+            self._objective.loss_by(self._passes, keep_graph=True)
+        self._has_graph = False
         with self._objective.local_pass():
             found = self._passes.trial_gradient()
         own = self._objective.layout.flatten(found)

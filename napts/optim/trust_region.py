@@ -52,6 +52,12 @@ class TrustRegionOptimizer(Optimizer):
     last_step: StepRecord | None
     """Record of the latest iteration; ``None`` before the first one."""
 
+    def train_mode(self) -> None:
+        """Do nothing: these methods are evaluated where they take their steps."""
+
+    def eval_mode(self) -> None:
+        """Do nothing, as :meth:`train_mode`."""
+
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         super().__init__(params, {**defaults, "lr": 1.0})
         self.last_step = None

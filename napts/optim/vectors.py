@@ -114,6 +114,10 @@ class Layout:
         """Copy the parameters into a vector."""
         return [self.flatten_block(block) for block in self.blocks]
 
+    def read_block(self, block: int) -> Tensor:
+        """Copy the parameters of one block into a flat tensor."""
+        return self.flatten_block(self.blocks[block])
+
     def write(self, vector: Vector) -> None:
         """Set the parameters to a vector's values."""
         for index, flat in enumerate(vector):

@@ -5,8 +5,12 @@ from typing import Any
 import numpy
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
-from napts.problems.samples import SampleSet, TensorSamples
+from napts.problems.datasets import DatasetSamples
+from napts.problems.loaders import LoaderSamples
+from napts.problems.memory import TensorSamples
+from napts.problems.samples import SampleSet
 
 FORMS = (
     "a tensor or NumPy array, a tuple or dictionary of these, a torch Dataset, a DataLoader or a "
@@ -27,9 +31,32 @@ def as_samples(data: Any, part: str) -> SampleSet:
     if isinstance(data, SampleSet):
         return data
     try:
+        if isinstance(data, DataLoader):
+            return LoaderSamples(data, whole=part != "training")
+        if isinstance(data, Dataset):
+            return _of_dataset(data)
         return TensorSamples(_in_memory(data))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{part} samples: {error}") from error
+
+
+def _of_dataset(dataset: Any) -> SampleSet:
+    if isinstance(dataset, IterableDataset):
+        raise ValueError(
+            f"found {type(dataset).__name__}, an IterableDataset, allowed: a DataLoader over it"
+        )
+    if not hasattr(dataset, "__len__"):
+        raise ValueError(f"found {type(dataset).__name__} without __len__, allowed: {FORMS}")
+    return _resident(dataset) or DatasetSamples(dataset)
+
+
+def _resident(dataset: Any) -> TensorSamples | None:
+    """Return the samples of a data set that is nothing but tensors."""
+    if type(dataset) is TensorDataset:
+        return TensorSamples(dataset.tensors)
+    if type(dataset) is Subset and (whole := _resident(dataset.dataset)) is not None:
+        return whole.take(torch.as_tensor(dataset.indices, dtype=torch.int64))
+    return None
 
 
 def _in_memory(data: Any) -> Any:

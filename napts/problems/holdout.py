@@ -3,8 +3,8 @@
 import torch
 from pydantic import PositiveInt
 
+from napts.problems.memory import TensorSamples
 from napts.problems.problem import ProblemOptions
-from napts.problems.samples import TensorSamples
 from napts.problems.tensors import Normalisation, RawData, RawSet
 
 # Any constant serves; it must never change, or records stop being comparable.

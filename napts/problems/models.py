@@ -1,6 +1,6 @@
 """The networks; all but the ResNet are flat ``nn.Sequential``, cut between any two children."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from torch import nn
@@ -8,8 +8,13 @@ from torch import nn
 from napts.problems.torchvision_shim import load_torchvision
 
 
-def fcnn(widths: Sequence[int], *, sigmoid_output: bool = False) -> nn.Sequential:
-    """Return a fully connected network with ReLU between its layers.
+def fcnn(
+    widths: Sequence[int],
+    *,
+    sigmoid_output: bool = False,
+    activation: Callable[[], nn.Module] = nn.ReLU,
+) -> nn.Sequential:
+    """Return a fully connected network with ReLU, or another activation, between its layers.
 
     With widths 784, 32, 32, 10 this is the MNIST network of the APTS paper (2023): 26,506
     parameters in 6 tensors.
@@ -18,10 +23,11 @@ def fcnn(widths: Sequence[int], *, sigmoid_output: bool = False) -> nn.Sequentia
         widths: Inputs, hidden units of each layer, classes.
         sigmoid_output: Bound the outputs to (0, 1), as the APTS experiments (2023) did before the
             cross-entropy; with 10 classes the loss then stays above ln(1 + 9/e) = 1.46115.
+        activation: Makes what stands between two layers.
     """
     layers: list[nn.Module] = [nn.Flatten()]
     for inputs, outputs in pairwise(widths):
-        layers += [nn.Linear(inputs, outputs), nn.ReLU()]
+        layers += [nn.Linear(inputs, outputs), activation()]
     layers.pop()
     if sigmoid_output:
         layers.append(nn.Sigmoid())

@@ -1,25 +1,19 @@
 """What a problem is: a network, data, a loss, metrics and the defaults to train with."""
 
-import math
-import numbers
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NoReturn, final
+from typing import Any, ClassVar, Literal, final
 
 import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from napts.decomposition.trees import tensors_of
+from napts.problems.evaluation import Evaluation, checked, evaluation_mode
 from napts.problems.randomness import OwnRandom, seed_of
 from napts.problems.samples import EVALUATION_BATCH, BatchSize, SampleSet, samples_in
 from napts.problems.splits import DataSplits
-
-METRIC_NAME = re.compile(r"[a-z][a-z0-9_]*")
-"""Names of metrics become columns of records."""
 
 # What torch says where a derivative is taken and none was recorded.
 _NO_GRADIENTS = "does not require grad"
@@ -29,17 +23,6 @@ class ProblemOptions(BaseModel):
     """Options of a problem: fields of a subclass, which stand beside its name in a spec."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Evaluation(dict[str, float]):
-    """The mean loss of a set and its metrics by name, which are attributes as well."""
-
-    __slots__ = ()
-
-    def __getattr__(self, name: str) -> float:
-        if name not in self:
-            raise AttributeError(name)
-        return self[name]
 
 
 class Problem(ABC):
@@ -267,47 +250,8 @@ class Problem(ABC):
 
     @final
     def evaluation(self, loss: float, metrics: Mapping[str, Any]) -> Evaluation:
-        """Return loss and metrics as plain numbers, checked.
-
-        Args:
-            loss: Mean loss of the set.
-            metrics: What :meth:`metrics` returned.
-
-        Raises:
-            ValueError: If a metric has no proper name or is no finite number, or the primary one
-                is missing. Where the loss is not finite the metrics may be so, too.
-        """
-        if not isinstance(metrics, Mapping):
-            self._refuse("", type(metrics).__name__, "a dictionary of named numbers")
-        found = Evaluation(loss=loss)
-        for name, value in metrics.items():
-            if not isinstance(name, str) or not METRIC_NAME.fullmatch(name):
-                self._refuse("", f"the name {name!r}", "names of a-z, 0-9 and _, a letter first")
-            if name == "loss":
-                self._refuse("", "the name 'loss'", "others, the mean of loss() has that one")
-            found[name] = number = self._number(name, value)
-            if math.isfinite(loss) and not math.isfinite(number):
-                self._refuse(name, str(number), "finite numbers")
-        if self.primary[0] not in found:
-            names = ", ".join(found)
-            raise ValueError(
-                f"{self.title}.primary: found {self.primary[0]!r}, allowed: {names}, the metrics"
-            )
-        return found
-
-    def _number(self, name: str, value: Any) -> float:
-        if isinstance(value, Tensor) and value.numel() == 1 and not value.is_complex():
-            return float(value.item())
-        if isinstance(value, numbers.Real):  # NumPy's scalars are registered as such
-            return float(value)
-        found = f"{type(value).__name__}"
-        if hasattr(value, "shape"):
-            found += f" of shape {tuple(value.shape)}"
-        return self._refuse(name, found, "a number, or a tensor with one element")
-
-    def _refuse(self, metric: str, found: str, allowed: str) -> NoReturn:
-        where = f", metric {metric!r}" if metric else ""
-        raise ValueError(f"{self.title}.metrics{where}: found {found}, allowed: {allowed}")
+        """Return loss and metrics as plain numbers; arguments and errors as for `checked`."""
+        return checked(self.title, self.primary[0], loss, metrics)
 
     def check_not_empty(self, samples: SampleSet) -> None:
         """Check that there is something to evaluate.
@@ -322,19 +266,3 @@ class Problem(ABC):
     def title(self) -> str:
         """Name of the class, for messages."""
         return type(self).__qualname__
-
-
-@contextmanager
-def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Put a network into evaluation mode, and its training flags back afterwards.
-
-    Args:
-        model: The network; flags of all submodules are kept.
-    """
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

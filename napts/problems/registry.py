@@ -15,6 +15,7 @@ ProblemT = TypeVar("ProblemT", bound=type[Problem])
 
 _PROBLEMS: dict[str, type[Problem]] = {}
 _FILES: dict[str, str] = {}
+_MODULES: dict[str, str] = {}
 
 
 def register_problem(name: str) -> Callable[[ProblemT], ProblemT]:
@@ -30,7 +31,8 @@ def register_problem(name: str) -> Callable[[ProblemT], ProblemT]:
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ValueError(f"problem: found the name {name!r}, allowed: letters, digits, . _ and -")
-    file = sys._getframe(1).f_code.co_filename
+    frame = sys._getframe(1)
+    file, module = frame.f_code.co_filename, frame.f_globals["__name__"]
 
     def register(problem: ProblemT) -> ProblemT:
         _check(name, problem)
@@ -42,7 +44,7 @@ def register_problem(name: str) -> Callable[[ProblemT], ProblemT]:
                 f"{_FILES[name]}, choose another"
             )
         problem.name = name
-        _PROBLEMS[name], _FILES[name] = problem, file
+        _PROBLEMS[name], _FILES[name], _MODULES[name] = problem, file, module
         return problem
 
     return register
@@ -71,6 +73,15 @@ def problem_class(name: str) -> type[Problem]:
             raise ValueError(f"workload: found {name!r}, allowed: {allowed}")
         entry_points.load(entry_points.PROBLEMS, name, _PROBLEMS)
     return _PROBLEMS[name]
+
+
+def problem_modules(name: str) -> set[str]:
+    """Return the names of the modules that define and that register a problem.
+
+    Raises:
+        ValueError: If there is no such problem.
+    """
+    return {problem_class(name).__module__, _MODULES[name]}
 
 
 def options_model(name: str) -> type[ProblemOptions]:

@@ -1,15 +1,14 @@
 """Sets of samples: what a problem's data become, however they were given."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from typing import Any, Literal, Self
+from collections.abc import Iterator
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from napts.decomposition.trees import mapped, tensors_of
-from napts.problems.batches import batch_count, epoch_chunks
-from napts.problems.tensors import Normalisation, Prepare, digest
+from napts.problems.batches import batch_count
 
 BatchSize = int | Literal["full"]
 """Samples per batch; ``"full"`` for the whole set in its own order, as one batch."""
@@ -43,6 +42,20 @@ def as_type(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     if tensor.is_complex():
         return tensor.to(dtype.to_complex())
     return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+
+def delivered(batch: Any, device: torch.device, dtype: torch.dtype | None) -> Any:
+    """Return a batch on a device, floating-point tensors in a type; what is no tensor as it is.
+
+    A list, which torch's loaders make of a tuple, is a tuple again.
+    """
+
+    def deliver(tensor: Tensor) -> Tensor:
+        tensor = tensor.to(device)
+        return tensor if dtype is None else as_type(tensor, dtype)
+
+    batch = mapped(deliver, batch)
+    return tuple(batch) if isinstance(batch, list) else batch
 
 
 class SampleSet(ABC):
@@ -118,119 +131,6 @@ class SampleSet(ABC):
         """Return a digest, and whether it covers all that the set contains."""
 
 
-class TensorSamples(SampleSet):
-    """Samples in memory, stored compactly and prepared when read.
-
-    Args:
-        data: A tensor, or a tuple, list or dictionary of tensors that have the same length.
-        normalisation: Constants for the first tensor, the inputs, or None.
-        prepare: What is done with the first tensor of a batch, instead.
-    """
-
-    def __init__(
-        self,
-        data: Any,
-        normalisation: Normalisation | None = None,
-        *,
-        prepare: Callable[[Tensor], Tensor] | None = None,
-    ) -> None:
-        self.data = data
-        self.stored = tensors_of(data)
-        lengths = [tensor.shape[0] if tensor.dim() else 0 for tensor in self.stored]
-        if len(set(lengths)) > 1 or not all(tensor.dim() for tensor in self.stored):
-            found = " and ".join(map(str, lengths))
-            raise ValueError(f"all tensors of a set must have the same length, got {found}")
-        samples_in(data)
-        self._normalisation = normalisation
-        if prepare is None and normalisation is not None:
-            prepare = Prepare(normalisation)
-        self._prepare = prepare
-
-    def __len__(self) -> int:
-        """Return the number of samples."""
-        return self.stored[0].shape[0]
-
-    @property
-    def device(self) -> torch.device:
-        """Where the samples are."""
-        return self.stored[0].device
-
-    @property
-    def inputs(self) -> Tensor:
-        """The first tensor as it is stored."""
-        return self.stored[0]
-
-    @property
-    def targets(self) -> Tensor:
-        """The second tensor."""
-        return self.stored[1]
-
-    def to(self, device: torch.device | str, dtype: torch.dtype) -> "TensorSamples":
-        """Return the same samples resident on a device, floating-point tensors in that type."""
-        prepare = self._prepare
-        if self._normalisation is not None:
-            prepare = Prepare(self._normalisation, device=device, dtype=dtype)
-        data = mapped(lambda tensor: as_type(tensor.to(device), dtype), self.data)
-        return type(self)(data, self._normalisation, prepare=prepare)
-
-    def take(self, index: Tensor) -> Self:
-        """Return the samples at these positions, in their order."""
-        data = mapped(lambda tensor: tensor[index], self.data)
-        return type(self)(data, self._normalisation, prepare=self._prepare)
-
-    def batch(self, index: Tensor | slice) -> Any:
-        """Return some samples, prepared.
-
-        Args:
-            index: Slice, or int64 positions on the device of the set.
-        """
-        batch = mapped(lambda tensor: tensor[index], self.data)
-        if self._prepare is None:
-            return batch
-        return _with_first(batch, self._prepare)
-
-    def tensors(self) -> Any:
-        """Return all samples as one batch."""
-        return self.batch(slice(None))
-
-    def all(self) -> Any:
-        """Return all samples as one batch."""
-        return self.tensors()
-
-    def first(self, count: int) -> Any:
-        """Return the first ``count`` samples as a batch."""
-        return self.batch(slice(0, count))
-
-    def batches(self, batch_size: int = EVALUATION_BATCH) -> Iterator[Any]:
-        """Return an iterator over all samples, in their order."""
-        steps = range(0, len(self), batch_size)
-        return (self.batch(slice(first, first + batch_size)) for first in steps)
-
-    def check(self, batch_size: BatchSize, overlap: float = 0.0) -> int:
-        """Return how many batches of this size an epoch has."""
-        return count_of(len(self), batch_size, overlap)
-
-    def epoch(
-        self,
-        batch_size: BatchSize,
-        seed: int,
-        epoch: int,
-        *,
-        start: int = 0,
-        overlap: float = 0.0,
-    ) -> Iterator[Any]:
-        """Return an iterator over the batches of an epoch; arguments as for a `SampleSet`."""
-        check_start(start, self.check(batch_size, overlap))
-        if batch_size == "full":
-            return (self.tensors() for _ in range(start, 1))
-        chunks = epoch_chunks(len(self), batch_size, seed, epoch, overlap)
-        return (self.batch(chunk.to(self.device)) for chunk in chunks[start:])
-
-    def fingerprint(self) -> tuple[str, bool]:
-        """Return the digest of the stored tensors."""
-        return digest(self.stored), True
-
-
 def count_of(n: int, batch_size: BatchSize, overlap: float = 0.0) -> int:
     """Return how many batches ``n`` samples make, the smaller last one included.
 
@@ -264,13 +164,3 @@ def joined(batches: list[Any]) -> Any:
         return batches[0]
     columns = iter([torch.cat(parts) for parts in zip(*map(tensors_of, batches), strict=True)])
     return mapped(lambda _: next(columns), batches[0])
-
-
-def _with_first(batch: Any, function: Callable[[Tensor], Tensor]) -> Any:
-    """Return a batch with its first tensor mapped."""
-    if isinstance(batch, Tensor):
-        return function(batch)
-    if isinstance(batch, tuple) and len(batch) == 2:  # inputs and targets: the hot path
-        return function(batch[0]), batch[1]
-    seen = iter([True])
-    return mapped(lambda tensor: function(tensor) if next(seen, False) else tensor, batch)

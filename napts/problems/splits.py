@@ -7,7 +7,8 @@ from typing import Any
 import torch
 
 from napts.problems.given import as_samples
-from napts.problems.samples import SampleSet, TensorSamples
+from napts.problems.memory import TensorSamples
+from napts.problems.samples import SampleSet
 from napts.problems.tensors import DIGEST_LENGTH, digest
 
 _PARTS = ("training", "validation", "test")

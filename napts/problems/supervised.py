@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from napts.problems.problem import Evaluation, Problem, evaluation_mode
+from napts.problems.evaluation import Evaluation, evaluation_mode
+from napts.problems.problem import Problem
 from napts.problems.samples import EVALUATION_BATCH, SampleSet, samples_in
 
 Sums = dict[str, Tensor]

@@ -9,7 +9,9 @@ from typing import Any
 
 from napts.records import layout
 from napts.records.files import RowFile, write_object
+from napts.records.lock import RunLock
 from napts.records.read import Position, read_rows
+from napts.records.rows import read_object
 
 
 class RunWriter:
@@ -126,3 +128,37 @@ class RunWriter:
 def _last_attempt(directory: Path) -> int:
     rows = read_rows(directory / layout.RESTARTS)
     return max((row["attempt"] for row in rows), default=0)
+
+
+def record_failure(
+    records_root: str | Path, header: Mapping[str, Any], environment: Mapping[str, Any], error: str
+) -> None:
+    """Record that a run could not even be begun; one that has ended well is left as it is.
+
+    A run that was interrupted before stays so, since its checkpoint is as good as it was.
+
+    Args:
+        records_root: Folder of all records.
+        header: Contents of ``spec.json``.
+        environment: Contents of ``environment.json``.
+        error: One line that says what went wrong.
+
+    Raises:
+        RunBusy: Another process is writing the run.
+        RecordWriteError: A file cannot be written.
+    """
+    directory = layout.run_directory(records_root, header["experiment"], header["run_key"])
+    directory.mkdir(parents=True, exist_ok=True)
+    with RunLock(directory):
+        status = directory / layout.STATUS
+        known = read_object(status) if status.exists() else {}
+        if known.get("state") in ("done", "diverged"):
+            return
+        writer = RunWriter(directory, known.get("epochs") or 0)
+        state = "failed" if known.get("state") in (None, "failed") else "interrupted"
+        try:
+            if state == "failed":
+                writer.begin(header, environment, resumed_from=None, reason="could not be begun")
+            writer.status(state, known.get("epoch") or 0, error=error)
+        finally:
+            writer.close()

@@ -1,6 +1,7 @@
 """Local gradients at the iterate are those of the loss: other terms, several calls, autocast."""
 
 import math
+import runpy
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import napts
+from napts.decomposition import structure
 from tests.helpers.gap import ROUNDING, gap, gaps
 from tests.helpers.networks import batch, closure, smooth, with_relu
 
@@ -180,3 +182,9 @@ def test_autocast_reaches_local_passes(where: str) -> None:
         with torch.autocast("cpu", torch.bfloat16):
             found = gap(stages, closure(model, data))
     assert found < 1e-6
+
+
+@torch.no_grad()
+def test_the_package_may_be_imported_without_gradients() -> None:
+    names = runpy.run_path(structure.__file__, run_name="structure")
+    assert names["_ACCUMULATE"].__name__ == "AccumulateGrad"

@@ -16,6 +16,7 @@ from napts.optim.history import ConstantMemory, Success, Window
 from napts.optim.local_model import Direction, FirstOrder, Step
 from napts.optim.moments import Moments
 from napts.optim.radius import RadiusRule
+from napts.optim.subdomains import share_of_radius
 from napts.optim.vectors import Norm
 from tests.helpers.networks import METHODS, batch, closure, make, plain, same, snapshot
 
@@ -201,7 +202,7 @@ def test_local_steps_stay_in_their_share(norm: Norm, cap: Cap, steps: int) -> No
     """||s^(d)|| <= share, and the lifted step keeps to the radius, for hostile gradients too."""
     solver = CAdam(steps, (0.9, 0.999), 1e-8, cap, norm)
     radius, blocks = 0.3, _gradient()
-    length = solver.equal_share(radius, len(blocks))
+    length = share_of_radius(norm, radius, len(blocks)) / steps
     moved = []
     for block in blocks:
         position = torch.zeros_like(block)
@@ -209,7 +210,7 @@ def test_local_steps_stay_in_their_share(norm: Norm, cap: Cap, steps: int) -> No
         moments, direction = Moments.zeros(block), torch.empty_like(block)
         for gradient in gradients[:steps]:
             solver.direction(moments, gradient, direction)
-            position += solver.truncate(direction, length) * direction
+            position += solver.truncate([direction], length) * direction
         assert position.abs().max() > 0
         moved.append(position)
     assert float(vectors.norm(moved, norm)) <= radius * (1 + 1e-12)
@@ -223,7 +224,7 @@ def test_an_unbounded_cadam_is_adam() -> None:
     moments, direction = Moments.zeros(position), torch.empty_like(position)
     for _ in range(7):
         solver.direction(moments, 2 * position, direction)
-        position += solver.truncate(direction, 1e9) * direction
+        position += solver.truncate([direction], 1e9) * direction
     for _ in range(7):
         parameter.grad = 2 * parameter.detach()
         adam.step()

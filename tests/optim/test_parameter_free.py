@@ -268,7 +268,7 @@ def test_combined_optimizers_share_one_evaluation() -> None:
 def test_combined_refuses_what_cannot_be() -> None:
     model = plain()
     every = list(model.parameters())
-    with pytest.raises(ValueError, match="no parameter in common"):
+    with pytest.raises(ValueError, match="that have no parameter in common"):
         Combined([torch.optim.SGD(every), torch.optim.Adam(every[:1])])
     with pytest.raises(ValueError, match="LBFGS evaluates the loss itself, allowed: alone"):
         Combined([torch.optim.SGD(every[1:]), torch.optim.LBFGS(every[:1])])

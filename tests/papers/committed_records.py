@@ -26,8 +26,17 @@ DIGITS = 10
 
 def committed() -> dict[str, Any]:
     """Return verdicts and digests of what is made of the committed records."""
-    claims = _claims()
-    return {"verdicts": _verdicts(claims), "claims": _digest(_rounded(claims)), "files": _files()}
+    from napts import analysis
+    from napts.plotting import report
+
+    # Read once: what is judged and drawn is kept with it.
+    collection = analysis.load_collection(RECORDS)
+    with (
+        mock.patch.object(analysis, "load_collection", return_value=collection),
+        mock.patch.object(report, "load_collection", return_value=collection),
+    ):
+        claims, files = _claims(), _files()
+    return {"verdicts": _verdicts(claims), "claims": _digest(_rounded(claims)), "files": files}
 
 
 def _claims() -> list[dict[str, Any]]:

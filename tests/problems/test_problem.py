@@ -177,8 +177,8 @@ def test_options_are_validated(options):
 def test_every_problem_has_defaults(name):
     problem = get_problem(name)
     assert problem.name == name
-    assert problem.batch_size >= 1
-    assert problem.subdomains >= 2
+    assert problem.batch_size == "full" or problem.batch_size >= 1
+    assert problem.subdomains >= 1
     assert isinstance(problem.options, options_model(name))
 
 

@@ -10,7 +10,7 @@ from napts.records.younger import YOUNGER, with_younger_options
 
 
 def test_absence_stands_for_the_default() -> None:
-    later = {"APTSW", "APTSD"}  # methods that are younger than these options
+    later = {"APTSW", "APTSD", "DoG"}  # methods that are younger than these options
     for name, (value, methods) in YOUNGER.items():
         fields = {m: method_named(m).options.model_fields for m in method_names()}
         having = {method for method, own in fields.items() if name in own}

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from napts.analysis import Section
-from napts.analysis.columns import floats, rows_where, rows_with, texts
+from napts.analysis.columns import floats, rows_where, texts
 from napts.analysis.labels import distinct_labels
 from napts.analysis.outcome import by_outcome, outcome, seeds_ended_badly
 from napts.records import RunRecord
@@ -175,7 +175,7 @@ class Evidence:
 
     def rows(self, who: Who) -> pd.DataFrame:
         """Return somebody's rows of the epochs frame, epoch 0 included."""
-        return rows_with(self.section.epochs, "label", [self.label_of(who)])
+        return self._epochs_by_label[self.label_of(who)]
 
     def states(self, who: Who) -> dict[int, str]:
         """Return how somebody's runs ended, by seed."""
@@ -191,7 +191,19 @@ class Evidence:
         return set().union(*(seeds_ended_badly(self._runs(label)) for label in labels))
 
     def _runs(self, label: str) -> pd.DataFrame:
-        return rows_with(self.section.runs, "label", [label])
+        return self._runs_by_label[label]
+
+    @cached_property
+    def _runs_by_label(self) -> dict[str, pd.DataFrame]:
+        return _by_label(self.section.runs)
+
+    @cached_property
+    def _epochs_by_label(self) -> dict[str, pd.DataFrame]:
+        return _by_label(self.section.epochs)
+
+
+def _by_label(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    return {str(label): rows for label, rows in frame.groupby("label", sort=False)}
 
 
 def _has(options: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:

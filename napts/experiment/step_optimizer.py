@@ -1,0 +1,37 @@
+"""What the training loop needs of an optimizer."""
+
+from typing import Any, Protocol
+
+from napts.optim import StepRecord
+from napts.optim.batch import Batch
+from napts.optim.subdomains import Closure
+
+
+class StepOptimizer(Protocol):
+    """What the training loop needs of an optimizer.
+
+    Attributes:
+        last_step: Record of the latest step.
+    """
+
+    last_step: StepRecord | None
+
+    def step(self, closure: Closure | Batch, /) -> float:
+        """Take one step; the closure returns the loss and calls no ``backward()``."""
+        ...
+
+    def train_mode(self) -> None:
+        """Put the parameters where the next step is taken."""
+        ...
+
+    def eval_mode(self) -> None:
+        """Put the parameters where the network is evaluated; most have one place for both."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state as plain tensors and numbers."""
+        ...
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
+        """Load what `state_dict` returned."""
+        ...

@@ -1,0 +1,169 @@
+"""Family "local solver": what runs inside of a subdomain, or of a shard of the batch.
+
+A preconditioner makes one :class:`LocalProblem` of each subdomain and lets a :class:`LocalSolver`
+take steps on it, from the iterate and within an :class:`Allowance`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+from torch import Tensor
+
+from napts.optim import vectors
+from napts.optim.local_model import ModelFamily
+from napts.optim.vectors import Layout, Norm, Vector
+
+SHORTEST = 1e-30
+"""Lengths below this count as this much where they are divided by: nothing moves anyway."""
+
+
+class LocalProblem(ABC):
+    """What a subdomain minimises, in its own variables; it stands at the iterate at first.
+
+    Every problem has gradients. One that has values too says so by its preconditioner
+    (:attr:`napts.optim.preconditioner.Preconditioner.has_values`).
+
+    Attributes:
+        norm: Norm of the trust region.
+        slope: Gradient at the iterate, which costs nothing.
+        kept: Whatever a solver keeps between :meth:`LocalSolver.begin` and
+            :meth:`LocalSolver.minimise`.
+    """
+
+    norm: Norm
+    slope: Vector
+    kept: Any = None
+
+    @abstractmethod
+    def scratch(self) -> Vector:
+        """Return a vector to be filled for :meth:`move`: always the same, lost in :meth:`value`."""
+
+    @abstractmethod
+    def move(self, factor: float | Tensor) -> None:
+        """Add the scratch vector, times a factor that may be on a device, to the variables."""
+
+    @abstractmethod
+    def gradient(self) -> Vector:
+        """Return the gradient where the variables stand."""
+
+    @property
+    def start(self) -> Vector:
+        """The variables at the iterate; of problems with values."""
+        raise NotImplementedError
+
+    @property
+    def loss(self) -> float:
+        """The value at the iterate, which costs nothing; of problems with values."""
+        raise NotImplementedError
+
+    def models(self) -> ModelFamily:
+        """Return what makes local models, for this problem alone; of problems with values."""
+        raise NotImplementedError
+
+    def value(
+        self, trial: Vector, predicted: Tensor | float, *, keep_graph: bool
+    ) -> tuple[float, float]:
+        """Return the value at other variables, of problems with values.
+
+        Args:
+            trial: The variables; they are left there.
+            predicted: A number that may be on a device, and comes to the host along with it.
+            keep_graph: :meth:`gradient` may follow.
+
+        Returns:
+            The value and that number.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """How far the steps of one subdomain may lead.
+
+    Attributes:
+        radius: The radius of its own region; or, with ``whole``, of one for all subdomains.
+        whole: Length of the first directions of all subdomains together: each may use the share of
+            the radius that its own first direction has in it.
+    """
+
+    radius: float
+    whole: Tensor | float | None = None
+
+    def longest(self, first: Vector, norm: Norm, steps: int = 1) -> float | Tensor:
+        """Return how long each of several steps may be, which may stay on a device.
+
+        Args:
+            first: The subdomain's first direction.
+            norm: Norm of the trust region.
+            steps: Number of steps that share the radius.
+        """
+        longest = self.radius / steps
+        if self.whole is None:
+            return longest
+        if isinstance(self.whole, float) and self.whole == 0.0:
+            return 0.0  # nothing moves anyway
+        return longest / self.whole * vectors.norm(first, norm)
+
+
+class Found(NamedTuple):
+    """Where a local solver has led to.
+
+    Attributes:
+        theta: The variables; ``None`` for where they stand.
+        loss: The value there, if it is known.
+    """
+
+    theta: Vector | None = None
+    loss: float | None = None
+
+
+class LocalSolver(ABC):
+    """Takes a few steps on a local problem; a class of its own is a further member of the family.
+
+    Attributes:
+        steps: The largest number of local steps, at least 1; more than one need gradients away from
+            the iterate.
+        needs_values: It evaluates local problems, and does not only differentiate them.
+    """
+
+    steps: int
+    needs_values: ClassVar[bool] = False
+
+    def begin(self, problems: Sequence[LocalProblem]) -> None:  # noqa: B027, most need nothing
+        """Prepare for problems that are minimised one after the other, all from the iterate."""
+
+    def first(self, problem: LocalProblem) -> Vector:
+        """Return the direction of the first step, of any length; after :meth:`begin`."""
+        return problem.slope
+
+    @abstractmethod
+    def minimise(self, problem: LocalProblem, allowance: Allowance) -> Found:
+        """Take the steps, which together are no longer than the allowance says.
+
+        Args:
+            problem: What is minimised.
+            allowance: How far the steps may lead.
+
+        Returns:
+            Where they lead.
+        """
+
+    def commit(self) -> None:  # noqa: B027, most keep nothing
+        """Keep what outlives the iteration: the proposal has been judged."""
+
+    def follow(self, sources: Sequence[int | None], layout: Layout) -> None:  # noqa: B027
+        """Follow a change of the parameters that are trained.
+
+        Args:
+            sources: For each new block the old one with just the same parameters, else ``None``.
+            layout: The new blocks.
+        """
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what later steps depend on."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027
+        """Take over a saved state."""

@@ -1,0 +1,104 @@
+"""Samples of torch's map-style data sets."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset
+from torch.utils.data import default_collate as torch_collate
+
+from napts.problems.batches import epoch_chunks
+from napts.problems.fingerprints import fingerprint
+from napts.problems.randomness import OwnRandom, seed_of
+from napts.problems.samples import (
+    EVALUATION_BATCH,
+    BatchSize,
+    SampleSet,
+    check_start,
+    count_of,
+    delivered,
+)
+
+
+class DatasetSamples(SampleSet):
+    """Samples of a map-style data set, read one by one whenever they are needed.
+
+    The order of the batches is that of samples in memory. What is random in the data set (a
+    transform of torch, torchvision, NumPy or Python's `random`) is a function of seed, epoch and
+    step, and leaves the random numbers of the training alone.
+
+    Args:
+        dataset: Anything with ``__len__`` and ``__getitem__``, or ``__getitems__``; its
+            ``collate_fn``, if it has one, makes a batch of a list of samples.
+        device: Where the batches go.
+        dtype: Type of floating-point tensors; None leaves them.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset[Any],
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        self._dataset: Any = dataset
+        self._device, self._dtype = torch.device(device), dtype
+        self._collate = getattr(dataset, "collate_fn", None) or torch_collate
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self._dataset)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the batches are."""
+        return self._device
+
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> "DatasetSamples":
+        """Return the same samples, to be delivered on a device."""
+        return DatasetSamples(self._dataset, device, dtype)
+
+    def batches(self, batch_size: int = EVALUATION_BATCH) -> Iterator[Any]:
+        """Return an iterator over all samples, in their order."""
+        starts = range(0, len(self), batch_size)
+        return (
+            self._read(range(a, min(a + batch_size, len(self))), seed_of("evaluation", a))
+            for a in starts
+        )
+
+    def check(self, batch_size: BatchSize, overlap: float = 0.0) -> int:
+        """Return how many batches of this size an epoch has."""
+        return count_of(len(self), batch_size, overlap)
+
+    def epoch(
+        self,
+        batch_size: BatchSize,
+        seed: int,
+        epoch: int,
+        *,
+        start: int = 0,
+        overlap: float = 0.0,
+    ) -> Iterator[Any]:
+        """Return an iterator over the batches of an epoch; arguments as for a `SampleSet`."""
+        check_start(start, self.check(batch_size, overlap))
+        chunks: list[Sequence[int]] = [range(len(self))]
+        if batch_size != "full":
+            chunks = [
+                chunk.tolist()
+                for chunk in epoch_chunks(len(self), batch_size, seed, epoch, overlap)
+            ]
+        return (
+            self._read(chunks[step], seed_of("samples", seed, epoch, step))
+            for step in range(start, len(chunks))
+        )
+
+    def fingerprint(self) -> tuple[str, bool]:
+        """Return a digest of what the data set keeps in memory, its type and its length."""
+        return fingerprint(self._dataset)
+
+    def _read(self, positions: Sequence[int], seed: int) -> Any:
+        with OwnRandom(seed):
+            if hasattr(self._dataset, "__getitems__"):
+                samples = self._dataset.__getitems__(list(positions))
+            else:
+                samples = [self._dataset[position] for position in positions]
+            return delivered(self._collate(samples), self._device, self._dtype)
