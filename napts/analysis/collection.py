@@ -128,18 +128,21 @@ def load_collection(root: str | Path) -> Collection:
 def _slugs(keys: Sequence[_Key]) -> dict[_Key, str]:
     """Return a name for every section that no other one has."""
     plain = {key: _slug(key, keys) for key in keys}
-    names = list(plain.values())
-    return {
-        key: name if names.count(name) == 1 else f"{name}-{key[3].name}-{key[3].goal}"
-        for key, name in plain.items()
-    }
+    shared = list(plain.values())
+    names: dict[_Key, str] = {}
+    for key, name in plain.items():
+        metric = key[-1]
+        unique = name if shared.count(name) == 1 else f"{name}-{metric.name}"
+        number = list(names.values()).count(unique)
+        names[key] = f"{unique}-{number + 1}" if number else unique
+    return names
 
 
 def _slug(key: _Key, keys: Sequence[_Key]) -> str:
     experiment, workload, kind, _ = key
     if kind == "comparison":
-        compared = {(experiment, other) for experiment, other, its, _ in keys if its == kind}
-        alone = [other for _, other in compared].count(workload) == 1 or experiment == workload
+        compared = {(other, w) for other, w, its, _ in keys if its == kind}
+        alone = [w for _, w in compared].count(workload) == 1 or experiment == workload
         name = workload if alone else f"{experiment}-{workload}"
     else:
         name = experiment if kind_by_name(experiment) == kind else f"{kind}-{experiment}"
