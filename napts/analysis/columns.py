@@ -52,15 +52,14 @@ def rows_with(frame: pd.DataFrame, name: str, allowed: Sequence[str]) -> pd.Data
     return rows_where(frame, np.isin(texts(frame, name), allowed))
 
 
-def rows_without(frame: pd.DataFrame, name: str, refused: Sequence[str]) -> pd.DataFrame:
-    """Return the rows whose column has none of some values.
+def with_trust_region(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the methods that have a radius, and so steps to reject.
 
     Args:
-        frame: The frame.
-        name: Name of a column of strings.
-        refused: The values.
+        frame: Frame of `napts.analysis.epochs_frame`.
     """
-    return rows_where(frame, ~np.isin(texts(frame, name), refused))
+    there = rows_where(frame, np.isfinite(floats(frame, "radius")))
+    return rows_with(frame, "method", sorted(set(texts(there, "method"))))
 
 
 def trained(frame: pd.DataFrame) -> pd.DataFrame:

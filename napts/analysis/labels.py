@@ -13,8 +13,6 @@ from napts.records import RunRecord
 METHODS = ("TR", "NTR", "APTS", "APTSA", "NAPTS", "APTSW", "APTSD", "Adam", "SGD", "LBFGS")
 """Order of the methods in every table, legend and bar chart."""
 
-_WITHOUT_REGION = ("Adam", "SGD", "LBFGS")
-
 NOT_SCIENCE = ("seed", "label", "execution", "experiment", "kind")
 """Top-level keys of a spec that may differ between runs that are averaged."""
 
@@ -33,19 +31,6 @@ def order_of(method: str, label: str) -> tuple[int, str, tuple[str | int, ...], 
     if method in METHODS:
         return METHODS.index(method), "", parts, label
     return len(METHODS), method, parts, label
-
-
-def without_region(epochs: pd.DataFrame) -> list[str]:
-    """Return the methods of a frame that have no trust region, and so no step to reject.
-
-    Args:
-        epochs: Frame of `napts.analysis.epochs_frame`. Of methods that are not known here it tells:
-            they have a trust region if they ever had a radius, or rejected a step.
-    """
-    told = epochs["radius"].notna() | (epochs["rejections"] > 0)
-    having = {str(method) for method in epochs["method"][told]}
-    having |= set(METHODS) - set(_WITHOUT_REGION)
-    return [name for name in dict.fromkeys(map(str, epochs["method"])) if name not in having]
 
 
 def grouped(frame: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:

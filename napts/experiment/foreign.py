@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import torch
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -22,7 +21,6 @@ from napts.experiment.parameter_filters import divide
 from napts.experiment.path_options import check_path, check_plain
 from napts.optim import calls
 from napts.optim.combined import CombinationError, Combined
-from napts.optim.trust_region import TrustRegionOptimizer
 
 if TYPE_CHECKING:
     from napts.parallel.pipeline import Pipeline
@@ -86,7 +84,7 @@ def _rest_of(table: Mapping[str, Any]) -> dict[str, Any]:
     if taken:
         raise ValueError(f"rest.{taken[0]}: allowed beside rest only")
     known = method_named(table["method"])
-    if not isinstance(known, ForeignMethod) and not _takes_gradients(known.optimizer):
+    if not isinstance(known, ForeignMethod) and known.capabilities.evaluates:
         raise ValueError(
             f"rest.method: found {known.name}, allowed: optimizers that take gradients as they are"
         )
@@ -96,11 +94,6 @@ def _rest_of(table: Mapping[str, Any]) -> dict[str, Any]:
         first = error.errors()[0]
         place = ".".join(map(str, ("rest", *first["loc"])))
         raise ValueError(f"{place}: {first['msg'].removeprefix('Value error, ')}") from None
-
-
-def _takes_gradients(optimizer: Any) -> bool:
-    apart = (TrustRegionOptimizer, torch.optim.LBFGS)
-    return not (isinstance(optimizer, type) and issubclass(optimizer, apart))
 
 
 @dataclass(frozen=True)

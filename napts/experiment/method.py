@@ -34,6 +34,8 @@ class Capabilities:
             An optimizer that takes norms or inner products over all of them has to be written for
             that.
         channels_last_ok: It takes parameters in the memory format ``channels_last``.
+        evaluates: It evaluates the loss by itself, as often as it needs, rather than take gradients
+            as they are.
     """
 
     needs: Literal["parameters", "stages", "sets"] = "parameters"
@@ -41,6 +43,7 @@ class Capabilities:
     shared_by: Literal["subdomains", "shards"] | None = None
     spread_ok: bool = False
     channels_last_ok: bool = True
+    evaluates: bool = False
 
     @classmethod
     def of(cls, optimizer: Callable[..., Optimizer]) -> "Capabilities":
@@ -62,7 +65,7 @@ _OF_TORCH: dict[Any, Capabilities] = {
     torch.optim.AdamW: Capabilities(spread_ok=True),
     torch.optim.SGD: Capabilities(spread_ok=True),
     # It keeps its gradients as flat vectors and takes inner products of them.
-    torch.optim.LBFGS: Capabilities(channels_last_ok=False),
+    torch.optim.LBFGS: Capabilities(channels_last_ok=False, evaluates=True),
 }
 
 

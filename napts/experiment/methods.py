@@ -8,17 +8,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import torch
-from pydantic import BeforeValidator, SerializeAsAny, ValidationError, create_model
+from pydantic import BeforeValidator, SerializeAsAny, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 from torch import nn
 from torch.optim import Optimizer
 
 from napts import entry_points
-from napts.experiment import foreign
-from napts.experiment import method_options as models
+from napts.experiment import foreign, torch_methods
 from napts.experiment.method import Capabilities, Method, StepOptimizer
-from napts.experiment.method_options import MethodOptions
-from napts.experiment.option_fields import fields_of
+from napts.experiment.method_options import MethodOptions, options_model
 from napts.optim import APTS, APTSA, APTSD, APTSW, NAPTS, NTR, TR, DoG
 from napts.records.layout import NAME_PATTERN
 
@@ -30,7 +28,9 @@ AnyOptimizer = TypeVar("AnyOptimizer", bound=Callable[..., Optimizer])
 _METHODS: dict[str, Method] = {}
 
 
-def register_method(name: str) -> Callable[[AnyOptimizer], AnyOptimizer]:
+def register_method(
+    name: str, capabilities: Capabilities | None = None
+) -> Callable[[AnyOptimizer], AnyOptimizer]:
     """Make an optimizer a method that specs can name; a decorator.
 
     Its options are the parameters of its constructor after the first one, which stands for the
@@ -39,6 +39,7 @@ def register_method(name: str) -> Callable[[AnyOptimizer], AnyOptimizer]:
 
     Args:
         name: What specs call it: letters, digits, ``_`` and ``-``.
+        capabilities: What it can and cannot do; by default what its class says.
 
     Returns:
         A decorator for a class, or a function that makes an optimizer, which it returns unchanged.
@@ -63,25 +64,28 @@ def register_method(name: str) -> Callable[[AnyOptimizer], AnyOptimizer]:
         known = _METHODS.get(name)
         if known is not None and not _same_source(known.optimizer, optimizer):
             raise ValueError(f"There is a method {name!r} already: {_described(known.optimizer)}")
-        _METHODS[name] = replace(method_of(name, optimizer), registered_by=module)
+        method = method_of(name, optimizer, capabilities)
+        _METHODS[name] = replace(method, registered_by=module)
         return optimizer
 
     return register
 
 
-def method_of(name: str, optimizer: Callable[..., Optimizer]) -> Method:
+def method_of(
+    name: str, optimizer: Callable[..., Optimizer], capabilities: Capabilities | None = None
+) -> Method:
     """Return an optimizer as a method, without registering it.
 
     Args:
         name: Its name.
         optimizer: A class, or a function that makes an optimizer.
+        capabilities: What it can and cannot do; by default what its class says.
 
     Raises:
         ValueError: Its options cannot stand in a spec.
     """
-    fields = fields_of(optimizer)
-    model = create_model(f"{name}Options", __base__=MethodOptions, **fields)
-    return Method(name, optimizer, model, Capabilities.of(optimizer))
+    able = capabilities or Capabilities.of(optimizer)
+    return Method(name, optimizer, options_model(name, optimizer, able.needs), able)
 
 
 def method_named(name: str) -> Method:
@@ -94,9 +98,9 @@ def method_named(name: str) -> Method:
     Raises:
         ValueError: There is none of that name, or the package that offers it cannot be imported.
     """
-    if "." in name:
+    if isinstance(name, str) and "." in name:
         return foreign.method(name)
-    if name not in _METHODS:
+    if not isinstance(name, str) or name not in _METHODS:
         if name not in method_names():
             raise ValueError(
                 f"found {name!r}, allowed: {', '.join(method_names())}; an optimizer of your own "
@@ -138,7 +142,7 @@ def _validated(data: Any) -> Any:
         raise _method_error("method_missing", f"missing, allowed: {allowed}", data)
     try:
         method = method_named(data["method"])
-    except (ValueError, TypeError) as error:
+    except ValueError as error:
         raise _method_error("method_unknown", str(error), data["method"]) from None
     return method.options.model_validate(dict(data))
 
@@ -167,19 +171,12 @@ def _described(optimizer: Callable[..., Any]) -> str:
     return f"{name} in {file or getattr(optimizer, '__module__', None)}"
 
 
-_BUILT_IN: dict[Callable[..., Optimizer], type[MethodOptions]] = {
-    TR: models.TROptions,
-    NTR: models.NTROptions,
-    APTS: models.APTSOptions,
-    APTSA: models.APTSAOptions,
-    NAPTS: models.NAPTSOptions,
-    APTSW: models.APTSWOptions,
-    APTSD: models.APTSDOptions,
-    torch.optim.Adam: models.AdamOptions,
-    torch.optim.SGD: models.SGDOptions,
-    torch.optim.LBFGS: models.LBFGSOptions,
-}
-for _optimizer, _model in _BUILT_IN.items():
-    _name = _optimizer.__name__
-    _METHODS[_name] = Method(_name, _optimizer, _model, Capabilities.of(_optimizer))
+for _optimizer in (TR, NTR, APTS, APTSA, NAPTS, APTSW, APTSD):
+    register_method(_optimizer.__name__)(_optimizer)
+for _name, _function, _class in (
+    ("Adam", torch_methods.adam, torch.optim.Adam),
+    ("SGD", torch_methods.sgd, torch.optim.SGD),
+    ("LBFGS", torch_methods.lbfgs, torch.optim.LBFGS),
+):
+    register_method(_name, Capabilities.of(_class))(_function)
 register_method("DoG")(DoG)

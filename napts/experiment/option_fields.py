@@ -1,109 +1,122 @@
-"""The options of an optimizer as fields of a validated model, taken from its signature."""
+"""The options of an optimizer as fields of a validated model."""
 
 import functools
-import inspect
+import math
 import operator
 import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from inspect import Parameter
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import Field, JsonValue
 
-_SCALARS = (bool, int, float, str, type(None))
+from napts.optim.option import UNSET, ByNorm, Definition, required
+from napts.optim.signature import Definitions
+
+_NUMBERS = (int, float)
+_SCALARS = (bool, *_NUMBERS, str, type(None))
 _SEQUENCES: tuple[Any, ...] = (tuple, list, Sequence)
-RESERVED = ("method", "scheduler", "label", "epochs", "preset")
-"""Names that mean something else beside the options of a method."""
+
+Bounds = Mapping[str, float]
 
 
-def options_in(optimizer: Callable[..., Any]) -> dict[str, Parameter]:
-    """Return the parameters of an optimizer's constructor that options can set, by name.
-
-    Args:
-        optimizer: A class or a function; its first parameter stands for what is trained.
-    """
-    kinds = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
-    _, *others = _signature(optimizer).parameters.values()
-    return {p.name: p for p in others if p.kind in kinds}
-
-
-def fields_of(optimizer: Callable[..., Any]) -> dict[str, Any]:
-    """Return the fields of a model of an optimizer's options: their types and defaults.
+def fields_of(definitions: Definitions, reserved: Collection[str], owner: str) -> dict[str, Any]:
+    """Return the fields of a model of options: their types and defaults.
 
     Numbers, strings, truth values, choices and tuples of them can stand in a spec, and are checked.
     A parameter of another type keeps its default, and is no option.
 
     Args:
-        optimizer: A class or a function.
+        definitions: The options.
+        reserved: Names that mean something else in a spec.
+        owner: Name of the optimizer, for errors.
 
     Returns:
         What :func:`pydantic.create_model` takes.
 
     Raises:
-        ValueError: A parameter without a default cannot stand in a spec, or has a name that means
-            something else there.
+        ValueError: An option without a default cannot stand in a spec, or has a reserved name.
     """
     fields: dict[str, Any] = {}
-    for name, parameter in options_in(optimizer).items():
-        needed = parameter.default is Parameter.empty
-        kind = _kind(parameter)
-        if kind is None or not (needed or _is_plain(parameter.default)):
-            if needed:
-                raise ValueError(
-                    f"{_name(optimizer)}: {name} is no number, string or tuple of them, which a "
-                    "spec could hold; give it a default"
-                )
+    for name, definition in definitions.items():
+        kind, default = _kind(definition, definitions), _default(definition)
+        if kind is None and default is ...:
+            raise ValueError(
+                f"{owner}: {name} is no number, string or tuple of them, which a spec could hold; "
+                "give it a default"
+            )
+        if kind is None or not (default is ... or _is_plain(default)):
             continue
-        if name in RESERVED or name.startswith("_"):
-            raise ValueError(f"{_name(optimizer)}: an option cannot be called {name}")
-        fields[name] = (kind, ... if needed else parameter.default)
+        if name in reserved or name.startswith("_"):
+            raise ValueError(f"{owner}: an option cannot be called {name}")
+        fields[name] = (kind, default)
     return fields
 
 
-def _name(optimizer: Callable[..., Any]) -> str:
-    return getattr(optimizer, "__qualname__", repr(optimizer))
+def plain_type(annotation: Any, bounds: Bounds | None = None) -> Any:
+    """Return what of a type can stand in a spec; ``None`` if nothing can.
 
-
-def _signature(optimizer: Callable[..., Any]) -> inspect.Signature:
-    try:
-        return inspect.signature(optimizer, eval_str=True)
-    except (NameError, AttributeError, TypeError):  # annotations for type checkers only
-        return inspect.signature(optimizer)
-
-
-def _kind(parameter: Parameter) -> Any:
-    """Return the type of a parameter as far as specs can hold it; ``None`` if they cannot."""
-    if parameter.annotation is Parameter.empty or isinstance(parameter.annotation, str):
-        default = type(parameter.default)
-        return default if default in (bool, float) else JsonValue
-    return plain_type(parameter.annotation)
-
-
-def plain_type(annotation: Any) -> Any:
-    """Return what of a type can stand in a spec; ``None`` if nothing can."""
+    Args:
+        annotation: The type.
+        bounds: Of the numbers in it, as pydantic calls them.
+    """
+    bounds = bounds or {}
     origin, arguments = get_origin(annotation), get_args(annotation)
+    if annotation in _NUMBERS and bounds:
+        limits: Any = {name: annotation(bound) for name, bound in bounds.items()}
+        return Annotated[annotation, Field(**limits)]
     if annotation in _SCALARS or origin is Literal:
         return annotation
-    if annotation is None:
-        return type(None)
     if annotation is Any:
         return JsonValue
     if origin is Annotated:
-        kind = plain_type(arguments[0])
+        kind = plain_type(arguments[0], bounds)
         return None if kind is None else Annotated[(kind, *arguments[1:])]
     if origin in (Union, types.UnionType):
-        members = [kind for kind in map(plain_type, arguments) if kind is not None]
+        members = [kind for kind in (plain_type(a, bounds) for a in arguments) if kind is not None]
         return functools.reduce(operator.or_, members) if members else None
     if origin in _SEQUENCES:
-        return _plain_tuple(arguments if origin is tuple else (*arguments[:1], ...))
+        return _tuple(arguments if origin is tuple else (*arguments[:1], ...), bounds)
     return None
 
 
-def _plain_tuple(arguments: tuple[Any, ...]) -> Any:
-    members = [argument if argument is ... else plain_type(argument) for argument in arguments]
+def _tuple(arguments: tuple[Any, ...], bounds: Bounds) -> Any:
+    members = [a if a is ... else plain_type(a, bounds) for a in arguments]
     if not members or None in members:
         return None
     return Annotated[tuple[tuple(members)], Field(strict=False)]
+
+
+def _kind(definition: Definition, definitions: Definitions) -> Any:
+    """Return the type of an option in specs; ``None`` if they cannot hold it."""
+    kind, default = definition.kind, definition.option.default
+    if kind is Parameter.empty or isinstance(kind, str):
+        return type(default) if type(default) in (bool, float) else JsonValue
+    if isinstance(default, ByNorm):
+        kind = required(kind)  # it is filled in
+    return plain_type(kind, _bounds(definition, definitions))
+
+
+def _default(definition: Definition) -> Any:
+    """Return the default of an option in specs; an ellipsis if it has to be given."""
+    option = definition.option
+    default = option.default if option.in_specs is UNSET else option.in_specs
+    return ... if default is UNSET or isinstance(default, ByNorm) else default
+
+
+def _bounds(definition: Definition, definitions: Definitions) -> Bounds:
+    """Return an interval's bounds as pydantic calls them."""
+    interval = definition.option.interval
+    if interval is None:
+        return {}
+    low, high, closed = interval.low, interval.high, interval.has_high
+    if isinstance(high, str):  # another option, whose largest value is then that of both
+        other = definitions[high].option.interval
+        assert other is not None
+        assert not isinstance(other.high, str)
+        high, closed = other.high, closed and other.has_high
+    bounds = {"ge" if interval.has_low else "gt": low, "le" if closed else "lt": high}
+    return {name: bound for name, bound in bounds.items() if math.isfinite(bound)}
 
 
 def _is_plain(value: Any) -> bool:

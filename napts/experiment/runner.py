@@ -1,7 +1,6 @@
 """Running a spec: whether there is anything to do, where to begin, and how it ended."""
 
 import contextlib
-import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,12 @@ from typing import Any, Literal
 from napts.experiment.checkpoint import find_checkpoint, has_checkpoints, remove_checkpoints
 from napts.experiment.clock import Times
 from napts.experiment.followers import announce, threads
+from napts.experiment.foreign_errors import (
+    error_line,
+    is_own_fault,
+    record_setup_failure,
+    write_traceback,
+)
 from napts.experiment.observer import Observer, RunOutcome
 from napts.experiment.packages import changed_packages, foreign_packages
 from napts.experiment.progress import Progress
@@ -20,10 +25,10 @@ from napts.experiment.trainer import Diverged, Interrupted, Trainer
 from napts.parallel.ranks import ALONE, Ranks, join_ranks
 from napts.records.environment import capture_environment
 from napts.records.files import RecordWriteError
-from napts.records.layout import RESTARTS, SPEC, STATUS, run_directory
+from napts.records.layout import RESTARTS, SPEC, STATUS, TRACEBACK, run_directory
 from napts.records.lock import RunLock
 from napts.records.read import load_run
-from napts.records.rows import read_object
+from napts.records.rows import read_object, read_rows
 from napts.records.write import RunWriter
 
 Mode = Literal["cached", "retry", "force"]
@@ -65,7 +70,8 @@ def run(
         DataMissing: The data set is not there; nothing was recorded.
         ValueError: The spec cannot be carried out here; nothing was recorded.
         RecordWriteError: The records cannot be written; the run can be resumed.
-        Exception: Whatever training raised, after it was recorded as "failed".
+        Exception: Whatever training raised, or the user's code before it, after it was recorded
+            as "failed", with its traceback beside.
     """
     if mode not in MODES:
         raise ValueError(f"mode: found {mode!r}, allowed: {', '.join(MODES)}")
@@ -117,12 +123,13 @@ def _run_locked(
         if known.state != "failed":
             remove_checkpoints(directory)  # a kill may have come between the end and the clearing
         return known
-    setup = Setup.of(spec, None if data_root is None else Path(data_root), ranks)
+    setup = _setup(spec, directory, data_root, ranks)
     start = _start(setup, directory, mode, known)
     environment = capture_environment(
         setup.device, setup.splits.digest, packages=foreign_packages(spec)
     )
     environment["ranks"] = ranks.size
+    (directory / TRACEBACK).unlink(missing_ok=True)
     writer = RunWriter(directory, spec.budget.epochs)
     try:
         writer.begin(
@@ -136,6 +143,17 @@ def _run_locked(
         return _attempt(trainer, writer)
     finally:
         writer.close()
+
+
+def _setup(spec: RunSpec, directory: Path, data_root: str | Path | None, ranks: Ranks) -> Setup:
+    """Build what is trained; what fails in the user's code there is a failure of the run."""
+    try:
+        return Setup.of(spec, None if data_root is None else Path(data_root), ranks)
+    except Exception as error:
+        lost = isinstance(error, RuntimeError) and ranks.lost(error) is not None
+        if not lost and is_own_fault(error, spec):
+            record_setup_failure(spec, directory, error)
+        raise
 
 
 def _attempt(trainer: Trainer, writer: RunWriter) -> RunOutcome:
@@ -153,18 +171,21 @@ def _attempt(trainer: Trainer, writer: RunWriter) -> RunOutcome:
         with contextlib.suppress(OSError):
             trainer.flush()
             state = "interrupted" if lost and not lost.failed else "failed"
-            writer.status(state, trainer.progress.finished, error=_last_line(lost or reason))
+            writer.status(state, trainer.progress.finished, error=error_line(lost or reason))
+            if lost is None:
+                write_traceback(writer.directory, reason)
         if lost is None:
             raise
         raise lost from reason
     except (KeyboardInterrupt, RecordWriteError) as reason:
         with contextlib.suppress(OSError):
-            writer.status("interrupted", trainer.progress.finished, error=_last_line(reason))
+            writer.status("interrupted", trainer.progress.finished, error=error_line(reason))
         raise
     except Exception as reason:
         with contextlib.suppress(OSError):
             trainer.flush()
-            writer.status("failed", trainer.progress.finished, error=_last_line(reason))
+            writer.status("failed", trainer.progress.finished, error=error_line(reason))
+            write_traceback(writer.directory, reason)
         raise
     writer.sync()
     progress = trainer.progress
@@ -194,7 +215,7 @@ class _Start:
 
 def _start(setup: Setup, directory: Path, mode: Mode, ended: RunOutcome | None) -> _Start:
     """Restore the last checkpoint into the setup, or begin anew."""
-    if mode == "force" or ended is not None:
+    if mode == "force" or (ended is not None and _has_begun(directory)):
         remove_checkpoints(directory)
         why = "forced" if mode == "force" or ended is None else f"retried, it had {ended.state}"
         return _Start(Progress(), Times(), None, f"started anew: {why}")
@@ -207,6 +228,12 @@ def _start(setup: Setup, directory: Path, mode: Mode, ended: RunOutcome | None) 
     reason = "resumed" if found.warning is None else f"resumed from an older one: {found.warning}"
     position = (progress.epoch, progress.step)
     return _Start(progress, Times(**found.state["times"]), position, reason, found.state)
+
+
+def _has_begun(directory: Path) -> bool:
+    """Return whether the latest attempt came as far as training, rather than failed before."""
+    attempt = read_object(directory / STATUS).get("attempt") or 0
+    return any(row["attempt"] == attempt for row in read_rows(directory / RESTARTS))
 
 
 def _check_data(setup: Setup, state: dict[str, Any]) -> None:
@@ -241,11 +268,6 @@ def _outcome(directory: Path, spec: RunSpec, *, ran: bool) -> RunOutcome:
         target=status.get("target"),
         metric=spec.primary,
     )
-
-
-def _last_line(error: BaseException) -> str:
-    text = "".join(traceback.format_exception_only(error)).strip()
-    return (text.splitlines() or [type(error).__name__])[-1]
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-from napts.experiment.budget import Budget, Target
+from napts.experiment.budget import Target
 from napts.records.costs import pass_equivalents
 
 _ROUNDING = 1e-9  # thirds of passes add up to whole ones up to that
@@ -55,22 +55,27 @@ class Spent:
         }
 
 
-def limit_reached(budget: Budget, spent: Mapping[str, float]) -> str | None:
-    """Return the limit of the budget that is reached, or None.
+def limit_reached(limits: Mapping[str, float], spent: Mapping[str, float]) -> str | None:
+    """Return the limit that is reached, or None.
 
     Args:
-        budget: The budget.
+        limits: The limits of a budget, by name.
         spent: What is spent of each limit.
     """
-    for name, limit in budget.limits().items():
+    for name, limit in limits.items():
         if spent[name] >= (limit * (1.0 - _ROUNDING) if name == "passes" else limit):
             return name
     return None
 
 
-def share_spent(budget: Budget, spent: Mapping[str, float]) -> float:
-    """Return how much of the budget is spent, in [0, 1], by the limit that is nearest."""
-    return min(1.0, max(spent[name] / limit for name, limit in budget.limits().items()))
+def share_spent(limits: Mapping[str, float], spent: Mapping[str, float]) -> float:
+    """Return how much of a budget is spent, in [0, 1], by the limit that is nearest.
+
+    Args:
+        limits: The limits of a budget, by name.
+        spent: What is spent of each limit.
+    """
+    return min(1.0, max(spent[name] / limit for name, limit in limits.items()))
 
 
 class TargetNote(TypedDict):

@@ -61,6 +61,8 @@ class Trainer:
         self._clock.add(times)
         self._pending: list[tuple[int, int, StepRecord]] = []
         self._saved_at = time.monotonic()
+        self._limits = setup.spec.budget.limits()
+        self._batches = setup.batches_per_epoch
 
     def train(self) -> dict[str, float | None]:
         """Train, and evaluate on the test samples once at the end.
@@ -75,7 +77,7 @@ class Trainer:
             RecordWriteError: A file could not be written, for example because the disk is full.
         """
         spec, progress = self.setup.spec, self.progress
-        self._observer.on_run_start(spec, spec.budget.epochs, self.setup.batches_per_epoch)
+        self._observer.on_run_start(spec, spec.budget.epochs, self._batches)
         if progress.epoch < 0:
             self._finish_epoch()
         # Within an epoch a checkpoint may know already that the budget is used up.
@@ -138,10 +140,10 @@ class Trainer:
     def _limit(self) -> str | None:
         """Return the limit of the budget that is reached."""
         progress, setup = self.progress, self.setup
-        epochs = progress.finished + progress.step / setup.batches_per_epoch
+        epochs = progress.finished + progress.step / self._batches
         spent = progress.so_far(self._clock.reading("train")).limited(epochs, setup.local_fraction)
-        self._observer.on_progress(share_spent(setup.spec.budget, spent))
-        return limit_reached(setup.spec.budget, spent)
+        self._observer.on_progress(share_spent(self._limits, spent))
+        return limit_reached(self._limits, spent)
 
     def _step(self, batch: Any) -> StepRecord:
         setup = self.setup

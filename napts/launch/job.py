@@ -23,6 +23,7 @@ from napts.experiment.runner import Mode
 from napts.experiment.series import run_all
 from napts.experiment.spec import RunSpec
 from napts.records.environment import capture_environment
+from napts.records.layout import TRACEBACK
 from napts.records.write import record_failure
 
 _TERMINATED = 128 + signal.SIGTERM
@@ -141,7 +142,13 @@ def _give_way(outcome: RunOutcome) -> None:
 
 
 def _tell_failures(outcomes: Sequence[RunOutcome]) -> None:
+    """Put the tracebacks into the log of the job, and let it end as failed."""
     failed = [outcome for outcome in outcomes if outcome.state == "failed"]
+    for outcome in failed:
+        file = outcome.path / TRACEBACK
+        if outcome.ran and file.exists():
+            name = f"{outcome.label} {outcome.run_key}"
+            print(f"{name} failed at {file.read_text()}", file=sys.stderr)
     if failed:
         first = f"{failed[0].label}: {failed[0].error}"
         raise RunsFailed(f"{len(failed)} of {len(outcomes)} runs failed, the first {first}")

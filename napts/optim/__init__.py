@@ -1,15 +1,15 @@
 """The methods. Imports torch only; knows nothing of data sets, files or clusters.
 
 Start reading in :mod:`napts.optim.algorithm`, which holds the one iteration, then
-:mod:`napts.optim.methods`, where each method is composed.
+:mod:`napts.optim.methods`, where each method is composed, and :mod:`napts.optim.options`, where
+their options are defined.
 """
 
 from napts.optim.baseline import Baseline
 from napts.optim.batch import Batch, SplitBatch
 from napts.optim.dog import DoG
-from napts.optim.in_data import APTSD
-from napts.optim.in_weights import APTSW
-from napts.optim.methods import APTS, APTSA, NAPTS, NTR, TR
+from napts.optim.methods import APTS, APTSA, APTSD, APTSW, NAPTS, NTR, TR
+from napts.optim.option import Option
 from napts.optim.presets import PRESETS, preset
 from napts.optim.record import StepRecord, Trial
 
@@ -25,6 +25,7 @@ __all__ = [
     "Baseline",
     "Batch",
     "DoG",
+    "Option",
     "SplitBatch",
     "StepRecord",
     "Trial",

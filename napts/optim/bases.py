@@ -1,11 +1,10 @@
 """What methods of one kind share: which parameters they train, in which blocks."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
-from napts.optim import options as compose
 from napts.optim.subdomains import Decomposition, ParameterSets
 from napts.optim.trust_region import TrustRegionOptimizer
 from napts.optim.vectors import blocks_by_kind
@@ -15,9 +14,8 @@ from napts.optim.weight_decay import check_weight_decay
 class PlainTrustRegion(TrustRegionOptimizer):
     """A method without subdomains: its blocks are the groups, by device and dtype."""
 
-    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
-        compose.check(defaults)
-        super().__init__(params, defaults)
+    def __init__(self, params: Iterable[Any], options: Mapping[str, Any], /) -> None:
+        super().__init__(params, self._completed(options))
 
     def _blocks(self) -> Sequence[Sequence[Tensor]]:
         groups = [[p for p in g["params"] if p.requires_grad] for g in self.param_groups]
@@ -48,10 +46,10 @@ class SubdomainMethod(TrustRegionOptimizer):
 
     needs = "sets"
 
-    def __init__(self, sets: ParameterSets, defaults: dict[str, Any]) -> None:
-        compose.check(defaults)
+    def __init__(self, sets: ParameterSets, options: Mapping[str, Any], /) -> None:
+        complete = self._completed(options)
         self._sets = sets
-        super().__init__([{"params": list(p)} for p in sets.parameter_sets], defaults)
+        super().__init__([{"params": list(p)} for p in sets.parameter_sets], complete)
 
     def _blocks(self) -> Sequence[Sequence[Tensor]]:
         self._complete_groups()
@@ -90,23 +88,15 @@ class SchwarzMethod(SubdomainMethod):
 
     needs = "stages"
 
-    def __init__(self, stages: Decomposition, defaults: dict[str, Any]) -> None:
+    def __init__(self, stages: Decomposition, options: Mapping[str, Any], /) -> None:
         if not isinstance(stages, Decomposition):
             raise ValueError(
                 f"Invalid stages: {type(stages).__name__}, must be a decomposition such as "
                 "napts.partition_layers(model, n_subdomains=4)"
             )
-        super().__init__(stages, defaults)
+        super().__init__(stages, options)
 
     @property
     def _decomposition(self) -> Decomposition:
         assert isinstance(self._sets, Decomposition)
         return self._sets
-
-
-def gather(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Turn a constructor's ``locals()`` into options, with the radii that suit the norm."""
-    outside = ("self", "params", "stages", "sets", "__class__")
-    options = {name: value for name, value in arguments.items() if name not in outside}
-    radii = {name: options[name] for name in ("radius", "radius_min", "radius_max")}
-    return {**options, **compose.default_radii(options["norm"], **radii)}

@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
-from napts.optim import options as compose
+from napts.optim.signature import Definitions, check
 from napts.optim.weight_decay import check_weight_decay
 
 Group = dict[str, Any]
@@ -13,16 +13,26 @@ OWN = ("lr", "weight_decay")
 """Options that are not the method's: the schedulers' factor, and what may differ by group."""
 
 
+class HasDefinitions(Protocol):
+    """A class whose options are defined.
+
+    Attributes:
+        definitions: The options, by name.
+    """
+
+    definitions: ClassVar[Definitions]
+
+
 class GroupOptions:
     """What was last taken over from the parameter groups of an optimizer.
 
     Args:
-        method: Its name, for errors.
+        optimizer: Its class, which knows the options.
         names: The options that all groups share.
     """
 
-    def __init__(self, method: str, names: Collection[str]) -> None:
-        self._method = method
+    def __init__(self, optimizer: "type[HasDefinitions]", names: Collection[str]) -> None:
+        self._optimizer = optimizer
         self.names = tuple(name for name in names if name not in OWN)
         self._seen: list[Group] = []
 
@@ -78,7 +88,7 @@ class GroupOptions:
         for group in groups:
             check_weight_decay(group["weight_decay"])
         largest = max(group["weight_decay"] for group in groups)
-        compose.check({**options, "weight_decay": largest})
+        check({**options, "weight_decay": largest}, self._optimizer.definitions)
         shrinkage = float(groups[0]["lr"]) * largest
         if options["decoupled_weight_decay"] and shrinkage > 1.0:
             raise ValueError(
@@ -89,8 +99,8 @@ class GroupOptions:
     def _refuse(self, name: str, index: int, first: Any, other: Any) -> None:
         raise ValueError(
             f"Invalid parameter groups: {name} cannot differ between groups, found {first} in "
-            f"group 0 and {other} in group {index}; {self._method} has one trust region, set it "
-            "in all groups alike"
+            f"group 0 and {other} in group {index}; {self._optimizer.__name__} has one trust "
+            "region, set it in all groups alike"
         )
 
 

@@ -1,19 +1,17 @@
-"""Constructor options: defaults that depend on the norm, checks in torch's style, composition."""
+"""The options that methods have in common; each is written here, and nowhere else."""
 
-import math
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, TypedDict
 
-from napts.optim.cadam import CAdam
-from napts.optim.correction import ConvexCombinations, Correction, ShrinkingRadius
-from napts.optim.history import ConstantMemory, History, Window
-from napts.optim.local_model import FirstOrder, ModelFamily
-from napts.optim.moments import KeptMoments, ResetMoments
-from napts.optim.quadratic_model import SecondOrder
-from napts.optim.radius import RadiusRule
-from napts.optim.schwarz import AdditiveSchwarz
-from napts.optim.sr1 import LimitedMemorySR1
-from napts.optim.subdomains import Decomposition
+from napts.optim.cadam import Cap
+from napts.optim.composition import GlobalStep
+from napts.optim.correction import Retry
+from napts.optim.local_model import Direction
+from napts.optim.moments import KeepMoments
+from napts.optim.option import ByNorm, Option
+from napts.optim.precision import LocalPrecision
+from napts.optim.regions import RadiusFloor
+from napts.optim.schwarz import Shares
 from napts.optim.vectors import Norm
 
 HistoryKind = Literal["windowed", "constant-memory"]
@@ -23,136 +21,263 @@ Order = Literal[1, 2]
 CORRECTION_WEIGHTS = (0.2, 0.4, 0.6, 0.8, 1.0)
 """Weights of eq. (10). Not printed in the paper; the series of APTS in weights (2023)."""
 
-_RADII: dict[str, tuple[float, float, float]] = {
-    "l2": (0.1, 1e-3, 2.0),  # our choice
-    "inf": (1e-2, 1e-4, 1e-1),  # APTS in weights (2023), section 3.1
-}
 
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "norm": ("l2", "inf"),
-    "direction": ("scaled_gradient", "sign", "l2"),
-    "cap": ("scale", "clip"),
-    "history": ("windowed", "constant-memory"),
-    "history_scope": ("rolling", "reeval", "per_batch"),
-    "moments": ("reset", "kept"),
-    "shares": ("equal", "joint"),
-    "local_precision": ("full", "tf32", "bfloat16"),
-    "retry": ("mixture", "shrink"),
-    "global_step": ("always", "on_failure", "never"),
-    "radius_floor": ("yielding", "fixed"),
-    "forced_as": ("paper", "code", "sequential_code", "code_2024"),
-}
+def _within_bounds(options: Mapping[str, Any]) -> str | None:
+    low, radius, high = (options[name] for name in ("radius_min", "radius", "radius_max"))
+    return None if low <= radius <= high else f"must lie in [{low}, {high}]"
 
 
-def default_radii(
-    norm: Norm, radius: float | None, radius_min: float | None, radius_max: float | None
-) -> dict[str, float]:
-    """Fill in the radii that were not given.
-
-    They are 0.1 in [1e-3, 2] for the 2-norm (our choice) and 1e-2 in [1e-4, 1e-1] for the infinity
-    norm (APTS in weights, 2023, section 3.1).
-    """
-    names = ("radius", "radius_min", "radius_max")
-    given = (radius, radius_min, radius_max)
-    defaults = _RADII.get(norm, _RADII["l2"])
-    return {n: d if g is None else g for n, g, d in zip(names, given, defaults, strict=True)}
+def _shrinks_less_than_wholly(options: Mapping[str, Any]) -> str | None:
+    fits = options["weight_decay"] < 1 or not options["decoupled_weight_decay"]
+    return None if fits else "must be below 1 if it is decoupled"
 
 
-def check(options: Mapping[str, Any]) -> None:
-    """Check the options that are there.
-
-    Raises:
-        ValueError: If one is out of range, in torch's form ``Invalid radius: -1.0``.
-    """
-    for name, allowed in _CHOICES.items():
-        _require(options, name, lambda v, a=allowed: v in a, f"one of {', '.join(allowed)}")
-    for name in ("radius", "radius_min", "radius_max"):
-        _require(options, name, lambda v: 0 < v < math.inf, "above 0")
-    low, start, high = (options[n] for n in ("radius_min", "radius", "radius_max"))
-    if not low <= start <= high:
-        raise ValueError(f"Invalid radius: {start}, must lie in [{low}, {high}]")
-    _require(options, "shrink", lambda v: 0 < v < 1, "in (0, 1)")
-    _require(options, "grow", lambda v: 1 < v < math.inf, "above 1")
-    _require(options, "eta_1", lambda v: 0 < v <= options["eta_2"], "in (0, eta_2]")
-    _require(options, "eta_2", lambda v: 0 < v < 1, "in (0, 1)")
-    _require(options, "order", lambda v: _is_integer(v) and v in (1, 2), "1 or 2")
-    for name, least in (("max_tries", 1), ("local_steps", 1), ("window", 0)):
-        _require(options, name, lambda v, n=least: _is_integer(v) and v >= n, f"integer >= {least}")
-    for name in ("pairs", "shards"):
-        _require(options, name, lambda v: _is_integer(v) and v >= 1, "integer >= 1")
-    _require(options, "betas", lambda v: len(v) == 2 and all(0 <= b < 1 for b in v), "in [0, 1)")
-    _require(options, "eps", lambda v: v > 0, "above 0")
-    _require(options, "correction", lambda v: all(0 < w <= 1 for w in v), "weights in (0, 1]")
-    _require(options, "local_budget", lambda v: 0 < v <= 1, "in (0, 1]")
-    _require(options, "local_fraction", lambda v: 0 < v <= 1, "in (0, 1]")
-    _require(options, "weight_decay", lambda v: _is_number(v) and 0 <= v < math.inf, "at least 0")
-    if options.get("decoupled_weight_decay"):
-        _require(options, "weight_decay", lambda v: v < 1, "below 1 if it is decoupled")
-    if options.get("last_block_exact"):
-        _require(options, "local_fraction", lambda v: v == 1, "1 with last_block_exact")
+def _whole_with_exact_block(options: Mapping[str, Any]) -> str | None:
+    fits = options["local_fraction"] == 1 or not options["last_block_exact"]
+    return None if fits else "must be 1 with last_block_exact"
 
 
-def _require(options: Mapping[str, Any], name: str, test: Any, allowed: str) -> None:
-    if name in options and not test(options[name]):
-        raise ValueError(f"Invalid {name}: {options[name]}, must be {allowed}")
+class TrustRegionOptions(TypedDict, total=False):
+    """Options of every trust-region method."""
+
+    radius: Annotated[
+        float | None,
+        Option(
+            ByNorm(0.1, 1e-2),
+            "Initial radius, a length in the units of the parameters. Our choice for the 2-norm; "
+            "APTS in weights (2023), section 3.1, for the infinity norm.",
+            within="(0, inf)",
+            rule=_within_bounds,
+        ),
+    ]
+    radius_min: Annotated[
+        float | None, Option(ByNorm(1e-3, 1e-4), "Smallest radius; likewise.", within="(0, inf)")
+    ]
+    radius_max: Annotated[
+        float | None, Option(ByNorm(2.0, 1e-1), "Largest radius; likewise.", within="(0, inf)")
+    ]
+    shrink: Annotated[float, Option(0.5, "Factor on failure.", within="(0, 1)")]
+    grow: Annotated[float, Option(2.0, "Factor on great success.", within="(1, inf)")]
+    eta_1: Annotated[float, Option(0.25, "Acceptance threshold.", within="(0, eta_2]")]
+    eta_2: Annotated[float, Option(0.75, "Ratio above which the radius grows.", within="(0, 1)")]
+    norm: Annotated[
+        Norm,
+        Option(
+            "l2",
+            "Norm of the region. The NAPTS paper does not print its norm; the 2-norm is our "
+            "choice.",
+        ),
+    ]
+    direction: Annotated[
+        Direction,
+        Option(
+            "scaled_gradient",
+            "Of the first-order step; see :class:`napts.optim.local_model.FirstOrder`.",
+        ),
+    ]
+    max_tries: Annotated[
+        int,
+        Option(
+            5,
+            "Tries on one batch; 1 is the textbook iteration. The loop also ends at the smallest "
+            "radius, where a further try would repeat the last.",
+            within="[1, inf)",
+        ),
+    ]
+    radius_floor: Annotated[
+        RadiusFloor,
+        Option(
+            "yielding",
+            'What ``radius_min`` is: ``"fixed"`` (the papers), or ``"yielding"`` (ours), which '
+            "holds as long as steps get accepted; see :class:`napts.optim.regions.Regions`.",
+            in_specs="fixed",
+            before="fixed",
+        ),
+    ]
+    weight_decay: Annotated[
+        float,
+        Option(
+            0.0,
+            "May differ between groups. ``weight_decay / 2 * ||theta||^2`` is part of the loss, "
+            "wherever that is measured, in what ``step`` returns too.",
+            within="[0, inf)",
+            rule=_shrinks_less_than_wholly,
+            before=0.0,
+        ),
+    ]
+    decoupled_weight_decay: Annotated[
+        bool,
+        Option(
+            False,
+            "The weights shrink by the factor ``1 - lr * weight_decay`` once per step before it "
+            "starts, and the loss knows nothing of it; not judged by the acceptance test, undone "
+            "if there is no step.",
+            before=False,
+        ),
+    ]
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+class ModelOptions(TypedDict, total=False):
+    """Options of the local model."""
+
+    order: Annotated[
+        Order,
+        Option(
+            1,
+            "1 for the first-order model, 2 for one with limited-memory SR1 curvature, which is "
+            "minimised exactly in the 2-norm (``direction`` is then not used); see "
+            ":class:`napts.optim.quadratic_model.SecondOrder`.",
+            before=1,
+        ),
+    ]
+    pairs: Annotated[
+        int,
+        Option(
+            5,
+            "How many pairs of steps and changes of the gradient the curvature is made of. 5 is "
+            "the number of APTS in weights (2023), section 3.1.",
+            within="[1, inf)",
+            before=5,
+        ),
+    ]
 
 
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+class HistoryOptions(TypedDict, total=False):
+    """Options of the non-monotone methods."""
+
+    window: Annotated[
+        int,
+        Option(
+            5,
+            "Number of past successes that are remembered; 0 gives the monotone method. Not "
+            "printed in the NAPTS paper, 5 is our choice.",
+            within="[0, inf)",
+        ),
+    ]
+    history: Annotated[
+        HistoryKind,
+        Option(
+            "windowed",
+            '``"windowed"`` (NAPTS eqs. (6) to (8)) or ``"constant-memory"`` (CGT Algorithm '
+            "10.1.2), which is for losses of one batch: on mini-batches its reference freezes "
+            'after a lucky one. There use ``"windowed"`` or ``history_scope="per_batch"``, or '
+            '``"reeval"`` to measure the frozen reference on the current batch at least; see '
+            ":class:`napts.optim.history.ConstantMemory`.",
+        ),
+    ]
+    history_scope: Annotated[
+        HistoryScope,
+        Option(
+            "rolling",
+            "What a remembered loss means on another mini-batch, which the paper leaves open: "
+            '``"rolling"`` takes it as it was (our choice), ``"reeval"`` measures the reference '
+            "again on the current batch (one forward, and a copy of the parameters per remembered "
+            'success), ``"per_batch"`` forgets at every batch.',
+        ),
+    ]
 
 
-def local_model(options: Mapping[str, Any]) -> ModelFamily:
-    """Compose the local model."""
-    if options.get("order") == 2:
-        return SecondOrder(options["norm"], LimitedMemorySR1(options["pairs"]))
-    return FirstOrder(options["norm"], options["direction"])
+class SchwarzOptions(TypedDict, total=False):
+    """Options of what subdomains do with CAdam."""
+
+    local_steps: Annotated[
+        int,
+        Option(
+            5,
+            "CAdam steps ``T`` per subdomain. Not printed in the NAPTS paper; 5 is the number of "
+            "local steps of APTS in weights (2023).",
+            within="[1, inf)",
+        ),
+    ]
+    cap: Annotated[Cap, Option("scale", "How CAdam shortens its steps.")]
+    betas: Annotated[
+        tuple[float, float],
+        Option(
+            (0.9, 0.999),
+            "CAdam's decay rates, as in the authors' earlier code.",
+            within="[0, 1)",
+        ),
+    ]
+    eps: Annotated[float, Option(1e-8, "CAdam's denominator term, likewise.", within="(0, inf]")]
+    last_block_exact: Annotated[
+        bool, Option(False, "See :class:`napts.optim.schwarz.AdditiveSchwarz`.")
+    ]
+    moments: Annotated[
+        KeepMoments,
+        Option(
+            "reset",
+            '``"reset"`` starts CAdam from zero moments in every iteration (our choice for the '
+            'paper, which does not say), ``"kept"`` goes on with those of the global gradients.',
+            before="reset",
+        ),
+    ]
+    shares: Annotated[
+        Shares,
+        Option(
+            "equal",
+            '``"equal"`` gives each subdomain the same part of the radius (the paper), with '
+            '``"joint"`` the proposal has the direction that Adam on all subdomains together has.',
+            before="equal",
+        ),
+    ]
+    local_fraction: Annotated[
+        float,
+        Option(
+            1.0,
+            "Share of the cached batch that each local step after the first one uses; consecutive "
+            "steps use consecutive parts. 1 in the paper.",
+            within="(0, 1]",
+            rule=_whole_with_exact_block,
+            before=1.0,
+        ),
+    ]
+    local_precision: Annotated[
+        LocalPrecision,
+        Option(
+            "full",
+            "For those steps' gradients; see :func:`napts.optim.precision.reduced`. The loss and "
+            "its gradient are always in full.",
+            before="full",
+        ),
+    ]
 
 
-def radius_rule(options: Mapping[str, Any]) -> RadiusRule:
-    """Compose the radius rule."""
-    return RadiusRule(
-        minimum=options["radius_min"],
-        maximum=options["radius_max"],
-        shrink=options["shrink"],
-        grow=options["grow"],
-        eta_1=options["eta_1"],
-        eta_2=options["eta_2"],
-    )
+class CorrectionOptions(TypedDict, total=False):
+    """Options of what follows a proposal."""
 
-
-def history(options: Mapping[str, Any]) -> History:
-    """Compose a memory."""
-    kind = ConstantMemory if options["history"] == "constant-memory" else Window
-    return kind(options["window"])
-
-
-def schwarz(options: Mapping[str, Any], decomposition: Decomposition) -> AdditiveSchwarz:
-    """Compose the preconditioner with CAdam as its local solver."""
-    solver = CAdam(
-        steps=options["local_steps"],
-        betas=tuple(options["betas"]),
-        eps=options["eps"],
-        cap=options["cap"],
-        norm=options["norm"],
-        moments=KeptMoments() if options["moments"] == "kept" else ResetMoments(),
-    )
-    return AdditiveSchwarz(
-        decomposition,
-        solver,
-        last_block_exact=options["last_block_exact"],
-        shares=options["shares"],
-        fraction=options["local_fraction"],
-        precision=options["local_precision"],
-    )
-
-
-def correction(options: Mapping[str, Any]) -> Correction | None:
-    """Compose the correction; no weights, no mixtures."""
-    if options["retry"] == "shrink":
-        return ShrinkingRadius(options["max_tries"])
-    weights = tuple(options["correction"])
-    return ConvexCombinations(weights) if weights else None
+    correction: Annotated[
+        Sequence[float],
+        Option(
+            CORRECTION_WEIGHTS,
+            "Weights of eq. (10), in the order tried; empty for none.",
+            within="(0, 1]",
+            noun="weights",
+        ),
+    ]
+    retry: Annotated[
+        Retry,
+        Option(
+            "mixture",
+            'What follows a failed proposal: ``"mixture"``, eq. (10), or ``"shrink"``, which '
+            "shrinks the radius and the proposal with it, up to ``max_tries`` times in all (ours).",
+            before="mixture",
+        ),
+    ]
+    global_step: Annotated[
+        GlobalStep,
+        Option(
+            "always",
+            '``"always"`` (the paper), ``"on_failure"``: only if the proposal and its corrections '
+            'were rejected, or ``"never"`` (both ours). Without it an accepted batch costs one '
+            "global forward and backward, ``local_steps - 1`` local passes, one forward.",
+            before="always",
+        ),
+    ]
+    shared_radius: Annotated[
+        bool,
+        Option(
+            True,
+            "One radius for proposals and global steps (our choice), or one each.",
+            before=True,
+        ),
+    ]

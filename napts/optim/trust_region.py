@@ -1,7 +1,7 @@
 """The methods as optimizers of torch: steps, options, parameters that come and go, states."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -9,16 +9,18 @@ from typing import Any, ClassVar
 from torch import Tensor
 from torch.optim import Optimizer
 
-from napts.optim import calls
+from napts.optim import calls, signature
 from napts.optim.algorithm import Algorithm
 from napts.optim.batch import Batch, as_batch
 from napts.optim.composition import Composition
 from napts.optim.group_options import GroupOptions, completed
 from napts.optim.objective import NonFiniteLossError, Objective
+from napts.optim.option import Amendment
 from napts.optim.radius import RadiusRule
 from napts.optim.record import PassCounts, StepRecord, summarise
 from napts.optim.regions import Regions
 from napts.optim.relayout import Move, fitted, identical
+from napts.optim.signature import Definitions, describe
 from napts.optim.step_context import StepContext
 from napts.optim.step_hooks import with_step_hooks
 from napts.optim.subdomains import Closure
@@ -46,8 +48,20 @@ class TrustRegionOptimizer(Optimizer):
     spread_ok: ClassVar[bool] = True
     """Whether the parameters may be spread over processes, and the results stay the same."""
 
+    evaluates: ClassVar[bool] = True
+    """Whether the loss is evaluated as often as the method needs."""
+
     shared_by: ClassVar[str | None] = None
     """The option with the number of parts of a step that processes may share, if there is one."""
+
+    amended: ClassVar[Sequence[Amendment]] = ()
+    """What the method says about options that it shares with others."""
+
+    defined: ClassVar[Definitions] = {}
+    """Its options, which follow from how its constructor is annotated."""
+
+    definitions: ClassVar[Definitions] = {}
+    """Its options, with what it says about them."""
 
     last_step: StepRecord | None
     """Record of the latest iteration; ``None`` before the first one."""
@@ -66,7 +80,7 @@ class TrustRegionOptimizer(Optimizer):
         self._trained_then: list[Tensor] = []
         self._remembered: list[list[int]] | None = None
         self._warned_of_gradients = False
-        self._options = GroupOptions(type(self).__name__, self.defaults)
+        self._options = GroupOptions(type(self), self.defaults)
         for group in self.param_groups:
             check_weight_decay(group["weight_decay"])
         self._method = self._compose(self.param_groups[0])
@@ -74,6 +88,15 @@ class TrustRegionOptimizer(Optimizer):
             defaults["radius"], shared=self._method.shared_radius, floor=defaults["radius_floor"]
         )
         self._take_options()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        describe(cls)
+
+    @classmethod
+    def _completed(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return all options, checked; those that are not given have their defaults."""
+        return signature.completed(cls.__name__, options, cls.definitions)
 
     def _compose(self, options: dict[str, Any]) -> Composition:
         """Compose the method from its options."""

@@ -9,12 +9,12 @@ from napts.analysis.columns import (
     Floats,
     floats,
     rows_where,
-    rows_without,
     split,
     texts,
     trained,
+    with_trust_region,
 )
-from napts.analysis.labels import grouped, without_region
+from napts.analysis.labels import grouped
 from napts.analysis.measured import metric_of
 from napts.plotting.annotate import caption, count_runs, fitting_columns, legend, thin_lines
 from napts.plotting.curves import (
@@ -84,7 +84,7 @@ def rejection_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
     Returns:
         The figure: stacked bars of the means over seeds, a whisker for the range of the total.
     """
-    training = rows_without(trained(frame), "method", without_region(frame))
+    training = trained(with_trust_region(frame))
     rows = grouped(training)
     width = 4.2 if narrow else 7.2
     figure = new_figure(width, 1.5 + 0.36 * max(len(rows), 2) + (0.5 if narrow else 0.0))
@@ -187,7 +187,7 @@ def acceptance_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
     figure = new_figure(4.2, 6.4) if narrow else new_figure(9.6, 3.4)
     moved, past = figure.subplots(2, 1) if narrow else figure.subplots(1, 2)
     look = looks(frame)
-    trusting = rows_without(frame, "method", without_region(frame))
+    trusting = with_trust_region(frame)
     band(moved, trusting, "epoch", "acceptance_rate", look, scale=100)
     finish(moved, title="Batches with an accepted step", x="epoch", y="share / %")
     band(past, trusting, "epoch", "nonmonotone_rate", look, scale=100)

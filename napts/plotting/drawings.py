@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from napts.analysis import Collection, Section
-from napts.analysis.labels import without_region
+from napts.analysis.columns import rows_with, texts, with_trust_region
 from napts.analysis.tuning import Tuning, tuning_of
 from napts.plotting.compare import acceptance_figure, cost_figure, radius_figure, rejection_figure
 from napts.plotting.page import Picture, svg_data
@@ -96,8 +96,7 @@ class Drawing:
 
 def comparison_drawings(section: Section, plots: Sequence[Plot]) -> Iterator[Drawing]:
     """Yield the figures of one comparison."""
-    bare = without_region(section.epochs)
-    trusting = any(run.method not in bare for run in section.records)
+    trusting = len(with_trust_region(section.epochs)) > 0
     metric = section.metric
     label = "validation loss" if metric.name == LOSS.name else metric.label
     for plot in plots:
@@ -151,8 +150,8 @@ def _untuned_costs(collection: Collection, tuned: Section) -> dict[str, float]:
     problem, costs = _problem(tuned), {}
     for section in collection.of_kind("comparison"):
         if _problem(section) == problem:
-            runs = section.runs
-            own = runs.loc[~runs["method"].isin(without_region(section.epochs))]
+            methods = sorted(set(texts(with_trust_region(section.epochs), "method")))
+            own = rows_with(section.runs, "method", methods)
             total = own["cpu_seconds_per_epoch"] * own["epochs_done"]
             costs |= total.groupby(own["label"], sort=False).mean().to_dict()
     return costs

@@ -9,6 +9,7 @@ from napts import entry_points
 from napts.problems.problem import Problem, ProblemOptions
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_FINAL = ("load", "build_model", "training_batches", "evaluation")
 _DIRECTIONS = ("max", "min")
 
 ProblemT = TypeVar("ProblemT", bound=type[Problem])
@@ -120,6 +121,9 @@ def _check(name: str, problem: Any) -> None:
     where = f"problem {name!r}, class {problem.__qualname__}"
     if missing := sorted(problem.__abstractmethods__):
         raise TypeError(f"{where}: lacks {', '.join(missing)}")
+    changed = [name for name in _FINAL if getattr(problem, name) is not getattr(Problem, name)]
+    if changed:
+        raise TypeError(f"{where}: replaces {', '.join(changed)}, which is the harness's")
     options = problem.Options
     if not isinstance(options, type) or not issubclass(options, ProblemOptions):
         raise TypeError(f"{where}: Options must be a subclass of napts.problems.ProblemOptions")

@@ -22,13 +22,13 @@ _GIT_TIMEOUT_S = 10.0
 
 
 def capture_environment(
-    device: torch.device, data_digest: str, packages: Mapping[str, str] | None = None
+    device: torch.device, data_digest: str | None, packages: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
     """Return a description of code and machine as plain data.
 
     Args:
         device: Where the run computes.
-        data_digest: Digest of the data set that the run trains on.
+        data_digest: Digest of the data set that the run trains on; None if it was not read.
         packages: Version by name of the installed packages that the run uses besides this one.
 
     Returns:

@@ -11,10 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
+from napts.records.absent_options import with_absent_options
 from napts.records.layout import KINDS, Kind, kind_by_name
 from napts.records.metric import Metric
 from napts.records.rows import RecordError, read_object, read_rows
-from napts.records.younger import with_younger_options
 
 __all__ = ["RecordError", "RunRecord", "RunStatus", "find_runs", "load_run", "read_status"]
 
@@ -137,7 +137,7 @@ def read_status(path: str | Path) -> RunStatus:
     try:
         spec, run_key, experiment = header["spec"], header["run_key"], header["experiment"]
         label = header.get("label") or spec["optimizer"]["method"]
-        spec = with_younger_options(spec)
+        spec = with_absent_options(spec)
     except (KeyError, TypeError) as error:
         raise RecordError(f"{path / 'spec.json'}: incomplete, {error} is missing") from None
     try:

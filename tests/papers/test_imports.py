@@ -87,3 +87,15 @@ def test_every_module_that_fills_a_registry_exists() -> None:
 def test_papers_are_loaded_when_they_are_looked_for(script: str, not_loaded: str) -> None:
     script = f"import sys; {script}; assert {not_loaded!r} not in sys.modules"
     subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)
+
+
+def test_the_former_name_of_the_claims_warns() -> None:
+    script = "import napts.claims; assert napts.claims.CLAIMS[0].name == 'N1'"
+    ended = subprocess.run(
+        [sys.executable, "-W", "always::DeprecationWarning:__main__", "-c", script],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert "napts.claims is called napts.papers.claims now" in ended.stderr

@@ -93,6 +93,16 @@ def test_phases_add_up_to_the_total(epochs: pd.DataFrame) -> None:
         assert width == pytest.approx(rows["rejections"].sum() / rows["batches"].sum())
 
 
+def test_a_method_without_a_radius_rejects_nothing(epochs: pd.DataFrame) -> None:
+    foreign = epochs.replace({"Adam": "torch.optim.AdamW"})
+    assert "torch.optim.AdamW" in set(foreign["label"])
+    with style():
+        (axes,) = rejection_figure(foreign).axes
+        bars = panel(figure2(foreign).axes, "Rejected steps over")
+    for drawn in (axes, bars):
+        assert [tick.get_text().split()[0] for tick in drawn.get_yticklabels()] == ["TR", "NAPTS"]
+
+
 def test_a_diverged_run_is_shown_and_counted(epochs: pd.DataFrame) -> None:
     with style():
         figure = figure2(epochs)

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from napts.analysis import Section
-from napts.analysis.columns import rows_with, rows_without, trained
-from napts.analysis.labels import grouped, without_region
+from napts.analysis.columns import rows_with, trained, with_trust_region
+from napts.analysis.labels import grouped
 from napts.analysis.measured import metric_of
 from napts.plotting.annotate import caption, legend, thin_lines
 from napts.plotting.compare import rejections_by_run
@@ -46,7 +46,7 @@ def figure2(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
     panels = figure.subplots(4, 1) if narrow else figure.subplots(2, 2).T
     loss, other, by_epoch, overall = np.asarray(panels).ravel()
     look, metric = looks(frame), metric_of(frame)
-    trusting = rows_without(frame, "method", without_region(frame))
+    trusting = with_trust_region(frame)
 
     band(loss, frame, "epoch", "train_loss", look)
     logarithmic = ", log scale" if log_if_wide(loss, "y") else ""

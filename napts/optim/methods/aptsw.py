@@ -1,20 +1,69 @@
 """APTS in weights: the trust region of 2023, whose subdomains minimise the loss itself."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, Unpack
 
-from napts.optim import options as compose
-from napts.optim.bases import SubdomainMethod, gather
+from napts.optim import compose
+from napts.optim.bases import SubdomainMethod
 from napts.optim.composition import Composition
 from napts.optim.correction import ForcedAs, ForcedDecrease
 from napts.optim.exact import ExactSubdomains
 from napts.optim.history import Window
-from napts.optim.local_model import Direction
 from napts.optim.local_trust_region import LocalTrustRegion
-from napts.optim.options import CORRECTION_WEIGHTS, Order
-from napts.optim.regions import RadiusFloor
+from napts.optim.option import Amendment, Option
+from napts.optim.options import CORRECTION_WEIGHTS, ModelOptions, TrustRegionOptions
 from napts.optim.subdomains import ParameterSets
-from napts.optim.vectors import Norm
+
+
+class APTSWOptions(TrustRegionOptions, ModelOptions, total=False):
+    """Options of :class:`APTSW`."""
+
+    local_steps: Annotated[
+        int,
+        Option(
+            5,
+            "Local trust-region steps ``nu`` of each subdomain, rejected ones included.",
+            within="[1, inf)",
+        ),
+    ]
+    local_budget: Annotated[
+        float,
+        Option(
+            1.0,
+            "Share of the radius that a subdomain may use. 1 in the paper, 0.5 in its authors' "
+            "code.",
+            within="(0, 1]",
+        ),
+    ]
+    forced_decrease: Annotated[
+        bool,
+        Option(
+            False,
+            "The flag ``fdl``: take the proposal only if the loss does not grow, and else try the "
+            "weights of ``correction``. Without it every proposal is taken whose loss is finite.",
+        ),
+    ]
+    forced_as: Annotated[
+        ForcedAs,
+        Option(
+            "paper",
+            "Whose correction: the paper's, or that of one of its authors' programs; see "
+            ":class:`napts.optim.correction.ForcedDecrease`.",
+            before="paper",
+        ),
+    ]
+    correction: Annotated[
+        Sequence[float],
+        Option(
+            CORRECTION_WEIGHTS,
+            "Weights of the gradient step, in the order tried; the last one is taken in any case.",
+            within="(0, 1]",
+            noun="weights",
+        ),
+    ]
+
+
+_ALSO_LOCAL = ("shrink", "grow", "eta_1", "eta_2", "direction")
 
 
 class APTSW(SubdomainMethod):
@@ -36,34 +85,6 @@ class APTSW(SubdomainMethod):
     Args:
         sets: The subdomains, from :func:`napts.deal_parameters`; layer blocks of
             :func:`napts.partition_layers` will do.
-        local_steps: Local trust-region steps ``nu`` of each subdomain, at least 1, rejected ones
-            included.
-        local_budget: Share of the radius, in (0, 1], that a subdomain may use. 1 in the paper, 0.5
-            in its authors' code.
-        forced_decrease: The flag ``fdl``: take the proposal only if the loss does not grow, and
-            else try the weights of ``correction``. Without it every proposal is taken whose loss is
-            finite.
-        forced_as: Whose correction: the paper's, or that of one of its authors' programs; see
-            :class:`napts.optim.correction.ForcedDecrease`.
-        correction: Weights of the gradient step, each in (0, 1], in the order tried; the last one
-            is taken in any case.
-        radius: See :class:`napts.TR`, as for all arguments below. The defaults are the paper's.
-        radius_min: See :class:`napts.TR`.
-        radius_max: See :class:`napts.TR`.
-        shrink: See :class:`napts.TR`; for local radii too.
-        grow: See :class:`napts.TR`; for local radii too.
-        eta_1: See :class:`napts.TR`; for local steps too.
-        eta_2: See :class:`napts.TR`; for local steps too.
-        norm: See :class:`napts.TR`; the infinity norm in the paper. In the 2-norm a subdomain may
-            use ``radius / sqrt(N)`` (ours).
-        direction: See :class:`napts.TR`; for local steps too.
-        order: See :class:`napts.TR`; for local steps too, whose pairs are at first the parts of the
-            global ones.
-        pairs: See :class:`napts.TR`.
-        max_tries: Tries of the global step; 1 in the paper.
-        radius_floor: See :class:`napts.TR`.
-        weight_decay: See :class:`napts.TR`.
-        decoupled_weight_decay: See :class:`napts.TR`.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -77,38 +98,27 @@ class APTSW(SubdomainMethod):
 
     pipeline_ok = False
     shared_by = "subdomains"
+    amended = (
+        Amendment(
+            "norm",
+            "The infinity norm in the paper; in the 2-norm a subdomain may use ``radius / "
+            "sqrt(N)`` (ours).",
+            default="inf",
+        ),
+        Amendment("max_tries", "Those of the global step; 1 in the paper.", default=1),
+        Amendment(
+            "order", "For local steps too, whose pairs are at first the parts of the global ones."
+        ),
+        *(Amendment(name, "For local steps too.") for name in _ALSO_LOCAL),
+    )
 
-    def __init__(
-        self,
-        sets: ParameterSets,
-        *,
-        local_steps: int = 5,
-        local_budget: float = 1.0,
-        forced_decrease: bool = False,
-        forced_as: ForcedAs = "paper",
-        correction: Sequence[float] = CORRECTION_WEIGHTS,
-        radius: float | None = None,
-        radius_min: float | None = None,
-        radius_max: float | None = None,
-        shrink: float = 0.5,
-        grow: float = 2.0,
-        eta_1: float = 0.25,
-        eta_2: float = 0.75,
-        norm: Norm = "inf",
-        direction: Direction = "scaled_gradient",
-        order: Order = 1,
-        pairs: int = 5,
-        max_tries: int = 1,
-        radius_floor: RadiusFloor = "yielding",
-        weight_decay: float = 0.0,
-        decoupled_weight_decay: bool = False,
-    ) -> None:
+    def __init__(self, sets: ParameterSets, **options: Unpack[APTSWOptions]) -> None:
         if not isinstance(sets, ParameterSets):
             raise ValueError(
                 f"Invalid sets: {type(sets).__name__}, must be sets of parameters such as "
                 "napts.deal_parameters(model, n_subdomains=6)"
             )
-        super().__init__(sets, gather(locals()))
+        super().__init__(sets, options)
 
     def _compose(self, options: dict[str, Any]) -> Composition:
         model, rule = compose.local_model(options), compose.radius_rule(options)

@@ -1,0 +1,68 @@
+"""From the options of a method to members of the four families it is composed of."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from napts.optim.cadam import CAdam
+from napts.optim.correction import ConvexCombinations, Correction, ShrinkingRadius
+from napts.optim.history import ConstantMemory, History, Window
+from napts.optim.local_model import FirstOrder, ModelFamily
+from napts.optim.moments import KeptMoments, ResetMoments
+from napts.optim.quadratic_model import SecondOrder
+from napts.optim.radius import RadiusRule
+from napts.optim.schwarz import AdditiveSchwarz
+from napts.optim.sr1 import LimitedMemorySR1
+from napts.optim.subdomains import Decomposition
+
+
+def local_model(options: Mapping[str, Any]) -> ModelFamily:
+    """Compose the local model."""
+    if options.get("order") == 2:
+        return SecondOrder(options["norm"], LimitedMemorySR1(options["pairs"]))
+    return FirstOrder(options["norm"], options["direction"])
+
+
+def radius_rule(options: Mapping[str, Any]) -> RadiusRule:
+    """Compose the radius rule."""
+    return RadiusRule(
+        minimum=options["radius_min"],
+        maximum=options["radius_max"],
+        shrink=options["shrink"],
+        grow=options["grow"],
+        eta_1=options["eta_1"],
+        eta_2=options["eta_2"],
+    )
+
+
+def history(options: Mapping[str, Any]) -> History:
+    """Compose a memory."""
+    kind = ConstantMemory if options["history"] == "constant-memory" else Window
+    return kind(options["window"])
+
+
+def schwarz(options: Mapping[str, Any], decomposition: Decomposition) -> AdditiveSchwarz:
+    """Compose the preconditioner with CAdam as its local solver."""
+    solver = CAdam(
+        steps=options["local_steps"],
+        betas=tuple(options["betas"]),
+        eps=options["eps"],
+        cap=options["cap"],
+        norm=options["norm"],
+        moments=KeptMoments() if options["moments"] == "kept" else ResetMoments(),
+    )
+    return AdditiveSchwarz(
+        decomposition,
+        solver,
+        last_block_exact=options["last_block_exact"],
+        shares=options["shares"],
+        fraction=options["local_fraction"],
+        precision=options["local_precision"],
+    )
+
+
+def correction(options: Mapping[str, Any]) -> Correction | None:
+    """Compose the correction; no weights, no mixtures."""
+    if options["retry"] == "shrink":
+        return ShrinkingRadius(options["max_tries"])
+    weights = tuple(options["correction"])
+    return ConvexCombinations(weights) if weights else None

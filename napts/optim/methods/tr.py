@@ -1,0 +1,59 @@
+"""The classical trust region."""
+
+from collections.abc import Iterable
+from typing import Any, Unpack
+
+from napts.optim import compose
+from napts.optim.bases import PlainTrustRegion
+from napts.optim.composition import Composition
+from napts.optim.history import Window
+from napts.optim.options import ModelOptions, TrustRegionOptions
+
+
+class TROptions(TrustRegionOptions, ModelOptions, total=False):
+    """Options of :class:`TR`."""
+
+
+class TR(PlainTrustRegion):
+    r"""Classical trust region, of first order in the NAPTS paper, whose baseline it is.
+
+    Per batch: one forward and backward, then tries ``theta_k + s`` with ``s`` the model's step in
+    the region, one forward each, until ``rho >= eta_1``; every failure shrinks the radius.
+
+    Args:
+        params: Parameters or groups of them.
+
+    Options in ``param_groups`` may be edited, as those of any torch optimizer: an edit holds from
+    the next step on, memories stay where they still mean something, and ``radius`` sets the current
+    radius, as ``optimizer.radius = 0.05`` does. All groups have one trust region, so that nothing
+    but ``weight_decay`` may differ between them; what is edited in the first group alone holds for
+    all.
+
+    Learning-rate schedulers drive the entry ``lr`` of each group, 1.0 at first and no argument: it
+    is a factor on ``radius_max`` (our choice). The largest radius is ``lr * radius_max``, the
+    smallest ``radius_min`` or that, and the present radius is cut to them. With ``lr = 0`` a step
+    measures the loss and does nothing else. A peak is a factor too: ``OneCycleLR(optimizer,
+    max_lr=1.0, cycle_momentum=False, ...)``.
+
+    When parameters are frozen, unfrozen or added between steps, everything follows: remembered
+    iterates are completed with present values, pairs of the second-order model forgotten, kept
+    moments go on for blocks that are as they were.
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Reference: Conn, Gould, Toint, *Trust-Region Methods* (2000), Algorithm 6.1.1; APTS in weights
+    (arXiv 2312.13677), sections 2 and 3.1, for the parameters
+    and the second-order model.
+    """
+
+    def __init__(self, params: Iterable[Any], **options: Unpack[TROptions]) -> None:
+        super().__init__(params, options)
+
+    def _compose(self, options: dict[str, Any]) -> Composition:
+        return Composition(
+            compose.local_model(options),
+            compose.radius_rule(options),
+            options["max_tries"],
+            global_history=Window(0),
+        )

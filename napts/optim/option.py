@@ -1,0 +1,276 @@
+"""What is said about an option, in the one place where it stands: default, range, meaning."""
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+
+class Unset(Enum):
+    """Stands for what is not said."""
+
+    UNSET = "unset"
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+
+UNSET = Unset.UNSET
+
+Rule = Callable[[Mapping[str, Any]], str | None]
+"""Tells what an option must be given the others, as ``"must be below 1"``; ``None`` if it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class ByNorm:
+    """A default that depends on the norm; ``None`` stands for it in signatures.
+
+    Attributes:
+        l2: The value for the 2-norm.
+        inf: The value for the infinity norm.
+    """
+
+    l2: float
+    inf: float
+
+    def of(self, norm: Any) -> float:
+        """Return the value for a norm; that of the 2-norm for whatever is none."""
+        return self.inf if isinstance(norm, str) and norm == "inf" else self.l2
+
+    def __str__(self) -> str:
+        return f'{self.l2:g} for "l2", {self.inf:g} for "inf"'
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """The numbers between two bounds.
+
+    Attributes:
+        text: As in mathematics: ``"(0, 1]"``. The upper bound may be the name of another option.
+    """
+
+    text: str
+
+    @property
+    def low(self) -> float:
+        """The lower bound."""
+        return _number(self._parts[1])
+
+    @property
+    def high(self) -> float | str:
+        """The upper bound, or the name of the option that is it."""
+        bound = self._parts[2]
+        return bound if bound.isidentifier() and bound != "inf" else _number(bound)
+
+    @property
+    def has_low(self) -> bool:
+        """Whether the lower bound belongs to it."""
+        return self._parts[0] == "["
+
+    @property
+    def has_high(self) -> bool:
+        """Whether the upper bound belongs to it."""
+        return self._parts[3] == "]"
+
+    @property
+    def _parts(self) -> tuple[str, ...]:
+        found = re.fullmatch(r"([(\[])(\S+), (\S+)([)\]])", self.text)
+        if found is None:
+            raise ValueError(f"Invalid interval: {self.text!r}, must be such as '(0, 1]'")
+        return found.groups()
+
+    def __contains__(self, value: Any) -> bool:
+        return self.holds(value, {})
+
+    def holds(self, value: Any, options: Mapping[str, Any]) -> bool:
+        """Tell whether a number lies in it; other things do not.
+
+        Args:
+            value: Anything.
+            options: Where to look up an upper bound that is an option.
+        """
+        high = self.high
+        try:
+            high = options[high] if isinstance(high, str) else high
+            above = self.low <= value if self.has_low else self.low < value
+            return bool(above and (value <= high if self.has_high else value < high))
+        except TypeError:
+            return False
+
+    def __str__(self) -> str:
+        if self.high == math.inf:
+            return f"{'at least' if self.has_low else 'above'} {self.low:g}"
+        return f"in {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """What stands beside the type of an option, as in ``Annotated[float, Option(0.5, "...")]``.
+
+    Attributes:
+        default: Its default; not said where a signature has it.
+        meaning: What it does, its unit, and where its default comes from.
+        within: The interval that numbers lie in, each of them where there are several.
+        rule: What it must be, given the others.
+        in_specs: Its default in specs, where that is another one.
+        before: The value that runs had before there was the option. At that value it is no part of
+            the run key, so that old and new runs of one setting are the same run.
+        noun: What the numbers of a sequence are, in errors.
+    """
+
+    default: Any = UNSET
+    meaning: str = ""
+    within: str | None = None
+    rule: Rule | None = None
+    in_specs: Any = UNSET
+    before: Any = UNSET
+    noun: str = ""
+
+    @property
+    def interval(self) -> Interval | None:
+        """The interval that numbers lie in."""
+        return None if self.within is None else Interval(self.within)
+
+
+@dataclass(frozen=True, slots=True)
+class Amendment:
+    """What a method says about an option besides what is said where it is defined.
+
+    Attributes:
+        name: The option.
+        note: What is added to its meaning.
+        default: The method's own default.
+    """
+
+    name: str
+    note: str = ""
+    default: Any = UNSET
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """An option of a method.
+
+    Attributes:
+        name: Its name.
+        kind: Its type.
+        option: What is said about it.
+    """
+
+    name: str
+    kind: Any
+    option: Option
+
+    @classmethod
+    def of(cls, name: str, annotation: Any, default: Any = UNSET) -> "Definition":
+        """Read a definition from an annotation.
+
+        Args:
+            name: The option's name.
+            annotation: ``Annotated[type, Option(...)]``, or a type alone.
+            default: Its default, where the option does not say it.
+        """
+        kind, option = annotation, Option()
+        if get_origin(annotation) is Annotated:
+            kind, *notes = get_args(annotation)
+            option = next((note for note in notes if isinstance(note, Option)), option)
+        if option.default is UNSET:
+            option = replace(option, default=default)
+        return cls(name, kind, option)
+
+    def amended(self, by: Amendment | None) -> "Definition":
+        """Return the definition with what a method adds."""
+        if by is None:
+            return self
+        default = self.option.default if by.default is UNSET else by.default
+        meaning = f"{self.option.meaning} {by.note}".strip()
+        return replace(self, option=replace(self.option, default=default, meaning=meaning))
+
+    @property
+    def default(self) -> Any:
+        """The default in signatures."""
+        return None if isinstance(self.option.default, ByNorm) else self.option.default
+
+    @property
+    def allowed(self) -> str:
+        """What the option may be, as in errors: ``"one of l2, inf"``, ``"in (0, 1)"``."""
+        kind, interval = required(self.kind), self.option.interval
+        if get_origin(kind) is Literal:
+            choices = list(map(str, get_args(kind)))
+            if isinstance(get_args(kind)[0], str):
+                return f"one of {', '.join(choices)}"
+            return " or ".join(choices)
+        if interval is None:
+            return ""
+        if kind is int and interval.high == math.inf:
+            return f"integer >= {interval.low:g}"
+        return f"{self.option.noun} {interval}".strip()
+
+    @property
+    def domain(self) -> str:
+        """What the option may be, in a few words, whether it is checked or not."""
+        words = {bool: "True or False", int: "an integer", float: "a number", str: "a string"}
+        return self.allowed or words.get(self.kind, "")
+
+    @property
+    def bounded_by_another(self) -> bool:
+        """Whether its upper bound is another option."""
+        return self.option.interval is not None and isinstance(self.option.interval.high, str)
+
+    def check(self, options: Mapping[str, Any]) -> None:
+        """Check the value against its range.
+
+        Raises:
+            ValueError: It is out of range, as ``Invalid radius: -1.0, must be above 0``.
+        """
+        value = options[self.name]
+        if not self._admits(value, options):
+            raise ValueError(f"Invalid {self.name}: {value}, must be {self.allowed}")
+
+    def check_rule(self, options: Mapping[str, Any]) -> None:
+        """Check the value against the other options.
+
+        Raises:
+            ValueError: It does not go with them.
+        """
+        fault = self.option.rule(options) if self.option.rule is not None else None
+        if fault is not None:
+            raise ValueError(f"Invalid {self.name}: {options[self.name]}, {fault}")
+
+    def _admits(self, value: Any, options: Mapping[str, Any]) -> bool:
+        kind, interval = required(self.kind), self.option.interval
+        if value is None and kind is not self.kind:
+            return True
+        if get_origin(kind) is Literal:
+            return not isinstance(value, bool) and any(
+                isinstance(value, type(choice)) and value == choice for choice in get_args(kind)
+            )
+        if interval is None:
+            return True
+        if get_origin(kind) is None:
+            fits = isinstance(value, int) if kind is int else True
+            return fits and not isinstance(value, bool) and interval.holds(value, options)
+        given: Any = value
+        members = get_args(kind)
+        of_any_length = get_origin(kind) is Sequence or ... in members
+        try:
+            values: tuple[Any, ...] = tuple(given)
+        except TypeError:
+            return False
+        fits = of_any_length or len(values) == len(members)
+        return fits and all(interval.holds(one, options) for one in values)
+
+
+def required(kind: Any) -> Any:
+    """Return a type without ``None``."""
+    if get_origin(kind) not in (Union, UnionType) or NoneType not in get_args(kind):
+        return kind
+    members = [member for member in get_args(kind) if member is not NoneType]
+    return members[0] if len(members) == 1 else Union[tuple(members)]  # noqa: UP007
+
+
+def _number(text: str) -> float:
+    return float(text) if "." in text or text.endswith("inf") else int(text)
