@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from napts.analysis import Collection, Section
-from napts.analysis.columns import rows_with, texts, with_trust_region
+from napts.analysis.columns import floats, rows_with, texts, with_trust_region
 from napts.analysis.tuning import Tuning, tuning_of
 from napts.plotting.compare import acceptance_figure, cost_figure, radius_figure, rejection_figure
 from napts.plotting.page import Picture, svg_data
@@ -152,8 +152,9 @@ def _untuned_costs(collection: Collection, tuned: Section) -> dict[str, float]:
         if _problem(section) == problem:
             methods = sorted(set(texts(with_trust_region(section.epochs), "method")))
             own = rows_with(section.runs, "method", methods)
-            total = own["cpu_seconds_per_epoch"] * own["epochs_done"]
-            costs |= total.groupby(own["label"], sort=False).mean().to_dict()
+            total = floats(own, "cpu_seconds_per_epoch") * floats(own, "epochs_done")
+            by_label = own.assign(total=total).groupby("label", sort=False)
+            costs |= {str(label): floats(rows, "total").mean() for label, rows in by_label}
     return costs
 
 

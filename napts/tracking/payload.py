@@ -58,11 +58,10 @@ def final_points(record: RunRecord) -> list[Point]:
     if not record.epochs:
         return []
     time_ms, epoch = milliseconds(record.status["updated"]), record.epochs[-1]["epoch"]
-    return [
-        Point(key, _storable(value), time_ms, epoch)
-        for key, value in _named(final, FINAL)
-        if key.startswith("test_")  # the others are those of the last row
-    ]
+    named = [(k, v) for k, v in _named(final, FINAL) if k.startswith("test_")]  # others: last row
+    target = (record.status.get("target") or {}) if final else {}
+    named += [(f"target_{k}", float(v)) for k, v in target.items() if isinstance(v, int | float)]
+    return [Point(key, _storable(value), time_ms, epoch) for key, value in named]
 
 
 def _metrics_of(row: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
