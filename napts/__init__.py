@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         Baseline,
         Batch,
         DoG,
+        Option,
         SplitBatch,
         StepRecord,
         preset,
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "napts.optim": (
         *("APTS", "APTSA", "APTSD", "APTSW", "NAPTS", "NTR", "PRESETS", "TR"),
-        *("Baseline", "Batch", "DoG", "SplitBatch", "StepRecord", "preset"),
+        *("Baseline", "Batch", "DoG", "Option", "SplitBatch", "StepRecord", "preset"),
     ),
     "napts.decomposition": (
         *("LayerPartition", "PartitionError", "Stage", "TensorSets"),
@@ -77,6 +78,7 @@ __all__ = [
     "Classification",
     "DoG",
     "LayerPartition",
+    "Option",
     "PartitionError",
     "Pipeline",
     "Problem",

@@ -210,6 +210,12 @@ class Definition:
         return f"{self.option.noun} {interval}".strip()
 
     @property
+    def domain(self) -> str:
+        """What the option may be, in a few words, whether it is checked or not."""
+        words = {bool: "True or False", int: "an integer", float: "a number", str: "a string"}
+        return self.allowed or words.get(self.kind, "")
+
+    @property
     def bounded_by_another(self) -> bool:
         """Whether its upper bound is another option."""
         return self.option.interval is not None and isinstance(self.option.interval.high, str)

@@ -28,10 +28,10 @@ def describe(kind: Any) -> None:
     """
     constructor = kind.__init__
     own = "__init__" in vars(kind)
-    base = super(kind, kind).definitions
-    found = definitions_of(constructor, base, after=2) if own else base
+    base = super(kind, kind).defined
+    kind.defined = definitions_of(constructor, base, after=2) if own else base
     notes = amendments(kind)
-    kind.definitions = {name: d.amended(notes.get(name)) for name, d in found.items()}
+    kind.definitions = {name: d.amended(notes.get(name)) for name, d in kind.defined.items()}
     signature = signature_of(constructor, kind.definitions)
     if own:
         constructor.__signature__ = signature
@@ -171,8 +171,8 @@ def entry(definition: Definition) -> list[str]:
 def facts(definition: Definition) -> str:
     """Return what an option may be and its default, in a few words."""
     default = definition.option.default
-    allowed = definition.allowed or "True or False"
-    return f"{allowed}; default {default if isinstance(default, ByNorm) else shown(default)}"
+    text = f"default {default if isinstance(default, ByNorm) else shown(default)}"
+    return f"{definition.domain}; {text}" if definition.domain else text
 
 
 def shown(value: Any) -> str:

@@ -57,8 +57,11 @@ class TrustRegionOptimizer(Optimizer):
     amended: ClassVar[Sequence[Amendment]] = ()
     """What the method says about options that it shares with others."""
 
+    defined: ClassVar[Definitions] = {}
+    """Its options, which follow from how its constructor is annotated."""
+
     definitions: ClassVar[Definitions] = {}
-    """Its options; they follow from how its constructor is annotated."""
+    """Its options, with what it says about them."""
 
     last_step: StepRecord | None
     """Record of the latest iteration; ``None`` before the first one."""

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from napts.records import layout
+from napts.records.absent_options import with_absent_options
 from napts.records.files import write_object
 from napts.records.read import RunRecord, load_run, purpose_of
 from napts.records.rows import RecordError, decode_numbers, dump_row
-from napts.records.younger import with_younger_options
 
 SUFFIX = ".runs.jsonl.gz"
 """Packed runs are files ``<experiment>.runs.jsonl.gz``, one line per run."""
@@ -107,5 +107,5 @@ def _record(path: Path, row: dict[str, Any]) -> RunRecord:
     directory = path.parent / row["experiment"] / row["run_key"]
     fields = {name: row[name] for name in _FIELDS}
     primary, kind = purpose_of(row)
-    fields |= {"spec": with_younger_options(row["spec"]), "primary": primary, "kind": kind}
+    fields |= {"spec": with_absent_options(row["spec"]), "primary": primary, "kind": kind}
     return RunRecord(path=directory, **fields)
