@@ -77,8 +77,9 @@ def _of_increments(
             losses = losses[(epoch > 0) & (epoch <= shared)]
             whole = len(losses) == shared > 1  # one epoch has no increment
             by_seed[int(run["seed"].iloc[0])] = float(number(np.diff(losses))) if whole else nan
+        metric = evidence.section.metric
         states = evidence.states(who).items()
-        found.append({seed: outcome(by_seed[seed], state, "train_loss") for seed, state in states})
+        found.append({s: outcome(by_seed[s], state, "train_loss", metric) for s, state in states})
     return found[0], found[1]
 
 
