@@ -39,9 +39,8 @@ if TYPE_CHECKING:
 @click.option("--epochs", type=click.IntRange(1), help="Of every run; by default the workload's.")
 @click.option(
     "--metric",
-    type=click.Choice(["val_accuracy", "val_loss", "train_loss"]),
-    default="val_accuracy",
-    show_default=True,
+    help="What the winner is best in: the problem's own metric on validation data, which is the "
+    "default, val_loss or train_loss.",
 )
 @click.option(
     "--cluster",
@@ -70,7 +69,7 @@ def tune(
     seeds: str,
     finalists: int,
     epochs: int | None,
-    metric: str,
+    metric: str | None,
     cluster_file: Path | None,
     allow_dirty: bool,
     records: Path,
@@ -85,6 +84,7 @@ def tune(
     has the best mean on validation data. It is written as a spec. What is done is not done again:
     on a cluster, give the command once more when the jobs have ended.
     """
+    from napts.analysis.tuning import measure_of
     from napts.launch.tuning import TuningPlan
     from napts.launch.tuning_spaces import EPOCHS
 
@@ -97,6 +97,7 @@ def tune(
     run = _Runner(records, data_root, cluster_file, allow_dirty=allow_dirty)
     try:
         screening = plan.screening()
+        measure_of(metric, screening.runs()[0].primary)
         run(screening)
         found = _gather(records, plan, metric)
         final = plan.final(found.screened(plan.seeds[0]))
@@ -168,7 +169,7 @@ class _Runner:
 _ENDED = ("done", "failed", "diverged")
 
 
-def _gather(records: Path, plan: "TuningPlan", metric: str) -> "Tuning":
+def _gather(records: Path, plan: "TuningPlan", metric: str | None) -> "Tuning":
     """Read what the study has so far; other settings under the same name are part of it."""
     from napts.analysis import load_collection
     from napts.analysis.tuning import tuning_of

@@ -1,6 +1,6 @@
 """A sweep: a study whose settings are varied, and what its jobs ask for."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -252,12 +252,19 @@ def _run_data(
     for name, value in {**method.set, **cell}.items():
         table, _, key = name.partition(".")
         if key and table in _TABLES:
-            data[table] = {**data.get(table, {}), key: value}
+            data[table] = _placed(data.get(table, {}), key.split("."), value)
         elif key:
             raise SpecError([f"{name}: found a place in {table!r}, allowed: {', '.join(_TABLES)}"])
         else:
             data["optimizer"][name] = value
     return data
+
+
+def _placed(table: Mapping[str, Any], names: Sequence[str], value: Any) -> dict[str, Any]:
+    """Return a copy of nested tables with one value replaced or added."""
+    if len(names) == 1:
+        return {**table, names[0]: value}
+    return {**table, names[0]: _placed(table.get(names[0], {}), names[1:], value)}
 
 
 def _check_distinct(planned: Iterable[PlannedRun], source: str) -> None:

@@ -154,7 +154,7 @@ def record_failure(
         known = read_object(status) if status.exists() else {}
         if known.get("state") in ("done", "diverged"):
             return
-        writer = RunWriter(directory, known.get("epochs") or 0)
+        writer = RunWriter(directory, known.get("epochs"))
         state = "failed" if known.get("state") in (None, "failed") else "interrupted"
         try:
             if state == "failed":

@@ -21,7 +21,7 @@ DIGEST_LENGTH = 16
 """Characters of the fingerprints that only the importer compares."""
 
 _LEFT_OUT = (
-    *("attempt", "epoch", "batches", "time", "nonmonotone"),
+    *("attempt", "epoch", "batches", "samples", "time", "nonmonotone"),
     *("checkpoint_seconds", "logging_seconds", "elapsed_seconds"),
 )
 """Columns of an epoch row that MLflow has in another form, or that nobody follows there."""
@@ -58,11 +58,10 @@ def final_points(record: RunRecord) -> list[Point]:
     if not record.epochs:
         return []
     time_ms, epoch = milliseconds(record.status["updated"]), record.epochs[-1]["epoch"]
-    return [
-        Point(key, _storable(value), time_ms, epoch)
-        for key, value in _named(final, FINAL)
-        if key.startswith("test_")  # the others are those of the last row
-    ]
+    named = [(k, v) for k, v in _named(final, FINAL) if k.startswith("test_")]  # others: last row
+    target = (record.status.get("target") or {}) if final else {}
+    named += [(f"target_{k}", float(v)) for k, v in target.items() if isinstance(v, int | float)]
+    return [Point(key, _storable(value), time_ms, epoch) for key, value in named]
 
 
 def _metrics_of(row: Mapping[str, Any]) -> Iterator[tuple[str, float]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 import torch._dynamo  # the first optimizer imports it; here once for all children
 
-from napts.experiment import RunSpec, run, runner
+from napts.experiment import RunSpec, plugins, run, runner
 from napts.experiment.checkpoint import remove_checkpoints
 from napts.records.layout import CHECKPOINT
 
@@ -53,6 +53,7 @@ def exit_status(status: int) -> int:
 
 
 def main() -> None:
+    plugins.load([str(Path(__file__).with_name("augmented.py"))])
     for line in iter(sys.stdin.readline, ""):
         command, *arguments = line.rstrip("\n").split("\t")
         if command == "start":

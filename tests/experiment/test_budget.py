@@ -1,6 +1,7 @@
 """Where a run ends: the limits of its budget, and its target."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -314,3 +315,46 @@ def test_the_goal_belongs_to_the_key(spec_of) -> None:
 
 def test_limits_of_a_budget_by_name() -> None:
     assert Budget(epochs=3, seconds=1.5).limits() == {"epochs": 3, "seconds": 1.5}
+
+
+class Modes:
+    """An optimizer that notes in which mode it is asked for what."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self.calls: list[str] = []
+
+    @property
+    def last_step(self) -> StepRecord | None:
+        return self._inner.last_step
+
+    def step(self, closure: Any, /) -> float:
+        self.calls.append("step")
+        return self._inner.step(closure)
+
+    def train_mode(self) -> None:
+        self.calls.append("train")
+
+    def eval_mode(self) -> None:
+        self.calls.append("eval")
+
+    def state_dict(self) -> dict[str, Any]:
+        self.calls.append("state")
+        return self._inner.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
+        self._inner.load_state_dict(state_dict)
+
+
+def test_checkpoints_leave_the_mode_alone(spec_of) -> None:
+    """Going to the average and back rounds: how often may not depend on when checkpoints are."""
+    found = []
+    for every_s in (0.0, 1000.0):
+        spec = spec_of(epochs=1, execution={"checkpoint_every_s": every_s})
+        setup = Setup.of(spec, None)
+        modes = Modes(setup.optimizer)
+        setup = replace(setup, optimizer=modes)
+        Trainer(setup, None, Progress(), Times(), Observer(), lambda: None).train()
+        assert modes.calls.count("state") == (2 + BATCHES if every_s == 0.0 else 2)
+        found.append([call for call in modes.calls if call != "state"])
+    assert found[0] == found[1] == ["eval", "train", *["step"] * BATCHES, "eval"]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from napts.experiment import RunSpec, run
+from napts.experiment import RunSpec, plugins, run
 from napts.records import RunBusy, RunRecord, is_locked, load_run
 
 TIMES = ("_seconds", "time", "attempt", "peak_memory_mb")
@@ -106,6 +106,36 @@ def test_kill_within_a_write(point, launcher, tmp_path, spec_of) -> None:
     assert launcher.wait(launcher.start(spec, root, die_at=point)) == -signal.SIGKILL
     assert launcher.wait(launcher.start(spec, root)) == 0
     assert_same(load_run(root / spec.experiment / spec.run_key), expected)
+
+
+BUDGETS = [
+    ("Adam", {"samples": 170}),  # two epochs of 70 samples, and two batches of the third
+    ("NAPTS", {"epochs": 3, "target": {"metric": "val_mae", "value": 0.0}}),
+    ("NTR", {"passes": 25.5}),
+]
+
+
+@pytest.mark.parametrize(("method", "budget"), BUDGETS)
+def test_kills_of_an_own_problem(method, budget, launcher, tmp_path, spec_of) -> None:
+    """Its samples come from a loader with random transforms, and are augmented."""
+    plugins.load([str(Path(__file__).with_name("augmented.py"))])
+    spec = spec_of(method, "augmented", budget=budget, execution={"checkpoint_every_s": 0.0})
+    expected = undisturbed(launcher, spec, tmp_path / "undisturbed")
+    root = tmp_path / "killed"
+    for point in ("fsync:9", "write:12", "replace:9"):
+        status = launcher.wait(launcher.start(spec, root, die_at=point))
+        assert status in (0, -signal.SIGKILL)
+    assert launcher.wait(launcher.start(spec, root)) == 0
+    found = load_run(root / spec.experiment / spec.run_key)
+    assert len(found.restarts) > 2
+    assert_same(found, expected)
+    assert target_of(found) == target_of(expected)
+    assert found.status["ended_by"] == expected.status["ended_by"]
+
+
+def target_of(record: RunRecord) -> dict[str, Any] | None:
+    target = record.status["target"]
+    return None if target is None else without_times(target)
 
 
 def snapshot(directory: Path) -> dict[str, tuple[bytes, int]]:

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,24 @@ def test_what_is_left_and_what_failed(sweep: Sweep, tmp_path: Path) -> None:
     assert [row.label for row in rows] == ["NTR window=0", "NTR window=5", "all"]
     assert (rows[-1].epochs_done, rows[-1].epochs, rows[-1].restarts) == (3, 20, 2)
     assert json.loads(json.dumps(as_data(plan)))["counts"]["failed"] == 1
+
+
+def test_runs_whose_budget_names_no_number_of_epochs(bench: Bench, tmp_path: Path) -> None:
+    bench.write()
+    text = bench.sweep_file.read_text()
+    text = re.sub(r"epochs = \d+", 'samples = 1000\ntarget = { metric = "val_accuracy" }', text)
+    text = re.sub(r"window = .*", '"budget.target.value" = [0.5, 0.9]', text)
+    bench.sweep_file.write_text(text)
+    sweep = load_sweep(bench.sweep_file)
+    targets = [spec.budget.target for spec in sweep.runs()]
+    assert [target and target.value for target in targets] == [0.5, 0.9]
+    write_status(sweep, tmp_path, 0, state="done", epoch=3)
+    rows = progress(make_plan(sweep, tmp_path))
+    assert [(row.epochs_done, row.epochs) for row in rows] == [(3, None), (0, None), (3, None)]
+    told = as_data(make_plan(sweep, tmp_path))
+    assert [run["epochs"] for run in told["runs"]] == [None, None]
+    shown = bench.napts("status")
+    assert "epochs" in shown
 
 
 def test_a_thousand_runs(bench: Bench, tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napts.experiment import RunSpec, parse_spec, run
+from napts.records import load_run
 from napts.tracking import payload
 from napts.tracking.ui import ui_command
 
@@ -67,3 +69,20 @@ def test_the_user_interface_binds_to_loopback(records):
     assert command[command.index("--host") + 1] == "127.0.0.1"
     assert command[command.index("--port") + 1] == "5123"
     assert f"sqlite:///{records}/mlflow.db" in command
+
+
+def test_what_a_target_cost_is_told(tmp_path):
+    spec = parse_spec(
+        {
+            "experiment": "tests",
+            "workload": {"name": "synthetic-blobs"},
+            "optimizer": {"method": "Adam"},
+            "budget": {"samples": 128, "target": {"metric": "val_loss", "value": 100.0}},
+        }
+    )
+    assert isinstance(spec, RunSpec)
+    record = load_run(run(spec, tmp_path).path)
+    told = {point.key: point.value for point in payload.final_points(record)}
+    assert told["target_reached"] == 1.0
+    assert (told["target_epoch"], told["target_samples"]) == (0, 0)
+    assert "test_accuracy" in told

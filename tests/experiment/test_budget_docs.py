@@ -1,0 +1,29 @@
+"""The specs of docs/budgets.md are valid, and end as it says."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from napts.experiment import RunSpec, parse_spec, run
+from napts.experiment.budget import LIMITS
+from napts.experiment.spending import TargetNote
+from napts.records import load_run
+
+PAGE = (Path(__file__).parents[2] / "docs" / "budgets.md").read_text()
+SPECS = [tomllib.loads(text) for text in re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)]
+
+
+@pytest.mark.parametrize(("number", "ended_by"), [(0, "passes"), (1, "target")])
+def test_the_examples_run(number: int, ended_by: str, tmp_path: Path) -> None:
+    spec = parse_spec(SPECS[number])
+    assert isinstance(spec, RunSpec)
+    record = load_run(run(spec, tmp_path).path)
+    assert (record.state, record.status["ended_by"]) == ("done", ended_by)
+
+
+def test_nothing_is_left_out() -> None:
+    assert len(SPECS) == 2
+    for name in (*LIMITS, *TargetNote.__annotations__):
+        assert f"`{name}" in PAGE or f"{name} = " in PAGE
