@@ -56,14 +56,18 @@ Row = dict[str, Any]
 
 
 def epoch_row(method: str, seed: int, epoch: int, batches: int) -> Row:
-    """Return one plausible row; a pure function of its arguments."""
+    """Return one plausible row; a pure function of its arguments. Unknown methods cost as Adam."""
     noise = random.Random(f"{method}-{seed}-{epoch}")
-    floor, top, speed = LIMITS[method]
+    floor, top, speed = LIMITS.get(method, LIMITS["Adam"])
     decay = math.exp(-speed * epoch)
     loss = (floor + (2.3 - floor) * decay) * (1 + 0.03 * noise.uniform(-1, 1))
-    seconds = SECONDS[method] * (1 + 0.05 * noise.uniform(-1, 1)) * (1.5 if epoch == 1 else 1.0)
+    seconds = (
+        SECONDS.get(method, SECONDS["Adam"])
+        * (1 + 0.05 * noise.uniform(-1, 1))
+        * (1.5 if epoch == 1 else 1.0)
+    )
     trained = epoch > 0
-    work = [round(rate * batches) if trained else 0 for rate in WORK[method]]
+    work = [round(rate * batches) if trained else 0 for rate in WORK.get(method, WORK["Adam"])]
     if trained and method in TRUST_REGION:
         work[2] = max(0, work[2] + noise.randint(-2, 2))
     train_seconds = seconds if trained else 0.0
@@ -115,15 +119,18 @@ def write_run(
     batch_size: int = 1000,
     metric: "Metric | None" = None,
     kind: str | None = None,
+    budget: Mapping[str, Any] | None = None,
+    target: Mapping[str, Any] | None = None,
     change: Callable[[Row], Row | None] = lambda row: row,
     restarts: list[Row] | None = None,
-    final: Mapping[str, float] | None = None,
+    final: Mapping[str, float | str] | None = None,
 ) -> Path:
     """Write one run directory and return its path.
 
     `change` may replace a row before it is written; `final` replaces the final values. `metric`
     takes the place of the accuracy, 1 minus it where less is better, and is named in the header as
-    `kind` is; runs as they used to be have neither.
+    `kind` is; runs as they used to be have neither. `budget` takes the place of the epochs in the
+    spec, and `target` is what the status says of its target.
     """
     optimizer = {"method": method, **(options or {})}
     spec = {
@@ -132,7 +139,7 @@ def write_run(
         "precision": "float32",
         "workload": {"name": workload, **(workload_options or {})},
         "optimizer": optimizer,
-        "budget": {"epochs": epochs, "batch_size": batch_size},
+        "budget": {**(budget or {"epochs": epochs}), "batch_size": batch_size},
         "execution": {"device": "cpu", "threads": 1},
     }
     science = {name: value for name, value in spec.items() if name not in ("execution",)}
@@ -173,6 +180,7 @@ def write_run(
         "error": "FloatingPointError: loss is not finite" if state == "diverged" else None,
         "pid": 4242,
         "hostname": "node1",
+        **({"target": target} if budget else {}),
     }
     _write_json(path / "spec.json", header)
     _write_json(path / "environment.json", ENVIRONMENT)

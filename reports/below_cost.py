@@ -1,4 +1,4 @@
-"""Draw accuracy and loss by cost for the members of NAPTS below the paper's cost, and their rivals.
+"""Draw metric and loss by cost for the members of NAPTS below the paper's cost, and their rivals.
 
 Usage: python reports/below_cost.py RECORDS OUT
 
@@ -26,7 +26,7 @@ def main(records: Path, out: Path) -> None:
         with style():
             figure = cost_figure(frame)
         columns = ["label", "seed", "epoch", "train_seconds_total", "pass_equivalents_total"]
-        values = frame.filter(items=[*columns, "train_loss", "val_accuracy"])
+        values = frame.filter(items=[*columns, "train_loss", section.metric.column("val")])
         origin = provenance_of(section, f"python reports/below_cost.py {records} {out}")
         for path in save_figure(figure, out, f"below-cost-{section.workload}", values, origin):
             print(path)

@@ -1,4 +1,4 @@
-"""Draw loss and accuracy by cost, rejections by phase and radius from a records folder.
+"""Draw loss and metric by cost, rejections by phase and radius from a records folder.
 
 Usage: python reports/compare.py RECORDS OUT
 """

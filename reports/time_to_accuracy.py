@@ -1,12 +1,14 @@
-"""Print what methods cost until they reach a validation accuracy, and how they end.
+"""Print what methods cost until they reach an accuracy, or another metric, and how they end.
 
 Usage: python reports/time_to_accuracy.py RECORDS WORKLOAD TARGET [RIVAL ...]
 
 One line for each label: epochs, CPU seconds of training and forward+backward equivalents until the
 target (median over the seeds; runs that miss it are later than all others), the ratio of that
 median of CPU seconds to each rival's with a 95 % interval, paired by seed and unbounded where one
-of the two misses the target with some seed, and the accuracy at the end, mean [min, max]; a run
-that failed or diverged ends with 0.
+of the two misses the target with some seed, and the metric at the end, mean [min, max]; a run that
+failed or diverged ends with the worst that it can be, an accuracy of 0.
+
+The metric is the one by which the runs are compared, on validation data, in its direction.
 """
 
 import math
@@ -18,6 +20,7 @@ import pandas as pd
 
 from napts.analysis import load_collection, summarise, time_to_target
 from napts.analysis.columns import floats, rows_where, rows_with
+from napts.analysis.measured import metric_of
 from napts.analysis.outcome import by_outcome
 from napts.analysis.tables import number
 from napts.analysis.target import Arrival, ratio_of_medians
@@ -29,12 +32,14 @@ def main(records: Path, workload: str, target: float, rivals: Sequence[str]) -> 
     """Print the table for the sections of a workload, all taken together."""
     sections = [s for s in load_collection(records).sections if s.workload == workload]
     epochs = pd.concat([section.epochs for section in sections])
-    found = {c: time_to_target(epochs, "val_accuracy", target, clock=c) for c in CLOCKS}
+    metric = metric_of(epochs)
+    column = metric.column("val")
+    found = {c: time_to_target(epochs, column, target, clock=c) for c in CLOCKS}
     seeds = {str(label): sorted(runs["seed"].unique()) for label, runs in epochs.groupby("label")}
     last = epochs.groupby(["label", "seed"])["epoch"].transform("max").to_numpy()
     final = rows_where(epochs, floats(epochs, "epoch") == last)
     header = ["method", "n", "reached", *CLOCKS.values(), *(f"CPU s vs {r}" for r in rivals)]
-    print("| " + " | ".join([*header, "final accuracy %"]) + " |")
+    print("| " + " | ".join([*header, f"final {metric.heading}"]) + " |")
     print("|---|" + "---:|" * len(header))
     arrivals = {
         each.label: {
@@ -49,9 +54,13 @@ def main(records: Path, workload: str, target: float, rivals: Sequence[str]) -> 
         label = rows[0].label
         cells = [label, str(rows[0].n), str(rows[0].reached), *(_shown(r.median) for r in rows)]
         cells += [_ratio(arrivals, label, rival) for rival in rivals]
-        ends = by_outcome(rows_with(final, "label", [label]), "val_accuracy")
-        accuracy = summarise([100 * end for end in ends])
-        end = f"{accuracy.mean:.2f} [{accuracy.minimum:.2f}, {accuracy.maximum:.2f}]"
+        ends = by_outcome(rows_with(final, "label", [label]), column)
+        summary = summarise([metric.scale * end for end in ends])
+        form = ".2f" if metric.fraction else ".4g"
+        mean, low, high = (
+            format(value, form) for value in (summary.mean, summary.minimum, summary.maximum)
+        )
+        end = f"{mean} [{low}, {high}]"
         print("| " + " | ".join([*cells, end]) + " |")
 
 

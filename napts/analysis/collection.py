@@ -16,14 +16,17 @@ from napts.analysis.frames import epochs_frame, runs_frame
 from napts.analysis.tuning import Tuning, tuning_of
 from napts.records import RecordError, RunRecord, find_packed, find_runs, load_packed, load_run
 from napts.records.layout import Kind, kind_by_name
+from napts.records.metric import Metric
 
-_Key = tuple[str, str, Kind]
-"""Experiment, workload and kind of a section."""
+_Key = tuple[str, str, Kind, Metric]
+"""Experiment, workload, kind and metric of a section."""
 
 
 @dataclass(frozen=True)
 class Section:
     """Runs that belong into one table: one experiment on one workload, of one kind.
+
+    All of them are compared by the same metric.
 
     Attributes:
         experiment: Name of the experiment.
@@ -31,6 +34,7 @@ class Section:
         slug: Short name for files; the workload, with the experiment in front where the same
             workload occurs in several experiments and the experiment is not called like it. For
             tuning and calibration the experiment, with the kind in front if it does not tell that.
+            Where two sections would have the same name, the metric stands behind it.
         records: The runs.
     """
 
@@ -43,6 +47,11 @@ class Section:
     def kind(self) -> Kind:
         """What the runs are for."""
         return self.records[0].kind
+
+    @property
+    def metric(self) -> Metric:
+        """The metric by which they are compared."""
+        return self.records[0].primary
 
     @cached_property
     def epochs(self) -> pd.DataFrame:
@@ -110,24 +119,37 @@ def load_collection(root: str | Path) -> Collection:
         raise RecordError(f"{root}: no run directories here (a run directory holds a spec.json)")
     groups: dict[_Key, list[RunRecord]] = defaultdict(list)
     for run in runs:
-        groups[run.experiment, run.workload, run.kind].append(run)
-    sections = [
-        Section(*key[:2], _slug(key, list(groups)), tuple(runs)) for key, runs in groups.items()
-    ]
+        groups[run.experiment, run.workload, run.kind, run.primary].append(run)
+    names = _slugs(list(groups))
+    sections = [Section(*key[:2], names[key], tuple(runs)) for key, runs in groups.items()]
     return Collection(Path(root), tuple(sorted(sections, key=lambda section: section.slug)))
 
 
+def _slugs(keys: Sequence[_Key]) -> dict[_Key, str]:
+    """Return a name for every section that no other one has."""
+    plain = {key: _slug(key, keys) for key in keys}
+    shared = list(plain.values())
+    names: dict[_Key, str] = {}
+    for key, name in plain.items():
+        metric = key[-1]
+        unique = name if shared.count(name) == 1 else f"{name}-{metric.name}"
+        number = list(names.values()).count(unique)
+        names[key] = f"{unique}-{number + 1}" if number else unique
+    return names
+
+
 def _slug(key: _Key, keys: Sequence[_Key]) -> str:
-    """Return a name that is another one for every section."""
-    experiment, workload, kind = key
+    experiment, workload, kind, _ = key
     if kind == "comparison":
-        compared = [other for _, other, its_kind in keys if its_kind == kind]
-        alone = compared.count(workload) == 1 or experiment == workload
+        compared = {(other, w) for other, w, its, _ in keys if its == kind}
+        alone = [w for _, w in compared].count(workload) == 1 or experiment == workload
         name = workload if alone else f"{experiment}-{workload}"
     else:
         name = experiment if kind_by_name(experiment) == kind else f"{kind}-{experiment}"
-        alone = [(other, its_kind) for other, _, its_kind in keys].count((experiment, kind)) == 1
-        name = name if alone else f"{name}-{workload}"
+        others = {
+            other for its_name, other, its, _ in keys if (its_name, its) == (experiment, kind)
+        }
+        name = name if len(others) == 1 else f"{name}-{workload}"
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name)
 
 

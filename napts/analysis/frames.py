@@ -5,6 +5,7 @@ does not exist is NaN, never zero. What such a run counts for in statistics is s
 `napts.analysis.outcome`.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,53 +13,35 @@ import pandas as pd
 
 from napts.analysis.columns import floats, rows_where
 from napts.analysis.labels import distinct_labels, order_of
+from napts.analysis.measured import METRIC_COLUMNS, metric_columns
 from napts.records import RunRecord
+from napts.records.columns import METRIC, PER_BATCH, columns_of, metrics_in
 from napts.records.costs import pass_equivalents
+from napts.records.layout import EPOCHS
+from napts.records.metric import LOSS
+from napts.records.read import ENDED
 
 IDENTITY = ("experiment", "workload", "label", "method", "seed", "run_key", "state")
 """Columns that name the run, in both frames."""
 
-MEASURES = (
-    "batches",
-    "train_loss",
-    "val_loss",
-    "val_accuracy",
-    "train_seconds",
-    "eval_seconds",
-    "checkpoint_seconds",
-    "logging_seconds",
-    "cpu_seconds",
-    "wall_seconds",
-    "elapsed_seconds",
-    "rejections",
-    "rejections_proposal",
-    "rejections_correction",
-    "rejections_global",
-    "forwards",
-    "backwards",
-    "local_passes",
-    "accepted",
-    "nonmonotone",
-    "radius",
-    "peak_memory_mb",
+_METRICS = f"val_{METRIC}"
+
+MEASURES = tuple(
+    each.name
+    for each in columns_of(EPOCHS)
+    if each.name not in ("attempt", "epoch", "time", _METRICS)
 )
-"""Columns copied from ``epochs.jsonl``."""
+"""Columns copied from ``epochs.jsonl``; behind ``val_loss`` there are those of the metrics."""
 
-PER_BATCH = {
-    "rejections": "rejections_per_batch",
-    "rejections_proposal": "rejections_proposal_per_batch",
-    "rejections_correction": "rejections_correction_per_batch",
-    "rejections_global": "rejections_global_per_batch",
-    "forwards": "forwards_per_batch",
-    "backwards": "backwards_per_batch",
-    "local_passes": "local_passes_per_batch",
-    "accepted": "acceptance_rate",
-    "nonmonotone": "nonmonotone_rate",
+
+TARGET_COSTS = {
+    "target_epoch": "epoch",
+    "target_passes": "passes",
+    "target_seconds": "train_seconds",
+    "target_cpu_seconds": "cpu_seconds",
 }
-"""Totals of an epoch, and the name of the same per batch."""
-
-FINAL = ("train_loss", "val_loss", "val_accuracy", "test_loss", "test_accuracy")
-"""Values of a finished run, from ``status.json``."""
+"""Columns of the runs frame that say what the target of the budget cost, and their names in the
+records. They are there where some run has a target."""
 
 
 def _identity(run: RunRecord, label: str) -> dict[str, Any]:
@@ -70,7 +53,32 @@ def _identity(run: RunRecord, label: str) -> dict[str, Any]:
         "seed": run.seed,
         "run_key": run.run_key,
         "state": run.state,
+        **metric_columns(run.primary),
     }
+
+
+def _metrics(runs: Sequence[RunRecord]) -> list[str]:
+    """Return the metrics that some run has values of, or is compared by."""
+    found = dict.fromkeys(run.primary.name for run in runs)
+    for run in runs:
+        found |= dict.fromkeys(metrics_in(run.epochs))
+    return [name for name in found if name != LOSS.name]
+
+
+def _behind(names: Sequence[str], place: str, more: Sequence[str]) -> list[str]:
+    """Insert names behind another one."""
+    index = names.index(place) + 1
+    return [*names[:index], *more, *names[index:]]
+
+
+def _measures(runs: Sequence[RunRecord]) -> list[str]:
+    return _behind(MEASURES, "val_loss", [f"val_{name}" for name in _metrics(runs)])
+
+
+def _finals(runs: Sequence[RunRecord]) -> list[str]:
+    names = _metrics(runs)
+    parts = ("train_loss", *(f"{part}_{n}" for part in ("val", "test") for n in ("loss", *names)))
+    return list(parts)
 
 
 def _sorted(frame: pd.DataFrame, *last: str) -> pd.DataFrame:
@@ -89,27 +97,28 @@ def epochs_frame(runs: Sequence[RunRecord]) -> pd.DataFrame:
         runs: Runs of any number of experiments, in any order.
 
     Returns:
-        The columns `IDENTITY`, ``epoch``, ``local_fraction`` (share of the batch that a local
-        pass uses), `MEASURES` (seconds, totals of the epoch, megabytes),
-        the values of `PER_BATCH`, ``pass_equivalents`` of the epoch in forward-backward passes of
-        the whole network, and the running totals ``train_seconds_total``,
-        ``cpu_seconds_total`` and
+        The columns `IDENTITY`, `METRIC_COLUMNS`, ``epoch``, ``local_fraction`` (share of the batch
+        that a local pass uses), `MEASURES` (seconds, totals of the epoch, megabytes) with
+        ``val_<metric>`` for every metric that a run has, the values of `PER_BATCH`,
+        ``pass_equivalents`` of the epoch in forward-backward passes of the whole network, and the
+        running totals ``train_seconds_total``, ``cpu_seconds_total`` and
         ``pass_equivalents_total``. Epoch 0 is the evaluation before training: its values per
         batch are NaN and its running totals zero.
     """
-    labels = distinct_labels(runs)
+    labels, measures = distinct_labels(runs), _measures(runs)
     rows = [
         {
             **_identity(run, label),
             "epoch": row["epoch"],
             "local_fraction": run.spec["optimizer"].get("local_fraction", 1.0),
-            **{name: row.get(name) for name in MEASURES},
+            **{name: row.get(name) for name in measures},
         }
         for run, label in zip(runs, labels, strict=True)
         for row in run.epochs
     ]
-    frame = pd.DataFrame(rows, columns=[*IDENTITY, "epoch", "local_fraction", *MEASURES])
-    frame = frame.astype({name: float for name in ("local_fraction", *MEASURES)})
+    numbers = ["local_fraction", *measures]
+    frame = pd.DataFrame(rows, columns=[*IDENTITY, *METRIC_COLUMNS, "epoch", *numbers])
+    frame = frame.astype(dict.fromkeys(numbers, float))
     return _with_totals(_sorted(_with_rates(frame), "epoch"))
 
 
@@ -142,31 +151,39 @@ def runs_frame(runs: Sequence[RunRecord], epochs: pd.DataFrame | None = None) ->
         epochs: Their `epochs_frame`, where it is there already.
 
     Returns:
-        The columns `IDENTITY`; ``epochs_done`` and ``epochs_planned``; ``seconds_per_epoch`` and
-        ``cpu_seconds_per_epoch``, medians of the training part without the first epoch, which
+        The columns `IDENTITY` and `METRIC_COLUMNS`; ``epochs_done`` and ``epochs_planned``;
+        ``seconds_per_epoch`` and ``cpu_seconds_per_epoch``, medians of the training part without
+        the first epoch, which
         pays for warming up, when there are more than two; the values of `PER_BATCH` and
         ``pass_equivalents_per_batch`` over the whole run, and ``cpu_seconds_per_pass`` of them;
-        and ``final_*`` for each of `FINAL`, NaN unless the run is done, because the values of an
-        unfinished run are no result.
+        and ``final_*`` for the losses and metrics at the end, on training, validation and test
+        data, NaN unless the run is done, because the values of an unfinished run are no result.
+        Where some run has a target in its budget: ``target`` in words, and `TARGET_COSTS`, infinite
+        for a run that has ended without reaching it, NaN for one that may reach it yet.
     """
     epochs = epochs_frame(runs) if epochs is None else epochs
     trained = {
         key: group for key, group in epochs[epochs["epoch"] > 0].groupby(["experiment", "run_key"])
     }
+    finals = _finals(runs)
     rows = [
         {
             **_identity(run, label),
             **_cost(trained.get((run.experiment, run.run_key), epochs.iloc[:0])),
             "epochs_planned": run.spec.get("budget", {}).get("epochs"),
-            **_final(run),
+            **_final(run, finals),
+            **_target(run),
         }
         for run, label in zip(runs, distinct_labels(runs), strict=True)
     ]
-    columns = [*IDENTITY, *_cost(epochs.iloc[:0]), "epochs_planned"]
-    columns += [f"final_{name}" for name in FINAL]
+    ends = [f"final_{name}" for name in finals]
+    columns = [*IDENTITY, *METRIC_COLUMNS, *_cost(epochs.iloc[:0]), "epochs_planned", *ends]
+    if any(run.spec["budget"].get("target") for run in runs if "budget" in run.spec):
+        columns += ["target", *TARGET_COSTS]
+    kept = (*IDENTITY, *METRIC_COLUMNS, "epochs_done", "epochs_planned", "target")
+    numbers = [name for name in columns if name not in kept]
     frame = pd.DataFrame(rows, columns=columns)
-    numbers = [name for name in columns if name not in (*IDENTITY, "epochs_done", "epochs_planned")]
-    return _sorted(frame.astype({name: float for name in numbers}))
+    return _sorted(frame.astype(dict.fromkeys(numbers, float)))
 
 
 def _cost(epochs: pd.DataFrame) -> dict[str, Any]:
@@ -186,7 +203,21 @@ def _cost(epochs: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _final(run: RunRecord) -> dict[str, float]:
+def _final(run: RunRecord, names: Sequence[str]) -> dict[str, float]:
     final = (run.final or {}) if run.state == "done" else {}
-    values = {name: final.get(name) for name in FINAL}
+    values = {name: final.get(name) for name in names}
     return {f"final_{name}": float("nan") if v is None else v for name, v in values.items()}
+
+
+def _target(run: RunRecord) -> dict[str, Any]:
+    """Return the target and what it cost: NaN while nobody knows, infinite where it was missed."""
+    target, note = run.spec.get("budget", {}).get("target"), run.target or {}
+    if target is None:
+        return {}
+    sign = ">=" if target.get("goal") == "max" else "<="
+    missed = math.inf if run.state in ENDED else math.nan
+    costs = {
+        column: note.get(name) if note.get("reached") else missed
+        for column, name in TARGET_COSTS.items()
+    }
+    return {"target": f"{target['metric']} {sign} {target['value']:g}", **costs}

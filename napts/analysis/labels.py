@@ -17,8 +17,8 @@ NOT_SCIENCE = ("seed", "label", "execution", "experiment", "kind")
 """Top-level keys of a spec that may differ between runs that are averaged."""
 
 
-def order_of(method: str, label: str) -> tuple[int, tuple[str | int, ...], str]:
-    """Return the sort key of a method: the order of `METHODS`, unknown ones last by name.
+def order_of(method: str, label: str) -> tuple[int, str, tuple[str | int, ...], str]:
+    """Return the sort key of a method: the order of `METHODS`, all others last by name.
 
     Numbers in labels are compared as numbers, so that ``window=5`` precedes ``window=10``.
 
@@ -26,9 +26,11 @@ def order_of(method: str, label: str) -> tuple[int, tuple[str | int, ...], str]:
         method: Name of the method.
         label: Its label, which orders variants of one method.
     """
-    parts = tuple(int(part) if part.isdigit() else part for part in re.split(r"(\d+)", label))
+    parts = tuple(int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", label))
     # The label itself where numbers alone do not tell, as in 0.1 and 0.0001.
-    return (METHODS.index(method) if method in METHODS else len(METHODS), parts, label)
+    if method in METHODS:
+        return METHODS.index(method), "", parts, label
+    return len(METHODS), method, parts, label
 
 
 def grouped(frame: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:

@@ -1,11 +1,12 @@
 """Performance profiles over seeds and targets: who is how often within which factor of the best.
 
 Dolan and Moré (2002), with runs in place of solvers' calls: a problem is a seed together with a
-target accuracy, its cost the time until the target is met. Runs that miss it never solve it,
+target of the metric, its cost the time until the target is met. Runs that miss it never solve it,
 whether they ended well or badly. A problem that nobody solves counts for all; one that some run may
 yet solve, because it has not ended, is left out.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,10 +15,12 @@ import pandas as pd
 
 from napts.analysis.columns import Floats, floats, rows_where, split, texts
 from napts.analysis.labels import grouped
-from napts.analysis.outcome import ENDED, ENDED_BADLY, worst
+from napts.analysis.measured import metric_of
+from napts.analysis.outcome import ENDED, ENDED_BADLY
+from napts.records.metric import Metric
 
 SHARES = (0.5, 0.65, 0.8, 0.9, 0.95)
-"""Targets as shares of the way from guessing to the best method's final accuracy."""
+"""Targets as shares of the way from where training starts to the best method's end."""
 
 
 @dataclass(frozen=True)
@@ -38,27 +41,53 @@ class Profile:
 
 
 def targets(epochs: pd.DataFrame, shares: Sequence[float] = SHARES) -> list[float]:
-    """Return target accuracies of one section, from what its best method reaches.
+    """Return targets of one section's metric, from what its best method reaches.
 
     Args:
         epochs: Frame of `epochs_frame`, of one section.
-        shares: Shares of the way from the accuracy before training to the best final mean, in
-            which a run that ended badly has an accuracy of 0.
+        shares: Shares of the way from the start, see `starts_late`, to the best final mean, in
+            which a run that ended badly has the metric's worst value.
     """
-    untrained = rows_where(epochs, floats(epochs, "epoch") == 0)
-    start = float(np.nanmean(floats(untrained, "val_accuracy")))
+    metric = metric_of(epochs)
     finals = []
     for _, _, group in grouped(epochs):
-        lasts = [_last(run) for run in split(group, "seed")]
-        finals.append(float(np.mean(lasts)))
-    best = max((value for value in finals if np.isfinite(value)), default=start)
-    return [start + share * (best - start) for share in shares]
+        lasts = [_last(run, metric) for run in split(group, "seed")]
+        finals.append(metric.score(float(np.mean(lasts))))
+    best = metric.score(max((s for s in finals if np.isfinite(s)), default=math.nan))
+    start = _start(epochs, metric, best)
+    end = start if math.isnan(best) else best
+    return [start + share * (end - start) for share in shares]
 
 
-def _last(run: pd.DataFrame) -> float:
+def _start(epochs: pd.DataFrame, metric: Metric, best: float) -> float:
+    """Return where the way to the targets starts."""
+    early = _after(epochs, 1, metric) if starts_late(metric) else np.array([])
+    if len(early) and metric.better(best, start := float(np.median(early))):
+        return start
+    untrained = _after(epochs, 0, metric)
+    return float(np.mean(untrained)) if len(untrained) else math.nan
+
+
+def starts_late(metric: Metric) -> bool:
+    """Tell whether the way to the targets starts after the first epoch, at the median of all runs.
+
+    An untrained network guesses, which is where the way of a fraction starts. What other metrics
+    have before training is arbitrary, and may be so bad that all targets are met at once. Where the
+    best method ends no better than that median, the way starts before training all the same.
+    """
+    return not metric.fraction
+
+
+def _after(epochs: pd.DataFrame, epoch: int, metric: Metric) -> Floats:
+    """Return the finite values of the metric after an epoch."""
+    values = floats(rows_where(epochs, floats(epochs, "epoch") == epoch), metric.column("val"))
+    return values[np.isfinite(values)]
+
+
+def _last(run: pd.DataFrame, metric: Metric) -> float:
     if texts(run, "state")[0] in ENDED_BADLY:
-        return worst("val_accuracy")
-    return float(floats(run, "val_accuracy")[-1])
+        return metric.worst
+    return float(floats(run, metric.column("val"))[-1])
 
 
 def times_to(
@@ -68,7 +97,7 @@ def times_to(
 
     Args:
         epochs: Frame of `epochs_frame`, of one section.
-        wanted: Target accuracies.
+        wanted: Targets, values of the metric by which the runs are compared.
         clock: Column that measures time.
 
     Returns:
@@ -76,13 +105,15 @@ def times_to(
         where it did not meet it yet.
     """
     found: dict[str, dict[tuple[int, float], float]] = {}
+    metric = metric_of(epochs)
+    sign = metric.score(1.0)
     for _, label, group in grouped(epochs):
         times = found[label] = {}
         for run in split(group, "seed"):
-            accuracy, clocks = floats(run, "val_accuracy"), floats(run, clock)
+            scores, clocks = sign * floats(run, metric.column("val")), floats(run, clock)
             never = np.inf if texts(run, "state")[0] in ENDED else np.nan
             for target in wanted:
-                met = clocks[accuracy >= target]
+                met = clocks[scores >= sign * target]
                 times[int(run["seed"].iloc[0]), target] = float(met.min()) if len(met) else never
     return found
 
@@ -94,7 +125,7 @@ def performance_profiles(
 
     Args:
         epochs: Frame of `epochs_frame`, of one section.
-        wanted: Target accuracies.
+        wanted: Targets, values of the metric by which the runs are compared.
         clock: Column that measures time.
 
     Returns:

@@ -8,12 +8,17 @@ their costs, it counts as the worst as well.
 import math
 from collections.abc import Callable, Mapping
 
+import numpy as np
 import pandas as pd
 
+from napts.analysis.columns import floats
+from napts.analysis.frames import TARGET_COSTS
 from napts.analysis.labels import grouped
+from napts.analysis.measured import metric_of
 from napts.analysis.outcome import by_outcome
 from napts.analysis.statistics import paired_ratio, summarise
-from napts.analysis.tables import Table, number, percent, spread
+from napts.analysis.tables import MISSING, Table, form_of, number, spread
+from napts.records.metric import LOSS, Metric
 from napts.registry import Registry
 
 QUANTITIES = (
@@ -29,13 +34,8 @@ QUANTITIES = (
     "pass_equivalents_per_batch",
     "acceptance_rate",
     "nonmonotone_rate",
-    "final_train_loss",
-    "final_val_loss",
-    "final_val_accuracy",
-    "final_test_loss",
-    "final_test_accuracy",
 )
-"""Columns of the runs frame that are summarised over seeds."""
+"""Columns of the runs frame that are summarised over seeds, besides those of `ends`."""
 
 STATISTICS = ("mean", "min", "max", "low", "high", "n")
 """What is given of each quantity; low and high are the ends of the 95 % interval."""
@@ -50,6 +50,17 @@ COMPARISON_TABLES: Registry[Callable[[pd.DataFrame, pd.DataFrame], Table | None]
 there is nothing to say."""
 
 
+def ends(metric: Metric) -> tuple[str, ...]:
+    """Return the columns of the runs frame that say how runs end, which are summarised as well.
+
+    Args:
+        metric: The metric by which the runs are compared.
+    """
+    parts = (("val_loss", metric.column("val")), ("test_loss", metric.column("test")))
+    names = ("train_loss", *(name for part in parts for name in part))
+    return tuple(f"final_{name}" for name in dict.fromkeys(names))
+
+
 def comparison(runs: pd.DataFrame) -> pd.DataFrame:
     """Summarise every method of one section over its seeds.
 
@@ -59,17 +70,19 @@ def comparison(runs: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row per label in the usual order with the columns ``label``, ``method``, ``n`` (runs),
         one count per state (``done``, ``running``, ``interrupted``, ``failed``, ``diverged``),
-        ``<quantity>_<statistic>`` for `QUANTITIES` and `STATISTICS`, and
+        ``<quantity>_<statistic>`` for `QUANTITIES`, `ends`, the costs of a target where runs have
+        one, and `STATISTICS`, and
         ``time_vs_<reference>`` with ``_low``, ``_high`` and ``_n`` (shared seeds).
     """
-    groups = grouped(runs)
+    targets = [name for name in TARGET_COSTS if name in runs]
+    groups, quantities = grouped(runs), (*QUANTITIES, *ends(metric_of(runs)), *targets)
     times = {label: _by_seed(group, "seconds_per_epoch") for _, label, group in groups}
     references = {name: _reference(name, runs) for name in REFERENCES}
     rows = []
     for method, label, group in groups:
         row: dict[str, object] = {"label": label, "method": method, "n": len(group)}
         row |= _states(group)
-        for quantity in QUANTITIES:
+        for quantity in quantities:
             row |= _summary(quantity, group)
         for name, reference in references.items():
             row |= _relation(name, times[label], times.get(reference or "", {}))
@@ -130,7 +143,9 @@ def comparison_tables(runs: pd.DataFrame) -> list[Table]:
     """
     frame = comparison(runs)
     notes = _notes(runs)
-    tables = [_time_table(frame), _work_table(frame), _outcome_table(frame, notes)]
+    tables = [_time_table(frame), _work_table(frame), _outcome_table(frame, metric_of(runs), notes)]
+    if "target" in runs:
+        tables.append(_target_table(runs, frame))
     further = (table(runs, frame) for table in COMPARISON_TABLES.values())
     return tables + [table for table in further if table is not None]
 
@@ -183,28 +198,54 @@ def _work_table(frame: pd.DataFrame) -> Table:
     )
 
 
-def _outcome_table(frame: pd.DataFrame, notes: list[str]) -> Table:
+def _outcome_table(frame: pd.DataFrame, metric: Metric, notes: list[str]) -> Table:
+    form = form_of(metric)
     rows = [
         [
             row["label"],
             f"{row['done']}/{row['n']}",
             spread(row, "final_train_loss", number),
-            spread(row, "final_val_accuracy", percent),
-            spread(row, "final_test_accuracy", percent),
+            spread(row, f"final_{metric.column('val')}", form),
+            spread(row, f"final_{metric.column('test')}", form),
         ]
         for row in frame.to_dict("records")
     ]
     return Table(
         "Outcome",
-        ["method", "done", "train loss", "val. accuracy %", "test accuracy %"],
+        ["method", "done", "train loss", f"val. {metric.heading}", f"test {metric.heading}"],
         rows,
         [
             "Mean [min, max] over the runs that have ended; one that failed or diverged counts "
-            "as the worst, an accuracy of 0 and an infinite loss. Train loss is the mean over the "
+            f"as the worst, {_worst(metric)}. Train loss is the mean over the "
             "steps of the last epoch; the test set is used once, at the end.",
             *notes,
         ],
     )
+
+
+def _target_table(runs: pd.DataFrame, frame: pd.DataFrame) -> Table:
+    rows = []
+    for (_, label, group), row in zip(grouped(runs), frame.to_dict("records"), strict=True):
+        costs = floats(group, "target_epoch")
+        known = costs[~np.isnan(costs)]
+        reached = f"{np.isfinite(known).sum()}/{len(known)}" if len(known) else MISSING
+        rows.append([label, reached, *(spread(row, name, number) for name in TARGET_COSTS)])
+    targets = dict.fromkeys(str(target) for target in runs["target"].dropna())
+    return Table(
+        "Cost of the target",
+        ["method", "reached", "epochs", "passes", "s", "CPU s"],
+        rows,
+        [
+            f"Target: {'; '.join(targets)}. Mean [min, max] over the runs that have ended, of "
+            "training up to the end of the epoch that reached it; a run that ended without "
+            "reaching it counts as the worst, infinite costs. Passes are forward-backward passes."
+        ],
+    )
+
+
+def _worst(metric: Metric) -> str:
+    loss = "an infinite loss"
+    return loss if metric.name == LOSS.name else f"{metric.worst_in_words} and {loss}"
 
 
 def _notes(runs: pd.DataFrame) -> list[str]:

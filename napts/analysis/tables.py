@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from napts.records.metric import Metric
+
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
@@ -40,6 +42,16 @@ def number(value: float | None, places: int | None = None) -> str:
 def percent(value: float | None) -> str:
     """Format a fraction between 0 and 1 as a percentage without its sign."""
     return number(None if value is None else 100 * value, places=2)
+
+
+def form_of(metric: Metric) -> Callable[[float | None], str]:
+    """Return what formats the values of a metric: a percentage of fractions, else a number."""
+    return percent if metric.fraction else number
+
+
+def with_unit(value: float, metric: Metric) -> str:
+    """Return a value of a metric with its unit, for example ``"96.40 %"``, ``"0.421"``."""
+    return f"{form_of(metric)(value)}{' %' if metric.fraction else ''}"
 
 
 def spread(row: Mapping[str, Any], quantity: str, form: Callable[[float | None], str]) -> str:

@@ -17,6 +17,7 @@ import pandas as pd
 
 from napts.analysis.columns import floats, split, texts
 from napts.analysis.labels import grouped
+from napts.analysis.measured import is_rising
 from napts.analysis.outcome import ENDED
 from napts.analysis.statistics import CONFIDENCE, Ratio, interval_of_mean
 
@@ -80,23 +81,23 @@ def time_to_target(
 
     Args:
         epochs: Frame of `epochs_frame`, of one section.
-        metric: Column that is to meet the target, for example ``"val_accuracy"``.
+        metric: Column that is to meet the target, for example ``"val_rmse"``.
         target: Value to meet, in the unit of the column.
         clock: One of `CLOCKS`.
         goal: ``"min"`` if the metric must fall to the target, ``"max"`` if it must rise to it; by
-            default ``"max"`` for accuracies, else ``"min"``.
+            default that of the metric by which the runs are compared, and ``"min"`` for losses.
 
     Returns:
         One entry per label in the usual order.
 
     Raises:
-        ValueError: Unknown metric or clock.
+        ValueError: Unknown metric or clock, or another metric without a goal.
     """
     if clock not in CLOCKS:
         raise ValueError(f"clock {clock!r} is not one of {', '.join(CLOCKS)}")
     if metric not in epochs.columns:
         raise ValueError(f"metric {metric!r} is not a column of the epochs frame")
-    rising = goal == "max" if goal else "accuracy" in metric
+    rising = goal == "max" if goal else is_rising(epochs, metric)
     results = []
     for _, label, group in grouped(epochs):
         found = [_first(run, clock, metric, target, rising) for run in split(group, "seed")]

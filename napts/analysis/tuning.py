@@ -11,14 +11,38 @@ import numpy as np
 
 from napts.records import RunRecord
 from napts.records.layout import TUNING_PREFIX
+from napts.records.metric import LOSS, Metric
 
-GOALS = {"val_accuracy": 1, "val_loss": -1, "train_loss": -1}
-"""What may be tuned for, and whether larger is better."""
+LOSSES = ("val_loss", "train_loss")
+"""What may be tuned for besides the metric by which runs are compared."""
 
 
 def experiment_name(workload: str, method: str) -> str:
-    """Return how the experiment of a tuning study is called, as ``napts tune`` names it."""
+    """Return the name of a tuning study's experiment."""
     return f"{TUNING_PREFIX}{workload}-{method}"
+
+
+def measure_of(column: str | None, primary: Metric) -> tuple[str, Metric]:
+    """Return what is tuned for.
+
+    Args:
+        column: The metric by which runs are compared, on validation data, or one of `LOSSES`; None
+            for the former.
+        primary: The metric by which runs are compared.
+
+    Returns:
+        The column, and the metric that it holds.
+
+    Raises:
+        ValueError: It is another one.
+    """
+    own = primary.column("val")
+    if column is None or column == own:
+        return own, primary
+    if column in LOSSES:
+        return column, LOSS
+    allowed = ", ".join(dict.fromkeys((own, *LOSSES)))
+    raise ValueError(f"metric: found {column}, allowed: {allowed}")
 
 
 @dataclass(frozen=True)
@@ -51,13 +75,15 @@ class Tuning:
     Attributes:
         workload: The problem.
         method: The method.
-        metric: What was tuned for, one of `GOALS`.
+        metric: What was tuned for, see `measure_of`.
+        measure: The metric that this column holds.
         settings: One entry per setting; only runs that have ended are in it.
     """
 
     workload: str
     method: str
     metric: str
+    measure: Metric
     settings: tuple[Setting, ...]
     varied: tuple[str, ...] = field(default=())
 
@@ -90,7 +116,7 @@ class Tuning:
 
     def value(self, score: float) -> float:
         """Return a score as the metric."""
-        return GOALS[self.metric] * score
+        return self.measure.score(score)
 
     def expected_best(self) -> list[float]:
         """Return the metric that the best of k settings drawn at random would have had.
@@ -110,43 +136,43 @@ class Tuning:
         ]
 
 
-def tuning_of(runs: Sequence[RunRecord], metric: str = "val_accuracy") -> Tuning:
+def tuning_of(runs: Sequence[RunRecord], metric: str | None = None) -> Tuning:
     """Gather the runs of a tuning study.
 
     Args:
         runs: Runs of one method on one workload; those that have not ended are left out.
-        metric: One of `GOALS`.
+        metric: What is tuned for, see `measure_of`; by default what the runs are compared by.
 
     Raises:
-        ValueError: No run has ended, or the metric is unknown.
+        ValueError: No run has ended, or it is not tuned for such a metric.
     """
-    if metric not in GOALS:
-        raise ValueError(f"metric {metric!r} is not one of {', '.join(GOALS)}")
     ended = [run for run in runs if run.state in ("done", "failed", "diverged")]
     if not ended:
         raise ValueError("no run of the tuning study has ended")
     groups: dict[str, list[RunRecord]] = defaultdict(list)
     for run in ended:
         groups[json.dumps(run.spec["optimizer"], sort_keys=True)].append(run)
-    settings = [_setting(group, metric) for group in groups.values()]
+    column, measure = measure_of(metric, ended[0].primary)
+    settings = [_setting(group, column, measure) for group in groups.values()]
     names = settings[0].options
     varied = [n for n in names if len({json.dumps(t.options.get(n)) for t in settings}) > 1]
     first = ended[0]
-    return Tuning(first.workload, first.method, metric, tuple(settings), tuple(varied))
+    names = tuple(varied)
+    return Tuning(first.workload, first.method, column, measure, tuple(settings), names)
 
 
-def _setting(runs: Sequence[RunRecord], metric: str) -> Setting:
+def _setting(runs: Sequence[RunRecord], column: str, measure: Metric) -> Setting:
     trained = [row for run in runs for row in run.epochs if row["epoch"] > 0]
     return Setting(
         options=runs[0].spec["optimizer"],
-        scores={run.seed: _score(run, metric) for run in runs},
+        scores={run.seed: _score(run, column, measure) for run in runs},
         cpu_seconds=sum(row.get("cpu_seconds") or 0.0 for row in trained),
         seconds=sum(row.get("train_seconds") or 0.0 for row in trained),
     )
 
 
-def _score(run: RunRecord, metric: str) -> float:
-    value = (run.final or {}).get(metric) if run.state == "done" else None
+def _score(run: RunRecord, column: str, measure: Metric) -> float:
+    value = (run.final or {}).get(column) if run.state == "done" else None
     if value is None or not math.isfinite(value):
         return -math.inf
-    return GOALS[metric] * value
+    return measure.score(value)

@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     show_default=True,
     help="The papers' grid, or quasi-random points in its range.",
 )
+@click.option(
+    "--space",
+    "space_file",
+    type=click.Path(path_type=Path),
+    help="Settings to try, in TOML: a table [grid] or [random], and [fixed]; for any method.",
+)
 @click.option("--samples", default=20, show_default=True, type=click.IntRange(1), help="Points.")
 @click.option("--seeds", default="0,1,2", show_default=True, help="The first one screens.")
 @click.option(
@@ -39,9 +45,8 @@ if TYPE_CHECKING:
 @click.option("--epochs", type=click.IntRange(1), help="Of every run; by default the workload's.")
 @click.option(
     "--metric",
-    type=click.Choice(["val_accuracy", "val_loss", "train_loss"]),
-    default="val_accuracy",
-    show_default=True,
+    help="What the winner is best in: the problem's own metric on validation data, which is the "
+    "default, val_loss or train_loss.",
 )
 @click.option(
     "--cluster",
@@ -66,11 +71,12 @@ def tune(
     workload: str,
     method: str,
     search: Any,
+    space_file: Path | None,
     samples: int,
     seeds: str,
     finalists: int,
     epochs: int | None,
-    metric: str,
+    metric: str | None,
     cluster_file: Path | None,
     allow_dirty: bool,
     records: Path,
@@ -79,24 +85,33 @@ def tune(
     out: Path,
     as_json: bool,
 ) -> None:
-    """Find the best settings of METHOD (Adam, SGD or LBFGS) on WORKLOAD.
+    """Find the best settings of METHOD on WORKLOAD.
+
+    Adam, SGD and LBFGS have settings to try; those of any other method are given by --space.
 
     All settings are run with the first seed, the best of them with the others as well; the winner
     has the best mean on validation data. It is written as a spec. What is done is not done again:
     on a cluster, give the command once more when the jobs have ended.
     """
+    from napts.analysis.tuning import measure_of
+    from napts.launch.space_file import load_space
     from napts.launch.tuning import TuningPlan
     from napts.launch.tuning_spaces import EPOCHS
 
     if epochs is None and workload not in EPOCHS:
         raise fail(f"tune: found workload {workload!r} without --epochs, allowed: --epochs N")
+    try:
+        space = None if space_file is None else load_space(space_file, samples)
+    except ValueError as error:
+        raise fail(error) from None
     plan = TuningPlan(
         *(workload, method, _seeds(seeds), epochs or EPOCHS[workload]),
-        *(search, samples, finalists, overrides),
+        *(search, samples, finalists, overrides, space),
     )
     run = _Runner(records, data_root, cluster_file, allow_dirty=allow_dirty)
     try:
         screening = plan.screening()
+        measure_of(metric, screening.runs()[0].primary)
         run(screening)
         found = _gather(records, plan, metric)
         final = plan.final(found.screened(plan.seeds[0]))
@@ -168,7 +183,7 @@ class _Runner:
 _ENDED = ("done", "failed", "diverged")
 
 
-def _gather(records: Path, plan: "TuningPlan", metric: str) -> "Tuning":
+def _gather(records: Path, plan: "TuningPlan", metric: str | None) -> "Tuning":
     """Read what the study has so far; other settings under the same name are part of it."""
     from napts.analysis import load_collection
     from napts.analysis.tuning import tuning_of

@@ -16,7 +16,7 @@ from napts.experiment.own_code import check_files, code_of, differing_code
 from napts.problems import Problem, get_problem, options_model, problem_names
 from napts.problems.registry import problem_modules
 from napts.records.layout import NAME_PATTERN, SCHEMA, Kind, kind_by_name
-from napts.records.metric import ACCURACY, Metric
+from napts.records.metric import Metric
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=100)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -222,8 +222,8 @@ class RunSpec(Options):
     def primary(self) -> Metric:
         """The metric by which runs of the problem are compared."""
         problem = self.workload.build()
-        name, goal = getattr(problem, "primary", (ACCURACY.name, ACCURACY.goal))
-        return Metric(name, goal, name in getattr(problem, "fractions", (ACCURACY.name,)))
+        name, goal = problem.primary
+        return Metric(name, goal, name in problem.fractions)
 
     def science(self) -> dict[str, Any]:
         """Return the settings that determine the result, as plain nested data."""

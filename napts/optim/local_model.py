@@ -40,6 +40,12 @@ class Step:
         """The step ``s``, one flat tensor per block."""
         return vectors.scale(self.factor, self.direction)
 
+    @property
+    def known_reduction(self) -> float | None:
+        """The predicted reduction, if it is on the host; ``None`` while it is not."""
+        known = self.predicted_reduction
+        return None if isinstance(known, Tensor) else known
+
     def shortened(self, share: float, predicted_reduction: Tensor | float) -> "Step":
         """Return ``share * s``, which promises so much."""
         length = None if self.length is None else share * self.length

@@ -91,6 +91,11 @@ class Allowance:
     radius: float
     whole: Tensor | float | None = None
 
+    @classmethod
+    def shared(cls, radius: float, whole: Tensor | float) -> "Allowance":
+        """Return the allowance where a radius is shared by first directions of this length."""
+        return cls(radius, whole.clamp_min(SHORTEST) if isinstance(whole, Tensor) else whole)
+
     def longest(self, first: Vector, norm: Norm, steps: int = 1) -> float | Tensor:
         """Return how long each of several steps may be, which may stay on a device.
 

@@ -15,6 +15,7 @@ from napts.analysis.labels import distinct_labels, grouped
 from napts.analysis.summary import comparison
 from napts.analysis.tables import Table, number, percent, spread
 from napts.records import RunRecord
+from napts.records.metric import ACCURACY
 
 WEIGHTS = "APTS in weights (2023)"
 DATA = "APTS in data (2023)"
@@ -144,6 +145,8 @@ and forced decrease are not known: the paper's main setting is assumed."""
 
 def published_for(section: Section) -> dict[str, Published]:
     """Return the published averages that correspond to the labels of a section."""
+    if section.metric != ACCURACY:
+        return {}
     labels = distinct_labels(section.records)
     found = {}
     for run, label in zip(section.records, labels, strict=True):

@@ -14,10 +14,11 @@ from napts.plotting.files import save_drawings, save_tables
 from napts.plotting.page import Body
 from napts.plotting.provenance import provenance_of, provenance_of_all, write_csv
 from napts.plotting.registry import Report, register_report
+from napts.records.metric import ACCURACY
 
 
 def _claims_files(collection: Collection, out_dir: Path, command: str) -> list[Path]:
-    if not collection.of_kind("comparison"):
+    if not _has_comparisons(collection):
         return []
     judgements = judge(collection)
     provenance = provenance_of_all(collection, command)
@@ -26,8 +27,13 @@ def _claims_files(collection: Collection, out_dir: Path, command: str) -> list[P
     return [csv, *save_tables(out_dir, "claims", claims_tables(judgements), provenance)]
 
 
+def _has_comparisons(collection: Collection) -> bool:
+    """Tell whether there are comparisons of the kind that the claims are about."""
+    return any(section.metric == ACCURACY for section in collection.of_kind("comparison"))
+
+
 def _claims_parts(collection: Collection, command: str) -> Iterator[Body]:
-    if collection.of_kind("comparison"):
+    if _has_comparisons(collection):
         yield Body(
             "claims",
             "Claims of the papers",

@@ -15,6 +15,7 @@ from napts.analysis.columns import (
     with_trust_region,
 )
 from napts.analysis.labels import grouped
+from napts.analysis.measured import metric_of
 from napts.plotting.annotate import caption, count_runs, fitting_columns, legend, thin_lines
 from napts.plotting.curves import (
     ABORTED,
@@ -35,7 +36,7 @@ CLOCKS = {
 
 
 def cost_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
-    """Draw loss and accuracy against training time and against passes through the network.
+    """Draw loss and metric against training time and against passes through the network.
 
     Args:
         frame: Frame of `napts.analysis.epochs_frame`, of one experiment and workload.
@@ -48,16 +49,19 @@ def cost_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
     """
     figure = new_figure(4.2, 11.0) if narrow else new_figure(9.6, 6.0)
     panels = np.asarray(figure.subplots(4, 1) if narrow else figure.subplots(2, 2).T).ravel()
-    look = looks(frame)
+    look, metric = looks(frame), metric_of(frame)
     for clock, label in CLOCKS.items():
-        loss, accuracy = panels[:2] if clock == "train_seconds_total" else panels[2:]
-        for axes, column, scale in ((loss, "train_loss", 1), (accuracy, "val_accuracy", 100)):
-            band(axes, frame, clock, column, look, scale=scale)
-            suffix = ", log scale" if log_if_wide(axes, "x") else ""
-            title = "Training loss" if scale == 1 else "Validation accuracy"
-            finish(axes, title=title, x=label + suffix, y="accuracy / %")
+        loss, other = panels[:2] if clock == "train_seconds_total" else panels[2:]
+        band(loss, frame, clock, "train_loss", look)
+        band(other, frame, clock, metric.column("val"), look, scale=metric.scale)
+        suffixes = [", log scale" if log_if_wide(axes, "x") else "" for axes in (loss, other)]
+        finish(loss, title="Training loss", x=label + suffixes[0])
         log = ", log scale" if log_if_wide(loss, "y") else ""
         loss.set_ylabel(f"mean loss per sample{log}")
+        finish(other, title=f"Validation {metric.label}", x=label + suffixes[1])
+        # A fraction keeps its plain axis, on which its shares can be compared.
+        log = ", log scale" if not metric.fraction and log_if_wide(other, "y") else ""
+        other.set_ylabel(f"{metric.axis}{log}")
     legend(figure, frame, look)
     parts = "local_fraction" in frame and min(frame["local_fraction"].tolist(), default=1) < 1
     caption(

@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Sequence
 
 from napts.analysis import Collection, Section, comparison
-from napts.analysis.tables import number, percent
+from napts.analysis.tables import number, with_unit
 from napts.analysis.tuning_tables import tuning_table
 from napts.plotting.drawings import TuningStudies, tuning_studies
 from napts.plotting.page import Body, page
 from napts.plotting.provenance import provenance_of
 from napts.plotting.registry import ordered
+from napts.records.metric import LOSS
 
 
 def html_page(collection: Collection, command: str) -> str:
@@ -56,7 +57,8 @@ def _comparison(section: Section, command: str) -> Body:
 
 def _tuning(study: TuningStudies, command: str) -> Body:
     best = "; ".join(
-        f"{t.method}: {percent(t.value(t.best.mean))} % at {_options(t.best.options, t.varied)}"
+        f"{t.method}: {with_unit(t.value(t.best.mean), t.measure)} at "
+        f"{_options(t.best.options, t.varied)}"
         for t in study.tunings
     )
     section = study.drawing.section
@@ -79,8 +81,11 @@ def _options(options: dict[str, object], names: Sequence[str]) -> str:
 
 def _summary(section: Section) -> str:
     """Say in words what the figures show, for readers who cannot see them."""
+    metric = section.metric
+    name = "validation loss" if metric.name == LOSS.name else metric.label
+    mean = f"final_{metric.column('val')}_mean"
     parts = [
-        f"{row['label']}: accuracy {percent(row['final_val_accuracy_mean'])} %, "
+        f"{row['label']}: {name} {with_unit(row[mean], metric)}, "
         f"train loss {number(row['final_train_loss_mean'])}, "
         f"{number(row['rejections_per_batch_mean'], places=2)} rejections per batch"
         for row in comparison(section.runs).to_dict("records")

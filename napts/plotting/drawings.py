@@ -7,13 +7,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from napts.analysis import Collection, Section
-from napts.analysis.columns import rows_with, texts, with_trust_region
+from napts.analysis.columns import floats, rows_with, texts, with_trust_region
 from napts.analysis.tuning import Tuning, tuning_of
 from napts.plotting.compare import acceptance_figure, cost_figure, radius_figure, rejection_figure
 from napts.plotting.page import Picture, svg_data
 from napts.plotting.style import style
 from napts.plotting.targets import target_figure
 from napts.plotting.tuning import tuning_figure
+from napts.records.metric import LOSS
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,8 @@ class Plot:
     Attributes:
         name: First part of its file names.
         draw: Function ``(frame, *, narrow=False) -> Figure``.
-        title: Heading on the page.
-        columns: Columns of the epochs frame that it shows.
+        title: Heading on the page; ``{metric}`` stands for the metric's name.
+        columns: Columns of the epochs frame that it shows; ``{metric}`` as in the title.
         trust_region: It shows nothing unless a method has a trust region.
     """
 
@@ -44,14 +45,14 @@ COMPARE = (
     Plot(
         "cost",
         cost_figure,
-        "Loss and accuracy by cost",
-        (*RUN, *_CLOCKS, "train_loss", "val_accuracy"),
+        "Loss and {metric} by cost",
+        (*RUN, *_CLOCKS, "train_loss", "val_{metric}"),
     ),
     Plot(
         "target",
         target_figure,
-        "Time to a target accuracy",
-        (*RUN, "cpu_seconds_total", "val_accuracy"),
+        "Time to a target {metric}",
+        (*RUN, "cpu_seconds_total", "val_{metric}"),
     ),
     Plot("rejections", rejection_figure, "Rejected steps by phase", (*RUN, *_REJECTIONS), True),
     Plot("radius", radius_figure, "Trust-region radius", (*RUN, "radius"), True),
@@ -96,20 +97,23 @@ class Drawing:
 def comparison_drawings(section: Section, plots: Sequence[Plot]) -> Iterator[Drawing]:
     """Yield the figures of one comparison."""
     trusting = len(with_trust_region(section.epochs)) > 0
+    metric = section.metric
+    label = "validation loss" if metric.name == LOSS.name else metric.label
     for plot in plots:
         if trusting or not plot.trust_region:
+            columns = [name.format(metric=metric.name) for name in plot.columns]
             yield Drawing(
                 f"{plot.name}-{section.slug}",
-                plot.title,
+                plot.title.format(metric=label),
                 section,
-                section.epochs.filter(items=list(plot.columns)),
+                section.epochs.filter(items=columns),
                 lambda narrow, plot=plot: plot.draw(section.epochs, narrow=narrow),
             )
 
 
 @dataclass(frozen=True)
 class TuningStudies:
-    """The tuning studies of one workload, and their figure."""
+    """The tuning studies of one workload for one metric, and their figure."""
 
     workload: str
     tunings: tuple[Tuning, ...]
@@ -117,18 +121,22 @@ class TuningStudies:
 
 
 def tuning_studies(collection: Collection) -> list[TuningStudies]:
-    """Return the tuning studies, by workload."""
+    """Return the tuning studies, by workload and metric."""
     sections = collection.of_kind("tuning")
+    groups = dict.fromkeys((section.workload, section.metric) for section in sections)
+    workloads = [workload for workload, _ in groups]
     studies = []
-    for workload in dict.fromkeys(section.workload for section in sections):
-        own = [section for section in sections if section.workload == workload]
+    for workload, metric in groups:
+        own = [s for s in sections if (s.workload, s.metric) == (workload, metric)]
         tunings = tuple(tuning_of(section.records) for section in own)
         runs = tuple(run for section in own for run in section.records)
-        together = Section("tuning", workload, f"tuning-{workload}", runs)
+        name = workload if workloads.count(workload) == 1 else f"{workload}-{metric.name}"
+        together = Section("tuning", workload, f"tuning-{name}", runs)
         costs = _untuned_costs(collection, together)
         drawing = Drawing(
             together.slug,
-            "Accuracy by the number of settings tried, and cost with the search",
+            f"{metric.label.capitalize()} by the number of settings tried, and cost with the "
+            "search",
             together,
             _tuning_frame(tunings),
             lambda narrow, t=tunings, c=costs: tuning_figure(t, c, narrow=narrow),
@@ -144,8 +152,9 @@ def _untuned_costs(collection: Collection, tuned: Section) -> dict[str, float]:
         if _problem(section) == problem:
             methods = sorted(set(texts(with_trust_region(section.epochs), "method")))
             own = rows_with(section.runs, "method", methods)
-            total = own["cpu_seconds_per_epoch"] * own["epochs_done"]
-            costs |= total.groupby(own["label"], sort=False).mean().to_dict()
+            total = floats(own, "cpu_seconds_per_epoch") * floats(own, "epochs_done")
+            by_label = own.assign(total=total).groupby("label", sort=False)
+            costs |= {str(label): floats(rows, "total").mean() for label, rows in by_label}
     return costs
 
 

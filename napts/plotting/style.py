@@ -1,9 +1,11 @@
 """One look for every figure: sizes, fonts, and a fixed colour, dash and marker per method."""
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
+from zlib import crc32
 
 import matplotlib as mpl
 import pandas as pd
@@ -33,6 +35,10 @@ related colours. Grey and wine are added for the baselines."""
 
 OTHERS = ("#332288", "#117733", "#999933", "#AA4499", "#44AA99", "#661100")
 """Colours of methods without one of their own and of further variants of a method."""
+
+OTHER_MARKERS = ("*", "d", "h", "8", "H")
+OTHER_DASHES: tuple[Dashes, ...] = ("-", (0, (5, 1, 1, 1)), (0, (2, 1)))
+"""Markers and dashes of methods without some of their own."""
 
 DASHES: dict[str, Dashes] = {
     "TR": (0, (4, 1.5)),
@@ -121,8 +127,9 @@ def style() -> Iterator[None]:
 def looks(frame: pd.DataFrame) -> dict[str, Look]:
     """Return the look of every label in a frame, in the usual order of the methods.
 
-    A method keeps its colour in every figure. Further labels of the same method, and methods
-    that are not known here, take the next of `OTHERS`.
+    A method keeps its colour in every figure; further labels of the same method take the next of
+    `OTHERS`. Methods that are not known here, such as those of other packages, have markers of
+    their own, and the colour that follows from their label where no other one of them has it.
 
     Args:
         frame: A frame with the columns ``method`` and ``label``.
@@ -131,11 +138,40 @@ def looks(frame: pd.DataFrame) -> dict[str, Look]:
     found: dict[str, Look] = {}
     seen: set[str] = set()
     for method, label, _ in grouped(frame):
-        own = method in PALETTE and method not in seen
+        if method not in PALETTE:
+            found[label] = _other_look(label, [found[name] for name in found])
+            continue
+        color = next(others) if method in seen else PALETTE[method]
         seen.add(method)
-        color = PALETTE[method] if own else next(others)
-        found[label] = Look(color, DASHES.get(method, "-"), MARKERS.get(method, "o"))
+        found[label] = Look(color, DASHES[method], MARKERS[method])
     return found
+
+
+def look_of(method: str, taken: Sequence[Look] = ()) -> Look:
+    """Return the look of a method where it has no variants.
+
+    Args:
+        method: Its name.
+        taken: Looks that others have.
+    """
+    if method in PALETTE:
+        return Look(PALETTE[method], DASHES[method], MARKERS[method])
+    return _other_look(method, taken)
+
+
+def _other_look(name: str, taken: Sequence[Look]) -> Look:
+    """Return a look that nobody has, the same one wherever that is possible."""
+    first = crc32(name.encode())
+    markers = [look.marker for look in taken]
+    used = {look.color for look in taken if look.marker in OTHER_MARKERS}
+    every = [
+        Look(OTHERS[(first + i) % len(OTHERS)], dashes, marker)
+        for marker, dashes in itertools.product(OTHER_MARKERS, OTHER_DASHES)
+        for i in range(len(OTHERS))
+    ]
+    free = [look for look in every if look not in taken] or every
+    # Another colour before all, and then the marker that the fewest have.
+    return min(free, key=lambda look: (look.color in used, markers.count(look.marker)))
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -1,17 +1,18 @@
-"""Time to a target accuracy, and performance profiles over targets and seeds."""
+"""Time to a target of the metric, and performance profiles over targets and seeds."""
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from napts.analysis.profiles import performance_profiles, targets, times_to
+from napts.analysis.measured import metric_of
+from napts.analysis.profiles import performance_profiles, starts_late, targets, times_to
 from napts.plotting.annotate import caption, legend
 from napts.plotting.style import Look, finish, looks, new_figure
 
 
 def target_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
-    """Draw the time to several target accuracies, and the performance profile over them.
+    """Draw the time to several targets of the metric, and the performance profile over them.
 
     Args:
         frame: Frame of `napts.analysis.epochs_frame`, of one experiment and workload.
@@ -24,37 +25,41 @@ def target_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
     """
     figure = new_figure(4.2, 7.6) if narrow else new_figure(9.6, 3.9)
     times, profile = figure.subplots(2, 1) if narrow else figure.subplots(1, 2)
-    look, wanted = looks(frame), targets(frame)
+    look, wanted, metric = looks(frame), targets(frame), metric_of(frame)
+    start = "the median after the first epoch" if starts_late(metric) else "the start"
     _times(times, frame, wanted, look)
     _profile(profile, frame, wanted, look)
     legend(figure, frame, look)
     caption(
         figure,
-        "Targets: 50, 65, 80, 90 and 95 % of the way from the start to the best method's final "
-        "accuracy. Points: seeds that reach it; line: their median, where most do. Right: share "
-        "of all pairs of seed and target that are met within a factor of the fastest method.",
+        f"Targets: 50, 65, 80, 90 and 95 % of the way from {start} to the best method's final "
+        f"{metric.label}. Points: seeds that reach it; line: their median, where most do. Right: "
+        "share of all pairs of seed and target that are met within a factor of the fastest method.",
     )
     return figure
 
 
 def _times(axes: Axes, frame: pd.DataFrame, wanted: list[float], look: dict[str, Look]) -> None:
+    metric = metric_of(frame)
     for label, by in times_to(frame, wanted).items():
         medians = [np.median([t for (_, w), t in by.items() if w == target]) for target in wanted]
-        points = [(100 * w, t) for (_, w), t in by.items() if np.isfinite(t)]
+        points = [(metric.scale * w, t) for (_, w), t in by.items() if np.isfinite(t)]
         if points:
             x, y = zip(*points, strict=True)
             axes.plot(x, y, look[label].marker, color=look[label].color, markersize=3, alpha=0.6)
         axes.plot(
-            [100 * target for target in wanted],
+            [metric.scale * target for target in wanted],
             [m if np.isfinite(m) else np.nan for m in medians],
             color=look[label].color,
             linestyle=look[label].dashes,
         )
     axes.set_yscale("log")
+    if metric.goal == "min":
+        axes.invert_xaxis()  # the harder the farther to the right, as of metrics that rise
     finish(
         axes,
-        title="Time to a target accuracy",
-        x="target validation accuracy / %",
+        title=f"Time to a target {metric.label}",
+        x=f"target validation {metric.axis}",
         y="CPU time of training / s, log scale",
     )
 

@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 
 from napts.analysis.tuning import Tuning
 from napts.plotting.annotate import caption
-from napts.plotting.style import DASHES, MARKERS, PALETTE, finish, new_figure
+from napts.plotting.style import Look, finish, look_of, new_figure
 
+_PARTS = {"val": "validation", "train": "training"}
 _TUNING, _RUN = "#D9E4EC", "#1B3A57"
 
 
@@ -19,7 +20,7 @@ def tuning_figure(
     """Draw the best of k random settings, and the cost of one run with the search for its settings.
 
     Args:
-        tunings: Tuning studies of one workload.
+        tunings: Tuning studies of one workload, at least one, all for the same metric.
         costs: CPU seconds of one training run of methods that were not tuned, by label.
         narrow: One panel above the other, for small screens.
     """
@@ -39,27 +40,32 @@ def tuning_figure(
 
 
 def _best(axes: Axes, tunings: Sequence[Tuning]) -> None:
+    measure = tunings[0].measure
+    taken: list[Look] = []
     for tuning in tunings:
-        expected = 100 * np.asarray(tuning.expected_best())
+        expected = measure.scale * np.asarray(tuning.expected_best())
         name = tuning.method
+        look = look_of(name, taken)
+        taken.append(look)
         axes.plot(
             np.arange(1, len(expected) + 1),
             expected,
-            color=PALETTE[name],
-            linestyle=DASHES[name],
-            marker=MARKERS[name],
+            color=look.color,
+            linestyle=look.dashes,
+            marker=look.marker,
             markevery=max(1, len(expected) // 10),
             label=f"{name} ({len(expected)} settings)",
         )
-        winner = 100 * tuning.value(tuning.best.mean)
-        axes.axhline(winner, color=PALETTE[name], linestyle=":", linewidth=1)
+        winner = measure.scale * tuning.value(tuning.best.mean)
+        if np.isfinite(winner):
+            axes.axhline(winner, color=look.color, linestyle=":", linewidth=1)
     axes.set_xscale("log")
-    axes.legend(loc="lower right")
+    axes.legend(loc="lower right" if measure.goal == "max" else "upper right")
     finish(
         axes,
-        title="Accuracy by the number of settings tried",
+        title=f"{measure.label.capitalize()} by the number of settings tried",
         x="settings tried, log scale",
-        y="validation accuracy / %",
+        y=f"{_PARTS[tunings[0].metric.partition('_')[0]]} {measure.axis}",
     )
 
 

@@ -153,6 +153,29 @@ def _final() -> Iterator[Column]:
     yield Column(f"test_{METRIC}", FINAL, "number", "", "the metric on the test samples")
 
 
+TARGET = "status.json: target"
+"""The file of the columns of the table ``target`` in ``status.json``."""
+
+
+def _target() -> Iterator[Column]:
+    rows: tuple[tuple[str, Type, str, str], ...] = (
+        ("metric", "text", "", "column that is to reach it"),
+        ("value", "number", "", "value to be reached"),
+        ("goal", "text", "", "max or min"),
+        ("reached", "flag", "", "whether it was reached; the run has ended there"),
+        ("found", "number", "", "value that reached it, or the best one so far"),
+        ("epoch", "integer", "", "epoch that has it; the costs are up to its end"),
+        ("steps", "integer", "", "steps"),
+        ("samples", "integer", "", "training samples in their batches"),
+        ("passes", "number", "", "forward-backward passes of the whole network"),
+        ("train_seconds", "number", "s", "wall time of training"),
+        ("cpu_seconds", "number", "s", "CPU time of training"),
+    )
+    for name, kind, unit, meaning in rows:
+        measured = name.endswith("_seconds")
+        yield Column(name, TARGET, kind, unit, meaning, since="0.2", measured=measured)
+
+
 def _restarts() -> Iterator[Column]:
     file = layout.RESTARTS
     yield Column("attempt", file, "integer", "", "number of the attempt, from 1")
@@ -170,6 +193,7 @@ COLUMNS: tuple[Column, ...] = (
     *_steps(),
     *_status(),
     *_final(),
+    *_target(),
     *_restarts(),
 )
 """The table, by file and in the order in which people read it."""

@@ -41,8 +41,10 @@ def kind_by_name(experiment: str) -> Kind:
     Args:
         experiment: Its name.
     """
-    found = (kind for prefix, kind in _OLD_PREFIXES.items() if experiment.startswith(prefix))
-    return next(found, "comparison")
+    for prefix, kind in _OLD_PREFIXES.items():
+        if experiment.startswith(prefix):
+            return kind
+    return "comparison"
 
 
 def check_name(name: str) -> str:

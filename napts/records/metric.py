@@ -101,6 +101,13 @@ class Metric:
         """Return it as in ``spec.json``."""
         return {"name": self.name, "goal": self.goal, "fraction": self.fraction}
 
+    @property
+    def worst_in_words(self) -> str:
+        """What the worst is in a sentence: ``"an accuracy of 0"``, ``"r2 -∞"``."""
+        if math.isinf(self.worst):
+            return f"{self.label} {'-' if self.worst < 0 else ''}∞"
+        return f"{'an' if self.label[0] in 'aeiou' else 'a'} {self.label} of {self.worst:g}"
+
     @classmethod
     def from_header(cls, header: Mapping[str, Any]) -> "Metric":
         """Return the metric that the contents of ``spec.json`` name.
@@ -136,10 +143,17 @@ def direction_of(column: str, primary: Metric) -> Goal:
         primary: The main metric of its runs.
 
     Returns:
-        The goal of the main metric for its own columns; ``"min"`` for all others, which are losses,
-        times and counts.
+        The goal of the main metric for its own columns; ``"min"`` for losses, times and counts.
+
+    Raises:
+        ValueError: It is another metric, whose direction nobody has said.
     """
-    return primary.goal if is_of(column, primary) else "min"
+    if is_of(column, primary):
+        return primary.goal
+    plain = column.removeprefix("final_")
+    if plain.startswith(("val_", "test_")) and not plain.endswith("_loss"):
+        raise ValueError(f"{column}: found no goal, allowed: max or min, to be given")
+    return "min"
 
 
 def is_of(column: str, metric: Metric) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from napts.records.absent_options import with_absent_options
 from napts.records.layout import KINDS, Kind, kind_by_name
@@ -26,6 +26,13 @@ _NOTHING: Position = (-1, 0)
 
 STATES = ("running", "done", "failed", "diverged", "interrupted")
 """What ``status.json`` may say. "running" is also what a killed run left behind."""
+
+
+ENDED_BADLY = ("failed", "diverged")
+"""States of runs that ended without a result."""
+
+ENDED = ("done", *ENDED_BADLY)
+"""States of runs that have ended."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +107,11 @@ class RunRecord(RunStatus):
         return self.spec["seed"]
 
     @property
+    def target(self) -> dict[str, Any] | None:
+        """How near the run came to the target of its budget and what that cost; None without."""
+        return self.status.get("target")
+
+    @property
     def final(self) -> dict[str, float] | None:
         """Losses and metrics at the end of the run, or None unless it is done."""
         return self.status.get("final")
@@ -140,16 +152,15 @@ def purpose_of(header: Mapping[str, Any]) -> tuple[Metric, Kind]:
 
     Args:
         header: Contents of ``spec.json``. Where they do not say, it is a run of the time when all
-            were compared by accuracy and the experiment's name told the kind.
+            were compared by one metric and the experiment's name told the kind.
 
     Raises:
         RecordError: What is said is wrong.
     """
-    named = header.get("kind") or kind_by_name(header["experiment"])
-    kind = next((kind for kind in KINDS if kind == named), None)
-    if kind is None:
-        raise RecordError(f"kind: found {named!r}, allowed: {', '.join(KINDS)}")
-    return Metric.from_header(header), kind
+    kind = header.get("kind") or kind_by_name(header["experiment"])
+    if kind not in KINDS:
+        raise RecordError(f"kind: found {kind!r}, allowed: {', '.join(KINDS)}")
+    return Metric.from_header(header), cast(Kind, kind)
 
 
 def load_run(path: str | Path) -> RunRecord:

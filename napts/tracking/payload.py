@@ -21,7 +21,7 @@ DIGEST_LENGTH = 16
 """Characters of the fingerprints that only the importer compares."""
 
 _LEFT_OUT = (
-    *("attempt", "epoch", "batches", "time", "nonmonotone"),
+    *("attempt", "epoch", "batches", "samples", "time", "nonmonotone"),
     *("checkpoint_seconds", "logging_seconds", "elapsed_seconds"),
 )
 """Columns of an epoch row that MLflow has in another form, or that nobody follows there."""

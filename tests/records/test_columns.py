@@ -8,10 +8,11 @@ import pytest
 from benchmarks.made_runs import epoch_row
 from napts.experiment import RunSpec, parse_spec, run
 from napts.records import load_run
-from napts.records.columns import COLUMNS, FINAL, column, columns_of, metrics_in, unknown
+from napts.records.columns import COLUMNS, FINAL, TARGET, column, columns_of, metrics_in, unknown
 from napts.records.layout import EPOCHS, RESTARTS, STATUS, STEPS
 from napts.records.rows import read_rows
 from napts.tracking import payload
+from tests.records.page import page
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +22,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "experiment": "tests",
             "workload": {"name": "synthetic-blobs"},
             "optimizer": {"method": "NAPTS"},
-            "budget": {"epochs": 1},
+            "budget": {"epochs": 1, "target": {"metric": "val_accuracy", "value": 1.1}},
         }
     )
     assert isinstance(spec, RunSpec)
@@ -41,7 +42,10 @@ def test_rows_have_the_columns_of_the_table(directory: Path, file: str) -> None:
 def test_the_status_has_the_columns_of_the_table(directory: Path) -> None:
     status = json.loads((directory / STATUS).read_text())
     assert unknown(STATUS, status) == unknown(FINAL, status["final"]) == []
-    assert [each.name for each in columns_of(STATUS)] == list(status)
+    assert {each.name for each in columns_of(STATUS)} == set(status)
+    target = status["target"]
+    assert {each.name for each in columns_of(TARGET)} == set(target)
+    assert (target["metric"], target["reached"]) == ("val_accuracy", False)
 
 
 def test_made_runs_are_like_real_ones(directory: Path) -> None:
@@ -76,3 +80,8 @@ def test_a_metric_s_column_is_found_by_any_name() -> None:
     assert metrics_in([{"val_loss": 1, "val_r2": 2}, {"val_rmse": 3, "test_mae": 1}]) == [
         "r2", "rmse",
     ]  # fmt: skip
+
+
+def test_the_page_is_what_the_table_says() -> None:
+    path = Path(__file__).parents[2] / "docs" / "records.md"
+    assert path.read_text() == page(), "python -m tests.records.page > docs/records.md"

@@ -6,8 +6,9 @@ within one percentage point, "clearly higher" means by at least one.
 """
 
 from napts.papers.claims.claim import Claim
+from napts.papers.claims.curves import Sooner
 from napts.papers.claims.evidence import Who
-from napts.papers.claims.rules import Difference, Identical, Level, Longer, Ratio, Sooner, Spread
+from napts.papers.claims.rules import Difference, Identical, Level, Longer, Ratio, Spread
 from napts.papers.claims.verdict import Region
 from napts.papers.claims.weights_and_data import WEIGHTS_AND_DATA
 

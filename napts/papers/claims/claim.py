@@ -7,6 +7,7 @@ from typing import Protocol
 from napts.analysis import Section
 from napts.papers.claims.evidence import Evidence, MissingError
 from napts.papers.claims.verdict import Estimate, Region, Verdict
+from napts.records.metric import ACCURACY
 
 LEAST_SEEDS = 3
 """With fewer seeds nothing is judged: no interval could be given."""
@@ -54,6 +55,8 @@ class Claim:
 
     def speaks_of(self, section: Section) -> bool:
         """Tell whether a section is on what the claim is about."""
+        if section.metric != ACCURACY:
+            return False
         sizes = (run.spec["budget"]["batch_size"] for run in section.records)
         least = min(math.inf if size == "full" else size for size in sizes)
         return section.workload.startswith(self.on) and least >= self.least_batch

@@ -7,13 +7,16 @@ from math import nan
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from napts.analysis.columns import Floats, floats, split
-from napts.analysis.outcome import ENDED_BADLY, outcome
+from napts.analysis.outcome import ENDED, ENDED_BADLY, outcome
 from napts.analysis.statistics import CONFIDENCE, summarise
+from napts.analysis.target import Arrival, ratio_of_medians
 from napts.papers.claims.evidence import BySeed, Evidence, MissingError, Who
-from napts.papers.claims.rules import NAMES, difference, ratio
+from napts.papers.claims.paired import difference, ratio, some_ended_well
+from napts.papers.claims.rules import NAMES
 from napts.papers.claims.verdict import Estimate, Region
 
 
@@ -74,9 +77,70 @@ def _of_increments(
             losses = losses[(epoch > 0) & (epoch <= shared)]
             whole = len(losses) == shared > 1  # one epoch has no increment
             by_seed[int(run["seed"].iloc[0])] = float(number(np.diff(losses))) if whole else nan
+        metric = evidence.section.metric
         states = evidence.states(who).items()
-        found.append({seed: outcome(by_seed[seed], state, "train_loss") for seed, state in states})
+        found.append({s: outcome(by_seed[s], state, "train_loss", metric) for s, state in states})
     return found[0], found[1]
+
+
+@dataclass(frozen=True)
+class Sooner:
+    """Epochs until a method meets the loss, or accuracy, that another one ends with.
+
+    Seed by seed, so that the other one always gets there, if it ends well. The ratio of the
+    medians, in which a run that never gets there is later than all others; the interval is that of
+    the ratios seed by seed, see `ratio_of_medians`. A run that did not get there within its budget
+    would have needed an epoch more, or any number; likewise one that diverged, since how early it
+    did says nothing. Where it is the other one that ended badly, this one got there by its end.
+    """
+
+    of: Who
+    to: Who
+    region: Region | None
+    quantity: str = "train_loss"
+
+    def what(self) -> str:
+        """Return the number in words."""
+        return f"epochs to the last {NAMES[self.quantity]} of {self.to}, {self.of} / {self.to}"
+
+    def estimate(self, evidence: Evidence) -> Estimate:
+        """Estimate it."""
+        some_ended_well(evidence, self.of, self.to)
+        bad = evidence.ended_badly(self.of, self.to)
+        targets = evidence.at_epoch(self.to, self.quantity, evidence.epochs_of(self.to))
+        of, to = (self._arrivals(evidence, who, targets) for who in (self.of, self.to))
+        seeds = sorted(set(of) & set(to))
+        found = ratio_of_medians([of[seed] for seed in seeds], [to[seed] for seed in seeds])
+        missing = len(set(evidence.states(self.of)) | set(targets)) - len(seeds)
+        return Estimate(
+            found.value, found.low, found.high, found.n, missing, len(bad.intersection(seeds))
+        )
+
+    def _arrivals(self, evidence: Evidence, who: Who, targets: BySeed) -> dict[int, Arrival]:
+        """Return by seed when a run met its target, where there is one."""
+        planned, states = evidence.epochs_of(who), evidence.states(who)
+        runs = {int(run["seed"].iloc[0]): run for run in split(evidence.rows(who), "seed")}
+        others = evidence.ended_badly(self.to)
+        found = {}
+        for seed, state in states.items():
+            target = targets.get(seed, math.nan)
+            if math.isnan(target) or (seed in others and state not in ENDED):
+                continue
+            if state in ENDED_BADLY:
+                found[seed] = Arrival(float(planned + 1), reached=False)
+            elif seed in others:
+                found[seed] = Arrival(float(planned), reached=True)
+            elif seed in runs:
+                found[seed] = self._arrival(runs[seed], target, open_=state not in ENDED)
+        return found
+
+    def _arrival(self, run: pd.DataFrame, target: float, *, open_: bool) -> Arrival:
+        epochs, values = floats(run, "epoch"), floats(run, self.quantity)
+        there = values <= target if self.quantity.endswith("loss") else values >= target
+        met = epochs[there & (epochs > 0)]
+        if len(met):
+            return Arrival(float(met.min()), reached=True)
+        return Arrival(float(epochs.max() + 1), reached=False, open=open_)
 
 
 @dataclass(frozen=True)

@@ -169,7 +169,7 @@ class Evidence:
         there = rows_where(rows, floats(rows, "epoch") == epoch)
         found = dict(zip(there["seed"].tolist(), floats(there, column).tolist(), strict=True))
         return {
-            seed: outcome(found.get(seed, math.nan), state, column)
+            seed: outcome(found.get(seed, math.nan), state, column, self.section.metric)
             for seed, state in self.states(who).items()
         }
 

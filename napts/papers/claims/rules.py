@@ -5,18 +5,15 @@ In all of them a run that failed or diverged counts as the worst, and none is le
 """
 
 import math
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 
-from napts.analysis.columns import Floats, floats, split
-from napts.analysis.outcome import ENDED, ENDED_BADLY
-from napts.analysis.statistics import paired_difference, paired_ratio, summarise
-from napts.analysis.target import Arrival, ratio_of_medians
+from napts.analysis.columns import Floats, split
+from napts.analysis.statistics import summarise
 from napts.papers.claims.evidence import BySeed, Evidence, MissingError, Who
+from napts.papers.claims.paired import difference, ratio, some_ended_well
 from napts.papers.claims.verdict import Estimate, Region
 
 When = Literal["run", "shared", "end"]
@@ -52,7 +49,7 @@ class Compared:
     when: When = "run"
 
     def _pair(self, evidence: Evidence) -> tuple[BySeed, BySeed]:
-        _some_ended_well(evidence, self.of, self.to)
+        some_ended_well(evidence, self.of, self.to)
         if self.when == "run":
             return evidence.rate(self.of, self.quantity), evidence.rate(self.to, self.quantity)
         ends = [evidence.epochs_of(who) for who in (self.of, self.to)]
@@ -147,66 +144,6 @@ class Longer:
 
 
 @dataclass(frozen=True)
-class Sooner:
-    """Epochs until a method meets the loss, or accuracy, that another one ends with.
-
-    Seed by seed, so that the other one always gets there, if it ends well. The ratio of the
-    medians, in which a run that never gets there is later than all others; the interval is that of
-    the ratios seed by seed, see `ratio_of_medians`. A run that did not get there within its budget
-    would have needed an epoch more, or any number; likewise one that diverged, since how early it
-    did says nothing. Where it is the other one that ended badly, this one got there by its end.
-    """
-
-    of: Who
-    to: Who
-    region: Region | None
-    quantity: str = "train_loss"
-
-    def what(self) -> str:
-        """Return the number in words."""
-        return f"epochs to the last {NAMES[self.quantity]} of {self.to}, {self.of} / {self.to}"
-
-    def estimate(self, evidence: Evidence) -> Estimate:
-        """Estimate it."""
-        _some_ended_well(evidence, self.of, self.to)
-        bad = evidence.ended_badly(self.of, self.to)
-        targets = evidence.at_epoch(self.to, self.quantity, evidence.epochs_of(self.to))
-        of, to = (self._arrivals(evidence, who, targets) for who in (self.of, self.to))
-        seeds = sorted(set(of) & set(to))
-        found = ratio_of_medians([of[seed] for seed in seeds], [to[seed] for seed in seeds])
-        missing = len(set(evidence.states(self.of)) | set(targets)) - len(seeds)
-        return Estimate(
-            found.value, found.low, found.high, found.n, missing, len(bad.intersection(seeds))
-        )
-
-    def _arrivals(self, evidence: Evidence, who: Who, targets: BySeed) -> dict[int, Arrival]:
-        """Return by seed when a run met its target, where there is one."""
-        planned, states = evidence.epochs_of(who), evidence.states(who)
-        runs = {int(run["seed"].iloc[0]): run for run in split(evidence.rows(who), "seed")}
-        others = evidence.ended_badly(self.to)
-        found = {}
-        for seed, state in states.items():
-            target = targets.get(seed, math.nan)
-            if math.isnan(target) or (seed in others and state not in ENDED):
-                continue
-            if state in ENDED_BADLY:
-                found[seed] = Arrival(float(planned + 1), reached=False)
-            elif seed in others:
-                found[seed] = Arrival(float(planned), reached=True)
-            elif seed in runs:
-                found[seed] = self._arrival(runs[seed], target, open_=state not in ENDED)
-        return found
-
-    def _arrival(self, run: pd.DataFrame, target: float, *, open_: bool) -> Arrival:
-        epochs, values = floats(run, "epoch"), floats(run, self.quantity)
-        there = values <= target if self.quantity.endswith("loss") else values >= target
-        met = epochs[there & (epochs > 0)]
-        if len(met):
-            return Arrival(float(met.min()), reached=True)
-        return Arrival(float(epochs.max() + 1), reached=False, open=open_)
-
-
-@dataclass(frozen=True)
 class Identical:
     """The largest difference between any two numbers of two methods' epochs, seed by seed.
 
@@ -268,60 +205,9 @@ class Spread:
         return difference(best, worst, evidence.badly_ended(labels.values()), scale=POINTS)
 
 
-def _some_ended_well(evidence: Evidence, *somebody: Who) -> None:
-    """Refuse to compare methods of which not one run ended well.
-
-    Raises:
-        MissingError: All runs of all of them failed or diverged.
-    """
-    states = {state for who in somebody for state in evidence.states(who).values()}
-    if states <= set(ENDED_BADLY):
-        raise MissingError(f"a run of {' or '.join(map(str, somebody))} that did not end badly")
-
-
 def _largest_gap(of: Floats, to: Floats) -> float:
     """Return the largest difference of two arrays; numbers that neither has do not differ."""
     alike = (of == to) | (np.isnan(of) & np.isnan(to))
     with np.errstate(invalid="ignore"):
         gaps = np.where(alike, 0.0, np.abs(of - to))
     return float(np.nan_to_num(gaps, nan=math.inf, posinf=math.inf).max(initial=0.0))
-
-
-def ratio(of: BySeed, to: BySeed, bad: AbstractSet[int], divisor: str) -> Estimate:
-    """Return the ratio of the means, paired by seed.
-
-    Args:
-        of: Number by seed.
-        to: What it is divided by.
-        bad: Seeds with which a run ended badly.
-        divisor: What it is divided by, in words.
-
-    Raises:
-        MissingError: It is 0 with every seed.
-    """
-    if not any(to.values()):
-        raise MissingError(f"{divisor} that is not 0")
-    found = paired_ratio(of, to)
-    return Estimate(found.value, found.low, found.high, found.n, *_counts(of, to, bad))
-
-
-def difference(of: BySeed, to: BySeed, bad: AbstractSet[int], *, scale: float = 1.0) -> Estimate:
-    """Return the mean difference, paired by seed.
-
-    Args:
-        of: Number by seed.
-        to: What is subtracted.
-        bad: Seeds with which a run ended badly.
-        scale: In which unit it is told.
-    """
-    found = paired_difference(of, to)
-    value, low, high = (scale * number for number in (found.mean, found.low, found.high))
-    return Estimate(value, low, high, found.n, *_counts(of, to, bad))
-
-
-def _counts(of: BySeed, to: BySeed, bad: AbstractSet[int]) -> tuple[int, int]:
-    """Return how many seeds are missing, and how many of the others count as the worst."""
-    either = set(of) | set(to)
-    nan = math.nan
-    both = {s for s in either if not math.isnan(of.get(s, nan)) and not math.isnan(to.get(s, nan))}
-    return len(either) - len(both), len(both & bad)

@@ -1,9 +1,9 @@
 """The claims about APTS in weights and APTS in data, the papers of 2023."""
 
 from napts.papers.claims.claim import Claim
-from napts.papers.claims.curves import Overtakes, Rises, Rougher, Scatter
+from napts.papers.claims.curves import Overtakes, Rises, Rougher, Scatter, Sooner
 from napts.papers.claims.evidence import LEAST, MOST, Who
-from napts.papers.claims.rules import Difference, Gap, Ratio, Sooner
+from napts.papers.claims.rules import Difference, Gap, Ratio
 from napts.papers.claims.verdict import Region
 
 _WEIGHTS = "APTS in weights (arXiv 2312.13677)"

@@ -23,6 +23,7 @@ from napts.plotting.files import save_drawings
 from napts.plotting.page import Body
 from napts.plotting.provenance import provenance_of
 from napts.plotting.style import new_figure
+from napts.records.metric import ACCURACY
 
 _BEST = 12
 
@@ -111,7 +112,8 @@ class Calibration:
 @lru_cache(maxsize=1)  # several reports on one collection ask for them, and scoring takes a while
 def calibrations(collection: Collection) -> list[Calibration]:
     """Return the calibration studies."""
-    return [_calibration(section) for section in collection.of_kind("calibration")]
+    sections = [s for s in collection.of_kind("calibration") if s.metric == ACCURACY]
+    return [_calibration(section) for section in sections]
 
 
 def _calibration(section: Section) -> Calibration:

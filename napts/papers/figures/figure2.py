@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from napts.analysis import Section
 from napts.analysis.columns import rows_with, trained, with_trust_region
 from napts.analysis.labels import grouped
+from napts.analysis.measured import metric_of
 from napts.plotting.annotate import caption, legend, thin_lines
 from napts.plotting.compare import rejections_by_run
 from napts.plotting.curves import band, log_if_wide, whole_numbers
@@ -36,26 +37,28 @@ def figure2(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
         narrow: One panel above the other, for small screens.
 
     Returns:
-        The figure: mean training loss and validation accuracy by epoch, rejected steps per batch
-        by epoch and over the whole run; bands and whiskers from the smallest to the largest seed.
+        The figure: mean training loss and the metric on validation data (the paper's is accuracy)
+        by epoch, rejected steps per batch by epoch and over the whole run; bands and whiskers from
+        the smallest to the largest seed.
     """
     frame, left_out = _of_the_paper(frame)
     figure = new_figure(4.2, 11.0) if narrow else new_figure(9.6, 6.0)
     panels = figure.subplots(4, 1) if narrow else figure.subplots(2, 2).T
-    loss, accuracy, by_epoch, overall = np.asarray(panels).ravel()
-    look = looks(frame)
+    loss, other, by_epoch, overall = np.asarray(panels).ravel()
+    look, metric = looks(frame), metric_of(frame)
     trusting = with_trust_region(frame)
 
     band(loss, frame, "epoch", "train_loss", look)
     logarithmic = ", log scale" if log_if_wide(loss, "y") else ""
     finish(loss, title="Training loss", x="epoch", y=f"mean loss per sample{logarithmic}")
-    # Without the untrained network, whose accuracy would squeeze all others together.
-    band(accuracy, frame, "epoch", "val_accuracy", look, scale=100)
-    finish(accuracy, title="Validation accuracy", x="epoch", y="accuracy / %")
+    # Without the untrained network, whose value would squeeze all others together.
+    band(other, frame, "epoch", metric.column("val"), look, scale=metric.scale)
+    logarithmic = ", log scale" if not metric.fraction and log_if_wide(other, "y") else ""
+    finish(other, title=f"Validation {metric.label}", x="epoch", y=f"{metric.axis}{logarithmic}")
     band(by_epoch, trusting, "epoch", "rejections_per_batch", look)
     finish(by_epoch, title="Rejected steps by epoch", x="epoch", y="rejections per batch")
     by_epoch.set_ylim(bottom=0)
-    for axes in (loss, accuracy, by_epoch):
+    for axes in (loss, other, by_epoch):
         whole_numbers(axes)
     _bars(overall, trained(trusting), look)
     legend(figure, frame, look)
@@ -115,6 +118,6 @@ def figure2_drawings(section: Section) -> Iterator[Drawing]:
 _PLOT = Plot(
     "figure2",
     figure2,
-    "Loss, accuracy and rejected steps",
-    (*RUN, "train_loss", "val_accuracy", "rejections", "rejections_per_batch"),
+    "Loss, {metric} and rejected steps",
+    (*RUN, "train_loss", "val_{metric}", "rejections", "rejections_per_batch"),
 )

@@ -16,6 +16,7 @@ from napts.plotting.annotate import caption, legend, thin_lines
 from napts.plotting.curves import band, log_if_wide, whole_numbers
 from napts.plotting.drawings import RUN, Drawing
 from napts.plotting.style import Dashes, Look, finish, looks, new_figure
+from napts.records.metric import ACCURACY
 
 DIVIDED = {"APTSW": "subdomains", "APTSD": "shards"}
 """The methods and what their numbers of parts are called."""
@@ -29,8 +30,8 @@ _DASHES: dict[int, Dashes] = {1: "-", 2: (0, (4, 1.5))}
 
 
 def has_any(section: Section) -> bool:
-    """Tell whether a section has runs of APTS in weights or in data."""
-    return any(run.method in DIVIDED for run in section.records)
+    """Tell whether a section has runs of APTS in weights or in data, compared by accuracy."""
+    return section.metric == ACCURACY and any(run.method in DIVIDED for run in section.records)
 
 
 def has_both_kinds(section: Section) -> bool:

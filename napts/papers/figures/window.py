@@ -14,6 +14,7 @@ from napts.analysis.outcome import by_outcome
 from napts.plotting.annotate import caption
 from napts.plotting.drawings import Drawing
 from napts.plotting.style import DASHES, MARKERS, PALETTE, finish, new_figure
+from napts.records.metric import ACCURACY
 
 QUANTITIES = {
     "rejections_per_batch": "rejections per batch",
@@ -55,8 +56,7 @@ def window_frame(section: Section) -> pd.DataFrame:
 
 def window_drawings(section: Section) -> Iterator[Drawing]:
     """Yield the window ablation of a section, if several windows were tried."""
-    frame = window_frame(section)
-    if len(frame):
+    if section.metric == ACCURACY and len(frame := window_frame(section)):
         yield Drawing(
             f"window-{section.slug}",
             "The window of the memory",
