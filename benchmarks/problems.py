@@ -14,7 +14,8 @@ import napts
 # Its former name on older revisions, on which the suites must import; asked of the package itself,
 # since an installed one may lend what a checkout lacks.
 _HOME = "problems" if (Path(napts.__file__).parent / "problems").is_dir() else "workloads"
-get_workload: Callable[..., Any] = import_module(f"napts.{_HOME}").get_workload
+_NAME = "get_problem" if _HOME == "problems" else "get_workload"
+get_workload: Callable[..., Any] = getattr(import_module(f"napts.{_HOME}"), _NAME)
 SHAPES = {
     "digits-cnn": (1, 8, 8),
     "mnist-fcnn": (1, 28, 28),

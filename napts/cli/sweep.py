@@ -51,6 +51,9 @@ sweep.add_command(collect)
 @RECORDS
 @OVERRIDES
 @click.option("--retry-failed", is_flag=True, help="Count failed and diverged runs as left to do.")
+@click.option(
+    "--check", is_flag=True, help="Import the optimizers that runs name, and try their arguments."
+)
 @JSON
 @IMPORTS
 def plan(
@@ -59,12 +62,15 @@ def plan(
     records: Path,
     overrides: tuple[str, ...],
     retry_failed: bool,
+    check: bool,
     as_json: bool,
 ) -> None:
     """Say which runs are done, running, queued, failed and missing; touches nothing."""
     found = _load(file, overrides)
     submitter = new_submitter(load_profile(cluster_file), records, retry_failed=retry_failed)
     seen = _look(submitter, found)
+    if check:
+        _check(seen)
     if as_json:
         from napts.launch.status import as_data
 
@@ -255,6 +261,15 @@ def submit_sweep(submitter: "Submitter", found: "Sweep") -> Any:
         raise fail(error) from None
 
 
+def _check(seen: "Plan") -> None:
+    from napts.launch.submit import check_methods
+
+    try:
+        check_methods(seen.runs)
+    except ValueError as error:
+        raise fail(error) from None
+
+
 def _show(submitter: "Submitter", found: "Sweep", *, is_local: bool) -> None:
     """Print what would be submitted."""
     arrays = submitter.arrays(_look(submitter, found))
@@ -314,8 +329,10 @@ def _print(seen: "Plan") -> None:
 
 
 def _print_failures(seen: "Plan") -> None:
-    from napts.launch.status import failures
+    from napts.launch.status import failures, package_notices
 
+    for line in package_notices(seen):
+        click.echo(f"packages of {line}")
     for failure in failures(seen):
         click.echo(f"{failure.name} {failure.state}: {failure.error}\n  log: {failure.log}")
 

@@ -9,17 +9,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from napts.experiment import methods
 from napts.experiment.method import Method
 from napts.experiment.methods import method_named
-from napts.optim import methods
 from napts.optim.option import UNSET, ByNorm, Definition
 from napts.optim.signature import Definitions, shown
 
 PAGE = Path("docs", "options.md")
 TABLE = Path("napts", "records", "absent_options.py")
-
-OURS = ("TR", "NTR", "APTS", "APTSA", "NAPTS", "APTSW", "APTSD")
-BASELINES = ("Adam", "SGD", "LBFGS", "DoG")
 
 _WRITTEN = re.compile(r"(?<=options\.\n).*?(?=    # End of what is written)", re.DOTALL)
 _INTRODUCTION = """# Options of the methods
@@ -40,7 +37,7 @@ _HEAD = ("option", "allowed", "default", "meaning")
 
 def page() -> str:
     """Return the reference page of all options, as Markdown."""
-    ours = {name: method_named(name) for name in OURS}
+    ours, others = _shipped()
     parts = [_INTRODUCTION]
     for names, definitions in _shared({n: m.options.definitions for n, m in ours.items()}).items():
         parts += [f"## {', '.join(names)}\n", _rows(definitions)]
@@ -51,8 +48,8 @@ def page() -> str:
     parts.append(_BESIDE)
     for names, definitions in _shared({n: m.options.beside for n, m in ours.items()}).items():
         parts += [f"### {', '.join(names)}\n", _rows(definitions)]
-    for name in BASELINES:
-        parts += [f"## {name}\n", _rows(method_named(name).options.definitions.values())]
+    for name, method in others.items():
+        parts += [f"## {name}\n", _rows(method.options.definitions.values())]
     return "\n".join(parts)
 
 
@@ -76,11 +73,19 @@ def write(root: Path) -> None:
     module.write_text(table(module.read_text(encoding="utf-8")), encoding="utf-8")
 
 
+def _shipped() -> tuple[dict[str, Method], dict[str, Method]]:
+    """Return the package's methods: those of the trust-region family, and the others."""
+    shipped = {name: method_named(name) for name in methods.method_names()}
+    shipped = {n: m for n, m in shipped.items() if m.registered_by == methods.__name__}
+    ours = {n: m for n, m in shipped.items() if hasattr(m.optimizer, "defined")}
+    return ours, {n: m for n, m in shipped.items() if n not in ours}
+
+
 def _absent_lines() -> Iterable[str]:
     having: dict[str, tuple[Any, list[str]]] = {}
-    for name in OURS:
-        model = method_named(name).options
-        for option, definition in {**model.definitions, **model.beside}.items():
+    for name, method in _shipped()[0].items():
+        known = {**method.options.definitions, **method.options.beside}
+        for option, definition in known.items():
             if definition.option.before is not UNSET:
                 having.setdefault(option, (definition.option.before, []))[1].append(name)
     for option, (value, names) in having.items():
@@ -93,7 +98,7 @@ def _shared(by_method: Mapping[str, Definitions]) -> dict[tuple[str, ...], list[
     having: dict[tuple[str, str], tuple[Definition, list[str]]] = {}
     for method, definitions in by_method.items():
         for name, amended in definitions.items():
-            plain = _plain(method, name, amended)
+            plain = getattr(method_named(method).optimizer, "defined", {}).get(name, amended)
             having.setdefault((name, plain.option.meaning), (plain, []))[1].append(method)
     found: dict[tuple[str, ...], list[Definition]] = defaultdict(list)
     for definition, names in having.values():
@@ -103,11 +108,6 @@ def _shared(by_method: Mapping[str, Definitions]) -> dict[tuple[str, ...], list[
 
 def _widest_first(item: tuple[tuple[str, ...], Any]) -> int:
     return -len(item[0])
-
-
-def _plain(method: str, name: str, amended: Definition) -> Definition:
-    """Return an option as it is defined, without what the method says about it."""
-    return getattr(methods, method).defined.get(name, amended)
 
 
 def _amended(method: Method) -> list[Any]:

@@ -1,10 +1,12 @@
 """A sweep's progress in numbers, for tables and scripts."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from napts.experiment.packages import changed_packages
 from napts.launch.plan import STATES, Plan, RunView
 
 
@@ -85,6 +87,16 @@ def failures(plan: Plan) -> list[Failure]:
     ]
 
 
+def package_notices(plan: Plan) -> list[str]:
+    """Return lines about runs whose records name other versions of packages than there are."""
+    found = Counter(
+        changed
+        for run in plan.runs
+        if run.state != "missing" and (changed := changed_packages(run.path, run.planned.spec))
+    )
+    return [f"{n} run{'s' * (n > 1)}: {changed}" for changed, n in found.items()]
+
+
 def _log(run: RunView) -> str:
     return run.job.log if run.job else str(Path(run.path))
 
@@ -96,6 +108,7 @@ def as_data(plan: Plan) -> dict[str, Any]:
         "counts": plan.counts(),
         "methods": [asdict(row) for row in progress(plan)],
         "failures": [asdict(failure) for failure in failures(plan)],
+        "packages": package_notices(plan),
         "runs": list(_runs(plan.runs)),
     }
 

@@ -1,11 +1,12 @@
 """Submitting what is left of a sweep."""
 
 import fcntl
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from napts.experiment.foreign import check
 from napts.experiment.plugins import plugins_of
 from napts.launch.cluster import Cluster, LocalCluster, SlurmCluster
 from napts.launch.job import SweepJob
@@ -109,6 +110,7 @@ class Submitter:
             arrays = self.arrays(plan)
             if not arrays:
                 return Submission(plan, [], [])
+            check_methods(run for array in arrays for runs in array.jobs for run in runs)
             snapshot = take_snapshot(
                 known_jobs.folder / "code",
                 allow_dirty=self.allow_dirty,
@@ -162,6 +164,28 @@ class Submitter:
         from napts.launch.slurm import max_array_size
 
         return max_array_size(self.cluster)
+
+
+def check_methods(runs: Iterable[RunView]) -> None:
+    """Import the optimizers that runs name by their path, and try their arguments.
+
+    Args:
+        runs: The runs; nothing happens for methods that they name otherwise.
+
+    Raises:
+        ValueError: One of them is not installed, is no optimizer, or refuses its arguments.
+    """
+    tried: set[str] = set()
+    for run in runs:
+        options = run.planned.spec.optimizer
+        text = options.model_dump_json()
+        if text in tried:
+            continue
+        tried.add(text)
+        try:
+            check(options)
+        except ValueError as error:
+            raise ValueError(f"{run.planned.name}: {error}") from error
 
 
 @contextmanager

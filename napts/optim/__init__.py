@@ -5,6 +5,7 @@ Start reading in :mod:`napts.optim.algorithm`, which holds the one iteration, th
 their options are defined.
 """
 
+from napts.optim import private_names as _private_names  # noqa: F401, it checks them first
 from napts.optim.baseline import Baseline
 from napts.optim.batch import Batch, SplitBatch
 from napts.optim.dog import DoG

@@ -4,12 +4,11 @@ The displayed form of the algorithm could not be recovered from the paper's text
 used here are those of a reconstruction from its prose (README, "What is reconstructed").
 """
 
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import dataclass
 
 from napts.optim import vectors
 from napts.optim.composition import Composition
-from napts.optim.correction import Mixtures, ShrinkingRadius
+from napts.optim.correction import Rejected
 from napts.optim.history import History
 from napts.optim.local_model import Step
 from napts.optim.objective import Point
@@ -18,12 +17,6 @@ from napts.optim.radius import RadiusRule
 from napts.optim.regions import Region, Regions, promised
 from napts.optim.trials import AcceptanceTest, Iteration, Outcome
 from napts.optim.vectors import Vector
-
-
-class _Try(Protocol):
-    """Judges the step for the present radius."""
-
-    def __call__(self, *, first: bool) -> Outcome: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,72 +85,40 @@ class Algorithm:
     ) -> Outcome:
         """Test the proposal, correct it if it fails, and update the radius: lines 10 to 12."""
         method, region = self.method, self.regions.proposals
-        made_for = region.radius
+        correction, made_for = method.correction, region.radius
+        each = correction is not None and correction.each_moves_radius
 
-        def try_proposal() -> Outcome:
-            return test.judge(proposal, "proposal", made_for, 0.0, proposed)
+        def is_last(outcome: Outcome) -> bool:
+            if each:
+                self._update(iteration, region, outcome)
+            return outcome.accepted or (each and not promised(iteration.trials[-1]))
 
-        def try_for_radius(*, first: bool) -> Outcome:
-            if first:
-                return try_proposal()
-            shorter = start.model.shorten(proposal, region.radius / made_for)
-            return test.judge(shorter, "correction", region.radius)
-
-        if isinstance(method.correction, ShrinkingRadius):
-            return self._shrink_until_accepted(
-                iteration, region, method.correction.max_tries, try_for_radius
-            )
-        outcome = try_proposal()
-        if not outcome.accepted and method.correction is not None:
-            promise = iteration.trials[-1].predicted_reduction
-            known = replace(proposal, predicted_reduction=promise)
-            outcome = self._mix(test, method.correction, start, known)
-        if method.proposal_history is not None:
+        outcome = test.judge(proposal, "proposal", made_for, 0.0, proposed)
+        if not is_last(outcome) and correction is not None:
+            rejected = Rejected(proposal, iteration.trials[-1].predicted_reduction, made_for)
+            for step, radius, weight, last in correction.candidates(start.model, rejected, region):
+                outcome = test.judge(step, "correction", radius, weight, last=last)
+                if is_last(outcome):
+                    break
+        if not each and method.proposal_history is not None:
             self._update(iteration, region, outcome)
-        return outcome
-
-    def _mix(
-        self, test: AcceptanceTest, mixtures: Mixtures, start: Point, proposal: Step
-    ) -> Outcome:
-        """Try convex combinations until one is accepted, line 11; return the last outcome."""
-        outcome, radius = None, self.regions.proposals.radius
-        for mixed in mixtures.candidates(start.model, proposal, radius):
-            outcome = test.judge(
-                mixed.step, "correction", mixed.radius, mixed.weight, last=mixed.last
-            )
-            if outcome.accepted:
-                break
-        assert outcome is not None
         return outcome
 
     def _global_phase(self, iteration: Iteration, point: Point) -> None:
         """Take a trust-region step, retried with smaller radii: line 13, and all of TR and NTR."""
         objective, region = iteration.objective, self.regions.whole
         test = self._open_test(iteration, point, self.method.global_history, keep_graph=False)
-
-        def try_for_radius(*, first: bool) -> Outcome:
-            return test.judge(objective.model_step(point, region.radius), "global", region.radius)
-
-        tries = self.method.max_tries
-        outcome = self._shrink_until_accepted(iteration, region, tries, try_for_radius)
-        if not outcome.accepted:
-            objective.layout.write(point.theta)
-
-    def _shrink_until_accepted(
-        self, iteration: Iteration, region: Region, max_tries: int, try_for_radius: _Try
-    ) -> Outcome:
-        """Try a step for the radius, and for smaller radii as long as it fails."""
-        outcome = None
-        for attempt in range(max_tries):
-            outcome, before = try_for_radius(first=attempt == 0), region.radius
+        for _ in range(self.method.max_tries):
+            radius = region.radius
+            outcome = test.judge(objective.model_step(point, radius), "global", radius)
             self._update(iteration, region, outcome)
+            if outcome.accepted:
+                return
             # At the smallest radius the next try would be this trial again; and a step that
             # promises nothing promises no more when it is shorter.
-            unpromising = not promised(iteration.trials[-1])
-            if outcome.accepted or region.radius == before or unpromising:
+            if region.radius == radius or not promised(iteration.trials[-1]):
                 break
-        assert outcome is not None
-        return outcome
+        objective.layout.write(point.theta)
 
     def _update(self, iteration: Iteration, region: Region, outcome: Outcome) -> None:
         """Update a radius after a trial."""

@@ -1,35 +1,80 @@
-"""What is tried when a proposal fails."""
+"""Family "correction": what is tried when a proposal fails."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, NamedTuple
 
 from napts.optim import vectors
 from napts.optim.local_model import LocalModel, Step
+from napts.optim.regions import Region
 from napts.optim.vectors import Norm
 
 Retry = Literal["mixture", "shrink"]
 ForcedAs = Literal["paper", "code", "sequential_code", "code_2024"]
 
 
-class Mixture(NamedTuple):
-    """A candidate between the proposal and the gradient step.
+class Rejected(NamedTuple):
+    """A proposal that failed.
 
     Attributes:
-        weight: Weight of the gradient step.
+        step: The proposal.
+        promised: What it promised, a number on the host.
+        radius: Radius for which it was made.
+    """
+
+    step: Step
+    promised: float
+    radius: float
+
+    @property
+    def known(self) -> Step:
+        """The proposal with its promise on the host."""
+        return replace(self.step, predicted_reduction=self.promised)
+
+
+class Candidate(NamedTuple):
+    """What is tried instead.
+
+    Attributes:
         step: The candidate.
         radius: Radius for which it was made.
+        weight: Weight of the gradient step in it, if it is a mixture.
         last: Nothing is tried after it: it is taken, whatever its loss is.
     """
 
-    weight: float
     step: Step
     radius: float
+    weight: float | None = None
     last: bool = False
 
 
+class Correction(ABC):
+    """Makes the candidates that are tried, one after the other, until one is accepted.
+
+    Attributes:
+        each_moves_radius: The radius follows every try, the proposal included, so that a candidate
+            can be made for it; a try that promises nothing is then the last one, since a shorter
+            step promises no more. Else the radius follows the last outcome.
+    """
+
+    each_moves_radius: ClassVar[bool] = False
+
+    @abstractmethod
+    def candidates(
+        self, model: LocalModel, rejected: Rejected, region: Region
+    ) -> Iterator[Candidate]:
+        """Yield the candidates.
+
+        Args:
+            model: The local model where the proposal starts.
+            rejected: The proposal.
+            region: The trust region of proposals, with its present radius.
+        """
+
+
 @dataclass(frozen=True, slots=True)
-class ConvexCombinations:
+class ConvexCombinations(Correction):
     """Mixes the proposal with the local model's own step, NAPTS eq. (10).
 
     Both steps are no longer than the radius, so neither is any mixture. The weights are not
@@ -41,15 +86,17 @@ class ConvexCombinations:
 
     weights: tuple[float, ...]
 
-    def candidates(self, model: LocalModel, proposal: Step, radius: float) -> Iterator[Mixture]:
+    def candidates(
+        self, model: LocalModel, rejected: Rejected, region: Region
+    ) -> Iterator[Candidate]:
         """Yield the mixtures ``w * s_model + (1 - w) * s``."""
-        own = model.minimise(radius)
+        own, proposal = model.minimise(rejected.radius), rejected.known
         for weight in self.weights:
-            yield Mixture(weight, model.mix(weight, own, proposal), radius)
+            yield Candidate(model.mix(weight, own, proposal), rejected.radius, weight)
 
 
 @dataclass(frozen=True, slots=True)
-class ForcedDecrease:
+class ForcedDecrease(Correction):
     """Turns the proposal towards the gradient step, in smaller and smaller regions.
 
     APTS in weights (arXiv 2312.13677), Algorithm 1, lines 13 to 17, with the sign of its line 11
@@ -76,9 +123,11 @@ class ForcedDecrease:
     minimum: float
     like: ForcedAs = "paper"
 
-    def candidates(self, model: LocalModel, proposal: Step, radius: float) -> Iterator[Mixture]:
+    def candidates(
+        self, model: LocalModel, rejected: Rejected, region: Region
+    ) -> Iterator[Candidate]:
         """Yield the mixtures, each scaled to its radius."""
-        local, printed = proposal.vector, self.like == "paper"
+        local, radius, printed = rejected.step.vector, rejected.radius, self.like == "paper"
         length, moved = vectors.to_host(
             [vectors.norm(model.gradient, self.norm), vectors.norm(local, self.norm)]
         )
@@ -94,11 +143,11 @@ class ForcedDecrease:
             (size,) = vectors.to_host([vectors.norm(mixed, kind)])
             vector = vectors.scale(radius / size if size else 0.0, mixed)
             step = Step(vector, model.reduction(vector))
-            yield Mixture(weight, step, radius, last=left == 0)
+            yield Candidate(step, radius, weight, last=left == 0)
 
 
 @dataclass(frozen=True, slots=True)
-class ShrinkingRadius:
+class ShrinkingRadius(Correction):
     """Shrinks the radius and shortens the proposal with it, as a trust-region method would.
 
     Ours, in place of the mixtures of the paper: it needs no second direction.
@@ -107,8 +156,17 @@ class ShrinkingRadius:
         max_tries: Trials of the proposal, the first one included.
     """
 
+    each_moves_radius: ClassVar[bool] = True
+
     max_tries: int
 
-
-Mixtures = ConvexCombinations | ForcedDecrease
-Correction = Mixtures | ShrinkingRadius
+    def candidates(
+        self, model: LocalModel, rejected: Rejected, region: Region
+    ) -> Iterator[Candidate]:
+        """Yield the proposal, shortened to the present radius, as long as that gets smaller."""
+        before = rejected.radius
+        for _ in range(self.max_tries - 1):
+            if region.radius == before:
+                return  # at the smallest radius this would be the last trial again
+            before = region.radius
+            yield Candidate(model.shorten(rejected.step, before / rejected.radius), before)

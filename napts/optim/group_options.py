@@ -1,7 +1,8 @@
 """Parameter groups: whose options are followed when somebody edits them."""
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, ClassVar, Protocol
 
 from napts.optim.signature import Definitions, check
@@ -70,31 +71,37 @@ class GroupOptions:
                     self._refuse(name, index, first[name], other[name])
             if other["lr"] != first["lr"]:
                 self._refuse("lr", index, first["lr"], other["lr"])
-        self._check(groups, radius_edited="radius" in changed)
+        self._check(groups, changed)
         for group in groups:
             group.update({name: first[name] for name in self.names})
         self.note(groups)
         return changed
 
-    def _check(self, groups: Sequence[Group], *, radius_edited: bool) -> None:
+    def _check(self, groups: Sequence[Group], changed: Collection[str]) -> None:
         options = {name: groups[0][name] for name in self.names}
         low, high = options["radius_min"], options["radius_max"]
         if low > high:
             raise ValueError(f"Invalid radius_min: {low}, must be at most radius_max = {high}")
-        if not radius_edited:
+        if "radius" not in changed:
             # It is the one of the beginning, which later bounds need not hold.
             options["radius"] = min(max(low, options["radius"]), high)
         check_lr(groups[0]["lr"])
         for group in groups:
             check_weight_decay(group["weight_decay"])
         largest = max(group["weight_decay"] for group in groups)
-        check({**options, "weight_decay": largest}, self._optimizer.definitions)
+        if changed or any(g["weight_decay"] != b["weight_decay"] for g, b in self._pairs(groups)):
+            check({**options, "weight_decay": largest}, self._optimizer.definitions)
         shrinkage = float(groups[0]["lr"]) * largest
         if options["decoupled_weight_decay"] and shrinkage > 1.0:
             raise ValueError(
                 f"Invalid weight_decay: lr * weight_decay is {shrinkage}, must be at most 1 if it "
                 "is decoupled"
             )
+
+    def _pairs(self, groups: Sequence[Group]) -> Iterator[tuple[Group, Group]]:
+        """Return each group with what it was, new ones with what the first one was."""
+        first = self._seen[0]
+        return ((g, b or first) for g, b in zip_longest(groups, self._seen) if g is not None)
 
     def _refuse(self, name: str, index: int, first: Any, other: Any) -> None:
         raise ValueError(

@@ -40,6 +40,12 @@ class Step:
         """The step ``s``, one flat tensor per block."""
         return vectors.scale(self.factor, self.direction)
 
+    @property
+    def known_reduction(self) -> float | None:
+        """The predicted reduction, if it is on the host; ``None`` while it is not."""
+        known = self.predicted_reduction
+        return None if isinstance(known, Tensor) else known
+
     def shortened(self, share: float, predicted_reduction: Tensor | float) -> "Step":
         """Return ``share * s``, which promises so much."""
         length = None if self.length is None else share * self.length
@@ -80,7 +86,7 @@ class LocalModel(Protocol):
         ...
 
 
-class ModelFamily(Protocol):
+class LocalModels(Protocol):
     """Makes the local model of each iterate."""
 
     @property
@@ -96,7 +102,7 @@ class ModelFamily(Protocol):
         """Return the model around the iterate that has this gradient."""
         ...
 
-    def restricted(self, block: int | None) -> "ModelFamily":
+    def restricted(self, block: int | None) -> "LocalModels":
         """Return a family for one block alone, or all, which begins with what is known of it."""
         ...
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 from torch import Tensor
 
 from napts.optim import vectors
-from napts.optim.local_model import ModelFamily
+from napts.optim.local_model import LocalModels
 from napts.optim.vectors import Layout, Norm, Vector
 
 SHORTEST = 1e-30
@@ -58,7 +58,7 @@ class LocalProblem(ABC):
         """The value at the iterate, which costs nothing; of problems with values."""
         raise NotImplementedError
 
-    def models(self) -> ModelFamily:
+    def models(self) -> LocalModels:
         """Return what makes local models, for this problem alone; of problems with values."""
         raise NotImplementedError
 
@@ -90,6 +90,11 @@ class Allowance:
 
     radius: float
     whole: Tensor | float | None = None
+
+    @classmethod
+    def shared(cls, radius: float, whole: Tensor | float) -> "Allowance":
+        """Return the allowance where a radius is shared by first directions of this length."""
+        return cls(radius, whole.clamp_min(SHORTEST) if isinstance(whole, Tensor) else whole)
 
     def longest(self, first: Vector, norm: Norm, steps: int = 1) -> float | Tensor:
         """Return how long each of several steps may be, which may stay on a device.

@@ -1,5 +1,6 @@
 """What is said about an option, in the one place where it stands: default, range, meaning."""
 
+import functools
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -49,38 +50,34 @@ class Interval:
     """The numbers between two bounds.
 
     Attributes:
-        text: As in mathematics: ``"(0, 1]"``. The upper bound may be the name of another option.
+        text: As in mathematics: ``"(0, 1]"``.
+        low: The lower bound.
+        high: The upper bound, or the name of another option that is it.
+        has_low: Whether the lower bound belongs to it.
+        has_high: Whether the upper bound belongs to it.
     """
 
     text: str
+    low: float
+    high: float | str
+    has_low: bool
+    has_high: bool
 
-    @property
-    def low(self) -> float:
-        """The lower bound."""
-        return _number(self._parts[1])
+    @staticmethod
+    @functools.cache
+    def parse(text: str) -> "Interval":
+        """Read an interval, such as ``"(0, inf)"`` or ``"(0, eta_2]"``.
 
-    @property
-    def high(self) -> float | str:
-        """The upper bound, or the name of the option that is it."""
-        bound = self._parts[2]
-        return bound if bound.isidentifier() and bound != "inf" else _number(bound)
-
-    @property
-    def has_low(self) -> bool:
-        """Whether the lower bound belongs to it."""
-        return self._parts[0] == "["
-
-    @property
-    def has_high(self) -> bool:
-        """Whether the upper bound belongs to it."""
-        return self._parts[3] == "]"
-
-    @property
-    def _parts(self) -> tuple[str, ...]:
-        found = re.fullmatch(r"([(\[])(\S+), (\S+)([)\]])", self.text)
+        Raises:
+            ValueError: It is none.
+        """
+        found = re.fullmatch(r"([(\[])(\S+), (\S+)([)\]])", text)
         if found is None:
-            raise ValueError(f"Invalid interval: {self.text!r}, must be such as '(0, 1]'")
-        return found.groups()
+            raise ValueError(f"Invalid interval: {text!r}, must be such as '(0, 1]'")
+        opening, low, high, closing = found.groups()
+        named = high.isidentifier() and high != "inf"
+        bound = high if named else _number(high)
+        return Interval(text, _number(low), bound, opening == "[", closing == "]")
 
     def __contains__(self, value: Any) -> bool:
         return self.holds(value, {})
@@ -132,7 +129,7 @@ class Option:
     @property
     def interval(self) -> Interval | None:
         """The interval that numbers lie in."""
-        return None if self.within is None else Interval(self.within)
+        return None if self.within is None else Interval.parse(self.within)
 
 
 @dataclass(frozen=True, slots=True)

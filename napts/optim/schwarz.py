@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from napts.optim import vectors
-from napts.optim.local_solver import SHORTEST, Allowance, LocalProblem, LocalSolver
+from napts.optim.local_solver import Allowance, LocalProblem, LocalSolver
 from napts.optim.objective import Objective, Point
 from napts.optim.precision import LocalPrecision, reduced
 from napts.optim.preconditioner import Preconditioner, Proposal
@@ -89,7 +89,7 @@ class AdditiveSchwarz(Preconditioner):
         if self.shares == "equal":
             return Allowance(share_of_radius(objective.norm, radius, self.decomposition.total))
         whole = objective.length([d for each in problems for d in self.solver.first(each)])
-        return Allowance(radius, whole.clamp_min(SHORTEST) if isinstance(whole, Tensor) else whole)
+        return Allowance.shared(radius, whole)
 
     def _first_order_terms(self, objective: Objective, gradient: Vector) -> dict[int, Tensor]:
         """Return what makes local gradients agree with the global one at the iterate.

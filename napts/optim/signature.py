@@ -139,10 +139,17 @@ def check(options: Mapping[str, Any], definitions: Definitions) -> None:
         ValueError: If one is out of range, in torch's form ``Invalid radius: -1.0, must be ...``.
     """
     there = [d for name, d in definitions.items() if name in options]
-    for definition in sorted(there, key=_bounded):
+    later = []  # what is bounded by another option comes after that one
+    for definition in there:
+        if definition.bounded_by_another:
+            later.append(definition)
+        else:
+            definition.check(options)
+    for definition in later:
         definition.check(options)
     for definition in there:
-        definition.check_rule(options)
+        if definition.option.rule is not None:
+            definition.check_rule(options)
 
 
 def documented(doc: str, definitions: Iterable[Definition]) -> str:
@@ -178,11 +185,6 @@ def facts(definition: Definition) -> str:
 def shown(value: Any) -> str:
     """Return a value as it is written in code."""
     return f'"{value}"' if isinstance(value, str) else repr(value)
-
-
-def _bounded(definition: Definition) -> bool:
-    """Sort key: what is bounded by another option comes after that one."""
-    return definition.bounded_by_another
 
 
 def _parameters(function: Callable[..., Any]) -> list[Parameter]:

@@ -3,8 +3,6 @@
 import math
 from dataclasses import dataclass, field
 
-from torch import Tensor
-
 from napts.optim.acceptance import (
     FAILED,
     Reference,
@@ -117,10 +115,8 @@ class AcceptanceTest:
         Returns:
             The verdict and the parameters of an accepted candidate.
         """
-        known = step.predicted_reduction
-        promises_count = self._history is not None
-        if promises_count and not self._fresh and self._hopeless(known):
-            assert isinstance(known, float)
+        known = step.known_reduction
+        if known is not None and self._is_hopeless(known):
             empty = Measured(self._iteration.objective.loss_of(self._point), math.nan, known, 0.0)
             self._note(empty, FAILED, phase, radius, coefficient, evaluated=False)
             return Outcome(FAILED)
@@ -136,9 +132,11 @@ class AcceptanceTest:
         self._remember(measured, theta)
         return Outcome(verdict, theta)
 
-    def _hopeless(self, promised: Tensor | float) -> bool:
+    def _is_hopeless(self, promised: float) -> bool:
+        if self._fresh or self._history is None:
+            return False
         # The loss is on the host since the first candidate of the phase was judged.
-        return isinstance(promised, float) and not promising(promised, float(self._point.loss))
+        return not promising(promised, float(self._point.loss))
 
     def _decide(self, measured: Measured, *, last: bool) -> Verdict:
         loss, trial_loss, predicted = measured.loss, measured.trial_loss, measured.predicted

@@ -1,10 +1,13 @@
 """Named problems: data, network, loss, metrics and defaults, and the order of the batches."""
 
+import warnings
 from importlib import import_module
+from typing import Any
 
 from napts.problems.batches import batch_count, batches, epoch_permutation
 from napts.problems.data_root import DataInvalid, DataMissing, resolve_data_root
 from napts.problems.evaluation import Evaluation, evaluation_mode
+from napts.problems.holdout import SplitOptions
 from napts.problems.memory import TensorSamples
 from napts.problems.prepare import PreparedData, prepare
 from napts.problems.problem import Problem, ProblemOptions
@@ -25,10 +28,6 @@ BUILT_IN = ("digits", "images", "synthetic", "diabetes", "text", "poisson", "can
 for _module in BUILT_IN:
     import_module(f"napts.problems.{_module}")
 
-Workload = Problem
-get_workload = get_problem
-workload_names = problem_names
-
 __all__ = [
     "BatchSize",
     "Classification",
@@ -43,13 +42,11 @@ __all__ = [
     "SampleSet",
     "Supervised",
     "TensorSamples",
-    "Workload",
     "batch_count",
     "batches",
     "epoch_permutation",
     "evaluation_mode",
     "get_problem",
-    "get_workload",
     "options_model",
     "prepare",
     "problem_class",
@@ -57,5 +54,27 @@ __all__ = [
     "register_problem",
     "resolve_data_root",
     "samples_in",
-    "workload_names",
 ]
+
+
+def _tensor_set(inputs: Any, targets: Any, prepare: Any = None) -> TensorSamples:
+    return TensorSamples((inputs, targets), prepare=prepare)
+
+
+_FORMER = {
+    "Workload": ("Problem", Problem),
+    "WorkloadOptions": ("holdout.SplitOptions", SplitOptions),
+    "TensorSet": ("TensorSamples", _tensor_set),
+    "get_workload": ("get_problem", get_problem),
+    "workload_names": ("problem_names", problem_names),
+}
+"""What names that are no longer used are called now, and what they give."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FORMER:
+        raise AttributeError(f"module 'napts.problems' has no attribute {name!r}")
+    now, value = _FORMER[name]
+    message = f"napts.problems.{name} is called napts.problems.{now} now"
+    warnings.warn(message, DeprecationWarning, stacklevel=2)
+    return value

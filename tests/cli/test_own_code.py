@@ -128,5 +128,7 @@ def test_specs_import_nothing_that_lies_about(tmp_path: Path) -> None:
         "    print(command, ended.exit_code, ended.stderr)\n"
     )
     told = python(tmp_path, "-c", script, PYTHONPATH=f"{ROOT}{os.pathsep}.").stdout
-    assert "run 2 napts: " in told
+    assert "sweep plan 0 \n" in told
+    assert "sweep submit 2 napts: Optimizer seed 0: optimizer.method: found 'evil' in" in told
+    assert "run 0" not in told
     assert not (tmp_path / "sprung").exists()

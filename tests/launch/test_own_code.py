@@ -5,7 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
+from napts.cli import main
 from napts.experiment import SpecError, own_code, plugins
 from napts.experiment.plugins import load
 from napts.launch.cluster import LocalCluster
@@ -118,3 +120,36 @@ def test_ranks_import_it_too(sweep: Sweep, tmp_path: Path) -> None:
     (run,) = submitter.look(both).runs
     assert run.state == "done", run.error
     assert load_run(run.path).environment["ranks"] == 2
+
+
+SCHEDULED = """
+experiment = "tests"
+seeds = [0]
+[workload]
+name = "synthetic-blobs"
+[budget]
+epochs = 1
+[[methods]]
+method = "torch.optim.AdamW"
+lrr = 0.1
+"""
+
+
+@pytest.mark.parametrize("command", ["plan --check", "submit"])
+def test_options_of_foreign_methods_are_checked(tmp_path: Path, command: str) -> None:
+    """When a sweep is submitted, or on request; a plan alone imports nothing."""
+    file = tmp_path / "sweep.toml"
+    file.write_text(SCHEDULED)
+
+    def napts(words: str) -> Result:
+        records = ["--records", str(tmp_path / "records")]
+        return CliRunner().invoke(main, ["sweep", *words.split(), str(file), *records])
+
+    assert napts("plan").exit_code == 0
+    refused = napts(command)
+    assert refused.exit_code == 2
+    assert "torch.optim.AdamW seed 0: " in refused.stderr or "AdamW seed 0: " in refused.stderr
+    assert "lrr" in refused.stderr
+    assert "did you mean" in refused.stderr
+    assert len(refused.stderr.strip().splitlines()) == 1
+    assert not list((tmp_path / "records").glob("tests/*"))

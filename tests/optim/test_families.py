@@ -1,21 +1,35 @@
 """The four families on their own: local model, acceptance, preconditioner, correction."""
 
+import inspect
 import math
-from typing import get_args
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, get_args
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napts.optim import vectors
+import napts
+from napts.optim import (
+    algorithm,
+    composition,
+    correction,
+    exact,
+    schwarz,
+    shards,
+    trials,
+    vectors,
+)
 from napts.optim.acceptance import FAILED, Reference, accept_finite, judge
 from napts.optim.cadam import CAdam, Cap
-from napts.optim.correction import ConvexCombinations
+from napts.optim.composition import Composition
+from napts.optim.correction import Candidate, ConvexCombinations, Correction, Rejected
 from napts.optim.history import ConstantMemory, Success, Window
-from napts.optim.local_model import Direction, FirstOrder, Step
+from napts.optim.local_model import Direction, FirstOrder, LocalModel, Step
 from napts.optim.moments import Moments
 from napts.optim.radius import RadiusRule
+from napts.optim.regions import Region, Regions
 from napts.optim.subdomains import share_of_radius
 from napts.optim.vectors import Norm
 from tests.helpers.networks import METHODS, batch, closure, make, plain, same, snapshot
@@ -242,18 +256,72 @@ def test_mixtures_are_feasible_and_end_in_the_models_step(norm: Norm, direction:
     vector = vectors.scale(radius / float(vectors.norm(raw, norm)), raw)
     proposal = Step(vector, model.reduction(vector))
     correction = ConvexCombinations((0.2, 0.4, 0.6, 0.8, 1.0))
-    candidates = list(correction.candidates(model, proposal, radius))
-    for _, step, made_for, _ in candidates:
+    rejected = Rejected(proposal, float(proposal.predicted_reduction), radius)
+    candidates = list(correction.candidates(model, rejected, Region(radius)))
+    for step, made_for, *_ in candidates:
         assert made_for == radius
         assert float(vectors.norm(step.vector, norm)) <= radius * (1 + 1e-12)
         assert float(step.predicted_reduction) == pytest.approx(
             float(model.reduction(step.vector)), abs=1e-12
         )
-    weight, step, *_ = candidates[-1]
+    step, _, weight, _ = candidates[-1]
     assert weight == 1.0
     own = model.minimise(radius)
     torch.testing.assert_close(step.vector, own.vector)
     assert float(step.predicted_reduction) > 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Halves(Correction):
+    """A further member: the proposal, halved and halved again."""
+
+    each_moves_radius: ClassVar[bool] = False
+
+    def candidates(self, model: LocalModel, rejected: Rejected, region: Region) -> Any:
+        for share in (0.5, 0.25, 0.125):
+            yield Candidate(model.shorten(rejected.known, share), share * rejected.radius)
+
+
+class _Halved(napts.NAPTS):
+    """NAPTS with another correction, without a change of the package."""
+
+    correction: ClassVar[type[Correction]] = _Halves
+
+    def _compose(self, options: dict[str, Any]) -> Composition:
+        return replace(super()._compose(options), correction=self.correction())
+
+
+class _EachTime(_Halves):
+    each_moves_radius: ClassVar[bool] = True
+
+
+@pytest.mark.parametrize("each", [False, True])
+def test_a_correction_of_ones_own_needs_no_change_of_the_iteration(
+    each: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Method(_Halved):
+        correction = _EachTime if each else _Halves
+
+    model = plain()
+    optimizer = Method(napts.partition_layers(model, 2), radius=8.0, radius_max=8.0)
+    updates: list[Any] = []
+    update = Regions.update
+    monkeypatch.setattr(Regions, "update", lambda *args: (updates.append(args), update(*args))[1])
+    optimizer.step(closure(model, batch()))
+    assert optimizer.last_step is not None
+    trials = optimizer.last_step.trials
+    proposal, *others = [trial for trial in trials if trial.phase != "global"]
+    assert not proposal.accepted
+    assert others
+    assert [trial.radius for trial in others] == [4.0, 2.0, 1.0][: len(others)]
+    assert all(not trial.accepted for trial in others[:-1])
+    in_phase = 1 + len(others) if each else 1
+    assert len(updates) == in_phase + sum(trial.phase == "global" for trial in trials)
+
+
+def test_the_iteration_asks_nobody_of_which_kind_he_is() -> None:
+    for module in (algorithm, trials, composition, correction, exact, shards, schwarz):
+        assert "isinstance" not in inspect.getsource(module), module.__name__
 
 
 # --- compositions --------------------------------------------------------------------------------

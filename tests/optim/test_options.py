@@ -125,13 +125,13 @@ def test_intervals() -> None:
         ("[0, inf)", (0, 1e300), (-1, float("inf")), "at least 0"),
         ("(1, inf]", (1.5, float("inf")), (1,), "above 1"),
     ):
-        interval = Interval(text)
+        interval = Interval.parse(text)
         assert str(interval) == words
         assert all(value in interval for value in inside)
         assert not any(value in interval for value in outside)
-    assert Interval("(0, eta_2]").holds(0.5, {"eta_2": 0.5})
+    assert Interval.parse("(0, eta_2]").holds(0.5, {"eta_2": 0.5})
     with pytest.raises(ValueError, match="Invalid interval: '0 to 1'"):
-        _ = Interval("0 to 1").low
+        Interval.parse("0 to 1")
 
 
 def test_a_definition_from_an_annotation() -> None:

@@ -7,19 +7,9 @@ import zipfile
 
 import pytest
 
-from tests.helpers.installed import ROOT, build_wheel, clean_environment, install
+from tests.helpers.installed import ROOT, clean_environment
 
 pytestmark = pytest.mark.xdist_group("wheel")
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    return build_wheel(tmp_path_factory.mktemp("wheel"))
-
-
-@pytest.fixture(scope="module")
-def programs(wheel, tmp_path_factory):
-    return install(wheel, tmp_path_factory.mktemp("environment") / "venv")
 
 
 def test_the_wheel_holds_the_package_and_the_studies_and_nothing_else(wheel):

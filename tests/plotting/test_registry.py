@@ -1,5 +1,8 @@
 """A report of one's own: its figures and tables stand among those of the package."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,8 @@ from napts.plotting.drawings import Drawing
 from napts.plotting.page import Body
 from napts.plotting.provenance import provenance_of_all
 from napts.plotting.registry import ordered
+
+ROOT = Path(__file__).parents[2]
 
 
 def own_drawings(section: Section) -> list[Drawing]:
@@ -55,3 +60,24 @@ def test_reports_have_an_order_and_names_of_their_own(report: Report) -> None:
     assert names[-1] == "html"
     with pytest.raises(ValueError, match="reports: 'mine' is registered already"):
         register_report(Report("mine", "another", 26))
+
+
+FILE = """
+from napts.analysis import Table
+from napts.plotting import Report, register_report
+
+def tables(section):
+    return [Table("Of a file", ["runs"], [[str(len(section.records))]])]
+
+register_report(Report("of-a-file", "a table", 25, tables=tables))
+"""
+
+
+def test_a_file_that_is_imported_brings_one(tmp_path: Path) -> None:
+    write_run(tmp_path / "records", method="NAPTS")
+    (tmp_path / "own_report.py").write_text(FILE)
+    command = [sys.executable, "-m", "napts.cli", "report", "html", "records", "--out", "out"]
+    command += ["--import", "own_report.py"]
+    place = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": str(ROOT)}}
+    subprocess.run(command, check=True, **place)
+    assert "Of a file" in (tmp_path / "out" / "report.html").read_text()

@@ -3,6 +3,7 @@ import torch
 from pydantic import ValidationError
 from torch.nn import functional
 
+from napts import problems
 from napts.problems import TensorSamples, get_problem, options_model, problem_names
 from napts.problems.holdout import split
 from napts.problems.tensors import Normalisation, Prepare, RawSet, digest
@@ -193,3 +194,22 @@ def test_digest_sees_values_shapes_and_types():
     assert len({digest([variant]) for variant in variants}) == 4
     assert digest([base]) == digest([base.clone()])
     assert digest([torch.arange(6).view(2, 3).T]) == digest([torch.arange(6).view(2, 3).T.clone()])
+
+
+FORMER = ["Workload", "WorkloadOptions", "TensorSet", "get_workload", "workload_names"]
+
+
+@pytest.mark.parametrize("name", FORMER)
+def test_former_names_work_and_say_what_they_are_called_now(name):
+    with pytest.warns(DeprecationWarning, match=f"napts.problems.{name} is called napts.problems"):
+        assert callable(getattr(problems, name))
+    with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
+        _ = problems.Nothing
+
+
+def test_a_former_set_of_tensors_is_a_set_of_samples():
+    with pytest.warns(DeprecationWarning, match="TensorSamples now"):
+        made = problems.TensorSet(torch.zeros(3, 2), torch.ones(3), lambda inputs: inputs + 1)
+    inputs, targets = made.batch(slice(0, 2))
+    assert torch.equal(inputs, torch.ones(2, 2))
+    assert torch.equal(targets, torch.ones(2))

@@ -1,0 +1,94 @@
+"""The examples of docs/problems.md, run as they stand there."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import napts
+from napts.experiment import load_spec, plugins, run
+from napts.problems import Problem, problem_class, problem_names, registry
+from napts.records.read import load_run
+
+PAGE = Path(__file__).parents[2] / "docs" / "problems.md"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(), re.DOTALL)
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch) -> None:
+    """Leave the registry as it was."""
+    monkeypatch.setattr(registry, "_PROBLEMS", dict(registry._PROBLEMS))
+    monkeypatch.setattr(plugins, "_plugins", {})
+
+
+@pytest.fixture
+def names() -> dict[str, Any]:
+    found: dict[str, Any] = {"__name__": "page"}
+    for block in blocks("python"):
+        exec(compile(block, str(PAGE), "exec"), found)
+    return found
+
+
+def test_every_problem_of_the_page_trains(names):
+    kinds = [k for k in names.values() if isinstance(k, type) and issubclass(k, Problem)]
+    assert len(kinds) == 8
+    for kind in kinds:
+        problem = kind()
+        data = problem.load()
+        model = problem.build_model(0)
+        before = problem.evaluate(model, data.validation)
+        assert problem.primary[0] in before
+        inputs = problem.example_inputs(data.train.first(2))
+        optimizer = napts.NAPTS(napts.partition_layers(model, 2, example_inputs=inputs))
+        for epoch in range(1, 6):
+            for batch in problem.training_batches(data.train, problem.batch_size, 0, epoch):
+                optimizer.step(napts.Batch(lambda b: problem.loss(model, b), batch))  # noqa: B023
+        assert problem.evaluate(model, data.validation).loss < before.loss, kind
+
+
+def test_the_first_example_is_short_and_runs_from_its_spec(tmp_path: Path):
+    example = blocks("python")[0]
+    assert len(example.splitlines()) <= 30
+    (tmp_path / "wine.py").write_text(example)
+    assert len(plugins.load([str(tmp_path / "wine.py")])) == 1
+    path = tmp_path / "wine.toml"
+    path.write_text(blocks("toml")[0])
+    specs = load_spec(path).runs()
+    assert len(specs) == 4
+    outcome = run(specs[0], tmp_path / "records")
+    assert outcome.state == "done"
+    assert outcome.final is not None
+    assert outcome.final["val_r2"] > -1
+    assert "val_r2" in load_run(outcome.path).epochs[-1]
+
+
+def test_all_attributes_and_methods_that_a_user_may_write_are_on_the_page():
+    text = PAGE.read_text()
+    harness = {"load", "build_model", "training_batches", "evaluation"}
+    internal = {"check_pipeline", "check_not_empty", "evaluate", "title", "name", "options"}
+    public = {name for name in vars(Problem) if not name.startswith("_")} - internal
+    for name in public:
+        assert re.search(rf"`{name}[`(]", text), name
+    assert harness <= public
+
+
+def test_all_problems_that_ship_are_on_the_page():
+    table = PAGE.read_text().split("## The problems that ship")[1]
+    for name in problem_names():
+        family, _, member = name.partition("-")
+        assert f"`{name}`" in table or (f"`-{member}`" in table and f"`{family}-" in table), name
+
+
+def test_parameter_counts_of_the_page():
+    def count(name: str) -> int:
+        return sum(p.numel() for p in problem_class(name)().network().parameters())
+
+    assert count("digits-cnn") == 9_258
+    assert count("cancer-logistic") == 31
+    assert 45_000 < count("text-gpt") < 60_000
+    assert torch.is_grad_enabled()
