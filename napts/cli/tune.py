@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     show_default=True,
     help="The papers' grid, or quasi-random points in its range.",
 )
+@click.option(
+    "--space",
+    "space_file",
+    type=click.Path(path_type=Path),
+    help="Settings to try, in TOML: a table [grid] or [random], and [fixed]; for any method.",
+)
 @click.option("--samples", default=20, show_default=True, type=click.IntRange(1), help="Points.")
 @click.option("--seeds", default="0,1,2", show_default=True, help="The first one screens.")
 @click.option(
@@ -65,6 +71,7 @@ def tune(
     workload: str,
     method: str,
     search: Any,
+    space_file: Path | None,
     samples: int,
     seeds: str,
     finalists: int,
@@ -78,21 +85,28 @@ def tune(
     out: Path,
     as_json: bool,
 ) -> None:
-    """Find the best settings of METHOD (Adam, SGD or LBFGS) on WORKLOAD.
+    """Find the best settings of METHOD on WORKLOAD.
+
+    Adam, SGD and LBFGS have settings to try; those of any other method are given by --space.
 
     All settings are run with the first seed, the best of them with the others as well; the winner
     has the best mean on validation data. It is written as a spec. What is done is not done again:
     on a cluster, give the command once more when the jobs have ended.
     """
     from napts.analysis.tuning import measure_of
+    from napts.launch.space_file import load_space
     from napts.launch.tuning import TuningPlan
     from napts.launch.tuning_spaces import EPOCHS
 
     if epochs is None and workload not in EPOCHS:
         raise fail(f"tune: found workload {workload!r} without --epochs, allowed: --epochs N")
+    try:
+        space = None if space_file is None else load_space(space_file, samples)
+    except ValueError as error:
+        raise fail(error) from None
     plan = TuningPlan(
         *(workload, method, _seeds(seeds), epochs or EPOCHS[workload]),
-        *(search, samples, finalists, overrides),
+        *(search, samples, finalists, overrides, space),
     )
     run = _Runner(records, data_root, cluster_file, allow_dirty=allow_dirty)
     try:

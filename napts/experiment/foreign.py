@@ -6,7 +6,7 @@ starts, when a sweep is submitted, and where somebody asks for it.
 
 import contextlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -23,6 +23,7 @@ from napts.optim import calls
 from napts.optim.combined import CombinationError, Combined
 
 if TYPE_CHECKING:
+    from napts.experiment.spec import RunSpec
     from napts.parallel.pipeline import Pipeline
 
 
@@ -167,6 +168,23 @@ def check(options: MethodOptions) -> None:
     build_optimizer(options, nn.Sequential(*(nn.Linear(2, 2) for _ in range(layers))))
 
 
+def check_all(specs: Iterable["RunSpec"]) -> None:
+    """Check what the specs name by its path, each table of options once; see :func:`check`.
+
+    Args:
+        specs: The runs.
+
+    Raises:
+        ValueError: As for :func:`check`.
+    """
+    known: set[str] = set()
+    for spec in specs:
+        text = spec.optimizer.model_dump_json()
+        if text not in known:
+            known.add(text)
+            check(spec.optimizer)
+
+
 @dataclass(frozen=True)
 class _Imported:
     """Makes an optimizer that is imported when it is asked for."""
@@ -210,4 +228,4 @@ def _constructed(
         raise ValueError(f"{key}: {name} refuses its arguments: {one_line(error)}") from error
 
 
-__all__ = ["ForeignMethod", "ForeignOptions", "check", "method", "resolve"]
+__all__ = ["ForeignMethod", "ForeignOptions", "check", "check_all", "method", "resolve"]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from napts.experiment import foreign
 from napts.experiment.observer import Observer, RunOutcome
 from napts.experiment.runner import Mode, run
 from napts.experiment.spec import RunSpec
@@ -14,6 +15,7 @@ from napts.records.files import RecordWriteError
 from napts.records.layout import STATUS, run_directory
 from napts.records.lock import RunBusy
 from napts.records.read import load_run
+from napts.records.rows import read_object
 
 
 def run_all(
@@ -48,6 +50,10 @@ def run_all(
         RecordWriteError: The records cannot be written.
         ValueError: A spec cannot be carried out here (no data, no CUDA device).
     """
+    # Before the first one trains for an hour.
+    foreign.check_all(
+        spec for spec in specs if mode == "force" or not _has_ended(spec, records_root)
+    )
     observer = observer or Observer()
     outcomes: list[RunOutcome] = []
     for spec in specs:
@@ -75,6 +81,12 @@ def run_all(
         if outcome.state == "interrupted":
             break
     return outcomes
+
+
+def _has_ended(spec: RunSpec, records_root: str | Path) -> bool:
+    """Tell whether a run has ended, well or not."""
+    status = run_directory(records_root, spec.experiment, spec.run_key) / STATUS
+    return status.exists() and read_object(status)["state"] in ("done", "failed", "diverged")
 
 
 def _is_recorded(error: Exception, began: float, spec: RunSpec, records_root: str | Path) -> bool:

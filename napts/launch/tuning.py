@@ -1,6 +1,6 @@
 """Tuning studies as sweeps: all settings with one seed, then the best of them with the others."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -8,6 +8,7 @@ from typing import Any, Literal
 from napts.analysis.tuning import Setting, experiment_name
 from napts.experiment.specfile import SpecError, apply_overrides
 from napts.launch.search import Cell, Random, cell_label, grid_cells
+from napts.launch.space_file import SpaceFile
 from napts.launch.sweepfile import Sweep, make_sweep
 from napts.launch.tuning_spaces import SPACES
 
@@ -20,12 +21,13 @@ class TuningPlan:
 
     Attributes:
         workload: Name of the workload.
-        method: One of `napts.launch.tuning_spaces.SPACES`.
+        method: Any method; without a space, one of `napts.launch.tuning_spaces.SPACES`.
         seeds: The first one screens all settings, the finalists get the others as well.
         epochs: Epochs of every run.
         search: All points of the method's grid, or quasi-random points of its ranges.
         samples: Number of quasi-random points.
         finalists: Settings that are tried with every seed.
+        space: The settings to be tried, instead of those that are known for the method.
         overrides: Assignments to the sweep file, for example ``execution.channels_last=true``.
     """
 
@@ -37,6 +39,7 @@ class TuningPlan:
     samples: int = 20
     finalists: int = 5
     overrides: tuple[str, ...] = field(default=())
+    space: SpaceFile | None = None
 
     @property
     def experiment(self) -> str:
@@ -47,10 +50,17 @@ class TuningPlan:
         """Return the settings that are screened.
 
         Raises:
-            SpecError: There is no range for the method.
+            SpecError: No settings are known for the method.
         """
+        if self.space is not None:
+            return self.space.cells()
         if self.method not in SPACES:
-            raise SpecError([f"tune: found method {self.method!r}, allowed: {', '.join(SPACES)}"])
+            raise SpecError(
+                [
+                    f"tune: found method {self.method!r} without --space, allowed: "
+                    f"--space FILE.toml, or one of {', '.join(SPACES)}"
+                ]
+            )
         space = SPACES[self.method]
         if self.search == "grid":
             return grid_cells(space.grid)
@@ -71,7 +81,11 @@ class TuningPlan:
         return self._sweep([{n: options[n] for n in names} for options in best], self.seeds)
 
     def _sweep(self, cells: Sequence[Cell], seeds: Sequence[int]) -> Sweep:
-        methods = [{"method": self.method, "label": _label(self.method, c), **c} for c in cells]
+        fixed = {} if self.space is None else self.space.fixed
+        methods = [
+            {"method": self.method, "label": _label(self.method, cell, fixed), **cell}
+            for cell in cells
+        ]
         data: dict[str, Any] = {
             "experiment": self.experiment,
             "kind": "tuning",
@@ -83,5 +97,6 @@ class TuningPlan:
         return make_sweep(apply_overrides(data, self.overrides), Path(self.experiment))
 
 
-def _label(method: str, cell: Cell) -> str:
-    return f"{method} {cell_label(cell)}"
+def _label(method: str, cell: Cell, fixed: Collection[str]) -> str:
+    varied = {name: value for name, value in cell.items() if name not in fixed}
+    return f"{method.rpartition('.')[2]} {cell_label(varied)}"

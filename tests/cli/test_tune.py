@@ -77,7 +77,11 @@ def test_on_a_cluster(tmp_path: Path) -> None:
     [
         (("nowhere", "Adam"), "tune: found workload 'nowhere' without --epochs"),
         (("nowhere", "Adam", "--epochs", "1"), "workload.name: found 'nowhere'"),
-        (("digits-cnn", "NAPTS"), "tune: found method 'NAPTS', allowed: Adam, SGD, LBFGS"),
+        (
+            ("digits-cnn", "NAPTS"),
+            "tune: found method 'NAPTS' without --space, allowed: --space FILE.toml, or one of "
+            "Adam, SGD, LBFGS",
+        ),
         (("digits-cnn", "Adam", "--seeds", "a"), "--seeds: found 'a'"),
         (("digits-cnn", "Adam", "--seeds=-1"), "--seeds: found '-1'"),
     ],
@@ -86,6 +90,81 @@ def test_bad_input_gets_one_line(arguments: tuple[str, ...], message: str) -> No
     result = napts("tune", *arguments)
     assert (result.exit_code, message in result.stderr) == (BAD_INPUT, True)
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+SPACES = {
+    "grid": "[grid]\nmomentum = [0.0, 0.9]\nnesterov = [true, false]\n[fixed]\nlr = 0.1\n",
+    "random": '[random]\nsamples = 4\nlr = {low = 1e-3, high = 1.0, scale = "log"}\n'
+    "[fixed]\nmomentum = 0.9\n",
+}
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_any_method_is_tuned_over_a_space_of_ones_own(tmp_path: Path, space: str) -> None:
+    path = tmp_path / "space.toml"
+    text = SPACES[space]
+    if space == "grid":  # torch refuses nesterov without momentum: such runs have failed
+        text = text.replace("0.0", "0.5")
+    path.write_text(text)
+    result = tune(tmp_path, "--space", path, "--json", method="torch.optim.SGD")
+    assert result.exit_code == 0, result.output
+    data = json.loads(result.stdout.splitlines()[-1])
+    assert data["settings"] == 4
+    assert data["runs"] == 6
+    assert data["cpu_seconds"] > 0
+    varied = {"grid": {"momentum", "nesterov"}, "random": {"lr"}}[space]
+    assert data["best"].keys() == varied
+    study = load_spec(data["spec"])
+    assert isinstance(study, Study)
+    options = study.methods[0].optimizer.model_dump()
+    assert options["method"] == "torch.optim.SGD"
+    assert {"lr", "momentum"} <= options.keys()
+    assert {run.optimizer.method for run in study.runs()} == {"torch.optim.SGD"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "allowed: one of the tables [grid] and [random]"),
+        ("[grid]\nlr = []", "grid.lr"),
+        ("[grid]\nlr = 0.1", "grid.lr"),
+        ("[random]\nlr = {low = 1.0, high = 0.5}", "random"),
+        ("[grid]\nlr = [1.0]\n[fixed]\nlr = 1.0", "found lr in [fixed], too"),
+        ("[grids]\nlr = [1.0]", "grids"),
+        ("lr = ", "not valid TOML"),
+        ("[grid]\nlrr = [1.0]", "optimizer.lrr: torch.optim.AdamW has no such argument"),
+        ("[grid]\nlr = [-1.0]", "torch.optim.AdamW refuses its arguments"),
+    ],
+)
+def test_a_space_that_is_none_gets_one_line(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "space.toml"
+    path.write_text(text)
+    result = tune(tmp_path, "--space", path, method="torch.optim.AdamW")
+    assert result.exit_code == BAD_INPUT
+    assert message in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "records").exists() or not _runs(tmp_path)
+
+
+@pytest.mark.parametrize("command", ["plan --check", "submit --allow-dirty", "run"])
+def test_arguments_are_checked_before_anything_runs(tmp_path: Path, command: str) -> None:
+    path = tmp_path / "study.toml"
+    path.write_text(
+        'experiment = "checked"\nseeds = [0]\n[workload]\nname = "synthetic-blobs"\n'
+        '[budget]\nepochs = 1\n[[methods]]\nmethod = "TR"\n'
+        '[[methods]]\nmethod = "torch.optim.AdamW"\nlrr = 1\n'
+    )
+    records = tmp_path / "records"
+    first, *flags = command.split()
+    known = ["run"] if first == "run" else ["sweep", first]
+    result = napts(*known, path, *flags, "--records", records)
+    assert result.exit_code == BAD_INPUT, result.output
+    assert (
+        "optimizer.lrr: torch.optim.AdamW has no such argument, did you mean lr?" in result.stderr
+    )
+    assert not list(records.rglob("status.json"))
+    if first == "plan":
+        assert napts("sweep", "plan", path, "--records", records).exit_code == 0
 
 
 def test_claims(tmp_path: Path) -> None:

@@ -1,0 +1,55 @@
+"""What a method is tuned over, from a TOML file: a grid, or random points of ranges."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from napts.experiment.method_options import Options
+from napts.experiment.specfile import read_toml, validated
+from napts.launch.search import Cell, Random, Values, grid_cells
+
+
+class SpaceFile(Options):
+    """The settings that a method is tried with.
+
+    Attributes:
+        grid: For each option its values; all combinations are tried.
+        random: For each option what quasi-random points are drawn from, as in a sweep file.
+        fixed: Options that all settings have.
+    """
+
+    grid: dict[str, Values] | None = Field(default=None, min_length=1)
+    random: Random | None = None
+    fixed: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one(self) -> "SpaceFile":
+        if (self.grid is None) == (self.random is None):
+            raise ValueError("allowed: one of the tables [grid] and [random]")
+        varied = self.grid if self.random is None else self.random.ranges
+        both = sorted({*(varied or {})} & {*self.fixed})
+        if both:
+            raise ValueError(f"found {both[0]} in [fixed], too, allowed: in one of the tables")
+        return self
+
+    def cells(self) -> list[Cell]:
+        """Return the settings, what is fixed included."""
+        cells = grid_cells(self.grid or {}) if self.random is None else self.random.cells()
+        return [{**self.fixed, **cell} for cell in cells]
+
+
+def load_space(path: Path, samples: int) -> SpaceFile:
+    """Read a file.
+
+    Args:
+        path: The file.
+        samples: Number of random points where the file does not say it.
+
+    Raises:
+        SpecError: The file is missing, is not TOML, or does not describe settings.
+    """
+    data = read_toml(path)
+    if isinstance(data.get("random"), dict):
+        data["random"] = {"samples": samples, **data["random"]}
+    return validated(SpaceFile, data, str(path))
