@@ -7,6 +7,7 @@ harness that compares them is in the subpackages. Names are loaded on first use,
 and nothing heavier; the command line starts without it.
 """
 
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,9 @@ from napts._version import __version__
 if TYPE_CHECKING:
     from napts.decomposition import (
         LayerPartition,
+        ParameterSubsets,
         PartitionError,
         Stage,
-        TensorSets,
         deal_parameters,
         partition_layers,
     )
@@ -50,7 +51,7 @@ _HOMES = {
         *("Baseline", "Batch", "DoG", "Option", "SplitBatch", "StepRecord", "preset"),
     ),
     "napts.decomposition": (
-        *("LayerPartition", "PartitionError", "Stage", "TensorSets"),
+        *("LayerPartition", "ParameterSubsets", "PartitionError", "Stage"),
         *("deal_parameters", "partition_layers"),
     ),
     "napts.experiment.methods": ("register_method",),
@@ -63,6 +64,7 @@ _HOMES = {
     ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+_FORMER = {"TensorSets": "ParameterSubsets"}
 
 __all__ = [
     "APTS",
@@ -79,6 +81,7 @@ __all__ = [
     "DoG",
     "LayerPartition",
     "Option",
+    "ParameterSubsets",
     "PartitionError",
     "Pipeline",
     "Problem",
@@ -87,7 +90,6 @@ __all__ = [
     "Stage",
     "StepRecord",
     "Supervised",
-    "TensorSets",
     "__version__",
     "deal_parameters",
     "join_ranks",
@@ -101,6 +103,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _FORMER:
+        now = _FORMER[name]
+        warnings.warn(f"napts.{name} is called napts.{now} now", DeprecationWarning, stacklevel=2)
+        return __getattr__(now)
     if name not in _HOME_OF:
         raise AttributeError(f"module 'napts' has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(_HOME_OF[name]), name)

@@ -9,31 +9,19 @@ import importlib.util
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib.machinery import (
-    EXTENSION_SUFFIXES,
-    SOURCE_SUFFIXES,
-    ExtensionFileLoader,
-    FileFinder,
-    ModuleSpec,
-    SourceFileLoader,
-)
 from pathlib import Path
-from types import CodeType, ModuleType
 from typing import TYPE_CHECKING
 
 from napts.experiment import own_code
+from napts.experiment.import_folders import ExactLoader, PluginError, import_folder
 
 if TYPE_CHECKING:
     from napts.experiment.spec import RunSpec
 
 Tell = Callable[[str], None]
-
-
-class PluginError(ValueError):
-    """A file or module cannot be imported; one line that says where and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +146,9 @@ def _import_file(given: str) -> Plugin:
     )
     name = next(same, None) or _free_name(file)
     if name not in sys.modules:
-        with _folder(file.parent), _watched(name):
+        with import_folder(file.parent, _names()), _watched(name):
             spec = importlib.util.spec_from_file_location(
-                name, file, loader=_Exact(name, str(file))
+                name, file, loader=ExactLoader(name, str(file))
             )
             assert spec is not None
             assert spec.loader is not None
@@ -185,6 +173,11 @@ def _free_name(file: Path) -> str:
         number += 1
 
 
+def _names() -> set[str]:
+    """Return the outermost names of what was imported."""
+    return {plugin.module.partition(".")[0] for plugin in _plugins.values()}
+
+
 # --- modules --------------------------------------------------------------------------------------
 
 
@@ -201,7 +194,7 @@ def _import_module(given: str) -> Plugin:
     place = next(iter(spec.submodule_search_locations or ()), None) if spec else None
     origin = Path(spec.origin) if spec and spec.origin else Path(place) if place else None
     root = here if spec is None or origin is None else _root(top, origin)
-    with _folder(root), _watched(given):
+    with import_folder(root, _names()), _watched(given):
         importlib.import_module(given)
     return Plugin(given, given, root, is_file=False)
 
@@ -218,101 +211,7 @@ def _is_in(name: str, folder: Path) -> bool:
     return any((folder / place).exists() for place in (f"{name}.py", name))
 
 
-# --- finding what lies beside them ----------------------------------------------------------------
-
-
-class _Exact(SourceFileLoader):
-    """Loads a source file and notes what it held; compiled copies of it are not trusted.
-
-    Python takes a compiled copy for current if size and time, in whole seconds, agree.
-    """
-
-    def get_code(self, fullname: str) -> CodeType:
-        path = self.get_filename(fullname)
-        content = self.get_data(path)
-        own_code.keep_digest(Path(path).resolve(), content)
-        return self.source_to_code(content, path)
-
-
-_LOADERS = ((ExtensionFileLoader, EXTENSION_SUFFIXES), (_Exact, SOURCE_SUFFIXES))
-
-
-class _Finder:
-    """Finds the modules of one folder; never those of the standard library.
-
-    Args:
-        folder: The folder.
-        namespaces: Whether folders without ``__init__.py`` are packages, too.
-    """
-
-    def __init__(self, folder: Path, *, namespaces: bool) -> None:
-        self._folder, self._namespaces = folder, namespaces
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None = None, target: object = None
-    ) -> ModuleSpec | None:
-        """Return the spec of a module of the folder."""
-        if name.partition(".")[0] in sys.stdlib_module_names:
-            return None
-        places = [str(self._folder)] if path is None else list(path)
-        for place in places:
-            if not Path(place).resolve().is_relative_to(self._folder):
-                continue
-            spec = FileFinder(place, *_LOADERS).find_spec(name)
-            if spec is not None and (spec.loader is not None or self._namespaces):
-                if spec.origin and not own_code.is_own(Path(spec.origin)):
-                    continue
-                return spec
-        return None
-
-    def invalidate_caches(self) -> None:
-        """Do nothing: every search looks at the folder."""
-
-
-_behind: dict[Path, _Finder] = {}
-
-
-@contextmanager
-def _folder(root: Path | None) -> Iterator[None]:
-    """Find a folder's modules: for now before all others, afterwards behind them."""
-    if root is None:
-        yield
-        return
-    if root not in _behind:
-        _behind[root] = _Finder(root, namespaces=True)
-        sys.meta_path.append(_behind[root])
-    finder = _Finder(root, namespaces=False)
-    hidden = _hide(root)
-    sys.meta_path.insert(0, finder)
-    try:
-        yield
-        _check_hidden(hidden)
-    finally:
-        sys.meta_path.remove(finder)
-        sys.modules.update(hidden)
-
-
-def _hide(root: Path) -> dict[str, ModuleType]:
-    """Take out own modules of other folders that have a namesake here."""
-    hidden = {}
-    for name, module in list(sys.modules.items()):
-        top = name.partition(".")[0]
-        file = own_code.file_of(module) if top != "__main__" else None
-        elsewhere = file is not None and not file.is_relative_to(root)
-        if elsewhere and top in {p.module.partition(".")[0] for p in _plugins.values()}:
-            continue
-        if elsewhere and ((root / f"{top}.py").is_file() or (root / top / "__init__.py").is_file()):
-            hidden[name] = sys.modules.pop(name)
-    return hidden
-
-
-def _check_hidden(hidden: Mapping[str, ModuleType]) -> None:
-    for name, module in hidden.items():
-        if name in sys.modules:
-            first, second = getattr(module, "__file__", "?"), sys.modules[name].__file__
-            raise PluginError(
-                f"module {name}: found {first} and {second}, allowed: one, or different names"
-            )
+# --- what an import brings ----------------------------------------------------------------------
 
 
 @contextmanager

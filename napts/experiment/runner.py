@@ -2,12 +2,10 @@
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from napts.experiment.checkpoint import find_checkpoint, has_checkpoints, remove_checkpoints
-from napts.experiment.clock import Times
+from napts.experiment.checkpoint import has_checkpoints, remove_checkpoints
 from napts.experiment.followers import announce, threads
 from napts.experiment.foreign_errors import (
     error_line,
@@ -17,18 +15,18 @@ from napts.experiment.foreign_errors import (
 )
 from napts.experiment.observer import Observer, RunOutcome
 from napts.experiment.packages import changed_packages, foreign_packages
-from napts.experiment.progress import Progress
 from napts.experiment.setup import Setup
 from napts.experiment.signals import StopRequest
 from napts.experiment.spec import RunSpec
+from napts.experiment.start import start_of
 from napts.experiment.trainer import Diverged, Interrupted, Trainer
 from napts.parallel.ranks import ALONE, Ranks, join_ranks
 from napts.records.environment import capture_environment
 from napts.records.files import RecordWriteError
-from napts.records.layout import RESTARTS, SPEC, STATUS, TRACEBACK, run_directory
+from napts.records.layout import SPEC, STATUS, TRACEBACK, run_directory
 from napts.records.lock import RunLock
 from napts.records.read import load_run
-from napts.records.rows import read_object, read_rows
+from napts.records.rows import read_object
 from napts.records.write import RunWriter
 
 Mode = Literal["cached", "retry", "force"]
@@ -124,7 +122,7 @@ def _run_locked(
             remove_checkpoints(directory)  # a kill may have come between the end and the clearing
         return known
     setup = _setup(spec, directory, data_root, ranks)
-    start = _start(setup, directory, mode, known)
+    start = start_of(setup, directory, mode, None if known is None else known.state)
     environment = capture_environment(
         setup.device, setup.splits.digest, packages=foreign_packages(spec)
     )
@@ -200,49 +198,6 @@ def _attempt(trainer: Trainer, writer: RunWriter) -> RunOutcome:
     if state != "interrupted":
         remove_checkpoints(writer.directory)
     return _outcome(writer.directory, trainer.setup.spec, ran=True)
-
-
-@dataclass(frozen=True, slots=True)
-class _Start:
-    """Where an attempt begins, and why there is one."""
-
-    progress: Progress
-    times: Times
-    resumed_from: tuple[int, int] | None
-    reason: str
-    state: dict[str, Any] | None = None
-
-
-def _start(setup: Setup, directory: Path, mode: Mode, ended: RunOutcome | None) -> _Start:
-    """Restore the last checkpoint into the setup, or begin anew."""
-    if mode == "force" or (ended is not None and _has_begun(directory)):
-        remove_checkpoints(directory)
-        why = "forced" if mode == "force" or ended is None else f"retried, it had {ended.state}"
-        return _Start(Progress(), Times(), None, f"started anew: {why}")
-    found = find_checkpoint(directory, setup.spec.run_key)
-    if found.state is None:
-        first = "started anew: no checkpoint" if (directory / RESTARTS).exists() else "started"
-        return _Start(Progress(), Times(), None, found.warning or first)
-    _check_data(setup, found.state)
-    progress = setup.restore(found.state)
-    reason = "resumed" if found.warning is None else f"resumed from an older one: {found.warning}"
-    position = (progress.epoch, progress.step)
-    return _Start(progress, Times(**found.state["times"]), position, reason, found.state)
-
-
-def _has_begun(directory: Path) -> bool:
-    """Return whether the latest attempt came as far as training, rather than failed before."""
-    attempt = read_object(directory / STATUS).get("attempt") or 0
-    return any(row["attempt"] == attempt for row in read_rows(directory / RESTARTS))
-
-
-def _check_data(setup: Setup, state: dict[str, Any]) -> None:
-    saved, found = state["data_digest"], setup.splits.digest
-    if saved != found:
-        raise ValueError(
-            f"workload {setup.spec.workload.name}: found data with digest {found}, but the run "
-            f"began with {saved}; allowed: the same data, or mode force"
-        )
 
 
 def _ended(directory: Path, spec: RunSpec) -> RunOutcome | None:

@@ -8,13 +8,12 @@ from napts.optim.subdomains import Closure
 
 
 class StepOptimizer(Protocol):
-    """What the training loop needs of an optimizer.
+    """What the training loop needs of an optimizer."""
 
-    Attributes:
-        last_step: Record of the latest step.
-    """
-
-    last_step: StepRecord | None
+    @property
+    def last_step(self) -> StepRecord | None:
+        """Record of the latest step."""
+        ...
 
     def step(self, closure: Closure | Batch, /) -> float:
         """Take one step; the closure returns the loss and calls no ``backward()``."""

@@ -141,7 +141,10 @@ class Trainer:
         """Return the limit of the budget that is reached."""
         progress, setup = self.progress, self.setup
         epochs = progress.finished + progress.step / self._batches
-        spent = progress.so_far(self._clock.reading("train")).limited(epochs, setup.local_fraction)
+        spent: dict[str, float] = {"epochs": epochs}
+        if self._limits.keys() != spent.keys():
+            so_far = progress.so_far(self._clock.reading("train"))
+            spent = so_far.limited(epochs, setup.local_fraction)
         self._observer.on_progress(share_spent(self._limits, spent))
         return limit_reached(self._limits, spent)
 

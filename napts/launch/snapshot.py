@@ -78,8 +78,12 @@ def take_snapshot(
     if not target.exists():
         staged = folder / f".{name}.{uuid.uuid4().hex}"
         staged.mkdir(parents=True)
+        try:
+            own.copy(staged)
+        except SpecError:
+            shutil.rmtree(staged)
+            raise
         _copy(package, staged, state)
-        own.copy(staged)
         (staged / SNAPSHOT_STATE).write_text(json.dumps(state), encoding="utf-8")
         _settle(staged, target)
     own.link_data(target)

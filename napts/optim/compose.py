@@ -6,7 +6,7 @@ from typing import Any
 from napts.optim.cadam import CAdam
 from napts.optim.correction import ConvexCombinations, Correction, ShrinkingRadius
 from napts.optim.history import ConstantMemory, History, Window
-from napts.optim.local_model import FirstOrder, ModelFamily
+from napts.optim.local_model import FirstOrder, LocalModels
 from napts.optim.moments import KeptMoments, ResetMoments
 from napts.optim.quadratic_model import SecondOrder
 from napts.optim.radius import RadiusRule
@@ -15,7 +15,7 @@ from napts.optim.sr1 import LimitedMemorySR1
 from napts.optim.subdomains import Decomposition
 
 
-def local_model(options: Mapping[str, Any]) -> ModelFamily:
+def local_model(options: Mapping[str, Any]) -> LocalModels:
     """Compose the local model."""
     if options.get("order") == 2:
         return SecondOrder(options["norm"], LimitedMemorySR1(options["pairs"]))

@@ -5,7 +5,7 @@ from typing import Literal
 
 from napts.optim.correction import Correction
 from napts.optim.history import History
-from napts.optim.local_model import ModelFamily
+from napts.optim.local_model import LocalModels
 from napts.optim.preconditioner import Preconditioner
 from napts.optim.radius import RadiusRule
 
@@ -35,7 +35,7 @@ class Composition:
         forget: Clear the memories at every new batch.
     """
 
-    local_model: ModelFamily
+    local_model: LocalModels
     radius_rule: RadiusRule
     max_tries: int
     global_history: History

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from napts.optim.local_model import ModelFamily
+from napts.optim.local_model import LocalModels
 from napts.optim.local_solver import Allowance, LocalProblem, LocalSolver
 from napts.optim.objective import Objective, Point
 from napts.optim.preconditioner import Preconditioner, Proposal
@@ -32,7 +32,7 @@ class ExactSubdomains(Preconditioner):
     """
 
     solver: LocalSolver
-    family: ModelFamily
+    family: LocalModels
     budget: float = 1.0
 
     def propose(self, objective: Objective, point: Point, radius: float) -> Proposal:
@@ -102,7 +102,7 @@ class _Block(LocalProblem):
     def loss(self) -> float:
         return self._loss
 
-    def models(self) -> ModelFamily:
+    def models(self) -> LocalModels:
         return self._family.restricted(self._block)
 
     def scratch(self) -> Vector:

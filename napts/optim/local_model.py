@@ -86,7 +86,7 @@ class LocalModel(Protocol):
         ...
 
 
-class ModelFamily(Protocol):
+class LocalModels(Protocol):
     """Makes the local model of each iterate."""
 
     @property
@@ -102,7 +102,7 @@ class ModelFamily(Protocol):
         """Return the model around the iterate that has this gradient."""
         ...
 
-    def restricted(self, block: int | None) -> "ModelFamily":
+    def restricted(self, block: int | None) -> "LocalModels":
         """Return a family for one block alone, or all, which begins with what is known of it."""
         ...
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 from torch import Tensor
 
 from napts.optim import vectors
-from napts.optim.local_model import ModelFamily
+from napts.optim.local_model import LocalModels
 from napts.optim.vectors import Layout, Norm, Vector
 
 SHORTEST = 1e-30
@@ -58,7 +58,7 @@ class LocalProblem(ABC):
         """The value at the iterate, which costs nothing; of problems with values."""
         raise NotImplementedError
 
-    def models(self) -> ModelFamily:
+    def models(self) -> LocalModels:
         """Return what makes local models, for this problem alone; of problems with values."""
         raise NotImplementedError
 

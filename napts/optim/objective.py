@@ -11,7 +11,7 @@ from napts.optim import data_parallel, vectors
 from napts.optim.batch import Batch, as_batch
 from napts.optim.communicator import Share, norm_share
 from napts.optim.data_parallel import AveragedNumbers, DataParallel
-from napts.optim.local_model import LocalModel, ModelFamily, Step
+from napts.optim.local_model import LocalModel, LocalModels, Step
 from napts.optim.part_passes import PartPasses
 from napts.optim.passes import GraphWantedError, Passes
 from napts.optim.record import PassCounts
@@ -82,7 +82,7 @@ class Objective:
         self,
         batch: Closure | Batch,
         layout: Layout,
-        local_model: ModelFamily,
+        local_model: LocalModels,
         counts: PassCounts,
         context: StepContext | None = None,
         penalty: Penalty | None = None,

@@ -1,13 +1,13 @@
 """What is said about an option, in the one place where it stands: default, range, meaning."""
 
-import functools
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from napts.optim.interval import Interval
 
 
 class Unset(Enum):
@@ -43,64 +43,6 @@ class ByNorm:
 
     def __str__(self) -> str:
         return f'{self.l2:g} for "l2", {self.inf:g} for "inf"'
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """The numbers between two bounds.
-
-    Attributes:
-        text: As in mathematics: ``"(0, 1]"``.
-        low: The lower bound.
-        high: The upper bound, or the name of another option that is it.
-        has_low: Whether the lower bound belongs to it.
-        has_high: Whether the upper bound belongs to it.
-    """
-
-    text: str
-    low: float
-    high: float | str
-    has_low: bool
-    has_high: bool
-
-    @staticmethod
-    @functools.cache
-    def parse(text: str) -> "Interval":
-        """Read an interval, such as ``"(0, inf)"`` or ``"(0, eta_2]"``.
-
-        Raises:
-            ValueError: It is none.
-        """
-        found = re.fullmatch(r"([(\[])(\S+), (\S+)([)\]])", text)
-        if found is None:
-            raise ValueError(f"Invalid interval: {text!r}, must be such as '(0, 1]'")
-        opening, low, high, closing = found.groups()
-        named = high.isidentifier() and high != "inf"
-        bound = high if named else _number(high)
-        return Interval(text, _number(low), bound, opening == "[", closing == "]")
-
-    def __contains__(self, value: Any) -> bool:
-        return self.holds(value, {})
-
-    def holds(self, value: Any, options: Mapping[str, Any]) -> bool:
-        """Tell whether a number lies in it; other things do not.
-
-        Args:
-            value: Anything.
-            options: Where to look up an upper bound that is an option.
-        """
-        high = self.high
-        try:
-            high = options[high] if isinstance(high, str) else high
-            above = self.low <= value if self.has_low else self.low < value
-            return bool(above and (value <= high if self.has_high else value < high))
-        except TypeError:
-            return False
-
-    def __str__(self) -> str:
-        if self.high == math.inf:
-            return f"{'at least' if self.has_low else 'above'} {self.low:g}"
-        return f"in {self.text}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +209,3 @@ def required(kind: Any) -> Any:
         return kind
     members = [member for member in get_args(kind) if member is not NoneType]
     return members[0] if len(members) == 1 else Union[tuple(members)]  # noqa: UP007
-
-
-def _number(text: str) -> float:
-    return float(text) if "." in text or text.endswith("inf") else int(text)

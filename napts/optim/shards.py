@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from napts.optim import vectors
-from napts.optim.local_model import ModelFamily
+from napts.optim.local_model import LocalModels
 from napts.optim.local_solver import Allowance, LocalProblem, LocalSolver
 from napts.optim.objective import Objective, Point
 from napts.optim.passes import ClosurePasses, Passes
@@ -40,7 +40,7 @@ class Shards(Preconditioner):
 
     count: int
     solver: LocalSolver
-    family: ModelFamily
+    family: LocalModels
     norm: Norm
     consistent: bool = True
 
@@ -124,7 +124,7 @@ class _Shard(LocalProblem):
     def loss(self) -> float:
         return self._loss
 
-    def models(self) -> ModelFamily:
+    def models(self) -> LocalModels:
         return self._family.restricted(None)
 
     def _place(self) -> None:

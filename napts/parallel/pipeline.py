@@ -13,12 +13,10 @@ from napts.optim.batch import Batch
 from napts.optim.gradients import gradients
 from napts.optim.subdomains import Part
 from napts.parallel.communicator import RankCommunicator
-from napts.parallel.engine import Engine, Loss, Place, Schedule
-from napts.parallel.microbatches import micro_batch_count
-from napts.parallel.pipeline_batch import PipelineBatch
+from napts.parallel.engine import Engine, Loss, Place, Schedule, micro_batch_count
+from napts.parallel.pipeline_batch import PipelineBatch, TrialGradients
 from napts.parallel.rank_module import Boundary, RankModule
 from napts.parallel.spread import names_in, sample_shapes, shares, tensors_of
-from napts.parallel.trial_gradients import TrialGradients
 
 
 class Pipeline:

@@ -243,3 +243,10 @@ def test_the_model_has_to_be_called() -> None:
     inputs, _ = batch()
     with pytest.raises(RuntimeError, match=r"must call the partitioned model \(Sequential\)"):
         optimizer.step(lambda: model[0](inputs).sum())
+
+
+def test_the_former_name_of_parameter_subsets_warns() -> None:
+    for home in (napts, napts.decomposition):
+        with pytest.warns(DeprecationWarning, match="is called .*ParameterSubsets now"):
+            assert home.TensorSets is napts.ParameterSubsets
+    assert type(napts.deal_parameters(nn.Linear(2, 2), 1)) is napts.ParameterSubsets

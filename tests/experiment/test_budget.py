@@ -358,3 +358,19 @@ def test_checkpoints_leave_the_mode_alone(spec_of) -> None:
         assert modes.calls.count("state") == (2 + BATCHES if every_s == 0.0 else 2)
         found.append([call for call in modes.calls if call != "state"])
     assert found[0] == found[1] == ["eval", "train", *["step"] * BATCHES, "eval"]
+
+
+def test_a_pipeline_stops_at_its_budget(tmp_path: Path, spec_of) -> None:
+    budget = {"samples": 65, "target": {"metric": "val_loss", "value": 0.0}}
+    record = trained(tmp_path, spec_of("Adam", budget=budget, pipeline={"stages": 2}))
+    assert [row["batches"] for row in record.epochs] == [0, 2]
+    assert record.status["target"]["reached"] is False
+
+
+def test_the_rank_whose_time_is_up_ends_the_run_for_all(spec_of, monkeypatch) -> None:
+    setup = Setup.of(spec_of(budget={"seconds": 1000.0}), None)
+    answers = iter([[False, False, False], [False, False, True]])
+    monkeypatch.setattr(setup.network, "agree", lambda *wishes: next(answers))
+    trainer = Trainer(setup, None, Progress(), Times(), Observer(), lambda: None)
+    trainer.train()
+    assert (trainer.progress.ended_by, trainer.progress.spent.steps) == ("seconds", 2)

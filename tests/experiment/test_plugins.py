@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from napts.experiment import own_code, plugins
+from napts.experiment import import_folders, own_code, plugins
 from napts.experiment.plugins import PluginError, load
 
 
@@ -17,8 +17,8 @@ from napts.experiment.plugins import PluginError, load
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Nothing of a test is left in the process."""
     modules, finders = dict(sys.modules), list(sys.meta_path)
-    for name in ("_plugins", "_behind"):
-        monkeypatch.setattr(plugins, name, {})
+    monkeypatch.setattr(plugins, "_plugins", {})
+    monkeypatch.setattr(import_folders, "_behind", {})
     monkeypatch.setattr(plugins, "_fresh", set())
     yield
     sys.meta_path[:] = finders

@@ -40,7 +40,7 @@ SETTINGS: list[dict[str, Any]] = [
 ]
 
 
-def _indices(model: nn.Module, sets: napts.TensorSets) -> list[np.ndarray]:
+def _indices(model: nn.Module, sets: napts.ParameterSubsets) -> list[np.ndarray]:
     places, start = {}, 0
     for name, parameter in model.named_parameters():
         places[name] = np.arange(start, start + parameter.numel())
@@ -49,7 +49,7 @@ def _indices(model: nn.Module, sets: napts.TensorSets) -> list[np.ndarray]:
 
 
 def _take_over_pairs(
-    reference: InWeights, optimizer: napts.APTSW, model: nn.Module, sets: napts.TensorSets
+    reference: InWeights, optimizer: napts.APTSW, model: nn.Module, sets: napts.ParameterSubsets
 ) -> None:
     family = optimizer._method.local_model
     if not isinstance(family, SecondOrder):

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 import napts
-from napts.optim.option import Amendment, Definition, Interval, Option
+from napts.optim.interval import Interval
+from napts.optim.option import Amendment, Definition, Option
 from tests.helpers.networks import make, plain
 
 OURS = ("TR", "NTR", "APTS", "APTSA", "NAPTS", "APTSW", "APTSD")

@@ -19,9 +19,9 @@ from torch.nn import functional
 import napts
 from napts.optim.communicator import Combine, Share
 from napts.parallel.communicator import RankCommunicator
-from napts.parallel.microbatches import micro_batch_count
+from napts.parallel.engine import micro_batch_count
+from napts.parallel.pipeline_batch import TrialGradients
 from napts.parallel.ranks import Ranks
-from napts.parallel.trial_gradients import TrialGradients
 from napts.parallel.watch import RankLost, Watch
 
 

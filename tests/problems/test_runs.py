@@ -15,6 +15,7 @@ from napts.experiment.observer import Observer
 from napts.experiment.spec import RunSpec
 from napts.problems import register_problem, registry
 from napts.records.read import load_run
+from tests.helpers import rank_runs
 
 
 @pytest.fixture(autouse=True)
@@ -136,3 +137,21 @@ def test_a_loss_of_the_whole_network_is_refused_on_a_pipeline():
     message = r"found cancer-logistic, allowed with \[pipeline\]: .* CancerLogistic is none"
     with pytest.raises(ValueError, match=message):
         spec_of("cancer-logistic", "TR", pipeline={"stages": 1})
+
+
+RANKS = """
+experiment = "ranks"
+workload = { name = "diabetes-mlp" }
+optimizer = { method = "TR" }
+budget = { epochs = 1 }
+pipeline = { stages = 2 }
+"""
+
+
+def test_two_ranks_find_the_metrics_of_one(tmp_path: Path):
+    (tmp_path / "spec.toml").write_text(RANKS)
+    rank_runs.finish(tmp_path, 2)
+    alone = run(spec_of("diabetes-mlp", "TR", 1, pipeline={"stages": 2}), tmp_path / "alone")
+    found = rank_runs.status(tmp_path)["final"]
+    assert found == pytest.approx(dict(alone.final), rel=1e-5)
+    assert "test_r2" in found

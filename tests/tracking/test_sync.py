@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.made_runs import write_run
+from napts.records.metric import Metric
 from napts.tracking import SyncReport, attach_artifacts, default_tracking_uri, sync
 from napts.tracking.importer import open_importer
 
@@ -218,6 +220,26 @@ def test_non_finite_losses_become_gaps_and_absent_values_nothing(records, make_r
     assert mlflow.history(copy, "val_accuracy") == [(0, 0.4)]
     assert mlflow.history(copy, "radius") == [(0, 0.1)]
     assert sync(records) == SyncReport(unchanged=1)
+
+
+def test_keys_are_the_names_of_the_metrics(records, mlflow_of):
+    """Whatever a problem measures arrives under its own name, and infinities as gaps."""
+    path = write_run(
+        records,
+        experiment="first",
+        metric=Metric("rmse", "min"),
+        final={"test_rmse": 0.25},
+        epochs=2,
+    )
+    line = (path / "epochs.jsonl").read_text().splitlines()[-1]
+    last = {**json.loads(line), "epoch": 3, "val_rmse": "inf", "val_r2": -3.5}
+    with (path / "epochs.jsonl").open("a") as file:
+        file.write(json.dumps(last) + "\n")
+    sync(records)
+    metrics = mlflow_of(records).runs()["NAPTS seed 0"].data.metrics
+    assert (metrics["test_rmse"], metrics["val_r2"]) == (0.25, -3.5)
+    assert math.isnan(metrics["val_rmse"])
+    assert "val_accuracy" not in metrics
 
 
 def test_a_damaged_run_does_not_hold_up_the_others(records, make_run, mlflow_of):

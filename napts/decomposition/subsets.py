@@ -13,7 +13,7 @@ Deal = Literal["random", "layers"]
 
 
 @dataclass(frozen=True, eq=False)
-class TensorSets:
+class ParameterSubsets:
     """Disjoint sets of parameter tensors, which together are all that are trained.
 
     Attributes:
@@ -49,7 +49,7 @@ class TensorSets:
 
 def deal_parameters(
     model: nn.Module, n_subdomains: int, *, deal: Deal = "random", seed: int = 0
-) -> TensorSets:
+) -> ParameterSubsets:
     """Deal the trained parameter tensors of a network to subdomains, about equally many to each.
 
     Subdomain ``i`` of ``N`` receives the next ``floor(left / (N - i))`` units, the last one what is
@@ -85,7 +85,7 @@ def deal_parameters(
         units = units[count:]
     parameters = dict(model.named_parameters())
     left_out = {name: p for name, p in parameters.items() if not p.requires_grad}
-    return TensorSets(names, [[parameters[name] for name in own] for own in names], left_out)
+    return ParameterSubsets(names, [[parameters[name] for name in own] for own in names], left_out)
 
 
 def _tensors(model: nn.Module) -> list[list[str]]:
