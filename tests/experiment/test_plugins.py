@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from napts.experiment import import_folders, own_code, plugins
-from napts.experiment.plugins import PluginError, load
+from napts.experiment import plugins
+from napts.experiment.plugins import import_folders, own_code
+from napts.experiment.plugins.loading import PluginError, load
 
 
 @pytest.fixture(autouse=True)
