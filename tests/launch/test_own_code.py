@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from napts.cli import main
 from napts.experiment import SpecError, plugins
-from napts.experiment.plugins import import_folders, own_code
+from napts.experiment.plugins import import_folders, loading, own_code
 from napts.experiment.plugins.loading import load
 from napts.launch.cluster import LocalCluster
 from napts.launch.job import RunsFailed
@@ -31,7 +31,7 @@ MORE = """
 @pytest.fixture
 def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
     """A sweep of an own problem in a folder with helpers and data, imported here."""
-    monkeypatch.setattr(plugins, "_plugins", {})
+    monkeypatch.setattr(loading, "_plugins", {})
     monkeypatch.setattr(import_folders, "_behind", {})
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
     monkeypatch.setattr(registry, "_PROBLEMS", dict(registry._PROBLEMS))
