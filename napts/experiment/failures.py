@@ -7,9 +7,9 @@ from traceback import FrameSummary
 
 import torch
 
-from napts.experiment import own_code
 from napts.experiment.packages import foreign_packages
-from napts.experiment.spec import RunSpec
+from napts.experiment.plugins import own_code
+from napts.experiment.spec.run_spec import RunSpec
 from napts.problems import DataMissing
 from napts.records.environment import capture_environment
 from napts.records.files import write_atomic
