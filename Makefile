@@ -1,6 +1,6 @@
 # Two commands do everything on a machine with Python 3.11 and a package index:
 #   make reproduce   train all methods on the embedded data set, print the table, write the report
-#   make test        run the tests; "make test-slurm" those on a real Slurm of this machine (root)
+#   make test        run the tests ("make quick": those of a minute); "make test-slurm" those on a real Slurm of this machine (root)
 PYTHON ?= python3.11
 VENV ?= .venv
 # Another torch than the pinned one: make test TORCH=2.9.1 VENV=.venv-2.9.1
@@ -14,7 +14,7 @@ OUT ?= out
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: environment reproduce test zoo test-slurm lint bench bench-check clean
+.PHONY: environment reproduce test quick zoo test-slurm lint bench bench-check clean
 
 environment: $(READY)
 
@@ -23,6 +23,10 @@ reproduce: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slurm and not bench" --ignore tests/zoo $(ARGS)
+
+# What a developer runs all day: no processes, pictures or long training.
+quick: $(READY)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q -m "not slow and not slurm and not bench" --ignore tests/zoo $(ARGS)
 
 # Models of torchvision, timm and transformers with random weights, and training loops around them.
 zoo: $(ZOO)

@@ -14,8 +14,8 @@ from typing import Any
 
 import napts
 from napts._version import __version__
-from napts.experiment.plugins import Plugin
-from napts.experiment.specfile import SpecError
+from napts.experiment.plugins.loading import Plugin
+from napts.experiment.spec.reading import SpecError
 from napts.launch.own_copies import OwnCode
 from napts.records.environment import SNAPSHOT_STATE, git_state
 
@@ -78,8 +78,12 @@ def take_snapshot(
     if not target.exists():
         staged = folder / f".{name}.{uuid.uuid4().hex}"
         staged.mkdir(parents=True)
+        try:
+            own.copy(staged)
+        except SpecError:
+            shutil.rmtree(staged)
+            raise
         _copy(package, staged, state)
-        own.copy(staged)
         (staged / SNAPSHOT_STATE).write_text(json.dumps(state), encoding="utf-8")
         _settle(staged, target)
     own.link_data(target)

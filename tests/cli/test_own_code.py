@@ -43,6 +43,7 @@ def run(folder: Path, *more: str) -> list[dict[str, Any]]:
     return json.loads(told.stdout)
 
 
+@pytest.mark.slow
 def test_a_changed_network_is_a_changed_run(tmp_path: Path) -> None:
     write_problem(tmp_path, width="width", imports="from sizes import width")
     (tmp_path / "sizes.py").write_text("width = 4\n")
@@ -57,6 +58,7 @@ def test_a_changed_network_is_a_changed_run(tmp_path: Path) -> None:
     assert set(record.spec["code"]) == {"line.py", "sizes.py"}
 
 
+@pytest.mark.slow
 def test_a_program_that_runs_itself(tmp_path: Path) -> None:
     """What it registers needs no import, in jobs neither."""
     more = (
@@ -100,6 +102,7 @@ def test_what_is_wrong_is_one_line(
     assert told in line
 
 
+@pytest.mark.slow
 def test_reports_are_made_without_the_code(tmp_path: Path) -> None:
     write_problem(tmp_path)
     (tmp_path / "plain.py").write_text(METHOD)
@@ -111,6 +114,7 @@ def test_reports_are_made_without_the_code(tmp_path: Path) -> None:
     assert "out/" in told
 
 
+@pytest.mark.slow
 def test_specs_import_nothing_that_lies_about(tmp_path: Path) -> None:
     """Modules in the current folder with the names of what a spec asks for, or of a package."""
     write_problem(tmp_path)

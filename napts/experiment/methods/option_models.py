@@ -1,0 +1,172 @@
+"""Validated options of a method as they stand in a spec: a model made from their definitions."""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, ClassVar, Self, TypedDict
+
+from pydantic import (
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    create_model,
+    model_serializer,
+    model_validator,
+)
+
+from napts.decomposition import Deal
+from napts.experiment.methods.option_fields import fields_of
+from napts.experiment.methods.path_options import SchedulerOptions
+from napts.experiment.spec_table import SpecTable
+from napts.optim.option import UNSET, Option
+from napts.optim.presets import preset
+from napts.optim.signature import Definitions, check, definitions_in, definitions_of, with_radii
+from napts.optim.trust_region import TrustRegionOptimizer
+
+
+class MethodOptions(SpecTable):
+    """Options of a method.
+
+    Attributes:
+        method: Its name, which tells the models apart.
+        definitions: What the optimizer's constructor takes.
+        beside: What is said beside that, about how its subdomains are made.
+        scheduler: A learning-rate scheduler by its import path, or None. For the trust-region
+            methods the learning rate is a factor of the largest radius.
+    """
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    definitions: ClassVar[Definitions] = {}
+    beside: ClassVar[Definitions] = {}
+
+    method: str
+    scheduler: SchedulerOptions | None = None
+
+    @model_serializer(mode="wrap")
+    def _told(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is not given and was not known to older specs and keys."""
+        told = serialize(self)
+        return {n: v for n, v in told.items() if v is not None or n not in self.younger_fields()}
+
+    @classmethod
+    def younger_fields(cls) -> tuple[str, ...]:
+        """Return the fields that are not told where they are None."""
+        return ("scheduler",)
+
+    @property
+    def title(self) -> str:
+        """What the method is called in tables: its name, without the path before it."""
+        return self.method.rpartition(".")[2]
+
+    def science(self) -> dict[str, Any]:
+        """Return what determines the result, as plain data.
+
+        An option that is younger than the first runs is left out where it has the value that all
+        runs had before.
+        """
+        before = {n: d.option.before for n, d in {**self.definitions, **self.beside}.items()}
+        values = self.model_dump(mode="json")
+        return {name: value for name, value in values.items() if value != before.get(name, UNSET)}
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments of the optimizer's constructor."""
+        return self.model_dump(include=set(self.definitions))
+
+
+class TrustRegionOptions(MethodOptions):
+    """Options of a trust-region method.
+
+    Defaults that depend on the norm are stored with their values.
+
+    Attributes:
+        preset: A name in `napts.PRESETS` for the options it holds; they are what is stored.
+    """
+
+    preset: str | None = Field(default=None, exclude=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        if isinstance(data.get("preset"), str):
+            data = {**preset(str(data.get("method")), data["preset"]), **data}
+        return with_radii(data, cls.definitions)
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        check(self.arguments(), self.definitions)
+        return self
+
+
+class StageOptions(TypedDict, total=False):
+    """How layer blocks are made."""
+
+    subdomains: Annotated[
+        int | None,
+        Option(None, "Number of layer blocks; the problem's by default.", within="[1, inf)"),
+    ]
+    compile_local: Annotated[
+        bool,
+        Option(
+            False,
+            "Compile the blocks for their local steps; see :func:`napts.partition_layers`.",
+            before=False,
+        ),
+    ]
+
+
+class SetOptions(TypedDict, total=False):
+    """How parameter sets are made."""
+
+    subdomains: Annotated[
+        int | None,
+        Option(None, "Number of parameter sets; the problem's by default.", within="[1, inf)"),
+    ]
+    deal: Annotated[
+        Deal,
+        Option(
+            "random",
+            "How parameters are dealt to them; see :func:`napts.deal_parameters`. The seed of the "
+            "run is that of the shuffle.",
+        ),
+    ]
+
+
+_BESIDE: Mapping[str, Definitions] = {
+    "parameters": {},
+    "stages": definitions_in(StageOptions),
+    "sets": definitions_in(SetOptions),
+}
+
+
+def options_model(name: str, optimizer: Callable[..., Any], needs: str) -> type[MethodOptions]:
+    """Make the model of a method's options.
+
+    Args:
+        name: Name of the method.
+        optimizer: Its class, or a function that makes an optimizer.
+        needs: What the optimizer is built on, as in
+            :class:`napts.experiment.methods.method.Capabilities`.
+
+    Raises:
+        ValueError: An option cannot stand in a spec.
+    """
+    ours = isinstance(optimizer, type) and issubclass(optimizer, TrustRegionOptimizer)
+    base = TrustRegionOptions if ours else MethodOptions
+    reserved = {*base.model_fields, "label", "epochs"}
+    known, beside = definitions_for(optimizer), _BESIDE[needs]
+    fields = fields_of(known, reserved, getattr(optimizer, "__qualname__", name))
+    further = fields_of(beside, reserved, name)
+    model = create_model(f"{name}Options", __base__=base, **fields, **further)
+    model.definitions = {n: d for n, d in known.items() if n in fields}
+    model.beside = beside
+    return model
+
+
+def definitions_for(optimizer: Callable[..., Any]) -> Definitions:
+    """Return the options of an optimizer, ours or another, from its signature."""
+    if isinstance(optimizer, type):
+        if issubclass(optimizer, TrustRegionOptimizer):
+            return optimizer.definitions
+        return definitions_of(optimizer.__init__, {}, after=2)
+    return definitions_of(optimizer, {})

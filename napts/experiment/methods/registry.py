@@ -1,0 +1,191 @@
+"""The methods that a spec can name: a registry, which own optimizers can be added to."""
+
+import copyreg
+import inspect
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+from pydantic import BeforeValidator, SerializeAsAny, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
+from torch import nn
+from torch.optim import Optimizer
+
+from napts import entry_points
+from napts.experiment.methods.method import Capabilities, Method, StepOptimizer
+from napts.experiment.methods.option_models import MethodOptions, options_model
+from napts.records.layout import NAME_PATTERN
+
+if TYPE_CHECKING:
+    from napts.parallel.pipeline import Pipeline
+
+AnyOptimizer = TypeVar("AnyOptimizer", bound=Callable[..., Optimizer])
+
+_METHODS: dict[str, Method] = {}
+_by_path: list[Callable[[str], Method]] = []
+
+
+def find_paths_by(find: Callable[[str], Method]) -> None:
+    """Say what returns the method of an import path; it imports nothing of it.
+
+    Args:
+        find: Takes the path; raises ValueError where it is none.
+    """
+    _by_path[:] = [find]
+
+
+def register_method(
+    name: str, capabilities: Capabilities | None = None
+) -> Callable[[AnyOptimizer], AnyOptimizer]:
+    """Make an optimizer a method that specs can name; a decorator.
+
+    Its options are the parameters of its constructor after the first one, which stands for the
+    parameters that are trained. Annotated ones are checked where a spec is read; a spec is stored
+    with all of them, so that another default is another run.
+
+    Args:
+        name: What specs call it: letters, digits, ``_`` and ``-``.
+        capabilities: What it can and cannot do; by default what its class says.
+
+    Returns:
+        A decorator for a class, or a function that makes an optimizer, which it returns unchanged.
+
+    Raises:
+        ValueError: There is another method of that name, or the name is none.
+
+    Example:
+        >>> @napts.register_method("heavy-ball")
+        ... class HeavyBall(torch.optim.Optimizer):
+        ...     def __init__(self, params, *, lr: float = 0.01, momentum: float = 0.9):
+        ...         super().__init__(params, {"lr": lr, "momentum": momentum})
+    """
+    if "." in name or not re.fullmatch(NAME_PATTERN, name):
+        raise ValueError(
+            f"Invalid name of a method: {name!r}, must be letters, digits, '_' and '-'"
+        )
+
+    module = sys._getframe(1).f_globals["__name__"]
+
+    def register(optimizer: AnyOptimizer) -> AnyOptimizer:
+        known = _METHODS.get(name)
+        if known is not None and not _same_source(known.optimizer, optimizer):
+            raise ValueError(f"There is a method {name!r} already: {_described(known.optimizer)}")
+        method = method_of(name, optimizer, capabilities)
+        _METHODS[name] = replace(method, registered_by=module)
+        return optimizer
+
+    return register
+
+
+def method_of(
+    name: str, optimizer: Callable[..., Optimizer], capabilities: Capabilities | None = None
+) -> Method:
+    """Return an optimizer as a method, without registering it.
+
+    Args:
+        name: Its name.
+        optimizer: A class, or a function that makes an optimizer.
+        capabilities: What it can and cannot do; by default what its class says.
+
+    Raises:
+        ValueError: Its options cannot stand in a spec.
+    """
+    able = capabilities or Capabilities.of(optimizer)
+    model = options_model(name, optimizer, able.needs)
+    # The class is made here, and cannot be found by its name.
+    copyreg.pickle(model, _reduced)
+    return Method(name, optimizer, model, able)
+
+
+def _reduced(options: MethodOptions) -> tuple[Any, ...]:
+    return _again, (options.method, options.model_dump())
+
+
+def _again(method: str, values: Mapping[str, Any]) -> MethodOptions:
+    """Make options from what was pickled."""
+    return method_named(method).options.model_validate(values)
+
+
+def method_named(name: str) -> Method:
+    """Return a method.
+
+    Args:
+        name: One of :func:`method_names`, or the import path of an optimizer, which is not imported
+            by this.
+
+    Raises:
+        ValueError: There is none of that name, or the package that offers it cannot be imported.
+    """
+    if isinstance(name, str) and "." in name:
+        return _by_path[0](name)
+    if not isinstance(name, str) or name not in _METHODS:
+        if name not in method_names():
+            raise ValueError(
+                f"found {name!r}, allowed: {', '.join(method_names())}; an optimizer of your own "
+                "needs --import FILE"
+            )
+        entry_points.load(entry_points.METHODS, name, _METHODS)
+    return _METHODS[name]
+
+
+def method_names(*, imported: bool = False) -> tuple[str, ...]:
+    """Return the names of all methods, those of the package first.
+
+    Args:
+        imported: Only those of methods that are imported, not those that installed packages offer
+            besides (entry points ``napts.methods``), which are imported when a spec names them.
+    """
+    offered = () if imported else entry_points.names(entry_points.METHODS)
+    return tuple(dict.fromkeys((*_METHODS, *offered)))
+
+
+def build_optimizer(
+    options: MethodOptions,
+    model: "nn.Module | Pipeline",
+    *,
+    example_inputs: Any = None,
+    seed: int = 0,
+) -> StepOptimizer:
+    """Make the optimizer of a spec; see :meth:`napts.experiment.methods.method.Method.build`."""
+    method = method_named(options.method)
+    return method.build(options, model, example_inputs=example_inputs, seed=seed)
+
+
+def _validated(data: Any) -> Any:
+    """Validate a table by the model of the method that it names."""
+    if not isinstance(data, Mapping):
+        return data  # which is refused as it is, or an instance
+    if "method" not in data:
+        allowed = ", ".join(method_names())
+        raise _method_error("method_missing", f"missing, allowed: {allowed}", data)
+    try:
+        method = method_named(data["method"])
+    except ValueError as error:
+        raise _method_error("method_unknown", str(error), data["method"]) from None
+    return method.options.model_validate(dict(data))
+
+
+def _method_error(kind: Literal["method_missing", "method_unknown"], text: str, found: Any):
+    error = PydanticCustomError(kind, "{text}", {"text": text})
+    detail = InitErrorDetails(type=error, loc=("method",), input=found)
+    return ValidationError.from_exception_data("options", [detail])
+
+
+OptimizerOptions = Annotated[SerializeAsAny[MethodOptions], BeforeValidator(_validated)]
+"""Options of any method, told apart by ``method``."""
+
+
+def _same_source(first: Callable[..., Any], second: Callable[..., Any]) -> bool:
+    """Tell whether two definitions are one, whose file was imported twice."""
+    return _described(first) == _described(second)
+
+
+def _described(optimizer: Callable[..., Any]) -> str:
+    try:
+        file = inspect.getsourcefile(inspect.unwrap(optimizer))
+    except TypeError:
+        file = None
+    name = getattr(optimizer, "__qualname__", repr(optimizer))
+    return f"{name} in {file or getattr(optimizer, '__module__', None)}"

@@ -1,0 +1,73 @@
+"""Where and how a run runs, and how its network is spread over ranks."""
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+
+from napts.experiment.spec_table import SpecTable
+
+
+class Pipelining(SpecTable):
+    """How the network is spread over ranks; part of the run key.
+
+    The numbers do not depend on how many ranks share the stages (``execution.ranks``), but on
+    the stages, to which random numbers belong, and on the micro-batches, over which BatchNorm
+    takes its statistics.
+
+    Attributes:
+        stages: Contiguous blocks of layers; None stands for the number of subdomains, which is
+            the only one allowed for methods with subdomains.
+        micro_batches: Parts of a batch that follow one another through the ranks. A batch that
+            they do not divide is cut into the next smaller number of equal parts.
+    """
+
+    stages: Annotated[int, Field(ge=1)] | None = None
+    micro_batches: Annotated[int, Field(ge=1)] = 1
+
+
+class Execution(SpecTable):
+    """Where and how a run runs; no part of the run key.
+
+    Attributes:
+        device: "cpu", "cuda", or "auto" for CUDA where there is a device.
+        threads: Threads of one operation on the CPU.
+        ranks: Processes that share the stages of ``[pipeline]``, the subdomains of APTSW or the
+            shards of APTSD, at most one for each. A run that was interrupted may go on with another
+            number. With shards the results differ by rounding.
+        schedule: Order of the micro-batches, "gpipe" or "1f1b" (with as many micro-batches as
+            ranks or more); the results are the same.
+        channels_last: Whether images and the weights of convolutions lie channel after channel in
+            memory, pixel by pixel; the results differ by rounding only.
+        checkpoint_every_s: Seconds between checkpoints within an epoch; the end of every epoch has
+            one in any case.
+        record_steps: Whether every step is recorded, not only every epoch.
+        packages: What happens where a run was begun, or done, with other versions of the packages
+            that its problem, its method or the user's code come from: "any" tells it in a line,
+            "exact" refuses the run.
+    """
+
+    device: Literal["cpu", "cuda", "auto"] = "cpu"
+    threads: Annotated[int, Field(ge=1)] = 1
+    ranks: Annotated[int, Field(ge=1)] = 1
+    schedule: Literal["gpipe", "1f1b"] = "gpipe"
+    channels_last: bool = False
+    checkpoint_every_s: Annotated[float, Field(ge=0.0)] = 60.0
+    record_steps: bool = True
+    packages: Literal["any", "exact"] = "any"
+
+    def torch_device(self, index: int | None = None) -> torch.device:
+        """Return the device.
+
+        Args:
+            index: Which CUDA device, where one is taken; None for the current one.
+
+        Raises:
+            ValueError: CUDA is asked for and there is none.
+        """
+        available = torch.cuda.is_available()
+        if self.device == "cuda" and not available:
+            raise ValueError("execution.device: found cuda, allowed here: cpu (no CUDA device)")
+        if self.device == "cpu" or not available:
+            return torch.device("cpu")
+        return torch.device("cuda") if index is None else torch.device("cuda", index)

@@ -1,0 +1,256 @@
+"""What a run is: the validated spec, and the key that its scientific settings give it."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from napts.experiment.methods.registry import Method, OptimizerOptions, method_named
+from napts.experiment.plugins.own_code import check_files, code_of, differing_code
+from napts.experiment.spec.budget import Budget
+from napts.experiment.spec.execution import Execution, Pipelining
+from napts.experiment.spec_table import SpecTable
+from napts.problems import Problem, get_problem, options_model, problem_names
+from napts.problems.registry import problem_modules
+from napts.records.layout import NAME_PATTERN, SCHEMA, Kind, kind_by_name
+from napts.records.metric import Metric
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=100)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Precision = Literal["float32", "float64"]
+
+_KEY_DIGITS = 10
+_NOT_SCIENCE = ("experiment", "kind", "label", "execution")
+
+
+class WorkloadSpec(BaseModel):
+    """Which problem, with the options of that workload beside its name.
+
+    Attributes:
+        name: One of `napts.problems.problem_names`.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping) or data.get("name") not in problem_names():
+            return data
+        options = {key: value for key, value in data.items() if key != "name"}
+        # Stored with their defaults, so that a later change of a default changes the run key.
+        complete = options_model(data["name"]).model_validate(options)
+        return {"name": data["name"], **complete.model_dump(mode="json")}
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in problem_names():
+            allowed = ", ".join(problem_names())
+            raise ValueError(
+                f"found {name!r}, allowed: {allowed}; a problem of your own needs --import FILE"
+            )
+        return name
+
+    def build(self) -> Problem:
+        """Return the workload."""
+        return get_problem(self.name, self.model_extra)
+
+
+class RunSpec(SpecTable):
+    """One run: a method on a workload, with a seed and a budget.
+
+    Attributes:
+        experiment: Name of the folder that collects runs to be compared.
+        kind: What the runs are for: "comparison", "tuning" or "calibration"; where it is not given,
+            the experiment's name tells, see `napts.records.layout.kind_by_name`.
+        label: Name of the method in tables and figures, if not the method's own.
+        seed: Seed of the initial parameters, the order of the batches and dropout.
+        precision: Type of parameters and activations.
+        workload: The problem.
+        optimizer: The method and its options.
+        budget: How much training, the target and the batch size.
+        pipeline: Stages and micro-batches of a network that may be spread over ranks; None for
+            a network that is called as a whole.
+        execution: Device, threads, ranks, checkpoints.
+        code: SHA-256 of every file of the problem's and the method's code that is the user's own,
+            see :mod:`napts.experiment.plugins.own_code`; found out where it is None, checked where
+            it is given. None for code of installed packages.
+    """
+
+    experiment: Name
+    kind: Kind | None = None
+    label: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    seed: Seed = 0
+    precision: Precision = "float32"
+    workload: WorkloadSpec
+    optimizer: OptimizerOptions
+    budget: Budget
+    pipeline: Pipelining | None = None
+    execution: Execution = Execution()
+    code: dict[str, str] | None = None
+
+    @model_validator(mode="after")
+    def _resolve(self) -> "RunSpec":
+        """Replace what is left to the workload by the workload's defaults."""
+        workload = self.workload.build()
+        budget = self.budget.resolved(workload.batch_size, self.primary)
+        object.__setattr__(self, "budget", budget)
+        if getattr(self.optimizer, "subdomains", 1) is None:
+            optimizer = self.optimizer.model_copy(update={"subdomains": workload.subdomains})
+            object.__setattr__(self, "optimizer", optimizer)
+        self._resolve_stages(workload)
+        self._resolve_code()
+        return self
+
+    def _resolve_code(self) -> None:
+        """Fill in or check the digests of the user's own code."""
+        code = code_of(*self.modules) or None
+        if self.code is not None and self.code != code:
+            raise ValueError(differing_code(self.code, code or {}))
+        object.__setattr__(self, "code", code)
+
+    def _resolve_stages(self, workload: Problem) -> None:
+        """Fill in and check the stages of a pipeline."""
+        ranks = self.execution.ranks
+        if self.pipeline is None:
+            self.check_replicas(ranks)
+            return
+        workload.check_pipeline()
+        able = self.method.capabilities
+        if not able.pipeline_ok:
+            raise ValueError(
+                f"optimizer.method: found {self.method.name}, allowed: others with [pipeline]"
+            )
+        if getattr(self.optimizer, "order", 1) == 2:
+            raise ValueError("optimizer.order: found 2, allowed: 1 with [pipeline]")
+        subdomains = getattr(self.optimizer, "subdomains", None)
+        stages = self.pipeline.stages or subdomains or workload.subdomains
+        if subdomains is not None and stages != subdomains:
+            raise ValueError(
+                f"pipeline.stages: found {stages}, allowed: {subdomains}, one for each of "
+                "optimizer.subdomains"
+            )
+        if ranks > stages:
+            raise ValueError(f"execution.ranks: found {ranks}, allowed: 1 to {stages}, the stages")
+        if getattr(self.optimizer, "compile_local", False):
+            raise ValueError("optimizer.compile_local: found true, allowed: false with [pipeline]")
+        if ranks > 1 and not able.spread_ok:
+            raise ValueError(f"execution.ranks: found {ranks}, allowed: 1 for {self.method.name}")
+        pipeline = self.pipeline.model_copy(update={"stages": stages})
+        object.__setattr__(self, "pipeline", pipeline)
+
+    def check_replicas(self, ranks: int) -> None:
+        """Check how many ranks may share what a batch is divided into.
+
+        Args:
+            ranks: How many there are.
+
+        Raises:
+            ValueError: Too many.
+        """
+        divided = self.method.capabilities.shared_by
+        if divided is None:
+            if ranks > 1:
+                raise ValueError(f"execution.ranks: found {ranks}, allowed: 1 without [pipeline]")
+            return
+        most = getattr(self.optimizer, divided)
+        if ranks > most:
+            raise ValueError(f"execution.ranks: found {ranks}, allowed: 1 to {most}, the {divided}")
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Names of the modules that define and register the problem and the method.
+
+        Raises:
+            ValueError: One of them is in no file, so that nobody could tell when it has changed.
+        """
+        found = problem_modules(self.workload.name)
+        # A method that is named by its path comes from an installed package.
+        if "." not in self.optimizer.method:
+            found |= self.method.modules
+        check_files(found)
+        return tuple(sorted(found))
+
+    @property
+    def method(self) -> Method:
+        """The method that the spec names."""
+        return method_named(self.optimizer.method)
+
+    @property
+    def shared(self) -> bool:
+        """Whether ranks may share the run: the stages of a pipeline, or subdomains or shards."""
+        return self.pipeline is not None or self.execution.ranks > 1
+
+    @property
+    def stages(self) -> int:
+        """Stages of the pipeline."""
+        assert self.pipeline is not None
+        assert self.pipeline.stages is not None  # set by _resolve
+        return self.pipeline.stages
+
+    @property
+    def display_label(self) -> str:
+        """The label, or the method's name."""
+        return self.label or self.optimizer.title
+
+    @property
+    def batch_size(self) -> int | Literal["full"]:
+        """Samples per batch; "full" for all training samples."""
+        assert self.budget.batch_size is not None  # set by _resolve
+        return self.budget.batch_size
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type of the run."""
+        return torch.float64 if self.precision == "float64" else torch.float32
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the spec as plain nested data, from which it can be validated again."""
+        data = self.model_dump(mode="json")
+        for name in ("kind", "code"):
+            if data[name] is None:
+                del data[name]
+        return data
+
+    @property
+    def primary(self) -> Metric:
+        """The metric by which runs of the problem are compared."""
+        problem = self.workload.build()
+        name, goal = problem.primary
+        return Metric(name, goal, name in problem.fractions)
+
+    def science(self) -> dict[str, Any]:
+        """Return the settings that determine the result, as plain nested data."""
+        science = {key: value for key, value in self.as_dict().items() if key not in _NOT_SCIENCE}
+        science["optimizer"] = self.optimizer.science()
+        if self.pipeline is None:
+            del science["pipeline"]  # runs without one keep the key they had before there was one
+        if not self.budget.overlap:
+            del science["budget"]["overlap"]  # likewise
+        return science
+
+    @property
+    def run_key(self) -> str:
+        """Name of the run: method, seed, and a hash of all that determines the result."""
+        content = {"schema": SCHEMA, **self.science()}
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        digest = hashlib.sha256(text.encode()).hexdigest()[:_KEY_DIGITS]
+        return f"{self.optimizer.title.lower()}-s{self.seed}-{digest}"
+
+    def header(self) -> dict[str, Any]:
+        """Return the contents of ``spec.json``."""
+        return {
+            "schema": SCHEMA,
+            "run_key": self.run_key,
+            "experiment": self.experiment,
+            "label": self.display_label,
+            "kind": self.kind or kind_by_name(self.experiment),
+            "primary": self.primary.as_dict(),
+            "spec": self.as_dict(),
+        }

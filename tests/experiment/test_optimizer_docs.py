@@ -1,0 +1,45 @@
+"""The examples of docs/optimizers.md, as written."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from napts.experiment import Study, load_spec
+from napts.experiment.methods import foreign
+from napts.launch.space_file import load_space
+
+TEXT = (Path(__file__).parents[2] / "docs" / "optimizers.md").read_text(encoding="utf-8")
+
+
+def _blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
+
+
+def test_the_studies(tmp_path: Path) -> None:
+    pytest.importorskip("prodigyopt")
+    pytest.importorskip("schedulefree")
+    studies = [block for block in _blocks("toml") if "[workload]" in block]
+    assert len(studies) == 3
+    for block in studies:
+        (tmp_path / "study.toml").write_text(block)
+        study = load_spec(tmp_path / "study.toml")
+        assert isinstance(study, Study)
+        for run in study.runs():
+            foreign.check(run.optimizer)
+
+
+def test_the_space(tmp_path: Path) -> None:
+    (block,) = [block for block in _blocks("toml") if "[workload]" not in block]
+    (tmp_path / "space.toml").write_text(block)
+    cells = load_space(tmp_path / "space.toml", samples=1).cells()
+    assert len(cells) == 20
+    assert all(cell["amsgrad"] is True and 1e-4 <= cell["lr"] <= 0.1 for cell in cells)
+
+
+def test_the_code() -> None:
+    (block,) = _blocks("python")
+    names: dict[str, object] = {}
+    exec(block, names)
+    record = names["optimizer"].last_step  # type: ignore[attr-defined]
+    assert record.forwards == record.backwards == 1
