@@ -34,9 +34,15 @@ PALETTE: dict[str, str] = {
 related colours. Grey and wine are added for the baselines."""
 
 OTHERS = ("#332288", "#117733", "#999933", "#AA4499", "#44AA99", "#661100")
-"""Colours of methods without one of their own and of further variants of a method."""
+"""Colours of further variants of a method."""
+
+FOREIGN = ("#332288", "#999933", "#AA4499", "#111111", "#EE6677", "#661100")
+"""Colours of methods without one of their own; none of them is taken for Adam's green."""
 
 OTHER_MARKERS = ("*", "d", "h", "8", "H")
+SIZES = {"*": 7.0, "d": 5.5}
+"""Markers that would not be seen in the size of the others, in points."""
+
 OTHER_DASHES: tuple[Dashes, ...] = ("-", (0, (5, 1, 1, 1)), (0, (2, 1)))
 """Markers and dashes of methods without some of their own."""
 
@@ -115,6 +121,11 @@ class Look:
     dashes: Dashes
     marker: str
 
+    @property
+    def size(self) -> float:
+        """Size of the marker in points."""
+        return SIZES.get(self.marker, float(RC["lines.markersize"]))
+
 
 @contextmanager
 def style() -> Iterator[None]:
@@ -165,9 +176,9 @@ def _other_look(name: str, taken: Sequence[Look]) -> Look:
     markers = [look.marker for look in taken]
     used = {look.color for look in taken if look.marker in OTHER_MARKERS}
     every = [
-        Look(OTHERS[(first + i) % len(OTHERS)], dashes, marker)
+        Look(FOREIGN[(first + i) % len(FOREIGN)], dashes, marker)
         for marker, dashes in itertools.product(OTHER_MARKERS, OTHER_DASHES)
-        for i in range(len(OTHERS))
+        for i in range(len(FOREIGN))
     ]
     free = [look for look in every if look not in taken] or every
     # Another colour before all, and then the marker that the fewest have.
