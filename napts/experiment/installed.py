@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from napts import extras
+from napts.exits import guarded, raised
 
 
 def load_class(path: str, base: type, *, key: str) -> type:
@@ -34,7 +35,8 @@ def load_class(path: str, base: type, *, key: str) -> type:
     module_name, _, name = path.rpartition(".")
     check_installed(module_name.partition(".")[0], key=key)
     try:
-        module = importlib.import_module(module_name)
+        with guarded():
+            module = importlib.import_module(module_name)
     except Exception as error:  # whatever foreign code raises when it is imported
         raise ValueError(f"{key}: found {path!r}, whose import fails: {one_line(error)}") from error
     found = getattr(module, name, None)
@@ -139,5 +141,6 @@ def _meant(name: str, known: Iterable[str]) -> str:
 
 def one_line(error: BaseException) -> str:
     """Return what an exception says, in one line, with its type."""
+    error = raised(error)
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

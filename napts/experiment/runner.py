@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from napts.exits import contained
 from napts.experiment.checkpoint import has_checkpoints, remove_checkpoints
 from napts.experiment.followers import announce, threads
 from napts.experiment.foreign_errors import (
@@ -121,8 +122,9 @@ def _run_locked(
         if known.state != "failed":
             remove_checkpoints(directory)  # a kill may have come between the end and the clearing
         return known
-    setup = _setup(spec, directory, data_root, ranks)
-    start = start_of(setup, directory, mode, None if known is None else known.state)
+    with _recording_failure(spec, directory, ranks), contained:
+        setup = Setup.of(spec, None if data_root is None else Path(data_root), ranks)
+        start = start_of(setup, directory, mode, None if known is None else known.state)
     environment = capture_environment(
         setup.device, setup.splits.digest, packages=foreign_packages(spec)
     )
@@ -143,10 +145,11 @@ def _run_locked(
         writer.close()
 
 
-def _setup(spec: RunSpec, directory: Path, data_root: str | Path | None, ranks: Ranks) -> Setup:
-    """Build what is trained; what fails in the user's code there is a failure of the run."""
+@contextlib.contextmanager
+def _recording_failure(spec: RunSpec, directory: Path, ranks: Ranks) -> Iterator[None]:
+    """Record as a failure of the run what fails in the user's code before training."""
     try:
-        return Setup.of(spec, None if data_root is None else Path(data_root), ranks)
+        yield
     except Exception as error:
         lost = isinstance(error, RuntimeError) and ranks.lost(error) is not None
         if not lost and is_own_fault(error, spec):
@@ -175,7 +178,7 @@ def _attempt(trainer: Trainer, writer: RunWriter) -> RunOutcome:
         if lost is None:
             raise
         raise lost from reason
-    except (KeyboardInterrupt, RecordWriteError) as reason:
+    except (KeyboardInterrupt, SystemExit, GeneratorExit, RecordWriteError) as reason:
         with contextlib.suppress(OSError):
             writer.status("interrupted", trainer.progress.finished, error=error_line(reason))
         raise
