@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         deal_parameters,
         partition_layers,
     )
-    from napts.experiment.methods import register_method
+    from napts.experiment.methods.registry import register_method
     from napts.harness import run, sweep
     from napts.optim import (
         APTS,
@@ -54,7 +54,7 @@ _HOMES = {
         *("LayerPartition", "ParameterSubsets", "PartitionError", "Stage"),
         *("deal_parameters", "partition_layers"),
     ),
-    "napts.experiment.methods": ("register_method",),
+    "napts.experiment.methods.registry": ("register_method",),
     "napts.harness": ("run", "sweep"),
     "napts.parallel.pipeline": ("Pipeline",),
     "napts.parallel.ranks": ("join_ranks",),

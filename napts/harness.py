@@ -21,7 +21,7 @@ from napts.experiment import (
     load_spec,
     parse_spec,
 )
-from napts.experiment.plugins import load, refuse_while_loading
+from napts.experiment.plugins.loading import load, refuse_while_loading
 
 if TYPE_CHECKING:
     from napts.launch.cluster import Cluster

@@ -46,7 +46,7 @@ def _import_all(context: click.Context, parameter: click.Parameter, names: tuple
     """Import what was named, before the command reads anything."""
     if not names:
         return
-    from napts.experiment.plugins import PluginError, load
+    from napts.experiment.plugins.loading import PluginError, load
 
     try:
         load(names, lambda line: click.echo(f"napts: {line}", err=True))

@@ -201,7 +201,7 @@ def cancel(file: Path, records: Path, overrides: tuple[str, ...], as_json: bool)
 
 
 def _load(file: Path, overrides: tuple[str, ...]) -> "Sweep":
-    from napts.experiment.specfile import SpecError
+    from napts.experiment.spec.reading import SpecError
     from napts.launch.sweepfile import load_sweep
 
     try:
@@ -212,7 +212,7 @@ def _load(file: Path, overrides: tuple[str, ...]) -> "Sweep":
 
 def load_profile(file: Path | None) -> "Cluster":
     """Read the profile of a cluster; this machine without one."""
-    from napts.experiment.specfile import SpecError
+    from napts.experiment.spec.reading import SpecError
     from napts.launch.cluster import LocalCluster, load_cluster
 
     if file is None:

@@ -194,7 +194,7 @@ def _gather(records: Path, plan: "TuningPlan", metric: str | None) -> "Tuning":
 def _write(plan: "TuningPlan", tuning: "Tuning", out: Path) -> Path:
     import tomli_w
 
-    from napts.experiment.specfile import apply_overrides
+    from napts.experiment.spec.reading import apply_overrides
 
     best = tuning.best
     data: dict[str, Any] = {

@@ -3,10 +3,8 @@
 import warnings
 from typing import Any
 
-from napts.experiment.budget import Budget
-from napts.experiment.execution import Execution
-from napts.experiment.method import Capabilities, Method, StepOptimizer
-from napts.experiment.methods import (
+from napts.experiment.methods.method import Capabilities, Method, StepOptimizer
+from napts.experiment.methods.registry import (
     build_optimizer,
     method_named,
     method_names,
@@ -15,9 +13,11 @@ from napts.experiment.methods import (
 from napts.experiment.observer import Observer, RunOutcome
 from napts.experiment.runner import MODES, Mode, run
 from napts.experiment.series import run_all
-from napts.experiment.spec import RunSpec, WorkloadSpec
-from napts.experiment.specfile import SpecError, apply_overrides, load_spec, parse_spec
-from napts.experiment.study import Study, StudyMethod
+from napts.experiment.spec.budget import Budget
+from napts.experiment.spec.execution import Execution
+from napts.experiment.spec.reading import SpecError, apply_overrides, load_spec, parse_spec
+from napts.experiment.spec.run_spec import RunSpec, WorkloadSpec
+from napts.experiment.spec.study import Study, StudyMethod
 
 __all__ = [
     "MODES",

@@ -14,7 +14,7 @@ from napts.experiment.observer import Observer
 from napts.experiment.progress import Progress
 from napts.experiment.setup import Setup
 from napts.experiment.signals import StopRequest
-from napts.experiment.spec import RunSpec
+from napts.experiment.spec.run_spec import RunSpec
 from napts.experiment.trainer import Diverged, Interrupted, Trainer
 from napts.parallel.ranks import ALONE, Ranks, join_ranks, local_rank, ranks_in
 

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from napts.decomposition import partition_layers
 from napts.decomposition.trees import mapped
-from napts.experiment.method import StepOptimizer
-from napts.experiment.spec import RunSpec
+from napts.experiment.methods.method import StepOptimizer
+from napts.experiment.spec.run_spec import RunSpec
 from napts.optim import Batch
 from napts.optim.communicator import Combine, Share
 from napts.optim.replicas import ONE_REPLICA, Replicas

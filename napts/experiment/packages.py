@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from napts import entry_points
-from napts.experiment import own_code
-from napts.experiment.spec import RunSpec
+from napts.experiment.plugins import own_code
+from napts.experiment.spec.run_spec import RunSpec
 from napts.records.layout import ENVIRONMENT
 from napts.records.rows import read_object
 

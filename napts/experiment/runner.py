@@ -7,18 +7,18 @@ from typing import Literal
 
 from napts.exits import contained
 from napts.experiment.checkpoint import has_checkpoints, remove_checkpoints
-from napts.experiment.followers import announce, threads
-from napts.experiment.foreign_errors import (
+from napts.experiment.failures import (
     error_line,
     is_own_fault,
     record_setup_failure,
     write_traceback,
 )
+from napts.experiment.followers import announce, threads
 from napts.experiment.observer import Observer, RunOutcome
 from napts.experiment.packages import changed_packages, foreign_packages
 from napts.experiment.setup import Setup
 from napts.experiment.signals import StopRequest
-from napts.experiment.spec import RunSpec
+from napts.experiment.spec.run_spec import RunSpec
 from napts.experiment.start import start_of
 from napts.experiment.trainer import Diverged, Interrupted, Trainer
 from napts.parallel.ranks import ALONE, Ranks, join_ranks

@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from napts.exits import raised
-from napts.experiment import foreign
+from napts.experiment.methods import foreign
 from napts.experiment.observer import Observer, RunOutcome
 from napts.experiment.runner import Mode, run
-from napts.experiment.spec import RunSpec
+from napts.experiment.spec.run_spec import RunSpec
 from napts.parallel.ranks import ALONE, Ranks
 from napts.parallel.watch import RankLost
 from napts.records.files import RecordWriteError
@@ -53,7 +53,7 @@ def run_all(
     """
     # Before the first one trains for an hour.
     foreign.check_all(
-        spec for spec in specs if mode == "force" or not _has_ended(spec, records_root)
+        spec.optimizer for spec in specs if mode == "force" or not _has_ended(spec, records_root)
     )
     observer = observer or Observer()
     outcomes: list[RunOutcome] = []

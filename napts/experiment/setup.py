@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
-from napts.experiment.method import StepOptimizer
-from napts.experiment.methods import build_optimizer
+from napts.experiment.methods.method import StepOptimizer
+from napts.experiment.methods.registry import build_optimizer
 from napts.experiment.network import Network, network_of
 from napts.experiment.progress import Progress
 from napts.experiment.seeding import restore_random_state, seed_everything
-from napts.experiment.spec import RunSpec
+from napts.experiment.spec.run_spec import RunSpec
 from napts.parallel.ranks import ALONE, Ranks, local_rank
 from napts.problems import DataSplits, Problem
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-from napts.experiment.budget import Target
+from napts.experiment.spec.budget import Target
 from napts.records.costs import pass_equivalents
 
 _ROUNDING = 1e-9  # thirds of passes add up to whole ones up to that

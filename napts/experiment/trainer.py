@@ -13,9 +13,9 @@ import torch
 from napts.exits import contained, each
 from napts.experiment.checkpoint import save_checkpoint
 from napts.experiment.clock import Clock, Times
+from napts.experiment.methods.scheduled import Scheduled
 from napts.experiment.observer import Observer
 from napts.experiment.progress import Progress
-from napts.experiment.scheduled import Scheduled
 from napts.experiment.seeding import random_state
 from napts.experiment.setup import Setup
 from napts.experiment.spending import limit_reached, note_target, share_spent

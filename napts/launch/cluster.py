@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from napts.experiment.method_options import Options
-from napts.experiment.specfile import SpecError, read_toml, validated
+from napts.experiment.spec.reading import SpecError, read_toml, validated
+from napts.experiment.spec_table import SpecTable
 
 Texts = Annotated[tuple[str, ...], Field(strict=False)]
 
@@ -16,7 +16,7 @@ class SlurmUnavailable(RuntimeError):
     """A command of Slurm is missing or failed."""
 
 
-class LocalCluster(Options):
+class LocalCluster(SpecTable):
     """This machine, several runs at a time.
 
     Attributes:
@@ -30,7 +30,7 @@ class LocalCluster(Options):
     gpus: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False)] = ()
 
 
-class SlurmCluster(Options):
+class SlurmCluster(SpecTable):
     """A Slurm cluster; what is None is left to it.
 
     Attributes:

@@ -18,10 +18,10 @@ import torch
 from pydantic import ValidationError
 
 from napts.experiment.observer import RunOutcome
-from napts.experiment.plugins import load
+from napts.experiment.plugins.loading import load
 from napts.experiment.runner import Mode
 from napts.experiment.series import run_all
-from napts.experiment.spec import RunSpec
+from napts.experiment.spec.run_spec import RunSpec
 from napts.records.environment import capture_environment
 from napts.records.layout import TRACEBACK
 from napts.records.write import record_failure

@@ -6,9 +6,9 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from napts.experiment import own_code
-from napts.experiment.plugins import Plugin
-from napts.experiment.specfile import SpecError
+from napts.experiment.plugins import own_code
+from napts.experiment.plugins.loading import Plugin
+from napts.experiment.spec.reading import SpecError
 
 _FOLDER = "imports"
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from napts.experiment.method_options import Options
+from napts.experiment.spec_table import SpecTable
 
 Value = bool | int | float | str | tuple[Any, ...]
 Values = Annotated[tuple[Any, ...], Field(strict=False, min_length=1)]
@@ -15,7 +15,7 @@ Cell = dict[str, Any]
 """A value for each setting that is varied."""
 
 
-class Range(Options):
+class Range(SpecTable):
     """Values of one setting that quasi-random points are drawn from.
 
     Attributes:
@@ -58,7 +58,7 @@ class Range(Options):
         return self.low + share * (self.high - self.low)
 
 
-class Random(Options):
+class Random(SpecTable):
     """Quasi-random search: a scrambled Halton sequence.
 
     Attributes:

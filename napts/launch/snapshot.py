@@ -14,8 +14,8 @@ from typing import Any
 
 import napts
 from napts._version import __version__
-from napts.experiment.plugins import Plugin
-from napts.experiment.specfile import SpecError
+from napts.experiment.plugins.loading import Plugin
+from napts.experiment.spec.reading import SpecError
 from napts.launch.own_copies import OwnCode
 from napts.records.environment import SNAPSHOT_STATE, git_state
 

@@ -5,12 +5,12 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from napts.experiment.method_options import Options
-from napts.experiment.specfile import read_toml, validated
+from napts.experiment.spec.reading import read_toml, validated
+from napts.experiment.spec_table import SpecTable
 from napts.launch.search import Cell, Random, Values, grid_cells
 
 
-class SpaceFile(Options):
+class SpaceFile(SpecTable):
     """The settings that a method is tried with.
 
     Attributes:

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from napts.experiment.foreign import check
-from napts.experiment.plugins import plugins_of
+from napts.experiment.methods.foreign import check
+from napts.experiment.plugins.loading import plugins_of
 from napts.launch.cluster import Cluster, LocalCluster, SlurmCluster
 from napts.launch.job import SweepJob
 from napts.launch.local import LocalRunner, Tell
@@ -114,7 +114,7 @@ class Submitter:
             snapshot = take_snapshot(
                 known_jobs.folder / "code",
                 allow_dirty=self.allow_dirty,
-                plugins=plugins_of(run.planned.spec for run in plan.runs),
+                plugins=plugins_of(m for run in plan.runs for m in run.planned.spec.modules),
             )
             jobs = [[self._job(runs, snapshot) for runs in array.jobs] for array in arrays]
             if isinstance(self.cluster, LocalCluster):

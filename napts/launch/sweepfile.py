@@ -7,16 +7,16 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from napts.experiment.method_options import Options
-from napts.experiment.methods import method_named
-from napts.experiment.spec import Name, RunSpec, Seed
-from napts.experiment.specfile import (
+from napts.experiment.methods.registry import method_named
+from napts.experiment.spec.reading import (
     SpecError,
     apply_overrides,
     parse_spec,
     read_toml,
     validated,
 )
+from napts.experiment.spec.run_spec import Name, RunSpec, Seed
+from napts.experiment.spec_table import SpecTable
 from napts.launch.search import Cell, Random, Values, cell_label, grid_cells
 from napts.records.layout import Kind
 
@@ -27,7 +27,7 @@ _TABLES = ("workload", "optimizer", "budget", "execution", "pipeline")
 _MAX_LABEL = 100
 
 
-class Resources(Options):
+class Resources(SpecTable):
     """What a job asks for, besides what follows from a run's spec.
 
     Attributes:
@@ -46,7 +46,7 @@ class Resources(Options):
         return other.model_copy(update=own)
 
 
-class SweepMethod(Options):
+class SweepMethod(SpecTable):
     """One entry of ``[[methods]]``: a method, its fixed options, and those that are varied.
 
     Attributes:
@@ -88,7 +88,7 @@ class SweepMethod(Options):
         return [{**fixed, **p} for fixed in grid_cells({**common, **self.grid}) for p in points]
 
 
-class SweepFile(Options):
+class SweepFile(SpecTable):
     """Contents of a sweep file; a study file is one without anything varied.
 
     Attributes:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from napts.analysis.tuning import Setting, experiment_name
-from napts.experiment.specfile import SpecError, apply_overrides
+from napts.experiment.spec.reading import SpecError, apply_overrides
 from napts.launch.search import Cell, Random, cell_label, grid_cells
 from napts.launch.space_file import SpaceFile
 from napts.launch.sweepfile import Sweep, make_sweep

@@ -4,7 +4,7 @@ import warnings
 from importlib import import_module
 from typing import Any
 
-from napts.problems.batches import batch_count, batches, epoch_permutation
+from napts.problems.batches import batches, epoch_permutation
 from napts.problems.data_root import DataInvalid, DataMissing, resolve_data_root
 from napts.problems.evaluation import Evaluation, evaluation_mode
 from napts.problems.holdout import SplitOptions
@@ -18,7 +18,7 @@ from napts.problems.registry import (
     problem_names,
     register_problem,
 )
-from napts.problems.samples import BatchSize, SampleSet, samples_in
+from napts.problems.samples import BatchSize, SampleSet, batch_count, samples_in
 from napts.problems.splits import DataSplits
 from napts.problems.supervised import Classification, Regression, Supervised
 

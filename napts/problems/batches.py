@@ -1,15 +1,13 @@
 """The order in which samples are visited: a pure function of the seed and the epoch."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from napts.problems.randomness import seed_of
-
-if TYPE_CHECKING:
-    from napts.problems.samples import SampleSet
+from napts.problems.samples import SampleSet
 
 
 def epoch_permutation(seed: int, epoch: int, n: int) -> Tensor:
@@ -29,17 +27,8 @@ def epoch_permutation(seed: int, epoch: int, n: int) -> Tensor:
     return torch.randperm(n, generator=_generator("epoch order", seed, epoch))
 
 
-def batch_count(n: int, batch_size: int | Literal["full"]) -> int:
-    """Return the number of batches of an epoch, the smaller last one included."""
-    if batch_size == "full":
-        return min(n, 1)
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-    return -(-n // batch_size)
-
-
 def batches(
-    samples: "SampleSet",
+    samples: SampleSet,
     batch_size: int | Literal["full"],
     seed: int,
     epoch: int,

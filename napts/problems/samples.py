@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from napts.decomposition.trees import mapped, tensors_of
-from napts.problems.batches import batch_count
 
 BatchSize = int | Literal["full"]
 """Samples per batch; ``"full"`` for the whole set in its own order, as one batch."""
@@ -129,6 +128,15 @@ class SampleSet(ABC):
     @abstractmethod
     def fingerprint(self) -> tuple[str, bool]:
         """Return a digest, and whether it covers all that the set contains."""
+
+
+def batch_count(n: int, batch_size: BatchSize) -> int:
+    """Return the number of batches of an epoch, the smaller last one included."""
+    if batch_size == "full":
+        return min(n, 1)
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    return -(-n // batch_size)
 
 
 def count_of(n: int, batch_size: BatchSize, overlap: float = 0.0) -> int:

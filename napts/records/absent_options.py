@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 ABSENT_OPTIONS: Mapping[str, tuple[Any, tuple[str, ...]]] = {
-    # Written by `python -m napts.experiment.reference` from the definitions of the options.
+    # Written by `python -m napts.experiment.methods.reference` from the definitions of the options.
     "radius_floor": ("fixed", ("TR", "NTR", "APTS", "APTSA", "NAPTS", "APTSW", "APTSD")),
     "weight_decay": (0.0, ("TR", "NTR", "APTS", "APTSA", "NAPTS", "APTSW", "APTSD")),
     "decoupled_weight_decay": (False, ("TR", "NTR", "APTS", "APTSA", "NAPTS", "APTSW", "APTSD")),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from napts.experiment import RunSpec, parse_spec, run
-from napts.experiment.budget import LIMITS
+from napts.experiment.spec.budget import LIMITS
 from napts.experiment.spending import TargetNote
 from napts.records import load_run
 

@@ -10,8 +10,9 @@ import pytest
 
 from napts import entry_points
 from napts.exits import CodeExit, CtrlC, contained, each, guarded
-from napts.experiment import Observer, RunSpec, foreign, parse_spec, plugins, run, run_all
-from napts.experiment.installed import load_class
+from napts.experiment import Observer, RunSpec, parse_spec, plugins, run, run_all
+from napts.experiment.methods import foreign
+from napts.experiment.methods.installed import load_class
 from napts.experiment.plugins import PluginError
 from napts.launch.job import RunsFailed, SweepJob
 from napts.records import load_run
@@ -155,7 +156,7 @@ def test_options_and_constructors_that_are_looked_at_before(own: Maker, tmp_path
     scheduler = {"method": "torch.optim.lr_scheduler.StepLR", "step_size": 1}
     data["optimizer"]["scheduler"] = scheduler
     with pytest.raises(ValueError, match=r"^optimizer: exit_scheduled\.py:\d+: KeyboardInterrupt"):
-        foreign.check_all([spec_of(data)])
+        foreign.check_all([spec_of(data).optimizer])
 
 
 @pytest.mark.parametrize("name", ["SystemExit", "KeyboardInterrupt", "GeneratorExit"])
@@ -166,7 +167,7 @@ def test_what_is_imported(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(PluginError, match=f"{module}.py:1: {name}"):
         plugins.load([str(file)])
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr("napts.experiment.installed.check_installed", lambda *_, **__: None)
+    monkeypatch.setattr("napts.experiment.methods.installed.check_installed", lambda *_, **__: None)
     with pytest.raises(ValueError, match=f"whose import fails: {name}"):
         load_class(f"{module}.X", object, key="optimizer.method")
     entry = entry_points.EntryPoint("x", module, entry_points.PROBLEMS)

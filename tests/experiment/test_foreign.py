@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from napts.experiment import RunSpec, SpecError, foreign, parse_spec, run
+from napts.experiment import RunSpec, SpecError, parse_spec, run
+from napts.experiment.methods import foreign
+from napts.experiment.methods.scheduled import Scheduled
 from napts.experiment.observer import Observer
-from napts.experiment.scheduled import Scheduled
 from napts.optim import StepRecord
 from napts.records import load_run
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from napts.experiment import Observer, RunSpec, parse_spec, plugins, run, run_all
-from napts.experiment.foreign_errors import error_line
+from napts.experiment.plugins.error_line import error_line
 from napts.launch.job import RunsFailed, SweepJob
 from napts.records import load_run
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from napts.experiment.installed import fitted, load_class
-from napts.experiment.path_options import check_path, check_plain
+from napts.experiment.methods.installed import fitted, load_class
+from napts.experiment.methods.path_options import check_path, check_plain
 
 KEY = "optimizer.method"
 
@@ -75,7 +75,7 @@ def test_nothing_is_executed_that_is_not_installed(
 
 
 def test_a_baseline_that_is_missing_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napts.experiment.installed.PathFinder.find_spec", lambda *_: None)
+    monkeypatch.setattr("napts.experiment.methods.installed.PathFinder.find_spec", lambda *_: None)
     monkeypatch.delitem(sys.modules, "prodigyopt", raising=False)
     with pytest.raises(ValueError, match="prodigyopt is not installed: pip install") as caught:
         _load("prodigyopt.Prodigy")

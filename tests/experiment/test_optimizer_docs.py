@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from napts.experiment import Study, foreign, load_spec
+from napts.experiment import Study, load_spec
+from napts.experiment.methods import foreign
 from napts.launch.space_file import load_space
 
 TEXT = (Path(__file__).parents[2] / "docs" / "optimizers.md").read_text(encoding="utf-8")

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 import napts
-from napts.experiment import RunSpec, SpecError, method_named, methods, parse_spec
+from napts.experiment import RunSpec, SpecError, method_named, parse_spec
+from napts.experiment.methods import registry as methods
 
 
 class HeavyBall(torch.optim.Optimizer):

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from napts.experiment import RunSpec, SpecError, methods, parse_spec, run
+from napts.experiment import RunSpec, SpecError, parse_spec, run
+from napts.experiment.methods import registry as methods
 from napts.records import load_run
 
 FILE = Path(__file__).with_name("own_method.py")

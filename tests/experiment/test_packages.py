@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from napts import entry_points
-from napts.experiment import Observer, RunSpec, SpecError, methods, parse_spec, run
+from napts.experiment import Observer, RunSpec, SpecError, parse_spec, run
+from napts.experiment.methods import registry as methods
 from napts.experiment.packages import changed_packages, foreign_packages
 from napts.launch.plan import make_plan
 from napts.launch.status import package_notices

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from napts.experiment.parameter_filters import Filter, divide
+from napts.experiment.methods.parameter_filters import Filter, divide
 
 
 class SmallGPT(nn.Module):

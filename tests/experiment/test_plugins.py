@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from napts.experiment import import_folders, own_code, plugins
-from napts.experiment.plugins import PluginError, load
+from napts.experiment.plugins import import_folders, loading, own_code
+from napts.experiment.plugins.loading import PluginError, load
 
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Nothing of a test is left in the process."""
     modules, finders = dict(sys.modules), list(sys.meta_path)
-    monkeypatch.setattr(plugins, "_plugins", {})
+    monkeypatch.setattr(loading, "_plugins", {})
     monkeypatch.setattr(import_folders, "_behind", {})
-    monkeypatch.setattr(plugins, "_fresh", set())
+    monkeypatch.setattr(loading, "_fresh", set())
     yield
     sys.meta_path[:] = finders
     for name in set(sys.modules) - set(modules):

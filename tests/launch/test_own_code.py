@@ -8,8 +8,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from napts.cli import main
-from napts.experiment import SpecError, import_folders, own_code, plugins
-from napts.experiment.plugins import load
+from napts.experiment import SpecError, plugins
+from napts.experiment.plugins import import_folders, loading, own_code
+from napts.experiment.plugins.loading import load
 from napts.launch.cluster import LocalCluster
 from napts.launch.job import RunsFailed
 from napts.launch.packs import job_of
@@ -30,7 +31,7 @@ MORE = """
 @pytest.fixture
 def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
     """A sweep of an own problem in a folder with helpers and data, imported here."""
-    monkeypatch.setattr(plugins, "_plugins", {})
+    monkeypatch.setattr(loading, "_plugins", {})
     monkeypatch.setattr(import_folders, "_behind", {})
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
     monkeypatch.setattr(registry, "_PROBLEMS", dict(registry._PROBLEMS))
@@ -47,9 +48,8 @@ def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
 
 
 def snapshot_of(sweep: Sweep, tmp_path: Path) -> Snapshot:
-    return take_snapshot(
-        tmp_path / "code", allow_dirty=True, plugins=plugins.plugins_of(sweep.runs())
-    )
+    modules = (module for run in sweep.runs() for module in run.modules)
+    return take_snapshot(tmp_path / "code", allow_dirty=True, plugins=plugins.plugins_of(modules))
 
 
 def test_jobs_run_what_was_imported(sweep: Sweep, tmp_path: Path) -> None:

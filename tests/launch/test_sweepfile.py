@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from napts.experiment import SpecError, load_spec
-from napts.experiment.study import Study
+from napts.experiment.spec.study import Study
 from napts.launch.cluster import LocalCluster, SlurmCluster, load_cluster
 from napts.launch.sweepfile import Sweep, load_sweep
 

@@ -9,6 +9,7 @@ import torch
 
 import napts
 from napts.experiment import load_spec, plugins, run
+from napts.experiment.plugins import loading
 from napts.problems import Problem, problem_class, problem_names, registry
 from napts.records.read import load_run
 
@@ -23,7 +24,7 @@ def blocks(language: str) -> list[str]:
 def registered(monkeypatch) -> None:
     """Leave the registry as it was."""
     monkeypatch.setattr(registry, "_PROBLEMS", dict(registry._PROBLEMS))
-    monkeypatch.setattr(plugins, "_plugins", {})
+    monkeypatch.setattr(loading, "_plugins", {})
 
 
 @pytest.fixture

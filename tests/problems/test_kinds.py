@@ -9,7 +9,7 @@ from torch import nn
 
 import napts
 from napts.experiment import run
-from napts.experiment.spec import RunSpec
+from napts.experiment.spec.run_spec import RunSpec
 from napts.problems import get_problem, problem_class, problem_names, samples_in
 from napts.problems.poisson import exact, solution, source
 from napts.problems.text import CHARACTERS, spelled, text, tokens_of

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 import napts
 from napts.experiment import run
 from napts.experiment.observer import Observer
-from napts.experiment.spec import RunSpec
+from napts.experiment.spec.run_spec import RunSpec
 from napts.problems import register_problem, registry
 from napts.records.read import load_run
 from tests.helpers import rank_runs

@@ -7,7 +7,8 @@ from typing import Any
 
 from benchmarks.made_runs import write_run
 from napts.analysis import load_collection
-from napts.experiment import RunSpec, method_named, reference
+from napts.experiment import RunSpec, method_named
+from napts.experiment.methods import reference
 from napts.records.absent_options import ABSENT_OPTIONS, with_absent_options
 
 ROOT = Path(__file__).parents[2]
@@ -15,7 +16,7 @@ RECORDS = ROOT / "reports" / "records"
 
 
 def test_table_and_page_are_up_to_date() -> None:
-    """Written anew by `python -m napts.experiment.reference`."""
+    """Written anew by `python -m napts.experiment.methods.reference`."""
     module = ROOT / reference.TABLE
     assert module.read_text() == reference.table(module.read_text())
     assert (ROOT / reference.PAGE).read_text() == reference.page()

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
-from napts.experiment.error_line import error_line, place_of
 from napts.experiment.packages import foreign_packages
-from napts.experiment.spec import RunSpec
+from napts.experiment.plugins.error_line import error_line, place_of
+from napts.experiment.spec.run_spec import RunSpec
 from napts.experiment.start import DataChanged
 from napts.problems import DataMissing
 from napts.records.environment import capture_environment

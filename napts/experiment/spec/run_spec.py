@@ -10,12 +10,12 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from napts.exits import guarded
-from napts.experiment.budget import Budget
-from napts.experiment.error_line import error_line
-from napts.experiment.execution import Execution, Pipelining
-from napts.experiment.method_options import Options
-from napts.experiment.methods import Method, OptimizerOptions, method_named
-from napts.experiment.own_code import check_files, code_of, differing_code
+from napts.experiment.methods.registry import Method, OptimizerOptions, method_named
+from napts.experiment.plugins.error_line import error_line
+from napts.experiment.plugins.own_code import check_files, code_of, differing_code
+from napts.experiment.spec.budget import Budget
+from napts.experiment.spec.execution import Execution, Pipelining
+from napts.experiment.spec_table import SpecTable
 from napts.problems import Problem, get_problem, options_model, problem_names
 from napts.problems.registry import problem_modules
 from napts.records.layout import NAME_PATTERN, SCHEMA, Kind, kind_by_name
@@ -79,7 +79,7 @@ def _refusing(name: str) -> Iterator[None]:
         raise ValueError(f"workload {name}: {error_line(error)}") from error
 
 
-class RunSpec(Options):
+class RunSpec(SpecTable):
     """One run: a method on a workload, with a seed and a budget.
 
     Attributes:
@@ -96,8 +96,8 @@ class RunSpec(Options):
             a network that is called as a whole.
         execution: Device, threads, ranks, checkpoints.
         code: SHA-256 of every file of the problem's and the method's code that is the user's own,
-            see :mod:`napts.experiment.own_code`; found out where it is None, checked where it is
-            given. None for code of installed packages.
+            see :mod:`napts.experiment.plugins.own_code`; found out where it is None, checked where
+            it is given. None for code of installed packages.
     """
 
     experiment: Name

@@ -16,7 +16,7 @@ def shipped(path: Path) -> Path:
     """
     if path.exists() or path.is_absolute() or path.parts[:1] != (FOLDER,) or ".." in path.parts:
         return path
-    package = Path(__file__).resolve().parents[1]
+    package = Path(__file__).resolve().parents[2]
     # In a wheel the folder lies in the package, in a checkout beside it.
     candidates = (package / path, package.parent / path)
     return next((found for found in candidates if found.is_file()), path)

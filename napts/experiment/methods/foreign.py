@@ -15,17 +15,17 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from napts.exits import guarded
-from napts.experiment.error_line import error_line
-from napts.experiment.installed import fitted, load_class, one_line
-from napts.experiment.method import Capabilities, Method
-from napts.experiment.method_options import MethodOptions
-from napts.experiment.parameter_filters import divide
-from napts.experiment.path_options import check_path, check_plain
+from napts.experiment.methods.installed import fitted, load_class, one_line
+from napts.experiment.methods.method import Capabilities, Method
+from napts.experiment.methods.option_models import MethodOptions
+from napts.experiment.methods.parameter_filters import divide
+from napts.experiment.methods.path_options import check_path, check_plain
+from napts.experiment.methods.registry import build_optimizer, find_paths_by, method_named
+from napts.experiment.plugins.error_line import error_line
 from napts.optim import calls
 from napts.optim.combined import CombinationError, Combined
 
 if TYPE_CHECKING:
-    from napts.experiment.spec import RunSpec
     from napts.parallel.pipeline import Pipeline
 
 
@@ -37,7 +37,7 @@ class ForeignOptions(MethodOptions):
 
     Attributes:
         parameters: Which parameters it gets: ``"matrices"`` or patterns of names, see
-            :func:`napts.experiment.parameter_filters.divide`; None for all.
+            :func:`napts.experiment.methods.parameter_filters.divide`; None for all.
         rest: Method and options for the other parameters.
     """
 
@@ -79,8 +79,6 @@ class ForeignOptions(MethodOptions):
 
 def _rest_of(table: Mapping[str, Any]) -> dict[str, Any]:
     """Return a table for other parameters, complete."""
-    from napts.experiment.methods import method_named
-
     if not isinstance(table.get("method"), str):
         raise ValueError('rest: missing method, allowed: a table such as {method = "Adam"}')
     taken = [name for name in ("parameters", "rest", "scheduler") if name in table]
@@ -160,8 +158,6 @@ def check(options: MethodOptions) -> None:
     Raises:
         ValueError: Something is not installed, no optimizer or scheduler, or refuses its arguments.
     """
-    from napts.experiment.methods import build_optimizer
-
     if "." not in options.method and options.scheduler is None:
         return
     if getattr(options, "parameters", None) is not None:
@@ -176,21 +172,21 @@ def check(options: MethodOptions) -> None:
         raise ValueError(f"optimizer: {error_line(error)}") from error
 
 
-def check_all(specs: Iterable["RunSpec"]) -> None:
-    """Check what the specs name by its path, each table of options once; see :func:`check`.
+def check_all(tables: Iterable[MethodOptions]) -> None:
+    """Check what options name by its path, each table of them once; see :func:`check`.
 
     Args:
-        specs: The runs.
+        tables: The options of methods.
 
     Raises:
         ValueError: As for :func:`check`.
     """
     known: set[str] = set()
-    for spec in specs:
-        text = spec.optimizer.model_dump_json()
+    for options in tables:
+        text = options.model_dump_json()
         if text not in known:
             known.add(text)
-            check(spec.optimizer)
+            check(options)
 
 
 @dataclass(frozen=True)
@@ -212,8 +208,6 @@ def _capabilities(name: str) -> Capabilities:
 
 
 def _rest(table: Mapping[str, Any], parameters: list[Tensor]) -> Optimizer:
-    from napts.experiment.methods import method_named
-
     known = method_named(table["method"])
     options = known.options.model_validate(dict(table))
     if isinstance(options, ForeignOptions):
@@ -235,5 +229,7 @@ def _constructed(
         name = getattr(make, "path", "") or getattr(make, "__name__", "")
         raise ValueError(f"{key}: {name} refuses its arguments: {one_line(error)}") from error
 
+
+find_paths_by(method)
 
 __all__ = ["ForeignMethod", "ForeignOptions", "check", "check_all", "method", "resolve"]

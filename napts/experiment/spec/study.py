@@ -5,15 +5,15 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from napts.experiment.budget import Budget
-from napts.experiment.execution import Execution, Pipelining
-from napts.experiment.method_options import Options
-from napts.experiment.methods import OptimizerOptions
-from napts.experiment.spec import Name, Precision, RunSpec, Seed, WorkloadSpec
+from napts.experiment.methods.registry import OptimizerOptions
+from napts.experiment.spec.budget import Budget
+from napts.experiment.spec.execution import Execution, Pipelining
+from napts.experiment.spec.run_spec import Name, Precision, RunSpec, Seed, WorkloadSpec
+from napts.experiment.spec_table import SpecTable
 from napts.records.layout import Kind
 
 
-class StudyMethod(Options):
+class StudyMethod(SpecTable):
     """One entry of ``[[methods]]``: an optimizer table with an optional label and budget.
 
     Attributes:
@@ -41,7 +41,7 @@ class StudyMethod(Options):
         return self.label or self.optimizer.title
 
 
-class Study(Options):
+class Study(SpecTable):
     """Methods times seeds on one workload.
 
     Attributes:

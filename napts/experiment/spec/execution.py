@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field
 
-from napts.experiment.method_options import Options
+from napts.experiment.spec_table import SpecTable
 
 
-class Pipelining(Options):
+class Pipelining(SpecTable):
     """How the network is spread over ranks; part of the run key.
 
     The numbers do not depend on how many ranks share the stages (``execution.ranks``), but on
@@ -26,7 +26,7 @@ class Pipelining(Options):
     micro_batches: Annotated[int, Field(ge=1)] = 1
 
 
-class Execution(Options):
+class Execution(SpecTable):
     """Where and how a run runs; no part of the run key.
 
     Attributes:

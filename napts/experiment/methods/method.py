@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from napts.decomposition import deal_parameters, partition_layers
-from napts.experiment.method_options import MethodOptions
-from napts.experiment.scheduled import Scheduled
-from napts.experiment.step_optimizer import StepOptimizer
+from napts.experiment.methods.option_models import MethodOptions
+from napts.experiment.methods.scheduled import Scheduled
+from napts.experiment.methods.step_optimizer import StepOptimizer
 from napts.optim import Baseline
 from napts.optim.trust_region import TrustRegionOptimizer
 

@@ -13,7 +13,7 @@ class PathOptions(BaseModel):
     """An import path, and beside it the keyword arguments of what is there.
 
     Arguments are numbers, strings, truth values, and lists and tables of them. Whether the class
-    takes them shows when it is imported, see :mod:`napts.experiment.foreign`.
+    takes them shows when it is imported, see :mod:`napts.experiment.methods.foreign`.
 
     Attributes:
         method: The import path, for example ``"torch.optim.AdamW"``.

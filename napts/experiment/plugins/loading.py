@@ -13,14 +13,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from napts.exits import guarded, raised
-from napts.experiment import own_code
-from napts.experiment.import_folders import ExactLoader, PluginError, import_folder
-
-if TYPE_CHECKING:
-    from napts.experiment.spec import RunSpec
+from napts.experiment.plugins import own_code
+from napts.experiment.plugins.import_folders import ExactLoader, PluginError, import_folder
 
 Tell = Callable[[str], None]
 
@@ -67,11 +63,12 @@ def load(imports: Sequence[str], tell: Tell | None = None) -> dict[str, str]:
     return own_code.code_of(*(plugin.module for plugin in found))
 
 
-def plugins_of(specs: Iterable["RunSpec"]) -> list[Plugin]:
+def plugins_of(modules: Iterable[str]) -> list[Plugin]:
     """Return what another process has to import for some runs.
 
     Args:
-        specs: The runs.
+        modules: Names of the modules that their problems and methods come from, see
+            :attr:`napts.RunSpec.modules`.
 
     Returns:
         All that was imported here, in order, and modules with problems or methods that a program
@@ -79,7 +76,7 @@ def plugins_of(specs: Iterable["RunSpec"]) -> list[Plugin]:
     """
     found = list(_plugins.values())
     covered = {name for plugin in found for name in own_code.own_files(plugin.module)}
-    for module in dict.fromkeys(module for spec in specs for module in spec.modules):
+    for module in dict.fromkeys(modules):
         file = own_code.file_of(sys.modules.get(module))
         if file is not None and module not in covered:
             root = file.parent if module == "__main__" else own_code.root_of(module, file)
@@ -126,7 +123,7 @@ _fresh: set[str] = set()
 
 def _registered() -> frozenset[str]:
     """Return the names of all problems and methods."""
-    from napts.experiment.methods import method_names
+    from napts.experiment.methods.registry import method_names
     from napts.problems import problem_names
 
     problems = map("problem {}".format, problem_names(imported=True))

@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 
 from napts.exits import guarded
-from napts.experiment.installed import fitted, load_class, one_line
-from napts.experiment.path_options import SchedulerOptions
-from napts.experiment.step_optimizer import StepOptimizer
+from napts.experiment.methods.installed import fitted, load_class, one_line
+from napts.experiment.methods.path_options import SchedulerOptions
+from napts.experiment.methods.step_optimizer import StepOptimizer
 from napts.optim import StepRecord
 from napts.optim.batch import Batch
 from napts.optim.subdomains import Closure

@@ -1,6 +1,6 @@
 """What is written from the definitions of the options: the reference page, the table of records.
 
-``python -m napts.experiment.reference`` writes both, in a checkout of the project.
+``python -m napts.experiment.methods.reference`` writes both, in a checkout of the project.
 """
 
 import re
@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from napts.experiment import methods
-from napts.experiment.method import Method
-from napts.experiment.methods import method_named
+from napts.experiment.methods import built_in
+from napts.experiment.methods.method import Method
+from napts.experiment.methods.registry import method_named, method_names
 from napts.optim.option import UNSET, ByNorm, Definition
 from napts.optim.signature import Definitions, shown
 
@@ -21,9 +21,9 @@ TABLE = Path("napts", "records", "absent_options.py")
 _WRITTEN = re.compile(r"(?<=options\.\n).*?(?=    # End of what is written)", re.DOTALL)
 _INTRODUCTION = """# Options of the methods
 
-This page is written by `python -m napts.experiment.reference` from the definitions in
-`napts/optim/options.py`, `napts/optim/methods/` and `napts/experiment/torch_methods.py`. An option
-is an argument of the constructor, as in `napts.NAPTS(stages, window=10)`, and a key of
+This page is written by `python -m napts.experiment.methods.reference` from the definitions in
+`napts/optim/options.py`, `napts/optim/methods/` and `napts/experiment/methods/built_in.py`. An
+option is an argument of the constructor, as in `napts.NAPTS(stages, window=10)`, and a key of
 `[optimizer]` in a spec. Where both have defaults of their own, the page gives both.
 """
 _BESIDE = """## In specs only
@@ -75,8 +75,8 @@ def write(root: Path) -> None:
 
 def _shipped() -> tuple[dict[str, Method], dict[str, Method]]:
     """Return the package's methods: those of the trust-region family, and the others."""
-    shipped = {name: method_named(name) for name in methods.method_names()}
-    shipped = {n: m for n, m in shipped.items() if m.registered_by == methods.__name__}
+    shipped = {name: method_named(name) for name in method_names()}
+    shipped = {n: m for n, m in shipped.items() if m.registered_by == built_in.__name__}
     ours = {n: m for n, m in shipped.items() if hasattr(m.optimizer, "defined")}
     return ours, {n: m for n, m in shipped.items() if n not in ours}
 

@@ -1,5 +1,6 @@
 """The methods that a spec can name: a registry, which own optimizers can be added to."""
 
+import copyreg
 import inspect
 import re
 import sys
@@ -7,17 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-import torch
 from pydantic import BeforeValidator, SerializeAsAny, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 from torch import nn
 from torch.optim import Optimizer
 
 from napts import entry_points
-from napts.experiment import foreign, torch_methods
-from napts.experiment.method import Capabilities, Method, StepOptimizer
-from napts.experiment.method_options import MethodOptions, options_model
-from napts.optim import APTS, APTSA, APTSD, APTSW, NAPTS, NTR, TR, DoG
+from napts.experiment.methods.method import Capabilities, Method, StepOptimizer
+from napts.experiment.methods.option_models import MethodOptions, options_model
 from napts.records.layout import NAME_PATTERN
 
 if TYPE_CHECKING:
@@ -26,6 +24,16 @@ if TYPE_CHECKING:
 AnyOptimizer = TypeVar("AnyOptimizer", bound=Callable[..., Optimizer])
 
 _METHODS: dict[str, Method] = {}
+_by_path: list[Callable[[str], Method]] = []
+
+
+def find_paths_by(find: Callable[[str], Method]) -> None:
+    """Say what returns the method of an import path; it imports nothing of it.
+
+    Args:
+        find: Takes the path; raises ValueError where it is none.
+    """
+    _by_path[:] = [find]
 
 
 def register_method(
@@ -85,7 +93,19 @@ def method_of(
         ValueError: Its options cannot stand in a spec.
     """
     able = capabilities or Capabilities.of(optimizer)
-    return Method(name, optimizer, options_model(name, optimizer, able.needs), able)
+    model = options_model(name, optimizer, able.needs)
+    # The class is made here, and cannot be found by its name.
+    copyreg.pickle(model, _reduced)
+    return Method(name, optimizer, model, able)
+
+
+def _reduced(options: MethodOptions) -> tuple[Any, ...]:
+    return _again, (options.method, options.model_dump())
+
+
+def _again(method: str, values: Mapping[str, Any]) -> MethodOptions:
+    """Make options from what was pickled."""
+    return method_named(method).options.model_validate(values)
 
 
 def method_named(name: str) -> Method:
@@ -99,7 +119,7 @@ def method_named(name: str) -> Method:
         ValueError: There is none of that name, or the package that offers it cannot be imported.
     """
     if isinstance(name, str) and "." in name:
-        return foreign.method(name)
+        return _by_path[0](name)
     if not isinstance(name, str) or name not in _METHODS:
         if name not in method_names():
             raise ValueError(
@@ -128,7 +148,7 @@ def build_optimizer(
     example_inputs: Any = None,
     seed: int = 0,
 ) -> StepOptimizer:
-    """Make the optimizer of a spec; see :meth:`napts.experiment.method.Method.build`."""
+    """Make the optimizer of a spec; see :meth:`napts.experiment.methods.method.Method.build`."""
     method = method_named(options.method)
     return method.build(options, model, example_inputs=example_inputs, seed=seed)
 
@@ -169,14 +189,3 @@ def _described(optimizer: Callable[..., Any]) -> str:
         file = None
     name = getattr(optimizer, "__qualname__", repr(optimizer))
     return f"{name} in {file or getattr(optimizer, '__module__', None)}"
-
-
-for _optimizer in (TR, NTR, APTS, APTSA, NAPTS, APTSW, APTSD):
-    register_method(_optimizer.__name__)(_optimizer)
-for _name, _function, _class in (
-    ("Adam", torch_methods.adam, torch.optim.Adam),
-    ("SGD", torch_methods.sgd, torch.optim.SGD),
-    ("LBFGS", torch_methods.lbfgs, torch.optim.LBFGS),
-):
-    register_method(_name, Capabilities.of(_class))(_function)
-register_method("DoG")(DoG)

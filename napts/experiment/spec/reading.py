@@ -11,10 +11,10 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from napts.experiment.methods import method_named
-from napts.experiment.shipped import shipped
-from napts.experiment.spec import RunSpec
-from napts.experiment.study import Study
+from napts.experiment.methods.registry import method_named
+from napts.experiment.spec.run_spec import RunSpec
+from napts.experiment.spec.shipped import shipped
+from napts.experiment.spec.study import Study
 from napts.problems import options_model
 
 Model = TypeVar("Model", bound=BaseModel)

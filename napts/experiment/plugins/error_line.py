@@ -5,7 +5,7 @@ from pathlib import Path
 from traceback import FrameSummary
 
 from napts import exits
-from napts.experiment import own_code
+from napts.experiment.plugins import own_code
 
 _LONGEST = 500
 """Characters of an error in a status; the traceback has all of it."""

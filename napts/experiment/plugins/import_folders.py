@@ -17,7 +17,7 @@ from importlib.machinery import (
 from pathlib import Path
 from types import CodeType, ModuleType
 
-from napts.experiment import own_code
+from napts.experiment.plugins import own_code
 
 
 class PluginError(ValueError):

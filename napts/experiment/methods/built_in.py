@@ -1,10 +1,13 @@
-"""Optimizers of torch as methods, with the options and defaults that our comparisons use."""
+"""The methods that ship: ours, and torch's with the options that our comparisons use."""
 
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, TypedDict, Unpack
 
 import torch
 
+from napts.experiment.methods.method import Capabilities
+from napts.experiment.methods.registry import register_method
+from napts.optim import APTS, APTSA, APTSD, APTSW, NAPTS, NTR, TR, DoG
 from napts.optim.option import Option
 
 
@@ -64,3 +67,14 @@ def lbfgs(params: Iterable[Any], **options: Unpack[LBFGSOptions]) -> torch.optim
     line_search = arguments.pop("line_search")
     arguments["line_search_fn"] = None if line_search == "none" else line_search
     return torch.optim.LBFGS(params, **arguments)
+
+
+for _optimizer in (TR, NTR, APTS, APTSA, NAPTS, APTSW, APTSD):
+    register_method(_optimizer.__name__)(_optimizer)
+for _name, _function, _class in (
+    ("Adam", adam, torch.optim.Adam),
+    ("SGD", sgd, torch.optim.SGD),
+    ("LBFGS", lbfgs, torch.optim.LBFGS),
+):
+    register_method(_name, Capabilities.of(_class))(_function)
+register_method("DoG")(DoG)

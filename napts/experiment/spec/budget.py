@@ -11,7 +11,7 @@ from pydantic import (
     model_validator,
 )
 
-from napts.experiment.method_options import Options
+from napts.experiment.spec_table import SpecTable
 from napts.records.metric import Goal, Metric
 
 LIMITS = ("epochs", "passes", "samples", "seconds")
@@ -20,7 +20,7 @@ LIMITS = ("epochs", "passes", "samples", "seconds")
 _YOUNGER = (*LIMITS, "target")  # not told where not given: older specs and keys had no such fields
 
 
-class Target(Options):
+class Target(SpecTable):
     """A value of a metric at which a run stops, checked at the end of every epoch.
 
     Attributes:
@@ -77,7 +77,7 @@ class Target(Options):
         return Metric(self.metric, self.goal)
 
 
-class Budget(Options):
+class Budget(SpecTable):
     """How much training: at least one limit, of which the first that is reached ends the run.
 
     Limits are looked at after every step. An epoch that is not finished then is evaluated and

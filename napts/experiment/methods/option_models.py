@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar, Self, TypedDict
 
 from pydantic import (
-    BaseModel,
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
@@ -14,21 +13,16 @@ from pydantic import (
 )
 
 from napts.decomposition import Deal
-from napts.experiment.option_fields import fields_of
-from napts.experiment.path_options import SchedulerOptions
+from napts.experiment.methods.option_fields import fields_of
+from napts.experiment.methods.path_options import SchedulerOptions
+from napts.experiment.spec_table import SpecTable
 from napts.optim.option import UNSET, Option
 from napts.optim.presets import preset
 from napts.optim.signature import Definitions, check, definitions_in, definitions_of, with_radii
 from napts.optim.trust_region import TrustRegionOptimizer
 
 
-class Options(BaseModel):
-    """Base of all parts of a spec: unknown keys, infinite numbers and lax types are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class MethodOptions(Options):
+class MethodOptions(SpecTable):
     """Options of a method.
 
     Attributes:
@@ -76,10 +70,6 @@ class MethodOptions(Options):
     def arguments(self) -> dict[str, Any]:
         """Return the keyword arguments of the optimizer's constructor."""
         return self.model_dump(include=set(self.definitions))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # The class is made when the method is registered, and cannot be found by its name.
-        return _again, (self.method, self.model_dump())
 
 
 class TrustRegionOptions(MethodOptions):
@@ -156,7 +146,7 @@ def options_model(name: str, optimizer: Callable[..., Any], needs: str) -> type[
         name: Name of the method.
         optimizer: Its class, or a function that makes an optimizer.
         needs: What the optimizer is built on, as in
-            :class:`napts.experiment.method.Capabilities`.
+            :class:`napts.experiment.methods.method.Capabilities`.
 
     Raises:
         ValueError: An option cannot stand in a spec.
@@ -180,10 +170,3 @@ def definitions_for(optimizer: Callable[..., Any]) -> Definitions:
             return optimizer.definitions
         return definitions_of(optimizer.__init__, {}, after=2)
     return definitions_of(optimizer, {})
-
-
-def _again(method: str, values: Mapping[str, Any]) -> MethodOptions:
-    """Make options from what was pickled."""
-    from napts.experiment.methods import method_named
-
-    return method_named(method).options.model_validate(values)

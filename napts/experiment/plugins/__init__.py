@@ -1,0 +1,6 @@
+"""The user's own code: importing the files and modules that are named, and their digests."""
+
+from napts.experiment.plugins.import_folders import PluginError
+from napts.experiment.plugins.loading import Plugin, load, plugins_of, refuse_while_loading
+
+__all__ = ["Plugin", "PluginError", "load", "plugins_of", "refuse_while_loading"]
