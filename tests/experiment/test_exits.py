@@ -7,14 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from napts import entry_points
 from napts.exits import CodeExit, CtrlC, contained, each, guarded
-from napts.experiment import Observer, RunSpec, parse_spec, plugins, run, run_all
+from napts.experiment import Observer, RunSpec, followers, parse_spec, plugins, run, run_all
 from napts.experiment.methods import foreign
 from napts.experiment.methods.installed import load_class
 from napts.experiment.plugins import PluginError
+from napts.experiment.signals import StopRequest
 from napts.launch.job import RunsFailed, SweepJob
+from napts.parallel.ranks import ALONE
+from napts.parallel.watch import Watch
 from napts.records import load_run
 from tests.experiment.conftest import make_spec
 
@@ -177,7 +181,6 @@ def test_what_is_imported(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_constructor_of_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
 
     def leave(*_: Any, **__: Any) -> None:
         raise SystemExit(2)
@@ -244,3 +247,22 @@ def test_what_passes_and_what_does_not() -> None:
     with pytest.raises(ZeroDivisionError), guarded():
         _ = 1 / 0
     assert list(each(range(3))) == [0, 1, 2]
+
+
+# --- ranks ----------------------------------------------------------------------------------------
+
+
+def test_on_a_rank_that_does_not_lead(own: Maker) -> None:
+    data = own("exit-rank", loss="raise SystemExit(4)")
+    with pytest.raises(CodeExit, match="SystemExit: 4"), StopRequest() as stop:
+        followers._train(ALONE, stop, spec_of(data).as_dict(), None, None)
+    data = own("exit-rank-network", network="raise SystemExit(4)")
+    with pytest.raises(CodeExit, match="SystemExit: 4"), StopRequest() as stop:
+        followers._train(ALONE, stop, spec_of(data).as_dict(), None, None)
+
+
+def test_the_other_ranks_are_told_what_it_was() -> None:
+    store = torch.distributed.HashStore()
+    with pytest.raises(CodeExit), Watch(store, 1, 2), contained:
+        raise SystemExit(5)
+    assert store.get("end/1") == b"failed: SystemExit: 5"
