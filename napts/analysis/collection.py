@@ -95,10 +95,22 @@ class Collection:
         """The tuning studies."""
         return [tuning_of(section.records) for section in self.of_kind("tuning")]
 
-    def tuned(self, workload: str) -> dict[str, dict[str, Any]]:
-        """Return for each method the options that tuning chose on a workload."""
+    def tuned(self, workload: str, metric: Metric | None = None) -> dict[str, dict[str, Any]]:
+        """Return for each method the options that tuning chose on a workload.
+
+        Args:
+            workload: Its name.
+            metric: What was tuned for; may be left out where the studies agree.
+
+        Raises:
+            ValueError: No metric is given, and methods were tuned for several.
+        """
         found = [tuning for tuning in self.tunings if tuning.workload == workload]
-        return {tuning.method: tuning.best.options for tuning in found}
+        measures = dict.fromkeys(tuning.measure for tuning in found)
+        if metric is None and len(measures) > 1:
+            names = ", ".join(f"{measure.name} ({measure.goal})" for measure in measures)
+            raise ValueError(f"{workload} is tuned for several metrics: {names}")
+        return {t.method: t.best.options for t in found if metric in (None, t.measure)}
 
 
 def load_collection(root: str | Path) -> Collection:

@@ -62,21 +62,39 @@ def distinct_labels(runs: Sequence[RunRecord]) -> list[str]:
     Returns:
         One label per run, in the same order.
     """
-    settings = [_flatten(_science(run.spec)) for run in runs]
+    settings = [flat_science(run.spec) for run in runs]
     groups: dict[tuple[str, str, str], list[int]] = defaultdict(list)
     for index, run in enumerate(runs):
         groups[run.experiment, run.workload, run.label].append(index)
     labels = [run.label for run in runs]
     for members in groups.values():
-        differing = _differing([settings[index] for index in members])
-        if differing:
-            for index in members:
-                labels[index] += _suffix(settings[index], differing)
+        for index, suffix in zip(members, suffixes([settings[i] for i in members]), strict=True):
+            labels[index] += suffix
     return labels
 
 
-def _science(spec: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in spec.items() if name not in NOT_SCIENCE}
+def flat_science(spec: Mapping[str, Any], without: str | None = None) -> dict[str, str]:
+    """Return what of a spec may not differ between runs that are averaged.
+
+    Args:
+        spec: The validated spec of a run.
+        without: A table of it that is left out.
+
+    Returns:
+        For example ``{"budget.epochs": "5"}``.
+    """
+    left_out = (*NOT_SCIENCE, without)
+    return _flatten({name: value for name, value in spec.items() if name not in left_out})
+
+
+def suffixes(settings: Sequence[Mapping[str, str]]) -> list[str]:
+    """Return what tells settings apart, such as ``" [window=10]"``; empty texts if nothing does.
+
+    Args:
+        settings: As of `flat_science`.
+    """
+    differing = _differing(settings)
+    return [_suffix(setting, differing) if differing else "" for setting in settings]
 
 
 def _flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pandas as pd
 
+from napts.analysis.all_metrics import metrics_table, other_ends
 from napts.analysis.columns import floats
 from napts.analysis.frames import TARGET_COSTS
 from napts.analysis.labels import grouped
@@ -70,20 +71,25 @@ def comparison(runs: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row per label in the usual order with the columns ``label``, ``method``, ``n`` (runs),
         one count per state (``done``, ``running``, ``interrupted``, ``failed``, ``diverged``),
-        ``<quantity>_<statistic>`` for `QUANTITIES`, `ends`, the costs of a target where runs have
-        one, and `STATISTICS`, and
-        ``time_vs_<reference>`` with ``_low``, ``_high`` and ``_n`` (shared seeds).
+        ``<quantity>_<statistic>`` for `QUANTITIES`, `ends`, the ends of other metrics where runs
+        have some (over those that are done), the costs of a target where runs have one, and
+        `STATISTICS`, and ``time_vs_<reference>`` with ``_low``, ``_high`` and ``_n`` (shared
+        seeds).
     """
-    targets = [name for name in TARGET_COSTS if name in runs]
-    groups, quantities = grouped(runs), (*QUANTITIES, *ends(metric_of(runs)), *targets)
+    targets, outcomes = [name for name in TARGET_COSTS if name in runs], ends(metric_of(runs))
+    groups, others = grouped(runs), other_ends(runs)
     times = {label: _by_seed(group, "seconds_per_epoch") for _, label, group in groups}
     references = {name: _reference(name, runs) for name in REFERENCES}
     rows = []
     for method, label, group in groups:
         row: dict[str, object] = {"label": label, "method": method, "n": len(group)}
         row |= _states(group)
-        for quantity in quantities:
-            row |= _summary(quantity, group)
+        for quantity in QUANTITIES:
+            row |= _summary(quantity, group[quantity].tolist())
+        for quantity in outcomes:
+            row |= _summary(quantity, by_outcome(group, quantity))
+        for quantity in (*others, *targets):
+            row |= _summary(quantity, group[quantity].tolist())
         for name, reference in references.items():
             row |= _relation(name, times[label], times.get(reference or "", {}))
         rows.append(row)
@@ -95,9 +101,8 @@ def _states(group: pd.DataFrame) -> dict[str, object]:
     return {state: group["state"].tolist().count(state) for state in states}
 
 
-def _summary(quantity: str, group: pd.DataFrame) -> dict[str, object]:
-    final = quantity.startswith("final_")
-    summary = summarise(by_outcome(group, quantity) if final else group[quantity].tolist())
+def _summary(quantity: str, outcomes: list[float]) -> dict[str, object]:
+    summary = summarise(outcomes)
     values = (
         summary.mean,
         summary.minimum,
@@ -139,11 +144,14 @@ def comparison_tables(runs: pd.DataFrame) -> list[Table]:
         runs: Frame of `runs_frame`, of one experiment and workload.
 
     Returns:
-        Time per epoch, work per batch, outcome, and what `COMPARISON_TABLES` add.
+        Time per epoch, work per batch, outcome; all metrics and the cost of the target where runs
+        have them; and what `COMPARISON_TABLES` add.
     """
     frame = comparison(runs)
     notes = _notes(runs)
     tables = [_time_table(frame), _work_table(frame), _outcome_table(frame, metric_of(runs), notes)]
+    every = metrics_table(runs, frame)
+    tables += [] if every is None else [every]
     if "target" in runs:
         tables.append(_target_table(runs, frame))
     further = (table(runs, frame) for table in COMPARISON_TABLES.values())

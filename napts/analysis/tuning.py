@@ -3,12 +3,13 @@
 import json
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from napts.analysis.labels import flat_science, suffixes
 from napts.records import RunRecord
 from napts.records.layout import TUNING_PREFIX
 from napts.records.metric import LOSS, Metric
@@ -55,12 +56,14 @@ class Setting:
             diverged.
         cpu_seconds: CPU time of training, over its runs.
         seconds: Wall time of training, over its runs.
+        beside: What else differs from other settings of the study, such as ``" [epochs=20]"``.
     """
 
     options: dict[str, Any]
     scores: dict[int, float]
     cpu_seconds: float
     seconds: float
+    beside: str = ""
 
     @property
     def mean(self) -> float:
@@ -149,11 +152,12 @@ def tuning_of(runs: Sequence[RunRecord], metric: str | None = None) -> Tuning:
     ended = [run for run in runs if run.state in ("done", "failed", "diverged")]
     if not ended:
         raise ValueError("no run of the tuning study has ended")
-    groups: dict[str, list[RunRecord]] = defaultdict(list)
-    for run in ended:
-        groups[json.dumps(run.spec["optimizer"], sort_keys=True)].append(run)
+    groups: dict[tuple[str, str], list[RunRecord]] = defaultdict(list)
+    beside = suffixes([surroundings(run.spec) for run in ended])
+    for run, text in zip(ended, beside, strict=True):
+        groups[json.dumps(run.spec["optimizer"], sort_keys=True), text].append(run)
     column, measure = measure_of(metric, ended[0].primary)
-    settings = [_setting(group, column, measure) for group in groups.values()]
+    settings = [_setting(group, column, measure, beside) for (_, beside), group in groups.items()]
     names = settings[0].options
     varied = [n for n in names if len({json.dumps(t.options.get(n)) for t in settings}) > 1]
     first = ended[0]
@@ -161,13 +165,28 @@ def tuning_of(runs: Sequence[RunRecord], metric: str | None = None) -> Tuning:
     return Tuning(first.workload, first.method, column, measure, tuple(settings), names)
 
 
-def _setting(runs: Sequence[RunRecord], column: str, measure: Metric) -> Setting:
+def surroundings(spec: Mapping[str, Any]) -> dict[str, str]:
+    """Return what of a spec must be the same in all settings of a study: budget, data, code.
+
+    Args:
+        spec: The validated spec of a run; what older ones do not say is left out of all.
+
+    Returns:
+        For example ``{"budget.epochs": "5"}``.
+    """
+    found = flat_science(spec, "optimizer")
+    absent = {("budget.overlap", "0.0")}
+    return {k: v for k, v in found.items() if v != "null" and (k, v) not in absent}
+
+
+def _setting(runs: Sequence[RunRecord], column: str, measure: Metric, beside: str) -> Setting:
     trained = [row for run in runs for row in run.epochs if row["epoch"] > 0]
     return Setting(
         options=runs[0].spec["optimizer"],
         scores={run.seed: _score(run, column, measure) for run in runs},
         cpu_seconds=sum(row.get("cpu_seconds") or 0.0 for row in trained),
         seconds=sum(row.get("train_seconds") or 0.0 for row in trained),
+        beside=beside,
     )
 
 

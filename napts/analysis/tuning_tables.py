@@ -11,7 +11,7 @@ def tuning_table(tuning: Tuning) -> Table:
     """Return the finalists, best first, with what the search cost in the notes."""
     rows = [
         [
-            " ".join(f"{n}={_short(setting.options[n])}" for n in tuning.varied) or tuning.method,
+            _name(tuning, setting),
             number(tuning.value(setting.mean), places=4),
             *(number(tuning.value(score), places=4) for _, score in sorted(setting.scores.items())),
         ]
@@ -35,6 +35,11 @@ def tuning_table(tuning: Tuning) -> Table:
             f"{number(expected[0], places=4)}."
         ],
     )
+
+
+def _name(tuning: Tuning, setting: Setting) -> str:
+    varied = (f"{n}={_short(setting.options.get(n))}" for n in tuning.varied)
+    return (" ".join(varied) or tuning.method) + setting.beside
 
 
 def tuning_data(tuning: Tuning) -> dict[str, Any]:

@@ -109,7 +109,7 @@ def train(
     from napts.console import ConsoleObserver
     from napts.experiment import run_all
     from napts.records.files import RecordWriteError
-    from napts.records.lock import RunBusy
+    from napts.records.run_lock import RunBusy
 
     try:
         with ConsoleObserver(len(specs)) as observer:

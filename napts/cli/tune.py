@@ -184,11 +184,17 @@ _ENDED = ("done", "failed", "diverged")
 
 
 def _gather(records: Path, plan: "TuningPlan", metric: str | None) -> "Tuning":
-    """Read what the study has so far; other settings under the same name are part of it."""
-    from napts.analysis import load_collection
-    from napts.analysis.tuning import tuning_of
+    """Read what the study has so far.
 
-    return tuning_of(load_collection(records / plan.experiment).records, metric)
+    Other settings of the method under the same name are part of it, runs with another budget, on
+    other data or of other code are not.
+    """
+    from napts.analysis import load_collection
+    from napts.analysis.tuning import surroundings, tuning_of
+
+    own = surroundings(plan.screening().runs()[0].as_dict())
+    found = load_collection(records / plan.experiment).records
+    return tuning_of([run for run in found if surroundings(run.spec) == own], metric)
 
 
 def _write(plan: "TuningPlan", tuning: "Tuning", out: Path) -> Path:
@@ -214,7 +220,9 @@ def _write(plan: "TuningPlan", tuning: "Tuning", out: Path) -> Path:
         f"Made by: {command}",
     ]
     out.mkdir(parents=True, exist_ok=True)
-    path = out / f"{plan.workload}-{plan.method}.toml"
+    # The problem's own metric is what one is tuned for; for another one it is another winner.
+    own = tuning.metric == plan.screening().runs()[0].primary.column("val")
+    path = out / f"{plan.workload}-{plan.method}{'' if own else f'-{tuning.metric}'}.toml"
     text = tomli_w.dumps(apply_overrides(data, plan.overrides))
     path.write_text("".join(f"# {line}\n" for line in comments) + text, encoding="utf-8")
     return path

@@ -100,7 +100,8 @@ class Capture:
         return outputs
 
     def _begun(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Recorded:
-        check_unwrapped(tensors_of((args, kwargs)))
+        # One by one: most are tensors, and a structure of all takes longer to walk.
+        check_unwrapped([t for each in (*args, *kwargs.values()) for t in tensors_of(each)])
         visits = [Visit() for _ in range(len(self._cuts) + 1)]
         arguments = None if self._rerun is None else detached((args, kwargs))
         if arguments is None:

@@ -180,13 +180,14 @@ class LayerPartition(Sequence[Stage]):
                 run in another way from now on.
             RuntimeError: If it does not and there is no other way.
         """
-        if not self._pass.intact:
+        captured = self._pass
+        if not captured.intact:
             raise CaptureAgainError(
                 "the model overwrites in place what it did not overwrite before"
             )
         outputs: list[Tensor] = []
         downstream: list[Tensor] = []
-        for recorded in self._pass.calls:
+        for recorded in captured.calls:
             found, wanted = self._run(recorded, subdomain, part, at_iterate)
             outputs += found
             downstream += wanted
@@ -213,7 +214,7 @@ class LayerPartition(Sequence[Stage]):
             wanted = visit.downstream
         else:
             outputs, wanted = self._part_of(visit, subdomain, part)
-        if any(o.dtype != w.dtype for o, w in zip(outputs, wanted, strict=True)):
+        if [output.dtype for output in outputs] != [vector.dtype for vector in wanted]:
             with torch.enable_grad():  # the precision is reduced
                 outputs = [o.to(w.dtype) for o, w in zip(outputs, wanted, strict=True)]
         return outputs, wanted

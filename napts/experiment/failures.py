@@ -1,7 +1,5 @@
 """Errors of the user's problems and methods: one line that says where, and the traceback."""
 
-import time
-import traceback
 from pathlib import Path
 
 import torch
@@ -12,10 +10,9 @@ from napts.experiment.spec.run_spec import RunSpec
 from napts.experiment.start import DataChanged
 from napts.problems import DataMissing
 from napts.records.environment import capture_environment
-from napts.records.files import RecordWriteError, write_atomic
-from napts.records.layout import SPEC, STATUS, TRACEBACK
-from napts.records.rows import RecordError, read_object
-from napts.records.write import RunWriter
+from napts.records.files import RecordWriteError
+from napts.records.rows import RecordError
+from napts.records.write import record_failure
 
 
 def is_own_fault(error: BaseException, spec: RunSpec) -> bool:
@@ -38,9 +35,7 @@ def is_own_fault(error: BaseException, spec: RunSpec) -> bool:
 
 
 def record_setup_failure(spec: RunSpec, directory: Path, error: BaseException) -> None:
-    """Record a run as failed that could not begin to train.
-
-    Rows and checkpoints of an earlier attempt stay as they are: a retry goes on from there.
+    """Record a run as failed that could not begin to train, see `napts.records.write`.
 
     Args:
         spec: The run.
@@ -50,31 +45,6 @@ def record_setup_failure(spec: RunSpec, directory: Path, error: BaseException) -
     Raises:
         RecordWriteError: The records cannot be written.
     """
-    epoch = 0
-    if (directory / STATUS).exists():
-        epoch = read_object(directory / STATUS).get("epoch") or 0
-    writer = RunWriter(directory, spec.budget.epochs)
-    try:
-        if not (directory / SPEC).exists():
-            cpu = torch.device("cpu")
-            environment = capture_environment(cpu, None, packages=foreign_packages(spec))
-            writer.begin(spec.header(), environment, resumed_from=None, reason="started")
-        write_traceback(directory, error)
-        writer.status("failed", epoch, error=error_line(error))
-    finally:
-        writer.close()
-
-
-def write_traceback(directory: Path, error: BaseException) -> None:
-    """Write the traceback of an error into the directory of its run.
-
-    Args:
-        directory: The run directory.
-        error: The error.
-
-    Raises:
-        RecordWriteError: The file cannot be written.
-    """
-    now = time.strftime("%Y-%m-%d %H:%M:%S %z")
-    text = f"{now}\n{''.join(traceback.format_exception(error))}"
-    write_atomic(directory / TRACEBACK, text.encode())
+    packages = foreign_packages(spec)
+    environment = capture_environment(torch.device("cpu"), None, packages=packages)
+    record_failure(directory, spec.header(), environment, error, error_line(error))

@@ -11,7 +11,6 @@ from napts.experiment.failures import (
     error_line,
     is_own_fault,
     record_setup_failure,
-    write_traceback,
 )
 from napts.experiment.followers import announce, threads
 from napts.experiment.observer import Observer, RunOutcome
@@ -25,9 +24,9 @@ from napts.parallel.ranks import ALONE, Ranks, join_ranks
 from napts.records.environment import capture_environment
 from napts.records.files import RecordWriteError
 from napts.records.layout import SPEC, STATUS, TRACEBACK, run_directory
-from napts.records.lock import RunLock
 from napts.records.read import load_run
 from napts.records.rows import read_object
+from napts.records.run_lock import RunLock
 from napts.records.write import RunWriter
 
 Mode = Literal["cached", "retry", "force"]
@@ -174,7 +173,7 @@ def _attempt(trainer: Trainer, writer: RunWriter) -> RunOutcome:
             state = "interrupted" if lost and not lost.failed else "failed"
             writer.status(state, trainer.progress.finished, error=error_line(lost or reason))
             if lost is None:
-                write_traceback(writer.directory, reason)
+                writer.keep_traceback(reason)
         if lost is None:
             raise
         raise lost from reason
@@ -186,7 +185,7 @@ def _attempt(trainer: Trainer, writer: RunWriter) -> RunOutcome:
         with contextlib.suppress(OSError):
             trainer.flush()
             writer.status("failed", trainer.progress.finished, error=error_line(reason))
-            write_traceback(writer.directory, reason)
+            writer.keep_traceback(reason)
         raise
     writer.sync()
     progress = trainer.progress

@@ -14,9 +14,9 @@ from napts.parallel.ranks import ALONE, Ranks
 from napts.parallel.watch import RankLost
 from napts.records.files import RecordWriteError
 from napts.records.layout import STATUS, run_directory
-from napts.records.lock import RunBusy
 from napts.records.read import load_run
 from napts.records.rows import read_object
+from napts.records.run_lock import RunBusy
 
 
 def run_all(

@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,9 @@ from napts.experiment.runner import Mode
 from napts.experiment.series import run_all
 from napts.experiment.spec.run_spec import RunSpec
 from napts.records.environment import capture_environment
-from napts.records.layout import TRACEBACK
+from napts.records.layout import STATUS, TRACEBACK, run_directory
+from napts.records.rows import read_object
+from napts.records.run_lock import RunLock
 from napts.records.write import record_failure
 
 _TERMINATED = 128 + signal.SIGTERM
@@ -101,8 +103,23 @@ class SweepJob:
             line = _line(error)
             environment = capture_environment(torch.device("cpu"), data_digest="")
             for header in self.headers:
-                record_failure(self.records_root, header, environment, line)
+                self._record(header, environment, error, line)
             raise RunsFailed(line) from error
+
+    def _record(
+        self,
+        header: Mapping[str, Any],
+        environment: Mapping[str, Any],
+        error: ValueError,
+        line: str,
+    ) -> None:
+        """Record that a run of the job could not be read; one that has ended well stays so."""
+        directory = run_directory(self.records_root, header["experiment"], header["run_key"])
+        directory.mkdir(parents=True, exist_ok=True)
+        status = directory / STATUS
+        with RunLock(directory):
+            if not status.exists() or read_object(status)["state"] not in ("done", "diverged"):
+                record_failure(directory, header, environment, error, line)
 
     def checkpoint(self) -> Any:
         """Return what submitit starts when the job is requeued; runs that failed stay so."""

@@ -42,12 +42,11 @@ class Verdict:
 
     def reaches(self, threshold: float) -> bool:
         """Tell whether ``max(rho_c, rho_h) >= threshold``, without dividing."""
-        return any(_reaches(pair, threshold) for pair in (self.current, self.historical))
+        return _reaches(self.current, threshold) or _reaches(self.historical, threshold)
 
     def exceeds(self, threshold: float) -> bool:
         """Tell whether ``max(rho_c, rho_h) > threshold``, without dividing."""
-        pairs = (self.current, self.historical)
-        return any(actual > threshold * predicted for actual, predicted in pairs)
+        return _exceeds(self.current, threshold) or _exceeds(self.historical, threshold)
 
     @property
     def ratio_current(self) -> float:
@@ -119,6 +118,11 @@ def accept_decrease(loss: float, trial_loss: float, predicted: float) -> Verdict
 def _reaches(pair: tuple[float, float], threshold: float) -> bool:
     actual, predicted = pair
     return actual >= threshold * predicted
+
+
+def _exceeds(pair: tuple[float, float], threshold: float) -> bool:
+    actual, predicted = pair
+    return actual > threshold * predicted
 
 
 def _ratio(pair: tuple[float, float]) -> float:

@@ -42,7 +42,7 @@ class CAdam(LocalSolver):
         for problem in problems:
             for slope, out in zip(problem.slope, problem.scratch(), strict=True):
                 self.direction(next(following), slope, out)
-        following = iter(self.moments.propose(moments))
+        following = iter(self.moments.propose(moments, change=self.steps > 1))
         for problem in problems:
             problem.kept = [next(following) for _ in problem.slope]
 
@@ -53,8 +53,9 @@ class CAdam(LocalSolver):
     def minimise(self, problem: LocalProblem, allowance: Allowance) -> Found:
         """Take ``T`` steps, at the cost of ``T - 1`` local gradients; they stay on the device."""
         direction = problem.scratch()
-        longest = allowance.longest(direction, self.norm, self.steps)
-        problem.move(self.truncate(direction, longest))
+        length = norm(direction, self.norm) if self.cap == "scale" else None
+        longest = allowance.longest(direction, self.norm, self.steps, length)
+        problem.move(self.truncate(direction, longest, length))
         for _ in range(self.steps - 1):
             gradient = problem.gradient()
             for moments, block, out in zip(problem.kept, gradient, direction, strict=True):
@@ -66,18 +67,21 @@ class CAdam(LocalSolver):
         """Take in a flat gradient and write Adam's direction into a flat tensor."""
         moments.update(gradient, out, self.betas, self.eps)
 
-    def truncate(self, direction: Vector, length: float | Tensor) -> float | Tensor:
+    def truncate(
+        self, direction: Vector, length: float | Tensor, present: float | Tensor | None = None
+    ) -> float | Tensor:
         """Cut a direction to a length, eq. (3).
 
         Args:
             direction: Adam's direction; overwritten if its coordinates are clipped.
             length: Longest step.
+            present: Length of the direction, where it is known.
 
         Returns:
             The factor, at most 1, that makes it the step.
         """
         if self.cap == "scale":
-            return _share(length, norm(direction, self.norm))
+            return _share(length, norm(direction, self.norm) if present is None else present)
         size = sum(block.numel() for block in direction)
         bound = length / math.sqrt(size) if self.norm == "l2" else length
         for block in direction:

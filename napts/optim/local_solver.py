@@ -96,20 +96,23 @@ class Allowance:
         """Return the allowance where a radius is shared by first directions of this length."""
         return cls(radius, whole.clamp_min(SHORTEST) if isinstance(whole, Tensor) else whole)
 
-    def longest(self, first: Vector, norm: Norm, steps: int = 1) -> float | Tensor:
+    def longest(
+        self, first: Vector, norm: Norm, steps: int = 1, length: Tensor | float | None = None
+    ) -> float | Tensor:
         """Return how long each of several steps may be, which may stay on a device.
 
         Args:
             first: The subdomain's first direction.
             norm: Norm of the trust region.
             steps: Number of steps that share the radius.
+            length: Length of the first direction, where it is known.
         """
         longest = self.radius / steps
         if self.whole is None:
             return longest
         if isinstance(self.whole, float) and self.whole == 0.0:
             return 0.0  # nothing moves anyway
-        return longest / self.whole * vectors.norm(first, norm)
+        return longest / self.whole * (vectors.norm(first, norm) if length is None else length)
 
 
 class Found(NamedTuple):

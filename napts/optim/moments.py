@@ -64,8 +64,13 @@ class ResetMoments:
         """Return zero averages, one for each block."""
         return [Moments.zeros(gradient) for gradient in gradients]
 
-    def propose(self, moments: list[Moments]) -> list[Moments]:
-        """Return the averages that local steps may change: these."""
+    def propose(self, moments: list[Moments], *, change: bool) -> list[Moments]:
+        """Return the averages that local steps go on with: these.
+
+        Args:
+            moments: Those that :meth:`begin` has returned, with the global gradients in them.
+            change: Local steps will change them.
+        """
         return moments
 
     def commit(self) -> None:
@@ -101,10 +106,10 @@ class KeptMoments(ResetMoments):
             return super().begin(gradients)
         return [kept.clone() for kept in self._kept]
 
-    def propose(self, moments: list[Moments]) -> list[Moments]:
-        """Note the averages that :meth:`commit` shall keep; return copies for local steps."""
+    def propose(self, moments: list[Moments], *, change: bool) -> list[Moments]:
+        """Note the averages that :meth:`commit` shall keep; return copies if they will change."""
         self._proposed = moments
-        return [each.clone() for each in moments]
+        return [each.clone() for each in moments] if change else moments
 
     def commit(self) -> None:
         """Keep what was proposed."""

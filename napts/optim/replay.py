@@ -39,7 +39,7 @@ class RandomState:
 
     def restore(self) -> None:
         """Set the generators to this state."""
-        torch.set_rng_state(self._cpu)
+        torch.default_generator.set_state(self._cpu)
         for device, state in self._cuda:
             torch.cuda.set_rng_state(state, device)
 
@@ -133,21 +133,21 @@ class _Buffers:
                     self._before.append(buffer.detach().clone())
 
     def restore_before(self) -> None:
-        self._restore(self._before)
+        if self._before:
+            self._restore(self._before)
 
     def restore_after(self) -> None:
-        self._restore(self._after)
+        if self._after:
+            self._restore(self._after)
 
     def _restore(self, values: list[Tensor]) -> None:
-        if not values:
-            return
         for owner, name, buffer in self._owners:
             owner[name] = buffer
         # Through .data: a graph kept from a trial must not see its buffers as modified.
         torch._foreach_copy_([buffer.data for _, _, buffer in self._owners], values)
 
 
-class Replay:
+class Replay(AbstractContextManager[None]):
     """Repeats a closure's surroundings: the same random numbers, the same buffers.
 
     The first call runs under :meth:`first` and leaves its marks, as one evaluation in any training
@@ -172,13 +172,22 @@ class Replay:
         """Tell whether the first evaluation drew random numbers, of any thread."""
         return self._before.differs(self._after)
 
+    # A context by itself, since a generator, or an object made for each time, takes several times
+    # as long, and this happens at every pass.
+
     def again(self) -> AbstractContextManager[None]:
         """Run a further evaluation as if it were the first one, and leave no trace."""
-        return _Again(self)
+        return self
 
+    def __enter__(self) -> None:
+        # Autocast keeps converted weights, which are not the present ones.
+        torch.clear_autocast_cache()
+        self._before.restore()
+        self._buffers.restore_before()
 
-# Classes, since a generator as context manager takes several times as long, and this happens at
-# every pass.
+    def __exit__(self, *_error: object) -> None:
+        self._after.restore()
+        self._buffers.restore_after()
 
 
 @dataclass(slots=True)
@@ -192,18 +201,3 @@ class _First(AbstractContextManager[None]):
     def __exit__(self, *error: object) -> None:
         self.replay._buffers.__exit__(*error)
         self.replay._after = RandomState(self.replay._devices)
-
-
-@dataclass(slots=True)
-class _Again(AbstractContextManager[None]):
-    replay: Replay
-
-    def __enter__(self) -> None:
-        # Autocast keeps converted weights, which are not the present ones.
-        torch.clear_autocast_cache()
-        self.replay._before.restore()
-        self.replay._buffers.restore_before()
-
-    def __exit__(self, *_error: object) -> None:
-        self.replay._after.restore()
-        self.replay._buffers.restore_after()

@@ -13,7 +13,7 @@ from napts.optim.objective import Objective, Point
 from napts.optim.precision import LocalPrecision, reduced
 from napts.optim.preconditioner import Preconditioner, Proposal
 from napts.optim.subdomains import CaptureAgainError, Decomposition, Part, share_of_radius
-from napts.optim.vectors import Vector
+from napts.optim.vectors import Layout, Vector
 
 Shares = Literal["equal", "joint"]
 
@@ -137,16 +137,18 @@ class AdditiveSchwarz(Preconditioner):
         """
         layout, decomposition = objective.layout, self.decomposition
         subdomain = layout.subdomains[block]
-        last = decomposition.holds_last and subdomain == layout.last_subdomain
         in_part = self.fraction < 1.0 and not at_iterate
         part = Part(self.fraction, turn) if in_part else None
         precision = "full" if at_iterate else self.precision
         with objective.local_pass(), reduced(precision, layout.blocks[block][0].device):
-            if self.last_block_exact and last:
+            if self.last_block_exact and self._is_last(layout, subdomain):
                 found = decomposition.exact_gradient_of_last(objective.batch)
             else:
                 found = decomposition.local_gradient(subdomain, part, at_iterate=at_iterate)
         return objective.over_group(layout.flatten_block(objective.with_decay(block, found)))
+
+    def _is_last(self, layout: Layout, subdomain: int) -> bool:
+        return self.decomposition.holds_last and subdomain == layout.last_subdomain
 
 
 class _Block(LocalProblem):
@@ -167,10 +169,11 @@ class _Block(LocalProblem):
         self.norm = objective.norm
         self.slope = [slope]
         self.turns = 0
+        self._scratch = [objective.layout.buffer(block)]
         self._schwarz, self._objective, self._block, self._term = schwarz, objective, block, term
 
     def scratch(self) -> Vector:
-        return [self._objective.layout.buffer(self._block)]
+        return self._scratch
 
     def move(self, factor: float | Tensor) -> None:
         self._objective.layout.shift(self._block, factor)

@@ -6,7 +6,6 @@ truth about a run: trackers, tables and figures are made from it and can be made
 
 from napts.records.condense import condense
 from napts.records.files import RecordWriteError
-from napts.records.lock import RunBusy, RunLock, is_locked
 from napts.records.merge import MergeBusy, Merged, MergeReport, merge
 from napts.records.packed import find_packed, load_packed, pack, unpack
 from napts.records.read import (
@@ -18,6 +17,7 @@ from napts.records.read import (
     load_run,
     read_status,
 )
+from napts.records.run_lock import RunBusy, RunLock, is_locked
 
 __all__ = [
     "STATES",

@@ -1,19 +1,47 @@
-"""A copy of a run that may take the place of another one."""
+"""A copy of a run: how far it is, and whether it may take the place of another one."""
 
 import hashlib
+import json
 import platform
 import time
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from napts.records.lock import is_locked
+from napts.records.columns import columns_of
+from napts.records.layout import EPOCHS
 from napts.records.read import RunRecord, load_run
-from napts.records.standing import FINISHED, Standing, last_update, same_result, standing
+from napts.records.rows import encode_numbers
+from napts.records.run_lock import is_locked
 from napts.records.transfer import run_files
 
 _SILENCE_S = 1800.0
 """A run of another machine that wrote nothing for so long is not being written any more."""
+
+FINISHED = ("done", "diverged")
+"""States that are a result. A failed run has ended too, but says nothing about its method."""
+
+_RANKS = {"done": 3, "diverged": 2, "failed": 1, "interrupted": 0, "running": 0}
+
+_TIMED = frozenset(column.name for column in columns_of(EPOCHS) if column.measured)
+"""Columns that differ between two runs of the same numbers."""
+
+_DERIVED = ("samples",)
+"""Columns that follow from the others, and that records of older versions do not have."""
+
+
+class Extent(NamedTuple):
+    """How far a run is; a greater one is further.
+
+    Attributes:
+        rank: 0 for a run that has not ended, above that the better the end.
+        epoch: Epochs finished.
+        step: Steps known of the epoch after them; 0 for a run that has ended.
+    """
+
+    rank: int
+    epoch: int
+    step: int
 
 
 class Candidate:
@@ -43,9 +71,9 @@ class Candidate:
         return load_run(self.path)
 
     @cached_property
-    def standing(self) -> Standing:
+    def extent(self) -> Extent:
         """How far it is."""
-        return standing(self.record)
+        return extent_of(self.record)
 
     @property
     def order(self) -> tuple[Any, ...]:
@@ -55,7 +83,7 @@ class Candidate:
             with (self.path / name).open("rb") as file:
                 digests.append(hashlib.file_digest(file, "sha256").digest())
                 size += file.tell()
-        return self.standing, last_update(self.record), size, digests
+        return self.extent, last_update(self.record), size, digests
 
     def is_finished(self) -> bool:
         """Tell whether it is a result."""
@@ -70,8 +98,8 @@ class Candidate:
         """Tell whether it should take the place of ``other``."""
         if self.is_finished() and self.record.state == other.record.state:
             return False
-        if self.standing != other.standing:
-            return self.standing > other.standing
+        if self.extent != other.extent:
+            return self.extent > other.extent
         if self._is_being_written():
             return False
         return last_update(self.record) > last_update(other.record)
@@ -86,5 +114,51 @@ class Candidate:
         return time.time() - newest <= _SILENCE_S
 
     def __str__(self) -> str:
-        epochs = self.standing.epoch
+        epochs = self.extent.epoch
         return f"{self.record.state} after {epochs} epoch{'' if epochs == 1 else 's'}"
+
+
+def extent_of(record: RunRecord) -> Extent:
+    """Return how far a run is, by its surviving rows.
+
+    Args:
+        record: The run.
+    """
+    rank = _RANKS[record.state]
+    epoch = max([record.status.get("epoch") or 0, *(row["epoch"] for row in record.epochs)])
+    if rank:
+        return Extent(rank, epoch, 0)
+    return Extent(rank, epoch, max(_steps_after(record, epoch), default=0))
+
+
+def _steps_after(record: RunRecord, epoch: int) -> list[int]:
+    steps = [row["step"] for row in record.steps if row["epoch"] == epoch + 1]
+    # Where single steps are not recorded, a resumption still says from where it went on.
+    if record.restarts and record.restarts[-1].get("resumed_from_epoch") == epoch:
+        steps.append(record.restarts[-1].get("resumed_from_step") or 0)
+    return steps
+
+
+def last_update(record: RunRecord) -> float:
+    """Return when the run last wrote its status, in unix seconds; 0 if it never did."""
+    return float(record.status.get("updated") or 0.0)
+
+
+def same_result(first: RunRecord, second: RunRecord) -> bool:
+    """Tell whether two records hold the same numbers, whatever they took to compute.
+
+    Args:
+        first: A run.
+        second: Another copy, or another execution, of the same run.
+    """
+    return _result(first) == _result(second)
+
+
+def _result(record: RunRecord) -> str:
+    rows = [
+        {key: value for key, value in row.items() if key not in _TIMED and key not in _DERIVED}
+        for row in record.epochs
+    ]
+    told = {"state": record.state, "final": record.final, "rows": rows}
+    # As text, because an undefined loss differs from itself as a number.
+    return json.dumps(encode_numbers(told), sort_keys=True)

@@ -12,8 +12,8 @@ from typing import Literal, get_args
 
 from napts.records import layout
 from napts.records.candidate import Candidate
-from napts.records.lock import RunBusy, RunLock
 from napts.records.read import find_runs, read_status
+from napts.records.run_lock import RunBusy, RunLock
 from napts.records.transfer import copy_run, identical, recover
 
 Action = Literal["copied", "advanced", "unchanged", "conflict", "problem"]
@@ -202,7 +202,7 @@ def _readable(copies: list[Candidate]) -> tuple[list[Candidate], list[Merged]]:
     problems: list[Merged] = []
     for copy in copies:
         try:
-            _ = copy.standing
+            _ = copy.extent
         except _READ_ERRORS as error:
             problems.append(_problem(copy.path, error))
         else:

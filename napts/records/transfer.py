@@ -9,9 +9,9 @@ import shutil
 from pathlib import Path
 
 from napts.records import layout
-from napts.records.lock import RunLock
 from napts.records.read import load_run
 from napts.records.rows import RecordError
+from napts.records.run_lock import RunLock
 
 _STAGED = ".incoming"
 _ASIDE = ".replaced"

@@ -3,13 +3,13 @@
 import os
 import platform
 import time
+import traceback
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from napts.records import layout
-from napts.records.files import RowFile, write_object
-from napts.records.lock import RunLock
+from napts.records import columns, layout
+from napts.records.files import RowFile, write_atomic, write_object
 from napts.records.read import Position, read_rows
 from napts.records.rows import read_object
 
@@ -36,6 +36,7 @@ class RunWriter:
         self._restarts = RowFile(directory / layout.RESTARTS)
         self._epochs = RowFile(directory / layout.EPOCHS)
         self._steps = RowFile(directory / layout.STEPS)
+        self._checked: dict[str, set[str]] = {layout.EPOCHS: set(), layout.STEPS: set()}
 
     def begin(
         self,
@@ -72,12 +73,32 @@ class RunWriter:
         self.status("running", max(epoch or 0, 0))
 
     def epoch(self, row: Mapping[str, Any]) -> None:
-        """Append the row of a finished epoch."""
+        """Append the row of a finished epoch.
+
+        Raises:
+            ValueError: The table of columns has none of such a name.
+            RecordWriteError: Writing failed.
+        """
+        self._check(layout.EPOCHS, row)
         self._epochs.append([{"attempt": self.attempt, **row, "time": time.time()}])
 
     def steps(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Append rows of single steps."""
+        """Append rows of single steps; errors as of :meth:`epoch`."""
+        rows = list(rows)
+        for row in rows[:1]:  # they are all alike, and many
+            self._check(layout.STEPS, row)
         self._steps.append({"attempt": self.attempt, **row} for row in rows)
+
+    def _check(self, file: str, row: Mapping[str, Any]) -> None:
+        """Look up the names that no row before had."""
+        checked = self._checked[file]
+        if new := row.keys() - checked:
+            if strange := columns.unknown(file, sorted(new)):
+                raise ValueError(
+                    f"{file}: found {', '.join(strange)}, allowed: columns in "
+                    "napts.records.columns.COLUMNS"
+                )
+            checked |= new
 
     def sync(self) -> None:
         """Wait until all rows are on the disk; to be done before a checkpoint relies on them."""
@@ -119,6 +140,12 @@ class RunWriter:
         }
         write_object(self.directory / layout.STATUS, status)
 
+    def keep_traceback(self, error: BaseException) -> None:
+        """Write the traceback of an error into ``traceback.txt``."""
+        now = time.strftime("%Y-%m-%d %H:%M:%S %z")
+        text = f"{now}\n{''.join(traceback.format_exception(error))}"
+        write_atomic(self.directory / layout.TRACEBACK, text.encode())
+
     def close(self) -> None:
         """Close the files."""
         for file in (self._restarts, self._epochs, self._steps):
@@ -131,34 +158,33 @@ def _last_attempt(directory: Path) -> int:
 
 
 def record_failure(
-    records_root: str | Path, header: Mapping[str, Any], environment: Mapping[str, Any], error: str
+    directory: Path,
+    header: Mapping[str, Any],
+    environment: Mapping[str, Any],
+    error: BaseException,
+    line: str,
 ) -> None:
-    """Record that a run could not even be begun; one that has ended well is left as it is.
+    """Record a run as failed that could not begin to train, whatever it was before.
 
-    A run that was interrupted before stays so, since its checkpoint is as good as it was.
+    Rows and checkpoints of an earlier attempt stay: a retry goes on from there.
 
     Args:
-        records_root: Folder of all records.
+        directory: The run directory, whose lock the caller holds.
         header: Contents of ``spec.json``.
         environment: Contents of ``environment.json``.
-        error: One line that says what went wrong.
+        error: Why, whose traceback is kept beside.
+        line: What the status says of it.
 
     Raises:
-        RunBusy: Another process is writing the run.
         RecordWriteError: A file cannot be written.
     """
-    directory = layout.run_directory(records_root, header["experiment"], header["run_key"])
-    directory.mkdir(parents=True, exist_ok=True)
-    with RunLock(directory):
-        status = directory / layout.STATUS
-        known = read_object(status) if status.exists() else {}
-        if known.get("state") in ("done", "diverged"):
-            return
-        writer = RunWriter(directory, known.get("epochs"))
-        state = "failed" if known.get("state") in (None, "failed") else "interrupted"
-        try:
-            if state == "failed":
-                writer.begin(header, environment, resumed_from=None, reason="could not be begun")
-            writer.status(state, known.get("epoch") or 0, error=error)
-        finally:
-            writer.close()
+    status = directory / layout.STATUS
+    known = read_object(status) if status.exists() else {}
+    writer = RunWriter(directory, header["spec"]["budget"].get("epochs"))
+    try:
+        if not (directory / layout.SPEC).exists():
+            writer.begin(header, environment, resumed_from=None, reason="started")
+        writer.keep_traceback(error)
+        writer.status("failed", known.get("epoch") or 0, error=line)
+    finally:
+        writer.close()

@@ -8,8 +8,8 @@ Importing this package does not import MLflow; the functions do so when they are
 """
 
 from napts.tracking.background import Watcher, start_watcher
+from napts.tracking.import_lock import SyncBusy
 from napts.tracking.importer import SyncReport, sync
-from napts.tracking.lock import SyncBusy
 from napts.tracking.store import TrackingUnavailable, default_tracking_uri
 from napts.tracking.sweep import attach_artifacts
 from napts.tracking.ui import serve_ui, ui_command

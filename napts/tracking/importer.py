@@ -11,7 +11,7 @@ from napts.records.read import RunRecord, find_runs, load_run
 from napts.records.state import STALE_AFTER_S, RunState, judge
 from napts.tracking import payload
 from napts.tracking.entry import Entry
-from napts.tracking.lock import LOCK_WAIT_S, exclusive
+from napts.tracking.import_lock import LOCK_WAIT_S, exclusive
 from napts.tracking.store import (
     Store,
     TrackingUnavailable,

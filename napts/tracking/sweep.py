@@ -9,7 +9,7 @@ from napts.records.read import RunRecord
 from napts.records.state import RunState
 from napts.tracking import payload
 from napts.tracking.entry import set_status, upload
-from napts.tracking.lock import LOCK_WAIT_S, exclusive
+from napts.tracking.import_lock import LOCK_WAIT_S, exclusive
 from napts.tracking.store import Store, default_tracking_uri, lock_path, quiet
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from napts.tracking.import_lock import SyncBusy
 from napts.tracking.importer import Importer, SyncReport, open_importer
-from napts.tracking.lock import SyncBusy
 from napts.tracking.store import TrackingUnavailable
 
 INTERVAL_S = 5.0

@@ -237,3 +237,31 @@ def test_methods_of_other_packages_come_last_and_by_name(tmp_path: Path) -> None
         write_run(tmp_path, method=method, epochs=1, metric=RMSE)
     labels = load_collection(tmp_path).sections[0].runs["label"].tolist()
     assert labels == ["NAPTS", "Adam", "5²-unknown", "prodigyopt.Prodigy", "torch.optim.AdamW"]
+
+
+def test_all_metrics_have_a_table_where_there_are_others(tmp_path: Path) -> None:
+    def two(row: Row) -> Row:
+        return {**row, "val_mae": 0.5}
+
+    for seed, state in enumerate(("done", "done", "diverged")):
+        write_run(
+            tmp_path, method="TR", metric=R2, change=two, epochs=2, seed=seed, state=state,
+            final={"val_r2": 0.25, "test_r2": 0.5, "val_mae": 2.0 + seed, "test_mae": 4.0,
+                   "val_loss": 1.0, "test_loss": 1.5},
+        )  # fmt: skip
+    (section,) = load_collection(tmp_path).sections
+    (table,) = (t for t in comparison_tables(section.runs) if t.title == "All metrics")
+    assert table.columns == ["method", "metric", "n", "validation", "test"]
+    assert table.rows == [
+        ["TR", "r2", "3", "-∞ [-∞, 0.250]", "-∞ [-∞, 0.500]"],
+        ["TR", "mae", "2", "2.50 [2.00, 3.00]", "4.00 [4.00, 4.00]"],
+        ["TR", "loss", "3", "∞ [1.00, ∞]", "∞ [1.50, ∞]"],
+    ]
+    assert "compared by r2" in table.notes[0]
+    assert comparison(section.runs)["final_test_mae_n"].tolist() == [2]
+
+
+def test_one_metric_needs_no_further_table(tmp_path: Path) -> None:
+    write_run(tmp_path, metric=R2, epochs=2)
+    (section,) = load_collection(tmp_path).sections
+    assert [t.title for t in comparison_tables(section.runs) if "metric" in t.title] == []

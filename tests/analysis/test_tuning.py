@@ -10,6 +10,7 @@ from benchmarks.made_runs import Row, write_run
 from napts.analysis import load_collection
 from napts.analysis.tuning import Tuning, tuning_of
 from napts.analysis.tuning_tables import tuning_data, tuning_table
+from napts.records.metric import ACCURACY, Metric
 
 
 def study(root: Path, scores: dict[float, list[float | None]]) -> Tuning:
@@ -87,3 +88,19 @@ def test_data_for_scripts(tmp_path: Path) -> None:
     data = tuning_data(study(tmp_path, {0.1: [0.9, 0.8], 0.01: [None, 0.7]}))
     assert data["best"] == {"lr": 0.1}
     assert data["finalists"][1]["by_seed"] == {"0": None, "1": 0.7}
+
+
+def test_studies_for_two_metrics_stand_side_by_side(tmp_path: Path) -> None:
+    for metric, values in ((ACCURACY, (0.9, 0.8)), (Metric("f1", "max"), (0.5, 0.6))):
+        for lr, value in zip((0.1, 0.01), values, strict=True):
+            write_run(
+                tmp_path, method="Adam", experiment="tune-digits-cnn-Adam", label=f"Adam lr={lr:g}",
+                options={"lr": lr}, workload_options={"part": metric.name}, metric=metric,
+                final={metric.column("val"): value},
+            )  # fmt: skip
+    collection = load_collection(tmp_path)
+    assert collection.tuned("digits-cnn", ACCURACY)["Adam"]["lr"] == 0.1
+    assert collection.tuned("digits-cnn", Metric("f1", "max"))["Adam"]["lr"] == 0.01
+    assert collection.tuned("digits-cnn", Metric("f1", "min")) == {}
+    with pytest.raises(ValueError, match=r"tuned for several metrics: accuracy \(max\), f1 \(max"):
+        collection.tuned("digits-cnn")

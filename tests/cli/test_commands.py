@@ -161,7 +161,7 @@ def test_an_interrupted_run_goes_on(spec: Path) -> None:
 def test_a_busy_run_directory_is_left_alone(spec: Path) -> None:
     from napts.experiment import RunSpec, load_spec
     from napts.records.layout import run_directory
-    from napts.records.lock import RunLock
+    from napts.records.run_lock import RunLock
 
     loaded = load_spec(spec)
     assert isinstance(loaded, RunSpec)

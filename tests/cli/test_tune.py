@@ -7,6 +7,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from benchmarks.made_runs import write_comparison
+from napts.analysis import load_collection
+from napts.analysis.tuning_tables import tuning_table
 from napts.cli import main
 from napts.cli.shared import BAD_INPUT
 from napts.experiment import Study, load_spec
@@ -183,3 +185,39 @@ def test_claims_of_nothing(tmp_path: Path) -> None:
     result = napts("claims", tmp_path / "none")
     assert result.exit_code == BAD_INPUT
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_a_metric_that_falls_from_search_to_report(tmp_path: Path) -> None:
+    """The smallest error wins; a second study for another measure stands beside the first."""
+    space = tmp_path / "space.toml"
+    space.write_text("[grid]\nlr = [1e-5, 1e-2, 3e-3]\n")
+
+    def search(*arguments: object) -> Result:
+        study = ("--space", space, "--seeds", "0,1", "--finalists", 2, *arguments)
+        places = ("--records", tmp_path / "records", "--out", tmp_path / "tuned")
+        result = napts("tune", "poisson-pinn", "torch.optim.AdamW", *study, *places, "--json")
+        assert result.exit_code == 0, result.output
+        return result
+
+    data = json.loads(search("--epochs", 4).stdout.splitlines()[-1])
+    assert data["metric"] == "val_relative_error"
+    means = [sum(setting["by_seed"].values()) / 2 for setting in data["finalists"]]
+    assert means == sorted(means)
+    assert data["best"] == {"lr": 0.01} != data["finalists"][1]["options"]
+    assert data["expected_best"][0] > data["expected_best"][-1]
+    winner = tmp_path / "tuned" / "poisson-pinn-torch.optim.AdamW.toml"
+    before = winner.read_text()
+    assert f"for val_relative_error: {means[0]:.4g}" in before
+
+    other = json.loads(search("--epochs", 4, "--metric", "val_loss").stdout.splitlines()[-1])
+    assert Path(other["spec"]).name == "poisson-pinn-torch.optim.AdamW-val_loss.toml"
+    assert winner.read_text() == before
+
+    # Runs with another budget are of another study, and the report tells them apart.
+    more = json.loads(search("--epochs", 2).stdout.splitlines()[-1])
+    assert (more["settings"], more["runs"]) == (3, 5)
+    (tuning,) = load_collection(tmp_path / "records").tunings
+    assert len(tuning.settings) == 6
+    table = tuning_table(tuning).to_text()
+    assert "lr=0.01 [epochs=4]" in table
+    assert "lr=0.01 [epochs=2]" in table

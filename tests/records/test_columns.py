@@ -11,6 +11,7 @@ from napts.records import load_run
 from napts.records.columns import COLUMNS, FINAL, TARGET, column, columns_of, metrics_in, unknown
 from napts.records.layout import EPOCHS, RESTARTS, STATUS, STEPS
 from napts.records.rows import read_rows
+from napts.records.write import RunWriter
 from napts.tracking import payload
 from tests.records.page import page
 
@@ -85,3 +86,15 @@ def test_a_metric_s_column_is_found_by_any_name() -> None:
 def test_the_page_is_what_the_table_says() -> None:
     path = Path(__file__).parents[2] / "docs" / "records.md"
     assert path.read_text() == page(), "python -m tests.records.page > docs/records.md"
+
+
+def test_a_column_that_the_table_does_not_have_is_not_written(tmp_path: Path) -> None:
+    writer = RunWriter(tmp_path, None)
+    writer.epoch({"epoch": 1, "val_r2": 0.5})
+    with pytest.raises(ValueError, match=r"epochs\.jsonl: found speed, allowed: columns in"):
+        writer.epoch({"epoch": 2, "speed": 1.0})
+    with pytest.raises(ValueError, match=r"steps\.jsonl: found speed"):
+        writer.steps([{"step": 1, "speed": 1.0}])
+    writer.close()
+    assert [row["epoch"] for row in read_rows(tmp_path / EPOCHS)] == [1]
+    assert read_rows(tmp_path / STEPS) == []

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from benchmarks.made_runs import write_run
 from napts.records import MergeBusy, RunLock, find_runs, load_run, merge, read_status
-from napts.records.lock import is_locked
+from napts.records.run_lock import is_locked
 
 EPOCHS = 4
 Contents = dict[str, bytes]

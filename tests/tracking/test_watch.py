@@ -19,8 +19,8 @@ from napts.tracking import (
     sync,
     watch,
 )
+from napts.tracking.import_lock import exclusive
 from napts.tracking.importer import open_importer
-from napts.tracking.lock import exclusive
 from napts.tracking.store import lock_path
 
 DEADLINE_S = 120.0

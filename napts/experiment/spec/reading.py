@@ -25,6 +25,13 @@ _TYPES = {
     "float_type": "number",
     "bool_type": "true or false",
     "string_type": "string",
+    "finite_number": "a finite number",
+    "int_from_float": "integer",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "a table",
+    "mapping_type": "a table",
+    "extra_forbidden": "nothing",
     "model_type": "a table",
     "model_attributes_type": "a table",
 }

@@ -72,7 +72,7 @@ def judge(collection: Collection) -> list[Judgement]:
         if not about:
             judged.append(Judgement(claim, None, (), Verdict.NOT_TESTED))
         for section in about:
-            evidence = Evidence(section, collection.tuned(section.workload))
+            evidence = Evidence(section, collection.tuned(section.workload, section.metric))
             judged.append(_judge(claim, section, evidence))
     return judged
 
