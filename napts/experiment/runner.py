@@ -18,12 +18,12 @@ from napts.experiment.packages import changed_packages, foreign_packages
 from napts.experiment.setup import Setup
 from napts.experiment.signals import StopRequest
 from napts.experiment.spec.run_spec import RunSpec
-from napts.experiment.start import start_of
+from napts.experiment.start import DataChanged, start_of
 from napts.experiment.trainer import Diverged, Interrupted, Trainer
 from napts.parallel.ranks import ALONE, Ranks, join_ranks
 from napts.records.environment import capture_environment
 from napts.records.files import RecordWriteError
-from napts.records.layout import SPEC, STATUS, TRACEBACK, run_directory
+from napts.records.layout import ENVIRONMENT, SPEC, STATUS, TRACEBACK, run_directory
 from napts.records.read import load_run
 from napts.records.rows import read_object
 from napts.records.run_lock import RunLock
@@ -79,6 +79,8 @@ def run(
     known = _ended(directory, spec)
     if mode != "force":
         _compare_packages(directory, spec, observer)
+    if known is not None and mode != "force" and spec.execution.data == "exact":
+        _compare_data(directory, spec, data_root)
     if mode == "cached" and known is not None and not has_checkpoints(directory):
         observer.on_run_end(known)
         return known
@@ -105,6 +107,18 @@ def _compare_packages(directory: Path, spec: RunSpec, observer: Observer) -> Non
             'or execution.packages = "any"'
         )
     observer.on_notice(f"{spec.run_key}: {changed}")
+
+
+def _compare_data(directory: Path, spec: RunSpec, data_root: str | Path | None) -> None:
+    """Refuse a run that has ended if its data are no longer what they were."""
+    then = read_object(directory / ENVIRONMENT).get("data_digest")
+    with contained:
+        now = spec.workload.build().load(data_root, dtype=spec.dtype).digest
+    if then is not None and then != now:
+        raise DataChanged(
+            f"{spec.run_key}: found data with digest {now}, but the run was done with {then}; "
+            'allowed: the same data, mode force, or execution.data = "any"'
+        )
 
 
 def _run_locked(

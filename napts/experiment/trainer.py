@@ -199,6 +199,7 @@ class Trainer:
             validation = _named("val", setup.network.evaluate(setup.splits.validation))
             if isinstance(setup.optimizer, Scheduled) and progress.epoch >= 0:
                 setup.optimizer.finish_epoch(validation["val_loss"])
+        setup.late.check()
         self._clock.switch("logging")
         self.flush()
         row = {**progress.tally.as_row(), **validation}

@@ -13,12 +13,14 @@ from napts import entry_points
 from napts.exits import CodeExit, CtrlC, contained, each, guarded
 from napts.experiment import Observer, RunSpec, followers, parse_spec, plugins, run, run_all
 from napts.experiment.methods import foreign
+from napts.experiment.methods import registry as methods
 from napts.experiment.methods.installed import load_class
 from napts.experiment.plugins import PluginError
 from napts.experiment.signals import StopRequest
 from napts.launch.job import RunsFailed, SweepJob
 from napts.parallel.ranks import ALONE
 from napts.parallel.watch import Watch
+from napts.problems import registry as problems
 from napts.records import load_run
 from tests.experiment.conftest import make_spec
 
@@ -92,7 +94,10 @@ Maker = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> Maker:
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Maker:
+    for place, table in ((problems, "_PROBLEMS"), (methods, "_METHODS")):
+        monkeypatch.setattr(place, table, dict(getattr(place, table)))
+
     def make(name: str, **bad: str) -> dict[str, Any]:
         parts = {part: bad.get(part, "pass") for part in PARTS}
         file = tmp_path / f"{name.replace('-', '_')}.py"

@@ -16,7 +16,6 @@ from torch.optim import Optimizer
 from napts import entry_points
 from napts.experiment.methods.method import Capabilities, Method, StepOptimizer
 from napts.experiment.methods.option_models import MethodOptions, options_model
-from napts.records.layout import NAME_PATTERN
 
 if TYPE_CHECKING:
     from napts.parallel.pipeline import Pipeline
@@ -70,7 +69,8 @@ def register_method(
         )
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ValueError(
-            f"Invalid name of a method: {name!r}, must be letters, digits, '_' and '-', no '-' in front"
+            f"Invalid name of a method: {name!r}, must be letters, digits, '_' and '-', "
+            "no '-' in front"
         )
 
     module = sys._getframe(1).f_globals["__name__"]
