@@ -14,6 +14,8 @@ BUILT_IN: Mapping[str, tuple[str, ...]] = {
     "presets": ("napts.papers.presets",),
     "tuning spaces": ("napts.papers.tuning_spaces",),
     "tuning epochs": ("napts.papers.tuning_spaces",),
+    "looks": ("napts.papers.looks",),
+    "references": ("napts.papers.looks",),
     "tables": ("napts.papers.epoch_times",),
     "reports": ("napts.plotting.report", "napts.papers.reports"),
 }

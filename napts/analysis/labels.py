@@ -8,17 +8,15 @@ from typing import Any, cast
 
 import pandas as pd
 
+from napts.analysis.looks import LOOKS
 from napts.records import RunRecord
-
-METHODS = ("TR", "NTR", "APTS", "APTSA", "NAPTS", "APTSW", "APTSD", "Adam", "SGD", "LBFGS")
-"""Order of the methods in every table, legend and bar chart."""
 
 NOT_SCIENCE = ("seed", "label", "execution", "experiment", "kind")
 """Top-level keys of a spec that may differ between runs that are averaged."""
 
 
 def order_of(method: str, label: str) -> tuple[int, str, tuple[str | int, ...], str]:
-    """Return the sort key of a method: the order of `METHODS`, all others last by name.
+    """Return the sort key of a method: the order of `LOOKS`, all others last by name.
 
     Numbers in labels are compared as numbers, so that ``window=5`` precedes ``window=10``.
 
@@ -28,9 +26,9 @@ def order_of(method: str, label: str) -> tuple[int, str, tuple[str | int, ...], 
     """
     parts = tuple(int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", label))
     # The label itself where numbers alone do not tell, as in 0.1 and 0.0001.
-    if method in METHODS:
-        return METHODS.index(method), "", parts, label
-    return len(METHODS), method, parts, label
+    if method in LOOKS:
+        return list(LOOKS).index(method), "", parts, label
+    return len(LOOKS), method, parts, label
 
 
 def grouped(frame: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:

@@ -15,6 +15,7 @@ from napts.analysis.all_metrics import metrics_table, other_ends
 from napts.analysis.columns import floats
 from napts.analysis.frames import TARGET_COSTS
 from napts.analysis.labels import grouped
+from napts.analysis.looks import REFERENCES
 from napts.analysis.measured import metric_of
 from napts.analysis.outcome import by_outcome
 from napts.analysis.statistics import paired_ratio, summarise
@@ -40,9 +41,6 @@ QUANTITIES = (
 
 STATISTICS = ("mean", "min", "max", "low", "high", "n")
 """What is given of each quantity; low and high are the ends of the 95 % interval."""
-
-REFERENCES = ("Adam", "TR", "APTS")
-"""Methods to which the time per epoch is put in relation."""
 
 COMPARISON_TABLES: Registry[Callable[[pd.DataFrame, pd.DataFrame], Table | None]] = Registry(
     "tables"
@@ -171,7 +169,7 @@ def _time_table(frame: pd.DataFrame) -> Table:
     ]
     return Table(
         "Time per epoch",
-        ["method", "n", "s/epoch", "CPU s/epoch", *(f"vs {name}" for name in REFERENCES)],
+        ["method", "n", "s/epoch", "CPU s/epoch", *REFERENCES.values()],
         rows,
         [
             "Training only, without evaluation, checkpoints and logging; mean [min, max] over "

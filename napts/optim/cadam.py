@@ -95,9 +95,9 @@ class CAdam(LocalSolver):
         """Keep the moments, if they outlive the iteration."""
         self.moments.commit()
 
-    def follow(self, sources: Sequence[int | None], layout: Layout) -> None:
+    def relayout(self, sources: Sequence[int | None], layout: Layout) -> None:
         """Keep the moments of the blocks that are as they were."""
-        self.moments.follow(sources, layout)
+        self.moments.relayout(sources, layout)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the moments."""

@@ -25,14 +25,14 @@ class ExactSubdomains(Preconditioner):
 
     Attributes:
         solver: What each subdomain runs.
-        family: The global local model, whose restriction each subdomain starts with: for the second
+        models: The global local model, whose restriction each subdomain starts with: for the second
             order with the pairs of the global one, which is how the histories are synchronised.
         budget: Share of the radius that a subdomain may use: 1 in the paper, 1/2 in its authors'
             code.
     """
 
     solver: LocalSolver
-    family: LocalModels
+    models: LocalModels
     budget: float = 1.0
 
     def propose(self, objective: Objective, point: Point, radius: float) -> Proposal:
@@ -90,7 +90,7 @@ class _Block(LocalProblem):
     ) -> None:
         self.norm = objective.norm
         self.slope = [point.model.gradient[at]]
-        self._family, self._objective, self._block = subdomains.family, objective, at
+        self._models, self._objective, self._block = subdomains.models, objective, at
         self._start, self._loss, self._alone = point.theta[at], loss, len(point.theta) == 1
         self._has_graph = False
 
@@ -103,7 +103,7 @@ class _Block(LocalProblem):
         return self._loss
 
     def models(self) -> LocalModels:
-        return self._family.restricted(self._block)
+        return self._models.restricted(self._block)
 
     def scratch(self) -> Vector:
         return [self._objective.layout.buffer(self._block)]

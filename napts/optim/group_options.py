@@ -52,7 +52,7 @@ class GroupOptions:
                 return False
         return True
 
-    def follow(self, groups: Sequence[Group]) -> set[str]:
+    def update_from(self, groups: Sequence[Group]) -> set[str]:
         """Check edited groups, and take them over.
 
         What is edited in the first group alone holds for all.

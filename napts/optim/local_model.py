@@ -103,7 +103,7 @@ class LocalModels(Protocol):
         ...
 
     def restricted(self, block: int | None) -> "LocalModels":
-        """Return a family for one block alone, or all, which begins with what is known of it."""
+        """Return models for one block alone, or all; they begin with what is known of it."""
         ...
 
     def forget(self) -> None:
@@ -220,7 +220,7 @@ class FirstOrder:
         """Do nothing: a first-order model depends on no other iterate."""
 
     def restricted(self, block: int | None) -> "FirstOrder":
-        """Return the same family: nothing is known of any block."""
+        """Return the same models: nothing is known of any block."""
         return self
 
     def forget(self) -> None:

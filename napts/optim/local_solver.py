@@ -128,7 +128,7 @@ class Found(NamedTuple):
 
 
 class LocalSolver(ABC):
-    """Takes a few steps on a local problem; a class of its own is a further member of the family.
+    """Takes a few steps on a local problem; a class of its own is a further member.
 
     Attributes:
         steps: The largest number of local steps, at least 1; more than one need gradients away from
@@ -161,7 +161,7 @@ class LocalSolver(ABC):
     def commit(self) -> None:  # noqa: B027, most keep nothing
         """Keep what outlives the iteration: the proposal has been judged."""
 
-    def follow(self, sources: Sequence[int | None], layout: Layout) -> None:  # noqa: B027
+    def relayout(self, sources: Sequence[int | None], layout: Layout) -> None:  # noqa: B027
         """Follow a change of the parameters that are trained.
 
         Args:

@@ -44,15 +44,15 @@ class LocalTrustRegion(LocalSolver):
         start, loss, gradient = problem.start, problem.loss, problem.slope
         (longest,) = vectors.to_host([allowance.longest(gradient, problem.norm)])
         rule = replace(self.rule, minimum=0.0, maximum=longest)
-        theta, radius, left, family = start, longest, longest, problem.models()
-        family.observe(theta, gradient)
-        model = family.at(gradient)
+        theta, radius, left, models = start, longest, longest, problem.models()
+        models.observe(theta, gradient)
+        model = models.at(gradient)
         for turn in range(self.steps):
             step = model.minimise(min(radius, left))
             trial = vectors.add(theta, step.vector)
             away = step.length if theta is start else None
             if away is None:
-                away = vectors.norm(vectors.subtract(trial, start), family.norm)
+                away = vectors.norm(vectors.subtract(trial, start), models.norm)
             left_there = longest - vectors.to_host([away])[0]
             goes_on = turn + 1 < self.steps and left_there > _EXHAUSTED * longest
             value, promised = problem.value(trial, step.predicted_reduction, keep_graph=goes_on)
@@ -64,6 +64,6 @@ class LocalTrustRegion(LocalSolver):
             if not goes_on:
                 break
             gradient = problem.gradient()
-            family.observe(theta, gradient)
-            model = family.at(gradient)
+            models.observe(theta, gradient)
+            model = models.at(gradient)
         return Found(theta, loss)

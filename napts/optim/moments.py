@@ -76,7 +76,7 @@ class ResetMoments:
     def commit(self) -> None:
         """Do nothing."""
 
-    def follow(self, sources: Sequence[int | None], layout: Layout) -> None:
+    def relayout(self, sources: Sequence[int | None], layout: Layout) -> None:
         """Do nothing."""
 
     def state_dict(self) -> dict[str, Any]:
@@ -115,7 +115,7 @@ class KeptMoments(ResetMoments):
         """Keep what was proposed."""
         self._kept, self._proposed = self._proposed, []
 
-    def follow(self, sources: Sequence[int | None], layout: Layout) -> None:
+    def relayout(self, sources: Sequence[int | None], layout: Layout) -> None:
         """Keep the averages of blocks with the same parameters; those of others start anew."""
         if not self._kept:
             return

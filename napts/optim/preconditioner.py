@@ -71,9 +71,9 @@ class Preconditioner(ABC):
         """Keep what outlives the iteration: its proposal has been judged."""
         self.solver.commit()
 
-    def follow(self, sources: Sequence[int | None], layout: Layout) -> None:
+    def relayout(self, sources: Sequence[int | None], layout: Layout) -> None:
         """Follow a change of the parameters that are trained; see :meth:`LocalSolver.follow`."""
-        self.solver.follow(sources, layout)
+        self.solver.relayout(sources, layout)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what later proposals depend on."""

@@ -143,7 +143,7 @@ class SecondOrder:
         return QuadraticModel(gradient, self.memory.curvature, self.norm)
 
     def restricted(self, block: int | None) -> "SecondOrder":
-        """Return a family for one block, with the pairs' parts there, or for all blocks."""
+        """Return models for one block, with the pairs' parts there, or for all blocks."""
         return SecondOrder(self.norm, self.memory.restricted(block))
 
     def forget(self) -> None:

@@ -77,8 +77,8 @@ def check_copies(replicas: Replicas, parameters: Sequence[Tensor]) -> None:
     own = [sum(vectors.to_host([p.detach().double().square().sum() for p in parameters]))]
     total = torch.tensor([1.0, *own], dtype=torch.float64, device=parameters[0].device)
     replicas.add([total])
-    many, squares = total.tolist()
-    apart = not math.isclose(squares / many, own[0], rel_tol=_ALIKE)
+    count, squares = total.tolist()
+    apart = not math.isclose(squares / count, own[0], rel_tol=_ALIKE)
     anywhere = torch.tensor([float(apart)], dtype=torch.float64, device=parameters[0].device)
     replicas.add([anywhere])
     if anywhere.item():

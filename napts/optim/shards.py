@@ -33,14 +33,14 @@ class Shards(Preconditioner):
     Attributes:
         count: Number of shards ``P``.
         solver: What each shard runs.
-        family: The global local model; each shard starts with a copy of it.
+        models: The global local model; each shard starts with a copy of it.
         norm: Norm of the trust region.
         consistent: Add the first-order term; without it a shard minimises its own loss.
     """
 
     count: int
     solver: LocalSolver
-    family: LocalModels
+    models: LocalModels
     norm: Norm
     consistent: bool = True
 
@@ -101,7 +101,7 @@ class _Shard(LocalProblem):
         found: tuple[Tensor, list[Tensor]],
     ) -> None:
         self.norm = shards.norm
-        self._family, self._objective, self._point = shards.family, objective, point
+        self._models, self._objective, self._point = shards.models, objective, point
         self._passes: Passes = passes
         self._has_graph = self._moved = False
         loss, gradient = found
@@ -125,7 +125,7 @@ class _Shard(LocalProblem):
         return self._loss
 
     def models(self) -> LocalModels:
-        return self._family.restricted(None)
+        return self._models.restricted(None)
 
     def _place(self) -> None:
         """Bring the parameters to the iterate, from where the last shard has left them."""

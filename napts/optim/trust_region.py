@@ -243,7 +243,7 @@ class TrustRegionOptimizer(Optimizer):
             history.move(move)
         self._method.local_model.forget()
         if self._method.preconditioner is not None:
-            self._method.preconditioner.follow(move.sources, layout)
+            self._method.preconditioner.relayout(move.sources, layout)
 
     def _last_layout(self) -> Layout | None:
         """Return the layout of what is remembered."""
@@ -269,7 +269,7 @@ class TrustRegionOptimizer(Optimizer):
         """Obey edits of the parameter groups, from hand or from a scheduler."""
         if self._options.unchanged(self.param_groups):
             return
-        changed = self._options.follow(self.param_groups)
+        changed = self._options.update_from(self.param_groups)
         if changed:
             before, self._method = self._method, self._compose(self.param_groups[0])
             _hand_over(before, self._method)

@@ -1,10 +1,10 @@
-"""One look for every figure: sizes, fonts, and a fixed colour, dash and marker per method."""
+"""One look for every figure: sizes, fonts, and what tells methods apart."""
 
 import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 from zlib import crc32
 
 import matplotlib as mpl
@@ -15,23 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from napts.analysis.labels import grouped
-
-Dashes = Literal["-"] | tuple[float, tuple[float, ...]]
-
-PALETTE: dict[str, str] = {
-    "TR": "#56B4E9",
-    "NTR": "#0072B2",
-    "APTS": "#E69F00",
-    "APTSA": "#CC79A7",
-    "NAPTS": "#D55E00",
-    "APTSW": "#7A4B00",
-    "APTSD": "#4B0092",
-    "Adam": "#009E73",
-    "SGD": "#6B6B6B",
-    "LBFGS": "#882255",
-}
-"""Okabe and Ito's colours, which remain distinct for colour-blind readers; related methods have
-related colours. Grey and wine are added for the baselines."""
+from napts.analysis.looks import LOOKS, Dashes, Look
 
 OTHERS = ("#332288", "#117733", "#999933", "#AA4499", "#44AA99", "#661100")
 """Colours of methods without one of their own and of further variants of a method."""
@@ -39,31 +23,6 @@ OTHERS = ("#332288", "#117733", "#999933", "#AA4499", "#44AA99", "#661100")
 OTHER_MARKERS = ("*", "d", "h", "8", "H")
 OTHER_DASHES: tuple[Dashes, ...] = ("-", (0, (5, 1, 1, 1)), (0, (2, 1)))
 """Markers and dashes of methods without some of their own."""
-
-DASHES: dict[str, Dashes] = {
-    "TR": (0, (4, 1.5)),
-    "NTR": "-",
-    "APTS": (0, (4, 1.5)),
-    "APTSA": (0, (1, 1)),
-    "NAPTS": "-",
-    "APTSW": (0, (4, 1.5, 1, 1.5)),
-    "APTSD": (0, (4, 1.5, 1, 1.5)),
-    "Adam": "-",
-    "SGD": (0, (4, 1.5)),
-    "LBFGS": (0, (1, 1)),
-}
-MARKERS: dict[str, str] = {
-    "TR": "v",
-    "NTR": "^",
-    "APTS": "s",
-    "APTSA": "D",
-    "NAPTS": "o",
-    "APTSW": "P",
-    "APTSD": "X",
-    "Adam": "p",
-    "SGD": ">",
-    "LBFGS": "<",
-}
 
 PHASES: dict[str, tuple[str, str, str]] = {
     "proposal": ("proposal", "#1B3A57", ""),
@@ -101,21 +60,6 @@ RC: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True)
-class Look:
-    """How one method is drawn.
-
-    Attributes:
-        color: Hexadecimal colour.
-        dashes: Line style.
-        marker: Marker of points.
-    """
-
-    color: str
-    dashes: Dashes
-    marker: str
-
-
 @contextmanager
 def style() -> Iterator[None]:
     """Apply the look of the project; whatever was set before comes back afterwards."""
@@ -128,7 +72,7 @@ def looks(frame: pd.DataFrame) -> dict[str, Look]:
     """Return the look of every label in a frame, in the usual order of the methods.
 
     A method keeps its colour in every figure; further labels of the same method take the next of
-    `OTHERS`. Methods that are not known here, such as those of other packages, have markers of
+    `OTHERS`. Methods without one in `LOOKS`, such as those of other packages, have markers of
     their own, and the colour that follows from their label where no other one of them has it.
 
     Args:
@@ -138,12 +82,12 @@ def looks(frame: pd.DataFrame) -> dict[str, Look]:
     found: dict[str, Look] = {}
     seen: set[str] = set()
     for method, label, _ in grouped(frame):
-        if method not in PALETTE:
+        if method not in LOOKS:
             found[label] = _other_look(label, [found[name] for name in found])
             continue
-        color = next(others) if method in seen else PALETTE[method]
+        look = LOOKS[method]
+        found[label] = replace(look, color=next(others)) if method in seen else look
         seen.add(method)
-        found[label] = Look(color, DASHES[method], MARKERS[method])
     return found
 
 
@@ -154,9 +98,7 @@ def look_of(method: str, taken: Sequence[Look] = ()) -> Look:
         method: Its name.
         taken: Looks that others have.
     """
-    if method in PALETTE:
-        return Look(PALETTE[method], DASHES[method], MARKERS[method])
-    return _other_look(method, taken)
+    return LOOKS[method] if method in LOOKS else _other_look(method, taken)
 
 
 def _other_look(name: str, taken: Sequence[Look]) -> Look:

@@ -75,6 +75,13 @@ def test_every_module_that_fills_a_registry_exists() -> None:
             assert (ROOT / name.replace(".", "/")).with_suffix(".py").exists(), name
 
 
+@pytest.mark.parametrize("folder", ["analysis", "plotting", "launch", "tracking", "cli"])
+def test_generic_modules_list_no_methods(folder: str) -> None:
+    names = ("NTR", "APTS", "APTSA", "APTSW", "APTSD", "LBFGS")
+    for path in (ROOT / "napts" / folder).glob("*.py"):
+        assert not [name for name in names if f'"{name}"' in path.read_text()], path
+
+
 @pytest.mark.parametrize(
     ("script", "not_loaded"),
     [
@@ -82,6 +89,7 @@ def test_every_module_that_fills_a_registry_exists() -> None:
         ("import napts; assert napts.preset('NAPTS', 'light')['local_steps'] == 1", "pandas"),
         ("from napts.launch.tuning_spaces import SPACES; assert 'Adam' in SPACES", "matplotlib"),
         ("import napts.analysis", "napts.papers"),
+        ("from napts.analysis.looks import LOOKS; assert 'NAPTS' in LOOKS", "torch"),
     ],
 )
 def test_papers_are_loaded_when_they_are_looked_for(script: str, not_loaded: str) -> None:

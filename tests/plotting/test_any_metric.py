@@ -10,11 +10,12 @@ from matplotlib.text import Text
 
 from benchmarks.made_runs import write_run
 from napts.analysis import Collection, Section, load_collection
+from napts.analysis.looks import LOOKS
 from napts.plotting import render
 from napts.plotting.compare import cost_figure
 from napts.plotting.drawings import tuning_studies
 from napts.plotting.registry import ordered
-from napts.plotting.style import MARKERS, look_of, looks
+from napts.plotting.style import look_of, looks
 from napts.plotting.targets import target_figure
 from napts.records.metric import Metric
 
@@ -103,7 +104,7 @@ def test_unknown_methods_have_looks_of_their_own() -> None:
     found = looks(frame)
     assert len(set(found.values())) == len(found)
     assert len({found[name].color for name in FOREIGN}) == 6  # as many as there are
-    assert not {found[name].marker for name in FOREIGN} & set(MARKERS.values())
+    assert not {found[name].marker for name in FOREIGN} & {look.marker for look in LOOKS.values()}
     assert looks(frame.iloc[::-1]) == found
     assert looks(frame.iloc[:1])[FOREIGN[0]] == look_of(FOREIGN[0])
 

@@ -17,7 +17,7 @@ from napts.papers.figures.figure2 import figure2
 from napts.plotting.annotate import count_runs, fitting_columns
 from napts.plotting.compare import cost_figure, radius_figure, rejection_figure
 from napts.plotting.provenance import Provenance, save_figure
-from napts.plotting.style import PALETTE, looks, new_figure, style
+from napts.plotting.style import look_of, looks, new_figure, style
 
 FIGURES = (figure2, cost_figure, rejection_figure, radius_figure)
 PROVENANCE = Provenance("demo / digits-cnn", 6, "0123456789ab", "feedbeef0123", "napts report x")
@@ -49,7 +49,7 @@ def test_every_figure_saves_in_four_formats(
 def test_lines_are_means_and_bands_are_ranges(epochs: pd.DataFrame) -> None:
     with style():
         loss = panel(figure2(epochs).axes, "Training loss")
-    color = PALETTE["NAPTS"].lower()
+    color = look_of("NAPTS").color.lower()
     line = next(ln for ln in loss.get_lines() if to_hex(ln.get_color()) == color)
     rows = epochs[(epochs["label"] == "NAPTS") & (epochs["epoch"] > 0)]
     by_epoch = rows.groupby("epoch")["train_loss"]
@@ -147,7 +147,7 @@ def test_infinite_losses_do_not_break_a_figure(tmp_path: Path) -> None:
 def test_a_method_keeps_its_colour_whatever_else_is_shown(epochs: pd.DataFrame) -> None:
     alone = looks(epochs[epochs["label"] == "NAPTS"])
     assert looks(epochs)["NAPTS"] == alone["NAPTS"]
-    assert alone["NAPTS"].color == PALETTE["NAPTS"]
+    assert alone["NAPTS"].color == look_of("NAPTS").color
 
 
 def test_variants_of_a_method_have_different_colours(tmp_path: Path) -> None:

@@ -59,9 +59,9 @@ class ForeignOptions(MethodOptions):
         return self
 
     @classmethod
-    def younger_fields(cls) -> tuple[str, ...]:
+    def left_out_if_none(cls) -> tuple[str, ...]:
         """Return the fields that are not told where they are None."""
-        return (*super().younger_fields(), "parameters", "rest")
+        return (*super().left_out_if_none(), "parameters", "rest")
 
     def keywords(self) -> dict[str, Any]:
         """Return the keyword arguments of the optimizer's constructor, as they stand."""

@@ -45,10 +45,10 @@ class MethodOptions(SpecTable):
     def _told(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out what is not given and was not known to older specs and keys."""
         told = serialize(self)
-        return {n: v for n, v in told.items() if v is not None or n not in self.younger_fields()}
+        return {n: v for n, v in told.items() if v is not None or n not in self.left_out_if_none()}
 
     @classmethod
-    def younger_fields(cls) -> tuple[str, ...]:
+    def left_out_if_none(cls) -> tuple[str, ...]:
         """Return the fields that are not told where they are None."""
         return ("scheduler",)
 

@@ -17,7 +17,7 @@ from napts.records.metric import Goal, Metric
 LIMITS = ("epochs", "passes", "samples", "seconds")
 """What a budget may limit; the first limit that is reached ends the run."""
 
-_YOUNGER = (*LIMITS, "target")  # not told where not given: older specs and keys had no such fields
+_LEFT_OUT_IF_NONE = (*LIMITS, "target")  # older specs and keys had no such fields
 
 
 class Target(SpecTable):
@@ -121,7 +121,7 @@ class Budget(SpecTable):
     @model_serializer(mode="wrap")
     def _told(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         told = serialize(self)
-        return {k: v for k, v in told.items() if v is not None or k not in _YOUNGER}
+        return {k: v for k, v in told.items() if v is not None or k not in _LEFT_OUT_IF_NONE}
 
     def limits(self) -> Mapping[str, float]:
         """Return the limits that are given, by name."""

@@ -13,7 +13,7 @@ from napts.analysis.columns import Floats, floats, rows_where, rows_with, split,
 from napts.analysis.outcome import by_outcome
 from napts.plotting.annotate import caption
 from napts.plotting.drawings import Drawing
-from napts.plotting.style import DASHES, MARKERS, PALETTE, finish, new_figure
+from napts.plotting.style import finish, look_of, new_figure
 from napts.records.metric import ACCURACY
 
 QUANTITIES = {
@@ -95,6 +95,7 @@ def _panel(axes: Axes, frame: pd.DataFrame, column: str) -> None:
     windows = sorted(set(floats(frame, "window").tolist()))
     for offset, group in zip((-0.08, 0.08), split(frame, "method"), strict=False):
         method = texts(group, "method")[0]
+        look = look_of(method)
         values = [_drawable(floats(rows, column)) for rows in split(group, "window")]
         places = [windows.index(w) + offset for w in sorted(set(floats(group, "window").tolist()))]
         means = np.array([value.mean() for value in values])
@@ -106,9 +107,9 @@ def _panel(axes: Axes, frame: pd.DataFrame, column: str) -> None:
             places,
             means,
             yerr=reach,
-            color=PALETTE[method],
-            marker=MARKERS[method],
-            linestyle=DASHES[method],
+            color=look.color,
+            marker=look.marker,
+            linestyle=look.dashes,
             capsize=2.5,
             elinewidth=1.0,
             label=method,
@@ -118,7 +119,7 @@ def _panel(axes: Axes, frame: pd.DataFrame, column: str) -> None:
             place for place, is_infinite in zip(places, infinite, strict=True) if is_infinite
         ]
         transform = axes.get_xaxis_transform()
-        axes.plot(crosses, [0.98] * len(crosses), "x", color=PALETTE[method], transform=transform)
+        axes.plot(crosses, [0.98] * len(crosses), "x", color=look.color, transform=transform)
     axes.set_xticks(range(len(windows)), [f"{window:g}" for window in windows])
 
 

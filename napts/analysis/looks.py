@@ -1,0 +1,33 @@
+"""How methods that are known by name are shown: their order, their look, what times refer to.
+
+Others come last, in the order of their names, with looks of their own.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from napts.registry import Registry
+
+Dashes = Literal["-"] | tuple[float, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one method is drawn.
+
+    Attributes:
+        color: Hexadecimal colour.
+        dashes: Line style.
+        marker: Marker of points.
+    """
+
+    color: str
+    dashes: Dashes
+    marker: str
+
+
+LOOKS: Registry[Look] = Registry("looks")
+"""The look of a method by its name, in the order of every table, legend and bar chart."""
+
+REFERENCES: Registry[str] = Registry("references")
+"""Methods to which the time per epoch is put in relation, and how the column is headed."""
