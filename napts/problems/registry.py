@@ -31,9 +31,9 @@ def register_problem(name: str) -> Callable[[ProblemT], ProblemT]:
             allowed. A file that is imported again replaces its own classes.
         TypeError: If what is registered is no such class.
     """
-    if isinstance(name, type) or callable(name):
+    if callable(name):
         raise ValueError(
-            f"problem: found {name.__name__} itself, allowed: a name, as in "
+            f"problem: found {getattr(name, '__name__', name)} itself, allowed: a name, as in "
             '@napts.register_problem("name")'
         )
     if not isinstance(name, str) or not _NAME.fullmatch(name):

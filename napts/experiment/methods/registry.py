@@ -62,9 +62,9 @@ def register_method(
         ...     def __init__(self, params, *, lr: float = 0.01, momentum: float = 0.9):
         ...         super().__init__(params, {"lr": lr, "momentum": momentum})
     """
-    if isinstance(name, type) or callable(name):
+    if callable(name):
         raise ValueError(
-            f"method: found {name.__name__} itself, allowed: a name, as in "
+            f"method: found {getattr(name, '__name__', name)} itself, allowed: a name, as in "
             '@napts.register_method("name")'
         )
     if not isinstance(name, str) or not _NAME.fullmatch(name):
