@@ -125,6 +125,8 @@ class ConsoleObserver(Observer):
             text += f", test {outcome.metric.label} {_number(value, '.4f')}"
         if outcome.target is not None:
             text += f", {target_text(outcome.target)}"
+        elif outcome.ended_by not in (None, "epochs"):
+            text += f", ended by its limit in {outcome.ended_by}"
         if outcome.error:
             text += f": {outcome.error}"
         self._say(text)

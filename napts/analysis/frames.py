@@ -6,7 +6,7 @@ does not exist is NaN, never zero. What such a run counts for in statistics is s
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -42,6 +42,10 @@ TARGET_COSTS = {
 }
 """Columns of the runs frame that say what the target of the budget cost, and their names in the
 records. They are there where some run has a target."""
+
+
+LIMITS = ("passes", "samples", "seconds")
+"""Limits of a budget that end runs of one method after different numbers of epochs."""
 
 
 def _identity(run: RunRecord, label: str) -> dict[str, Any]:
@@ -159,7 +163,8 @@ def runs_frame(runs: Sequence[RunRecord], epochs: pd.DataFrame | None = None) ->
         and ``final_*`` for the losses and metrics at the end, on training, validation and test
         data, NaN unless the run is done, because the values of an unfinished run are no result.
         Where some run has a target in its budget: ``target`` in words, and `TARGET_COSTS`, infinite
-        for a run that has ended without reaching it, NaN for one that may reach it yet.
+        for a run that has ended without reaching it, NaN for one that may reach it yet. Where some
+        run was ended by one of `LIMITS`: ``ended_by``.
     """
     epochs = epochs_frame(runs) if epochs is None else epochs
     trained = {
@@ -173,6 +178,7 @@ def runs_frame(runs: Sequence[RunRecord], epochs: pd.DataFrame | None = None) ->
             "epochs_planned": run.spec.get("budget", {}).get("epochs"),
             **_final(run, finals),
             **_target(run),
+            "ended_by": run.ended_by,
         }
         for run, label in zip(runs, distinct_labels(runs), strict=True)
     ]
@@ -180,7 +186,9 @@ def runs_frame(runs: Sequence[RunRecord], epochs: pd.DataFrame | None = None) ->
     columns = [*IDENTITY, *METRIC_COLUMNS, *_cost(epochs.iloc[:0]), "epochs_planned", *ends]
     if any(run.spec["budget"].get("target") for run in runs if "budget" in run.spec):
         columns += ["target", *TARGET_COSTS]
-    kept = (*IDENTITY, *METRIC_COLUMNS, "epochs_done", "epochs_planned", "target")
+    if any(run.ended_by in LIMITS for run in runs):
+        columns.append("ended_by")
+    kept = (*IDENTITY, *METRIC_COLUMNS, "epochs_done", "epochs_planned", "target", "ended_by")
     numbers = [name for name in columns if name not in kept]
     frame = pd.DataFrame(rows, columns=columns)
     return _sorted(frame.astype(dict.fromkeys(numbers, float)))
@@ -214,10 +222,15 @@ def _target(run: RunRecord) -> dict[str, Any]:
     target, note = run.spec.get("budget", {}).get("target"), run.target or {}
     if target is None:
         return {}
-    sign = ">=" if target.get("goal") == "max" else "<="
     missed = math.inf if run.state in ENDED else math.nan
     costs = {
         column: note.get(name) if note.get("reached") else missed
         for column, name in TARGET_COSTS.items()
     }
-    return {"target": f"{target['metric']} {sign} {target['value']:g}", **costs}
+    return {"target": target_in_words(target), **costs}
+
+
+def target_in_words(target: Mapping[str, Any]) -> str:
+    """Return the target of a budget for people, for example ``"val_r2 >= 0.4"``."""
+    sign = ">=" if target.get("goal") == "max" else "<="
+    return f"{target['metric']} {sign} {target['value']:g}"

@@ -25,6 +25,11 @@ class Look:
     dashes: Dashes
     marker: str
 
+    @property
+    def size(self) -> float:
+        """Size of the marker in points: stars and thin diamonds need more to be seen."""
+        return {"*": 7.0, "d": 5.5}.get(self.marker, 4.0)
+
 
 LOOKS: Registry[Look] = Registry("looks")
 """The look of a method by its name, in the order of every table, legend and bar chart."""

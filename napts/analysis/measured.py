@@ -42,6 +42,11 @@ def _of_nothing(frame: pd.DataFrame) -> Metric:
     return Metric(names[0], "max") if names else LOSS
 
 
+def named(metric: Metric) -> str:
+    """Return the name of a metric on validation data for people: the loss alone is ambiguous."""
+    return f"validation {metric.label}" if metric.name == LOSS.name else metric.label
+
+
 def is_rising(frame: pd.DataFrame, column: str) -> bool:
     """Tell whether larger values of a column are better.
 

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from napts.analysis.all_metrics import metrics_table, other_ends
-from napts.analysis.columns import floats
-from napts.analysis.frames import TARGET_COSTS
+from napts.analysis.columns import floats, rows_with
+from napts.analysis.frames import LIMITS, TARGET_COSTS
 from napts.analysis.labels import grouped
 from napts.analysis.looks import REFERENCES
 from napts.analysis.measured import metric_of
@@ -255,8 +255,11 @@ def _worst(metric: Metric) -> str:
 
 
 def _notes(runs: pd.DataFrame) -> list[str]:
-    """Name every run that is not done, since it has no values of its own in the means."""
-    notes = []
+    """Name every run that is not done, since it has no values of its own in the means.
+
+    Before them, how far runs came whose budget does not say so.
+    """
+    notes = _limits(runs)
     for row in runs.to_dict("records"):
         if row["state"] == "done":
             continue
@@ -265,3 +268,21 @@ def _notes(runs: pd.DataFrame) -> list[str]:
         done = f"{row['epochs_done']}{of} epochs"
         notes.append(f"{row['label']}, seed {row['seed']}: {row['state']} after {done}.")
     return notes
+
+
+def _limits(runs: pd.DataFrame) -> list[str]:
+    """Say after how many epochs a limit in passes, samples or seconds ended the runs."""
+    if "ended_by" not in runs:
+        return []
+    notes = []
+    for limit in LIMITS:
+        ended = rows_with(runs, "ended_by", [limit])
+        if len(ended):
+            far = "; ".join(f"{label} {_epochs(rows)}" for _, label, rows in grouped(ended))
+            notes.append(f"Ended by the limit in {limit}, after so many epochs: {far}.")
+    return notes
+
+
+def _epochs(rows: pd.DataFrame) -> str:
+    low, high = floats(rows, "epochs_done").min(), floats(rows, "epochs_done").max()
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"

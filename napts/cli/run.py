@@ -145,6 +145,8 @@ def print_outcomes(outcomes: Sequence["RunOutcome"], folder: Path, as_json: bool
             "path": str(o.path),
             "final": dict(o.final) if o.final else None,
             "error": o.error,
+            "ended_by": o.ended_by,
+            "target": dict(o.target) if o.target else None,
         }
         for o in outcomes
     ]

@@ -25,6 +25,7 @@ class RunOutcome:
         target: Whether the target of the budget was reached, and what it cost, see
             `napts.experiment.spending.TargetNote`; None without a target.
         metric: The problem's own metric.
+        ended_by: The limit of the budget that ended a run that is done, or "target".
     """
 
     path: Path
@@ -36,6 +37,7 @@ class RunOutcome:
     ran: bool
     target: Mapping[str, Any] | None = None
     metric: Metric = LOSS
+    ended_by: str | None = None
 
 
 class Observer:

@@ -238,6 +238,7 @@ def _outcome(directory: Path, spec: RunSpec, *, ran: bool) -> RunOutcome:
         ran=ran,
         target=status.get("target"),
         metric=spec.primary,
+        ended_by=status.get("ended_by"),
     )
 
 

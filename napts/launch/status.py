@@ -19,7 +19,8 @@ class MethodProgress:
         runs: Number of runs.
         states: How many are in each of `napts.launch.plan.STATES`.
         epochs_done: Epochs finished.
-        epochs: Epochs planned; None where the budget of a run names no number.
+        epochs: Epochs planned; of runs that are done those that they needed. None where the budget
+            of another run names no number.
         restarts: Starts of runs beyond the first.
     """
 
@@ -72,9 +73,11 @@ def _progress(label: str, runs: list[RunView]) -> MethodProgress:
 def _planned(runs: Iterable[RunView]) -> int | None:
     total = 0
     for run in runs:
-        if run.planned.spec.budget.epochs is None:
+        # A target, or another limit, ends runs before all of their epochs.
+        planned = run.epoch if run.state == "done" else run.planned.spec.budget.epochs
+        if planned is None:
             return None
-        total += run.planned.spec.budget.epochs
+        total += planned
     return total
 
 

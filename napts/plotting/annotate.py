@@ -3,13 +3,14 @@
 import textwrap
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from napts.analysis.columns import split, texts
 from napts.analysis.labels import grouped
-from napts.plotting.curves import ABORTED
+from napts.plotting.curves import ABORTED, last_of_all
 from napts.plotting.style import Look
 
 _LETTER_INCHES = 0.067
@@ -33,6 +34,7 @@ def legend(figure: Figure, frame: pd.DataFrame, looks: Mapping[str, Look]) -> No
             color=looks[label].color,
             linestyle=looks[label].dashes,
             marker=looks[label].marker,
+            markersize=looks[label].size,
             markeredgecolor="white",
             markeredgewidth=0.4,
             label=f"{label} ({count_runs(group)})",
@@ -72,13 +74,16 @@ def count_runs(group: pd.DataFrame) -> str:
 
 
 def thin_lines(frame: pd.DataFrame) -> str:
-    """Return a sentence on what `napts.plotting.curves.band` draws, if a run ended badly.
+    """Return a sentence on what `napts.plotting.curves.band` draws, if runs end apart.
 
     Args:
         frame: Frame of `napts.analysis.epochs_frame`.
     """
     aborted = set(texts(frame, "state")) & set(ABORTED)
-    return " Thin lines: seeds that went on where one failed or diverged." if aborted else ""
+    if aborted:
+        return " Thin lines: seeds that went on where one failed or diverged."
+    apart = any(np.isfinite(last_of_all(group)) for _, _, group in grouped(frame))
+    return " Thin lines: seeds that went on where another one ended." if apart else ""
 
 
 def caption(figure: Figure, text: str) -> None:

@@ -1,15 +1,19 @@
 """What stands on the one page: comparisons, tuning studies, and what registered reports add."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from napts.analysis import Collection, Section, comparison
+from napts.analysis.frames import target_in_words
+from napts.analysis.measured import named
 from napts.analysis.tables import number, with_unit
 from napts.analysis.tuning_tables import tuning_table
 from napts.plotting.drawings import TuningStudies, tuning_studies
 from napts.plotting.page import Body, page
 from napts.plotting.provenance import provenance_of
 from napts.plotting.registry import ordered
-from napts.records.metric import LOSS
+
+_LIMITS = ("epochs", "passes", "samples", "seconds")
 
 
 def html_page(collection: Collection, command: str) -> str:
@@ -46,13 +50,34 @@ def _comparison(section: Section, command: str) -> Body:
     return Body(
         section.slug,
         section.workload,
-        f"{methods} methods, {len(section.records)} runs, experiment {section.experiment}.",
+        f"{methods} methods, {len(section.records)} runs, experiment {section.experiment}. "
+        f"{_budget(section)}",
         [table for report in reports for table in report.tables(section)],
         [drawing.picture() for drawing in drawings],
         _summary(section),
         provenance_of(section, command),
         section.records,
     )
+
+
+def _budget(section: Section) -> str:
+    """Return what the runs may use, and where a target ends them."""
+    found = dict.fromkeys(budget_in_words(run.spec["budget"]) for run in section.records)
+    return f"Budget: {'; or '.join(found)}."
+
+
+def budget_in_words(budget: Mapping[str, Any]) -> str:
+    """Return a budget for people, for example ``"30 epochs or 60 seconds, batches of 50"``.
+
+    Args:
+        budget: The table of a validated spec.
+    """
+    limits = [f"{budget[name]:,.12g} {name}" for name in _LIMITS if budget.get(name) is not None]
+    size = budget["batch_size"]
+    batches = "all samples in every batch" if size == "full" else f"batches of {size}"
+    target = budget.get("target")
+    until = f", until {target_in_words(target)}" if target else ""
+    return f"{' or '.join(limits)}{until}, {batches}"
 
 
 def _tuning(study: TuningStudies, command: str) -> Body:
@@ -82,7 +107,7 @@ def _options(options: dict[str, object], names: Sequence[str]) -> str:
 def _summary(section: Section) -> str:
     """Say in words what the figures show, for readers who cannot see them."""
     metric = section.metric
-    name = "validation loss" if metric.name == LOSS.name else metric.label
+    name = named(metric)
     mean = f"final_{metric.column('val')}_mean"
     parts = [
         f"{row['label']}: {name} {with_unit(row[mean], metric)}, "

@@ -1,7 +1,8 @@
 """Curves over seeds: a line for the mean, a band from the smallest to the largest value.
 
 Where a run has failed or diverged, the mean and the range end: those of the others would show the
-method as good as its lucky runs. These go on as thin lines.
+method as good as its lucky runs. These go on as thin lines. So they do where a run has reached its
+target, or used up its time, before others: the mean would be that of the slow ones.
 """
 
 import math
@@ -21,7 +22,7 @@ from matplotlib.ticker import (
 
 from napts.analysis.columns import Floats, floats, rows_where, rows_with, split, trained
 from napts.analysis.labels import grouped
-from napts.analysis.outcome import ENDED_BADLY
+from napts.analysis.outcome import ENDED, ENDED_BADLY
 from napts.plotting.style import Look
 
 ABORTED = ENDED_BADLY
@@ -72,16 +73,18 @@ def curve(group: pd.DataFrame, x: str, y: str, until: float = math.inf) -> Curve
 
 
 def last_of_all(group: pd.DataFrame) -> float:
-    """Return the last epoch until which no run of a label has failed or diverged.
+    """Return the last epoch until which no run of a label has ended.
 
     Args:
         group: Rows of one label, epoch 0 included, so that those are seen that ended in the first.
 
     Returns:
-        The epoch; infinity if all runs end well.
+        The epoch; infinity if all runs end well, and at the same epoch.
     """
     aborted = split(rows_with(group, "state", ABORTED), "seed")
-    return min((floats(run, "epoch").max() for run in aborted), default=math.inf)
+    ended = split(rows_with(group, "state", ENDED), "seed")
+    last = [floats(run, "epoch").max() for run in ended]
+    return min(last) if aborted or len(set(last)) > 1 else math.inf
 
 
 def band(
@@ -111,6 +114,7 @@ def band(
             color=look.color,
             linestyle=look.dashes,
             marker=look.marker,
+            markersize=look.size,
             markevery=max(1, math.ceil(len(line.x) / 12)),
             markeredgecolor="white",
             markeredgewidth=0.4,

@@ -8,13 +8,13 @@ from matplotlib.figure import Figure
 
 from napts.analysis import Collection, Section
 from napts.analysis.columns import floats, rows_with, texts, with_trust_region
+from napts.analysis.measured import named
 from napts.analysis.tuning import Tuning, tuning_of
 from napts.plotting.compare import acceptance_figure, cost_figure, radius_figure, rejection_figure
 from napts.plotting.page import Picture, svg_data
 from napts.plotting.style import style
 from napts.plotting.targets import target_figure
 from napts.plotting.tuning import tuning_figure
-from napts.records.metric import LOSS
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def comparison_drawings(section: Section, plots: Sequence[Plot]) -> Iterator[Dra
     """Yield the figures of one comparison."""
     trusting = len(with_trust_region(section.epochs)) > 0
     metric = section.metric
-    label = "validation loss" if metric.name == LOSS.name else metric.label
+    label = named(metric)
     for plot in plots:
         if trusting or not plot.trust_region:
             columns = [name.format(metric=metric.name) for name in plot.columns]

@@ -18,7 +18,10 @@ from napts.analysis.labels import grouped
 from napts.analysis.looks import LOOKS, Dashes, Look
 
 OTHERS = ("#332288", "#117733", "#999933", "#AA4499", "#44AA99", "#661100")
-"""Colours of methods without one of their own and of further variants of a method."""
+"""Colours of further variants of a method."""
+
+FOREIGN = ("#332288", "#999933", "#AA4499", "#111111", "#EE6677", "#661100")
+"""Colours of methods without one of their own; none of them is taken for Adam's green."""
 
 OTHER_MARKERS = ("*", "d", "h", "8", "H")
 OTHER_DASHES: tuple[Dashes, ...] = ("-", (0, (5, 1, 1, 1)), (0, (2, 1)))
@@ -107,9 +110,9 @@ def _other_look(name: str, taken: Sequence[Look]) -> Look:
     markers = [look.marker for look in taken]
     used = {look.color for look in taken if look.marker in OTHER_MARKERS}
     every = [
-        Look(OTHERS[(first + i) % len(OTHERS)], dashes, marker)
+        Look(FOREIGN[(first + i) % len(FOREIGN)], dashes, marker)
         for marker, dashes in itertools.product(OTHER_MARKERS, OTHER_DASHES)
-        for i in range(len(OTHERS))
+        for i in range(len(FOREIGN))
     ]
     free = [look for look in every if look not in taken] or every
     # Another colour before all, and then the marker that the fewest have.

@@ -5,9 +5,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from napts.analysis.measured import metric_of
+from napts.analysis.measured import metric_of, named
 from napts.analysis.profiles import performance_profiles, starts_late, targets, times_to
 from napts.plotting.annotate import caption, legend
+from napts.plotting.curves import log_if_wide
 from napts.plotting.style import Look, finish, looks, new_figure
 
 
@@ -33,7 +34,7 @@ def target_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
     caption(
         figure,
         f"Targets: 50, 65, 80, 90 and 95 % of the way from {start} to the best method's final "
-        f"{metric.label}. Points: seeds that reach it; line: their median, where most do. Right: "
+        f"{named(metric)}. Points: seeds that reach it; line: their median, where most do. Right: "
         "share of all pairs of seed and target that are met within a factor of the fastest method.",
     )
     return figure
@@ -46,21 +47,22 @@ def _times(axes: Axes, frame: pd.DataFrame, wanted: list[float], look: dict[str,
         points = [(metric.scale * w, t) for (_, w), t in by.items() if np.isfinite(t)]
         if points:
             x, y = zip(*points, strict=True)
-            axes.plot(x, y, look[label].marker, color=look[label].color, markersize=3, alpha=0.6)
+            size = 0.75 * look[label].size
+            axes.plot(x, y, look[label].marker, color=look[label].color, markersize=size, alpha=0.6)
         axes.plot(
             [metric.scale * target for target in wanted],
             [m if np.isfinite(m) else np.nan for m in medians],
             color=look[label].color,
             linestyle=look[label].dashes,
         )
-    axes.set_yscale("log")
+    log = ", log scale" if log_if_wide(axes, "y") else ""
     if metric.goal == "min":
         axes.invert_xaxis()  # the harder the farther to the right, as of metrics that rise
     finish(
         axes,
-        title=f"Time to a target {metric.label}",
+        title=f"Time to a target {named(metric)}",
         x=f"target validation {metric.axis}",
-        y="CPU time of training / s, log scale",
+        y=f"CPU time of training / s{log}",
     )
 
 
@@ -76,11 +78,11 @@ def _profile(axes: Axes, frame: pd.DataFrame, wanted: list[float], look: dict[st
             color=look[p.label].color,
             linestyle=look[p.label].dashes,
         )
-    axes.set_xscale("log")
+    log = ", log scale" if log_if_wide(axes, "x") else ""
     axes.set_ylim(-0.02, 1.02)
     finish(
         axes,
         title="Performance profile",
-        x="factor of the fastest method's time, log scale",
+        x=f"factor of the fastest method's time{log}",
         y="share of seeds and targets met",
     )

@@ -112,6 +112,11 @@ class RunRecord(RunStatus):
         return self.status.get("target")
 
     @property
+    def ended_by(self) -> str | None:
+        """The limit of the budget that ended the run, "target", or None where nobody said."""
+        return self.status.get("ended_by")
+
+    @property
     def final(self) -> dict[str, float] | None:
         """Losses and metrics at the end of the run, or None unless it is done."""
         return self.status.get("final")

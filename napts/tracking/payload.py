@@ -133,6 +133,7 @@ def run_tags(record: RunRecord, state: str) -> dict[str, str]:
         "napts.attempts": attempts,
         "napts.data_digest": data_digest(environment),
         "napts.dirty": environment.get("git_dirty"),
+        "napts.ended_by": record.ended_by,
         "napts.error": record.status.get("error"),
         "napts.git_revision": environment.get("git_revision"),
         "napts.host": environment.get("hostname"),

@@ -151,7 +151,7 @@ def test_runs_whose_budget_names_no_number_of_epochs(bench: Bench, tmp_path: Pat
     assert [target and target.value for target in targets] == [0.5, 0.9]
     write_status(sweep, tmp_path, 0, state="done", epoch=3)
     rows = progress(make_plan(sweep, tmp_path))
-    assert [(row.epochs_done, row.epochs) for row in rows] == [(3, None), (0, None), (3, None)]
+    assert [(row.epochs_done, row.epochs) for row in rows] == [(3, 3), (0, None), (3, None)]
     told = as_data(make_plan(sweep, tmp_path))
     assert [run["epochs"] for run in told["runs"]] == [None, None]
     shown = bench.napts("status")

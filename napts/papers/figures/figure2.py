@@ -4,7 +4,7 @@ The paper draws loss and accuracy into one panel with two scales. Seven methods 
 apart there, so that they have a panel each here, one above the other.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,9 @@ PAPERS = ("TR", "NTR", "APTS", "APTSA", "NAPTS", "Adam", "SGD")
 """The methods of the paper's figure."""
 
 
+_MEANS = "Lines and bars: mean over seeds; bands and whiskers: smallest to largest seed."
+
+
 def figure2(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
     """Draw the paper's Figure 2 from the records of one experiment.
 
@@ -38,15 +41,15 @@ def figure2(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
 
     Returns:
         The figure: mean training loss and the metric on validation data (the paper's is accuracy)
-        by epoch, rejected steps per batch by epoch and over the whole run; bands and whiskers from
-        the smallest to the largest seed.
+        by epoch, rejected steps per batch by epoch and over the whole run, where a method has a
+        trust region; bands and whiskers from the smallest to the largest seed.
     """
     frame, left_out = _of_the_paper(frame)
-    figure = new_figure(4.2, 11.0) if narrow else new_figure(9.6, 6.0)
-    panels = figure.subplots(4, 1) if narrow else figure.subplots(2, 2).T
-    loss, other, by_epoch, overall = np.asarray(panels).ravel()
-    look, metric = looks(frame), metric_of(frame)
-    trusting = with_trust_region(frame)
+    look, metric, trusting = looks(frame), metric_of(frame), with_trust_region(frame)
+    rows = 2 if len(trusting) else 1
+    figure = new_figure(4.2, 5.5 * rows) if narrow else new_figure(9.6, 3.0 * rows)
+    panels = figure.subplots(2 * rows, 1) if narrow else figure.subplots(rows, 2).T
+    loss, other, *rejections = np.asarray(panels).ravel()
 
     band(loss, frame, "epoch", "train_loss", look)
     logarithmic = ", log scale" if log_if_wide(loss, "y") else ""
@@ -55,16 +58,14 @@ def figure2(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
     band(other, frame, "epoch", metric.column("val"), look, scale=metric.scale)
     logarithmic = ", log scale" if not metric.fraction and log_if_wide(other, "y") else ""
     finish(other, title=f"Validation {metric.label}", x="epoch", y=f"{metric.axis}{logarithmic}")
-    band(by_epoch, trusting, "epoch", "rejections_per_batch", look)
-    finish(by_epoch, title="Rejected steps by epoch", x="epoch", y="rejections per batch")
-    by_epoch.set_ylim(bottom=0)
-    for axes in (loss, other, by_epoch):
+    for axes in (loss, other):
         whole_numbers(axes)
-    _bars(overall, trained(trusting), look)
+    if rejections:
+        _rejections(rejections, trusting, look)
     legend(figure, frame, look)
     caption(
         figure,
-        "Lines and bars: mean over seeds; bands and whiskers: smallest to largest seed. "
+        f"{_MEANS if rejections else 'Lines: mean over seeds; bands: smallest to largest seed.'} "
         f"Cross: last epoch of a run that failed or diverged.{thin_lines(frame)}{left_out}",
     )
     return figure
@@ -78,6 +79,15 @@ def _of_the_paper(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     others = [label for label in labels if label not in PAPERS]
     sentence = f" Not drawn here: {', '.join(others)}." if others else ""
     return rows_with(frame, "label", PAPERS), sentence
+
+
+def _rejections(panels: Sequence[Axes], frame: pd.DataFrame, look: Mapping[str, Look]) -> None:
+    by_epoch, overall = panels
+    band(by_epoch, frame, "epoch", "rejections_per_batch", look)
+    finish(by_epoch, title="Rejected steps by epoch", x="epoch", y="rejections per batch")
+    by_epoch.set_ylim(bottom=0)
+    whole_numbers(by_epoch)
+    _bars(overall, trained(frame), look)
 
 
 def _bars(axes: Axes, frame: pd.DataFrame, look: Mapping[str, Look]) -> None:
@@ -112,7 +122,8 @@ def _bars(axes: Axes, frame: pd.DataFrame, look: Mapping[str, Look]) -> None:
 
 def figure2_drawings(section: Section) -> Iterator[Drawing]:
     """Yield the figure of a comparison."""
-    return comparison_drawings(section, [_PLOT])
+    trusting = len(with_trust_region(section.epochs)) > 0
+    return comparison_drawings(section, [_PLOT if trusting else _WITHOUT])
 
 
 _PLOT = Plot(
@@ -121,3 +132,4 @@ _PLOT = Plot(
     "Loss, {metric} and rejected steps",
     (*RUN, "train_loss", "val_{metric}", "rejections", "rejections_per_batch"),
 )
+_WITHOUT = Plot("figure2", figure2, "Loss and {metric}", (*RUN, "train_loss", "val_{metric}"))
