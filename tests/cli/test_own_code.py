@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from napts.cli import main
+from napts.problems import problem_names
 from napts.records.read import find_runs, load_run
 from tests.helpers.own_code import METHOD, write_problem
 
@@ -56,6 +57,35 @@ def test_a_changed_network_is_a_changed_run(tmp_path: Path) -> None:
     assert not {row["run_key"] for row in first} & {row["run_key"] for row in second}
     record = load_run(Path(tmp_path, first[0]["path"]))
     assert set(record.spec["code"]) == {"line.py", "sizes.py"}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["tune", "imported-line", "Adam", "--epochs", "1", "--seeds", "0", "--samples", "1"],
+        ["claims", "records"],
+        ["sweep", "collect", "line.toml", "other"],
+    ],
+)
+def test_commands_that_read_what_own_code_has_made(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = write_problem(tmp_path)
+    file.write_text(file.read_text().replace('"line"', '"imported-line"'))
+    file = file.rename("imported_line.py")
+    spec = Path("line.toml")
+    spec.write_text(spec.read_text().replace('"line"', '"imported-line"'))
+    bad = CliRunner().invoke(main, [*command, "--import", "nowhere.py"])
+    assert bad.exit_code == 2
+    assert "nowhere.py: found no such file" in bad.stderr
+    search = ["--search", "random"] if command[0] == "tune" else []
+    told = CliRunner().invoke(main, [*command, *search, "--import", str(file)])
+    assert "imported-line" in problem_names()
+    assert "needs --import" not in told.output
+    if command[0] == "tune":
+        assert told.exit_code == 0, told.output
+        assert Path("tuned", "imported-line-Adam.toml").exists()
 
 
 @pytest.mark.slow
