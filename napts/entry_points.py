@@ -10,6 +10,8 @@ from collections.abc import Container
 from functools import cache
 from importlib.metadata import EntryPoint
 
+from napts.exits import guarded, raised
+
 PROBLEMS, METHODS = "napts.problems", "napts.methods"
 
 
@@ -59,12 +61,14 @@ def load(group: str, name: str, registered: Container[str]) -> None:
     about = distribution_of(group, name)
     package = " ".join(about) if about else entry.value
     try:
-        entry.load()
+        with guarded():
+            entry.load()
     except Exception as error:
-        said = next(iter(str(error).strip().splitlines()), "")
+        cause = raised(error)
+        said = next(iter(str(cause).strip().splitlines()), "")
         raise ValueError(
             f"{name}: cannot be imported from {package} ({entry.value}): "
-            f"{type(error).__name__}: {said}"
+            f"{type(cause).__name__}: {said}"
         ) from error
     if name not in registered:
         raise ValueError(f"{name}: {package} ({entry.value}) offers it, but registers none")

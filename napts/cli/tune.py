@@ -17,15 +17,16 @@ if TYPE_CHECKING:
     from napts.launch.tuning import TuningPlan
 
 
+_SAMPLES = 20
+
+
 @click.command()
 @click.argument("workload")
 @click.argument("method")
 @click.option(
     "--search",
     type=click.Choice(["grid", "random"]),
-    default="grid",
-    show_default=True,
-    help="The papers' grid, or quasi-random points in its range.",
+    help="The papers' grid, the default, or quasi-random points in its range; not with --space.",
 )
 @click.option(
     "--space",
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Settings to try, in TOML: a table [grid] or [random], and [fixed]; for any method.",
 )
-@click.option("--samples", default=20, show_default=True, type=click.IntRange(1), help="Points.")
+@click.option("--samples", type=click.IntRange(1), help="Random points; 20 by default.")
 @click.option("--seeds", default="0,1,2", show_default=True, help="The first one screens.")
 @click.option(
     "--finalists",
@@ -72,7 +73,7 @@ def tune(
     method: str,
     search: Any,
     space_file: Path | None,
-    samples: int,
+    samples: int | None,
     seeds: str,
     finalists: int,
     epochs: int | None,
@@ -98,6 +99,10 @@ def tune(
     from napts.launch.tuning import TuningPlan
     from napts.launch.tuning_spaces import EPOCHS
 
+    if search is not None and space_file is not None:
+        raise fail(f"--search: found {search} beside --space, whose file says it; allowed: one")
+    if samples is not None and space_file is None and search != "random":
+        raise fail(f"--samples: found {samples} with a grid, allowed: with --search random")
     if epochs is None and workload not in EPOCHS:
         raise fail(f"tune: found workload {workload!r} without --epochs, allowed: --epochs N")
     try:
@@ -106,7 +111,7 @@ def tune(
         raise fail(error) from None
     plan = TuningPlan(
         *(workload, method, _seeds(seeds), epochs or EPOCHS[workload]),
-        *(search, samples, finalists, overrides, space),
+        *(search or "grid", samples or _SAMPLES, finalists, overrides, space),
     )
     run = _Runner(records, data_root, cluster_file, allow_dirty=allow_dirty)
     try:

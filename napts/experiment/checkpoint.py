@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,17 @@ from napts.records.layout import CHECKPOINT, PREVIOUS_CHECKPOINT, SCHEMA
 
 # In the order of removal: a kill in between then leaves the newer generation, not the older.
 _FILES = (PREVIOUS_CHECKPOINT, f"{CHECKPOINT}.tmp", CHECKPOINT)
+
+
+_PLAIN = (
+    *(type(None), bool, int, float, complex, str, bytes, torch.Tensor, torch.nn.Parameter),
+    *(torch.Size, torch.dtype, torch.device),
+)
+_CONTAINERS = (dict, OrderedDict, list, tuple, set)
+
+
+class CheckpointRefused(ValueError):
+    """A state holds something that would not be read again."""
 
 
 class CheckpointDamaged(ValueError):
@@ -41,13 +53,52 @@ def save_checkpoint(directory: Path, run_key: str, state: dict[str, Any]) -> Non
         state: Nested dictionaries and lists of tensors, numbers and strings.
 
     Raises:
+        CheckpointRefused: The state holds something else.
         RecordWriteError: Writing failed, for example because the disk is full; the checkpoints are
             as they were.
     """
+    for part, value in state.items():
+        _check_plain(value, part)
     # Serialised in memory first: a full disk then shows as a plain OSError of one write.
     buffer = io.BytesIO()
     torch.save({"schema": SCHEMA, "run_key": run_key, **state}, buffer)
     write_atomic(directory / CHECKPOINT, buffer.getvalue(), keep=directory / PREVIOUS_CHECKPOINT)
+
+
+def _check_plain(value: Any, place: str) -> None:
+    """Check that a part of a state can be read again; nothing but data is executed then.
+
+    Raises:
+        CheckpointRefused: It cannot.
+    """
+    kind = type(value)
+    if kind in _PLAIN:
+        return
+    if kind in (dict, OrderedDict):
+        for key, item in value.items():
+            if type(key) not in _PLAIN:
+                _check_plain(key, f"{place}, a key")
+            _check_plain(item, f"{place}.{key}")
+    elif kind in _CONTAINERS:
+        for n, item in enumerate(value):
+            _check_plain(item, f"{place}[{n}]")
+    elif not _is_read_again(value):
+        raise CheckpointRefused(
+            f"checkpoint: {place}: found {kind.__module__}.{kind.__qualname__}, allowed in a "
+            "state: tensors, numbers, strings, and lists and dictionaries of them"
+        )
+
+
+def _is_read_again(value: Any) -> bool:
+    """Tell whether torch reads a value of another type without executing anything."""
+    buffer = io.BytesIO()
+    try:
+        torch.save(value, buffer)
+        buffer.seek(0)
+        torch.load(buffer, map_location="cpu", weights_only=True)
+    except Exception:  # pickle and torch raise many types
+        return False
+    return True
 
 
 def find_checkpoint(directory: Path, run_key: str) -> Found:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from napts.exits import contained
 from napts.experiment.clock import Times
 from napts.experiment.observer import Observer
 from napts.experiment.progress import Progress
@@ -98,8 +99,9 @@ def _train(
 ) -> None:
     spec = RunSpec.model_validate_json(json.dumps(fields))
     with threads(spec.execution.threads):
-        setup = Setup.of(spec, None if data_root is None else Path(data_root), ranks)
-        progress = Progress() if state is None else setup.restore(state)
+        with contained:
+            setup = Setup.of(spec, None if data_root is None else Path(data_root), ranks)
+            progress = Progress() if state is None else setup.restore(state)
         trainer = Trainer(setup, None, progress, Times(), Observer(), lambda: stop.signal_name)
         with contextlib.suppress(Diverged, Interrupted):
             trainer.train()

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from napts.exits import contained
 from napts.experiment.checkpoint import has_checkpoints, remove_checkpoints
 from napts.experiment.failures import (
     error_line,
@@ -17,12 +18,12 @@ from napts.experiment.packages import changed_packages, foreign_packages
 from napts.experiment.setup import Setup
 from napts.experiment.signals import StopRequest
 from napts.experiment.spec.run_spec import RunSpec
-from napts.experiment.start import start_of
+from napts.experiment.start import DataChanged, start_of
 from napts.experiment.trainer import Diverged, Interrupted, Trainer
 from napts.parallel.ranks import ALONE, Ranks, join_ranks
 from napts.records.environment import capture_environment
 from napts.records.files import RecordWriteError
-from napts.records.layout import SPEC, STATUS, TRACEBACK, run_directory
+from napts.records.layout import ENVIRONMENT, SPEC, STATUS, TRACEBACK, run_directory
 from napts.records.read import load_run
 from napts.records.rows import read_object
 from napts.records.run_lock import RunLock
@@ -78,6 +79,8 @@ def run(
     known = _ended(directory, spec)
     if mode != "force":
         _compare_packages(directory, spec, observer)
+    if known is not None and mode != "force" and spec.execution.data == "exact":
+        _compare_data(directory, spec, data_root)
     if mode == "cached" and known is not None and not has_checkpoints(directory):
         observer.on_run_end(known)
         return known
@@ -106,6 +109,18 @@ def _compare_packages(directory: Path, spec: RunSpec, observer: Observer) -> Non
     observer.on_notice(f"{spec.run_key}: {changed}")
 
 
+def _compare_data(directory: Path, spec: RunSpec, data_root: str | Path | None) -> None:
+    """Refuse a run that has ended if its data are no longer what they were."""
+    then = read_object(directory / ENVIRONMENT).get("data_digest")
+    with contained:
+        now = spec.workload.build().load(data_root, dtype=spec.dtype).digest
+    if then is not None and then != now:
+        raise DataChanged(
+            f"{spec.run_key}: found data with digest {now}, but the run was done with {then}; "
+            'allowed: the same data, mode force, or execution.data = "any"'
+        )
+
+
 def _run_locked(
     spec: RunSpec,
     directory: Path,
@@ -120,8 +135,9 @@ def _run_locked(
         if known.state != "failed":
             remove_checkpoints(directory)  # a kill may have come between the end and the clearing
         return known
-    setup = _setup(spec, directory, data_root, ranks)
-    start = start_of(setup, directory, mode, None if known is None else known.state)
+    with _recording_failure(spec, directory, ranks), contained:
+        setup = Setup.of(spec, None if data_root is None else Path(data_root), ranks)
+        start = start_of(setup, directory, mode, None if known is None else known.state)
     environment = capture_environment(
         setup.device, setup.splits.digest, packages=foreign_packages(spec)
     )
@@ -142,10 +158,11 @@ def _run_locked(
         writer.close()
 
 
-def _setup(spec: RunSpec, directory: Path, data_root: str | Path | None, ranks: Ranks) -> Setup:
-    """Build what is trained; what fails in the user's code there is a failure of the run."""
+@contextlib.contextmanager
+def _recording_failure(spec: RunSpec, directory: Path, ranks: Ranks) -> Iterator[None]:
+    """Record as a failure of the run what fails in the user's code before training."""
     try:
-        return Setup.of(spec, None if data_root is None else Path(data_root), ranks)
+        yield
     except Exception as error:
         lost = isinstance(error, RuntimeError) and ranks.lost(error) is not None
         if not lost and is_own_fault(error, spec):
@@ -174,7 +191,7 @@ def _attempt(trainer: Trainer, writer: RunWriter) -> RunOutcome:
         if lost is None:
             raise
         raise lost from reason
-    except (KeyboardInterrupt, RecordWriteError) as reason:
+    except (KeyboardInterrupt, SystemExit, GeneratorExit, RecordWriteError) as reason:
         with contextlib.suppress(OSError):
             writer.status("interrupted", trainer.progress.finished, error=error_line(reason))
         raise

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from napts.exits import raised
 from napts.experiment.methods import foreign
 from napts.experiment.observer import Observer, RunOutcome
 from napts.experiment.runner import Mode, run
@@ -96,4 +97,4 @@ def _is_recorded(error: Exception, began: float, spec: RunSpec, records_root: st
         return False
     status = load_run(directory).status
     fresh = status["state"] == "failed" and (status.get("updated") or 0.0) >= began
-    return fresh and type(error).__name__ in (status["error"] or "")
+    return fresh and type(raised(error)).__name__ in (status["error"] or "")

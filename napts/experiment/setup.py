@@ -10,6 +10,7 @@ import torch
 from napts.experiment.methods.method import StepOptimizer
 from napts.experiment.methods.registry import build_optimizer
 from napts.experiment.network import Network, network_of
+from napts.experiment.plugins.late_imports import LateImports
 from napts.experiment.progress import Progress
 from napts.experiment.seeding import restore_random_state, seed_everything
 from napts.experiment.spec.run_spec import RunSpec
@@ -32,6 +33,7 @@ class Setup:
         network: The network, initialised from the seed, and who holds it.
         optimizer: The method.
         ranks: Who shares the run.
+        late: Knows what of the user's code is loaded while the run goes on.
     """
 
     spec: RunSpec
@@ -41,6 +43,7 @@ class Setup:
     network: Network
     optimizer: StepOptimizer
     ranks: Ranks
+    late: LateImports
 
     @classmethod
     def of(cls, spec: RunSpec, data_root: Path | None, ranks: Ranks = ALONE) -> "Setup":
@@ -53,9 +56,11 @@ class Setup:
 
         Raises:
             DataMissing: The data set is not there.
-            ValueError: The device is not there, or the network cannot be cut as asked for.
+            ValueError: The device is not there, the network cannot be cut as asked for, or own
+                code is loaded that the run's key does not know.
         """
         device = spec.execution.torch_device(local_rank() if ranks.size > 1 else None)
+        late = LateImports(spec.modules)
         problem = spec.workload.build()
         splits = problem.load(data_root, device=device, dtype=spec.dtype)
         model = problem.build_model(spec.seed).to(device=device, dtype=spec.dtype)
@@ -67,8 +72,9 @@ class Setup:
         optimizer = build_optimizer(
             spec.optimizer, network.stages, example_inputs=examples, seed=spec.seed
         )
+        late.check()
         seed_everything(spec.seed)
-        return cls(spec, problem, splits, device, network, optimizer, ranks)
+        return cls(spec, problem, splits, device, network, optimizer, ranks, late)
 
     @property
     def batches_per_epoch(self) -> int:

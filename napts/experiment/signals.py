@@ -5,6 +5,8 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from napts import exits
+
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
 
 
@@ -27,6 +29,7 @@ class StopRequest:
         if threading.current_thread() is threading.main_thread():
             for number in _SIGNALS:
                 self._previous[number] = signal.signal(number, self._note)
+            exits.watch(1)
         return self
 
     def __exit__(
@@ -37,8 +40,10 @@ class StopRequest:
     ) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        if self._previous:
+            exits.watch(-1)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.signal_name is not None and number == signal.SIGINT:
-            raise KeyboardInterrupt
+            raise exits.CtrlC
         self.signal_name = self.signal_name or signal.Signals(number).name

@@ -12,6 +12,10 @@ from napts.records.layout import RESTARTS, STATUS
 from napts.records.rows import read_object, read_rows
 
 
+class DataChanged(ValueError):
+    """The data are not those that the run began with."""
+
+
 @dataclass(frozen=True, slots=True)
 class Start:
     """Where an attempt begins, and why there is one.
@@ -41,7 +45,7 @@ def start_of(setup: Setup, directory: Path, mode: str, ended: str | None) -> Sta
         ended: The state in which the run has ended before, or None if it has not.
 
     Raises:
-        ValueError: The data are not those that the run began with.
+        DataChanged: The data are not those that the run began with.
     """
     if mode == "force" or (ended is not None and _has_begun(directory)):
         remove_checkpoints(directory)
@@ -67,7 +71,7 @@ def _has_begun(directory: Path) -> bool:
 def _check_data(setup: Setup, state: dict[str, Any]) -> None:
     saved, found = state["data_digest"], setup.splits.digest
     if saved != found:
-        raise ValueError(
+        raise DataChanged(
             f"workload {setup.spec.workload.name}: found data with digest {found}, but the run "
             f"began with {saved}; allowed: the same data, or mode force"
         )

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import torch
 
+from napts.exits import contained, each
 from napts.experiment.checkpoint import save_checkpoint
 from napts.experiment.clock import Clock, Times
 from napts.experiment.methods.scheduled import Scheduled
@@ -85,7 +86,8 @@ class Trainer:
             self._train_epoch()
             self._finish_epoch()
         self._clock.switch("evaluation")
-        test = self.setup.network.evaluate(self.setup.splits.test)
+        with contained:
+            test = self.setup.network.evaluate(self.setup.splits.test)
         return {**progress.latest, **_named("test", test)}
 
     def flush(self) -> None:
@@ -99,11 +101,13 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint holds; on several ranks all of them have to ask."""
+        with contained:
+            held = self.setup.network.state(self.setup.optimizer)
         return {
             "data_digest": self.setup.splits.digest,
             "progress": self.progress.as_dict(),
             "times": asdict(self._clock.so_far()),
-            **self.setup.network.state(self.setup.optimizer),
+            **held,
             "random": random_state(),
         }
 
@@ -122,9 +126,10 @@ class Trainer:
             return
         epoch = progress.epoch + 1
         self._clock.switch("train")
-        setup.network.module.train()
-        setup.optimizer.train_mode()
-        for batch in setup.batches(epoch, progress.step):
+        with contained:
+            setup.network.module.train()
+            setup.optimizer.train_mode()
+        for batch in each(setup.batches(epoch, progress.step)):
             record = self._step(batch)
             progress.step += 1
             progress.tally.add(record, samples_in(batch))
@@ -150,7 +155,8 @@ class Trainer:
 
     def _step(self, batch: Any) -> StepRecord:
         setup = self.setup
-        setup.optimizer.step(setup.network.batch(batch))
+        with contained:
+            setup.optimizer.step(setup.network.batch(batch))
         record = setup.optimizer.last_step
         assert record is not None  # every step leaves its record
         return record
@@ -188,10 +194,12 @@ class Trainer:
         """
         setup, progress = self.setup, self.progress
         self._clock.switch("evaluation")
-        setup.optimizer.eval_mode()
-        validation = _named("val", setup.network.evaluate(setup.splits.validation))
-        if isinstance(setup.optimizer, Scheduled) and progress.epoch >= 0:
-            setup.optimizer.finish_epoch(validation["val_loss"])
+        with contained:
+            setup.optimizer.eval_mode()
+            validation = _named("val", setup.network.evaluate(setup.splits.validation))
+            if isinstance(setup.optimizer, Scheduled) and progress.epoch >= 0:
+                setup.optimizer.finish_epoch(validation["val_loss"])
+        setup.late.check()
         self._clock.switch("logging")
         self.flush()
         row = {**progress.tally.as_row(), **validation}

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from napts.experiment.spec.reading import read_toml, validated
+from napts.experiment.spec.reading import SpecError, read_toml, validated
 from napts.experiment.spec_table import SpecTable
 from napts.launch.search import Cell, Random, Values, grid_cells
 
@@ -39,17 +39,25 @@ class SpaceFile(SpecTable):
         return [{**self.fixed, **cell} for cell in cells]
 
 
-def load_space(path: Path, samples: int) -> SpaceFile:
+_SAMPLES = 20
+
+
+def load_space(path: Path, samples: int | None) -> SpaceFile:
     """Read a file.
 
     Args:
         path: The file.
-        samples: Number of random points where the file does not say it.
+        samples: Number of random points where the file does not say it; 20 by default.
 
     Raises:
-        SpecError: The file is missing, is not TOML, or does not describe settings.
+        SpecError: The file is missing, is not TOML, does not describe settings, or says another
+            number of points, or a grid.
     """
     data = read_toml(path)
-    if isinstance(data.get("random"), dict):
-        data["random"] = {"samples": samples, **data["random"]}
+    table = data.get("random")
+    if samples is not None and (not isinstance(table, dict) or "samples" in table):
+        there = "a grid" if "grid" in data else "samples of its own"
+        raise SpecError([f"--samples: found {samples}, but {path} has {there}, allowed: one"])
+    if isinstance(table, dict):
+        data["random"] = {"samples": samples or _SAMPLES, **table}
     return validated(SpaceFile, data, str(path))

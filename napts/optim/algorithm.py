@@ -7,13 +7,13 @@ used here are those of a reconstruction from its prose (README, "What is reconst
 from dataclasses import dataclass
 
 from napts.optim import vectors
+from napts.optim.acceptance import RadiusRule
 from napts.optim.composition import Composition
 from napts.optim.correction import Rejected
 from napts.optim.history import History
 from napts.optim.local_model import Step
 from napts.optim.objective import Point
 from napts.optim.preconditioner import Preconditioner
-from napts.optim.radius import RadiusRule
 from napts.optim.regions import Region, Regions, promised
 from napts.optim.trials import AcceptanceTest, Iteration, Outcome
 from napts.optim.vectors import Vector

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from napts.optim.acceptance import RadiusRule
 from napts.optim.correction import Correction
 from napts.optim.history import History
 from napts.optim.local_model import LocalModels
 from napts.optim.preconditioner import Preconditioner
-from napts.optim.radius import RadiusRule
 
 GlobalStep = Literal["always", "on_failure", "never"]
 

@@ -1,10 +1,31 @@
 """DoG, distance over gradients: gradient descent whose step length needs no tuning."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
+
+from napts.optim.option import Option
+from napts.optim.signature import check, definitions_of
+
+_FIRST_DISTANCE = Option(
+    meaning="The first distance is ``reps_rel * (1 + |x_0|)``. Its authors advise 1e-4 for "
+    "networks with BatchNorm.",
+    within="(0, inf)",
+)
+_FACTOR = Option(
+    meaning="Factor of the step length. Its authors advise against others than 1.",
+    within="(0, inf)",
+)
+_DECAY = Option(
+    meaning="Factor of the parameters that is added to their gradient.", within="[0, inf)"
+)
+_ADDED = Option(meaning="Added to the sum of squared norms of gradients.", within="(0, inf)")
+_EXPONENT = Option(
+    meaning="Exponent of the average; the larger, the more recent the iterates in it.",
+    within="[0, inf)",
+)
 
 
 class DoG(Optimizer):
@@ -24,12 +45,11 @@ class DoG(Optimizer):
 
     Args:
         params: The parameters, or groups of them.
-        reps_rel: The first distance is ``reps_rel * (1 + |x_0|)``, > 0. The authors advise 1e-4
-            for networks with BatchNorm.
-        lr: Factor of the step length, > 0; the authors advise against others than 1.
-        weight_decay: Factor of the parameters that is added to their gradient, >= 0.
-        eps: Added to the sum of squared norms, > 0.
-        gamma: Exponent of the average, >= 0; the larger, the more recent the iterates.
+        reps_rel: The first distance is ``reps_rel * (1 + |x_0|)``.
+        lr: Factor of the step length.
+        weight_decay: Factor of the parameters that is added to their gradient.
+        eps: Added to the sum of squared norms.
+        gamma: Exponent of the average.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -41,17 +61,15 @@ class DoG(Optimizer):
         self,
         params: Any,
         *,
-        reps_rel: float = 1e-6,
-        lr: float = 1.0,
-        weight_decay: float = 0.0,
-        eps: float = 1e-8,
-        gamma: float = 8.0,
+        reps_rel: Annotated[float, _FIRST_DISTANCE] = 1e-6,
+        lr: Annotated[float, _FACTOR] = 1.0,
+        weight_decay: Annotated[float, _DECAY] = 0.0,
+        eps: Annotated[float, _ADDED] = 1e-8,
+        gamma: Annotated[float, _EXPONENT] = 8.0,
     ) -> None:
-        positive = {"reps_rel": reps_rel, "lr": lr, "eps": eps}
-        for name, value in {**positive, "weight_decay": weight_decay, "gamma": gamma}.items():
-            if not value >= 0.0 or (name in positive and value == 0.0):
-                raise ValueError(f"Invalid {name}: {value}")
-        settings = {**positive, "weight_decay": weight_decay, "gamma": gamma}
+        settings = {"reps_rel": reps_rel, "lr": lr, "eps": eps}
+        settings |= {"weight_decay": weight_decay, "gamma": gamma}
+        check(settings, definitions_of(DoG.__init__, {}, after=2))
         super().__init__(params, {**settings, "steps": 0, "train_mode": True})
 
     @torch.no_grad()

@@ -4,9 +4,8 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from napts.optim import vectors
-from napts.optim.acceptance import Reference, judge
+from napts.optim.acceptance import RadiusRule, Reference, judge
 from napts.optim.local_solver import Allowance, Found, LocalProblem, LocalSolver
-from napts.optim.radius import RadiusRule
 
 _EXHAUSTED = 1e-6
 """Share of the radius below which nothing is left of it."""

@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from napts.optim.acceptance import Verdict, promising
+from napts.optim.acceptance import RadiusRule, Verdict, promising
 from napts.optim.objective import Objective
-from napts.optim.radius import RadiusRule
 from napts.optim.record import Trial
 from napts.optim.vectors import Vector
 

@@ -10,13 +10,13 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from napts.optim import calls, signature
+from napts.optim.acceptance import RadiusRule
 from napts.optim.algorithm import Algorithm
 from napts.optim.batch import Batch, as_batch
 from napts.optim.composition import Composition
 from napts.optim.group_options import GroupOptions, completed
 from napts.optim.objective import NonFiniteLossError, Objective
 from napts.optim.option import Amendment
-from napts.optim.radius import RadiusRule
 from napts.optim.record import PassCounts, StepRecord, summarise
 from napts.optim.regions import Regions
 from napts.optim.relayout import Move, fitted, identical

@@ -12,6 +12,8 @@ from typing import Self
 
 import torch.distributed as dist
 
+from napts.exits import raised
+
 BEAT_S = 1.0
 """Seconds between signs of life."""
 
@@ -85,7 +87,7 @@ class Watch:
         self._thread.join(self._grace_s)
         how = "ended"
         if error is not None and not isinstance(error, RankLost):
-            text = "".join(traceback.format_exception_only(error)).strip().splitlines()
+            text = "".join(traceback.format_exception_only(raised(error))).strip().splitlines()
             how = f"failed: {text[-1] if text else type(error).__name__}"
         try:
             self._store.set(f"end/{self._rank}", how)

@@ -15,7 +15,6 @@ from napts.problems.samples import (
     BatchSize,
     SampleSet,
     check_start,
-    count_of,
     delivered,
 )
 
@@ -64,10 +63,6 @@ class DatasetSamples(SampleSet):
             self._read(range(a, min(a + batch_size, len(self))), seed_of("evaluation", a))
             for a in starts
         )
-
-    def check(self, batch_size: BatchSize, overlap: float = 0.0) -> int:
-        """Return how many batches of this size an epoch has."""
-        return count_of(len(self), batch_size, overlap)
 
     def epoch(
         self,

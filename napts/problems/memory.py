@@ -14,7 +14,6 @@ from napts.problems.samples import (
     SampleSet,
     as_type,
     check_start,
-    count_of,
     samples_in,
 )
 from napts.problems.tensors import Normalisation, Prepare, digest
@@ -107,10 +106,6 @@ class TensorSamples(SampleSet):
         """Return an iterator over all samples, in their order."""
         steps = range(0, len(self), batch_size)
         return (self.batch(slice(first, first + batch_size)) for first in steps)
-
-    def check(self, batch_size: BatchSize, overlap: float = 0.0) -> int:
-        """Return how many batches of this size an epoch has."""
-        return count_of(len(self), batch_size, overlap)
 
     def epoch(
         self,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from napts import entry_points
+from napts.problems.evaluation import METRIC_NAME
 from napts.problems.problem import Problem, ProblemOptions
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -30,6 +31,11 @@ def register_problem(name: str) -> Callable[[ProblemT], ProblemT]:
             allowed. A file that is imported again replaces its own classes.
         TypeError: If what is registered is no such class.
     """
+    if callable(name):
+        raise ValueError(
+            f"problem: found {getattr(name, '__name__', name)} itself, allowed: a name, as in "
+            '@napts.register_problem("name")'
+        )
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ValueError(f"problem: found the name {name!r}, allowed: letters, digits, . _ and -")
     frame = sys._getframe(1)
@@ -117,7 +123,8 @@ def _check(name: str, problem: Any) -> None:
         ValueError: If one of its attributes is not allowed.
     """
     if not isinstance(problem, type) or not issubclass(problem, Problem):
-        raise TypeError(f"problem {name!r}: found {problem!r}, allowed: subclasses of Problem")
+        found = getattr(problem, "__qualname__", None) or repr(problem)
+        raise TypeError(f"problem {name!r}: found {found}, allowed: subclasses of Problem")
     where = f"problem {name!r}, class {problem.__qualname__}"
     if missing := sorted(problem.__abstractmethods__):
         raise TypeError(f"{where}: lacks {', '.join(missing)}")
@@ -138,6 +145,13 @@ def _check(name: str, problem: Any) -> None:
         raise ValueError(
             f'{where}: primary: found {primary!r}, allowed: a pair such as ("r2", "max")'
         )
+    if not METRIC_NAME.fullmatch(primary[0]):
+        raise ValueError(
+            f"{where}: primary: found the name {primary[0]!r}, allowed: names of metrics, of a-z, "
+            "0-9 and _, a letter first"
+        )
+    if primary[0] == "loss" and primary[1] == "max":
+        raise ValueError(f'{where}: primary: found {primary!r}, allowed: ("loss", "min")')
     fractions = problem.fractions
     if not isinstance(fractions, tuple | list) or not all(isinstance(f, str) for f in fractions):
         raise ValueError(f"{where}: fractions: found {fractions!r}, allowed: a tuple of names")

@@ -94,13 +94,13 @@ class SampleSet(ABC):
         size = samples_in(batch)
         return mapped(lambda t: t[:count] if t.dim() and t.shape[0] == size else t, batch)
 
-    @abstractmethod
     def check(self, batch_size: BatchSize, overlap: float = 0.0) -> int:
         """Return how many batches of this size an epoch has, the smaller last one included.
 
         Raises:
             ValueError: If the set cannot be trained on in such batches.
         """
+        return count_of(len(self), batch_size, overlap)
 
     @abstractmethod
     def epoch(

@@ -42,15 +42,16 @@ class DataSplits:
             dtype: Type of floating-point samples.
 
         Raises:
-            ValueError: If there are not three sets of samples, or none to train on.
+            ValueError: If there are not three sets of samples, or one is empty.
         """
         if not isinstance(parts, tuple | list):
             raise ValueError(f"found {type(parts).__name__}, allowed: {_ALLOWED}")
         if len(parts) != len(_PARTS):
             raise ValueError(f"found {len(parts)} parts, allowed: {_ALLOWED}")
         sets = [as_samples(part, name) for name, part in zip(_PARTS, parts, strict=True)]
-        if not len(sets[0]):
-            raise ValueError("found no training samples, allowed: at least 1")
+        for name, part in zip(_PARTS, sets, strict=True):
+            if not len(part):
+                raise ValueError(f"found no {name} samples, allowed: at least 1")
         return cls(*(part.to(device, dtype) for part in sets), digest=_fingerprint(sets))
 
 

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from napts.cli import main
+from napts.problems import problem_names
 from napts.records.read import find_runs, load_run
 from tests.helpers.own_code import METHOD, write_problem
 
@@ -56,6 +57,35 @@ def test_a_changed_network_is_a_changed_run(tmp_path: Path) -> None:
     assert not {row["run_key"] for row in first} & {row["run_key"] for row in second}
     record = load_run(Path(tmp_path, first[0]["path"]))
     assert set(record.spec["code"]) == {"line.py", "sizes.py"}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["tune", "imported-line", "Adam", "--epochs", "1", "--seeds", "0", "--samples", "1"],
+        ["claims", "records"],
+        ["sweep", "collect", "line.toml", "other"],
+    ],
+)
+def test_commands_that_read_what_own_code_has_made(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = write_problem(tmp_path)
+    file.write_text(file.read_text().replace('"line"', '"imported-line"'))
+    file = file.rename("imported_line.py")
+    spec = Path("line.toml")
+    spec.write_text(spec.read_text().replace('"line"', '"imported-line"'))
+    bad = CliRunner().invoke(main, [*command, "--import", "nowhere.py"])
+    assert bad.exit_code == 2
+    assert "nowhere.py: found no such file" in bad.stderr
+    search = ["--search", "random"] if command[0] == "tune" else []
+    told = CliRunner().invoke(main, [*command, *search, "--import", str(file)])
+    assert "imported-line" in problem_names()
+    assert "needs --import" not in told.output
+    if command[0] == "tune":
+        assert told.exit_code == 0, told.output
+        assert Path("tuned", "imported-line-Adam.toml").exists()
 
 
 @pytest.mark.slow
@@ -136,3 +166,37 @@ def test_specs_import_nothing_that_lies_about(tmp_path: Path) -> None:
     assert "sweep submit 2 napts: Optimizer seed 0: optimizer.method: found 'evil' in" in told
     assert "run 0" not in told
     assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.slow
+def test_a_file_that_was_edited_after_its_import_is_told(tmp_path: Path) -> None:
+    write_problem(tmp_path)
+    (tmp_path / "twice.py").write_text(
+        "import napts, pathlib\n"
+        "first = napts.run('line.toml', imports=['line.py'])\n"
+        "assert [o.ran for o in first] == [True] * len(first)\n"
+        "again = napts.run('line.toml', imports=['line.py'])\n"
+        "assert not any(o.ran for o in again)\n"
+        "with open('line.py', 'a') as file: file.write('# another network')\n"
+        "napts.run('line.toml', imports=['line.py'])\n"
+    )
+    told = python(tmp_path, "twice.py", code=1).stderr
+    assert "line.py changed since it was imported, allowed: a new process" in told
+
+
+def test_a_problem_on_the_standard_input_is_refused(tmp_path: Path) -> None:
+    write_problem(tmp_path)
+    program = (tmp_path / "line.py").read_text() + "\nnapts.run('line.toml')\n"
+    ended = subprocess.run(
+        [sys.executable, "-"],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        input=program,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert "which is in no file" in ended.stderr
+    assert not (tmp_path / "records").exists()

@@ -23,8 +23,11 @@ def napts(*arguments: object) -> Result:
 
 def tune(folder: Path, *arguments: object, method: str = "SGD") -> Result:
     places = ("--records", folder / "records", "--out", folder / "tuned")
-    study = ("--epochs", 2, "--search", "random", "--samples", 4, "--seeds", "3,4")
-    return napts("tune", "synthetic-blobs", method, *study, "--finalists", 2, *places, *arguments)
+    search = () if "--space" in arguments else ("--search", "random", "--samples", 4)
+    study = ("--epochs", 2, "--seeds", "3,4")
+    return napts(
+        "tune", "synthetic-blobs", method, *study, *search, "--finalists", 2, *places, *arguments
+    )
 
 
 def _runs(folder: Path) -> list[Path]:
@@ -86,6 +89,10 @@ def test_on_a_cluster(tmp_path: Path) -> None:
         ),
         (("digits-cnn", "Adam", "--seeds", "a"), "--seeds: found 'a'"),
         (("digits-cnn", "Adam", "--seeds=-1"), "--seeds: found '-1'"),
+        (
+            ("digits-cnn", "Adam", "--samples", "4"),
+            "--samples: found 4 with a grid, allowed: ",
+        ),
     ],
 )
 def test_bad_input_gets_one_line(arguments: tuple[str, ...], message: str) -> None:
@@ -122,6 +129,25 @@ def test_any_method_is_tuned_over_a_space_of_ones_own(tmp_path: Path, space: str
     assert options["method"] == "torch.optim.SGD"
     assert {"lr", "momentum"} <= options.keys()
     assert {run.optimizer.method for run in study.runs()} == {"torch.optim.SGD"}
+
+
+@pytest.mark.parametrize(
+    ("space", "arguments", "message"),
+    [
+        ("grid", ("--search", "random"), "--search: found random beside --space"),
+        ("random", ("--search", "grid"), "--search: found grid beside --space"),
+        ("grid", ("--samples", 3), "space.toml has a grid, allowed: one"),
+        ("random", ("--samples", 3), "space.toml has samples of its own, allowed: one"),
+    ],
+)
+def test_what_a_space_says_is_not_said_again(
+    tmp_path: Path, space: str, arguments: tuple[object, ...], message: str
+) -> None:
+    path = tmp_path / "space.toml"
+    path.write_text(SPACES[space])
+    result = tune(tmp_path, "--space", path, *arguments)
+    assert (result.exit_code, message in result.stderr) == (BAD_INPUT, True)
+    assert len(result.stderr.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize(

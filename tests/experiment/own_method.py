@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any, Unpack
 
 import napts
-from napts.optim import compose
+from napts.optim import members
 from napts.optim.acceptance import Reference
 from napts.optim.bases import PlainTrustRegion
 from napts.optim.composition import Composition
@@ -73,8 +73,8 @@ class AverageTR(PlainTrustRegion):
 
     def _compose(self, options: dict[str, Any]) -> Composition:
         return Composition(
-            compose.local_model(options),
-            compose.radius_rule(options),
+            members.local_model(options),
+            members.radius_rule(options),
             options["max_tries"],
             global_history=AverageLoss(options["memory"]),
         )

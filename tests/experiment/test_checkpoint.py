@@ -1,12 +1,19 @@
 import errno
 import random
+from collections import OrderedDict
 from pathlib import Path
+from typing import Any
 
 import numpy
 import pytest
 import torch
 
-from napts.experiment.checkpoint import find_checkpoint, remove_checkpoints, save_checkpoint
+from napts.experiment.checkpoint import (
+    CheckpointRefused,
+    find_checkpoint,
+    remove_checkpoints,
+    save_checkpoint,
+)
 from napts.experiment.seeding import random_state, restore_random_state, seed_everything
 from napts.records import RecordWriteError
 
@@ -112,3 +119,40 @@ def test_seed_determines_all_generators() -> None:
     expected = draw()
     seed_everything(7)
     assert draw() == expected
+
+
+class Helper:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("state", "place"),
+    [
+        ({"optimizer": {"state": {0: {"helper": Helper()}}}}, "optimizer.state.0.helper: found "),
+        ({"model": {"w._extra_state": (1, Helper())}}, r"model.w._extra_state\[1\]: found "),
+        ({"optimizer": {"state": {Helper(): 1}}}, "optimizer.state, a key: found "),
+        ({"optimizer": [numpy.float64(1.0)]}, r"optimizer\[0\]: found numpy.float64"),
+        ({"optimizer": {"rule": save}}, "optimizer.rule: found builtins.function"),
+    ],
+)
+def test_what_would_not_be_read_again_is_not_saved(
+    state: dict[str, Any], place: str, tmp_path: Path
+) -> None:
+    with pytest.raises(CheckpointRefused, match=f"checkpoint: {place}.* allowed in a state: tens"):
+        save_checkpoint(tmp_path, "key", state)
+    assert not list(tmp_path.iterdir())
+
+
+def test_whatever_is_read_again_is_saved(tmp_path: Path) -> None:
+    state = {
+        "a": (1, 2.0, 1j, None, True, "x", b"y", {3}, torch.Size([2]), torch.float32),
+        "b": OrderedDict(w=torch.nn.Parameter(torch.ones(2))),
+        "d": {(1, "x"): torch.ones(3, dtype=torch.bfloat16), None: torch.device("cpu")},
+    }
+    save_checkpoint(tmp_path, "key", state)
+    found = find_checkpoint(tmp_path, "key")
+    assert found.warning is None
+    assert found.state is not None
+    assert found.state["a"] == state["a"]
+    assert found.state["b"]["w"].tolist() == [1.0, 1.0]
+    assert found.state["d"].keys() == state["d"].keys()

@@ -63,6 +63,7 @@ def test_what_is_not_given_is_not_told(method: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"method": "torch.optim.Ädam"}, "optimizer.method: found 'torch.optim.Ädam', allowed: "),
         ({"method": "a..b"}, "optimizer.method: found 'a..b', allowed: an import path"),
         ({"method": "napts.TR"}, "optimizer.method: found 'napts.TR', allowed: 'TR', without"),
         (

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from napts.experiment import Observer, RunSpec, parse_spec, plugins, run, run_all
-from napts.experiment.failures import error_line
+from napts.experiment.methods import registry
+from napts.experiment.plugins.error_line import error_line
 from napts.launch.job import RunsFailed, SweepJob
 from napts.records import load_run
 
@@ -41,6 +42,15 @@ class Own(napts.Problem):
     def metrics(self, model, samples):
         {metrics}
         return {{"error": 1.0}}
+"""
+
+KEEPING = """
+import napts, pathlib, torch
+
+@napts.register_method("keeps-a-path")
+class Keeping(torch.optim.SGD):
+    def state_dict(self):
+        return {**super().state_dict(), "folder": pathlib.Path("x")}
 """
 
 BAD = {
@@ -182,3 +192,45 @@ def test_a_retry_goes_on_where_the_run_failed_to_begin_again(
     again = load_run(run(spec, tmp_path / "records", mode="retry").path)
     assert again.state == "done"
     assert again.restarts[-1]["resumed_from_epoch"] == 0
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "line"),
+    [
+        (
+            {
+                "method": "Adam",
+                "scheduler": {
+                    "method": "torch.optim.lr_scheduler.OneCycleLR",
+                    **{"max_lr": 0.1, "total_steps": 2, "every": "step"},
+                },
+            },
+            r"optimizer\.scheduler \(torch/optim/lr_scheduler\.py:\d+\): ValueError: Tried to step",
+        ),
+        (
+            {"method": "torch.optim.SparseAdam"},
+            r"optimizer \(torch/optim/\w+\.py:\d+\): RuntimeError: SparseAdam does not",
+        ),
+    ],
+)
+def test_an_error_of_torch_names_what_of_the_spec_it_is(
+    optimizer: dict[str, Any], line: str, tmp_path: Path
+) -> None:
+    [outcome] = run_all([spec_of("synthetic-blobs", optimizer=optimizer)], tmp_path)
+    assert outcome.state == "failed"
+    assert re.match(line, outcome.error or "")
+
+
+def test_a_state_that_no_checkpoint_takes_fails_at_once(
+    tmp_path: Path, own: Maker, monkeypatch
+) -> None:
+    monkeypatch.setattr(registry, "_METHODS", dict(registry._METHODS))
+    spec = own(60)
+    file = tmp_path / "keeping.py"
+    file.write_text(KEEPING)
+    plugins.load([str(file)])
+    made = spec_of(spec.workload.name, optimizer={"method": "keeps-a-path"})
+    [outcome] = run_all([made], tmp_path / "records")
+    assert outcome.state == "failed"
+    assert "checkpoint: optimizer." in (outcome.error or "")
+    assert load_run(outcome.path).status["epoch"] == 0

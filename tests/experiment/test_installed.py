@@ -140,3 +140,22 @@ def test_what_cannot_stand_in_a_record() -> None:
         check_plain("x", {"a": [float("inf")]})
     with pytest.raises(ValueError, match=r"x: found .*datetime.*, allowed: numbers, strings"):
         check_plain("x", __import__("datetime").datetime(2026, 1, 1))
+
+
+def test_a_folder_that_is_only_called_like_one_of_packages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has to hold the metadata of the distribution that brought the package."""
+    folder = tmp_path / "site-packages"
+    folder.mkdir()
+    (folder / "evil.py").write_text(SHADOW)
+    (folder / "other-1.0.dist-info").mkdir()
+    (folder / "other-1.0.dist-info" / "METADATA").write_text("Name: other\nVersion: 1.0\n")
+    monkeypatch.syspath_prepend(str(folder))
+    with pytest.raises(ValueError, match=f"found 'evil' in {folder}.*allowed: installed"):
+        _load("evil.Prodigy")
+    assert not (folder / "executed").exists()
+    (folder / "other-1.0.dist-info" / "RECORD").write_text("evil.py,,\n")
+    importlib.invalidate_caches()
+    assert _load("evil.Prodigy").__name__ == "Prodigy"
+    del sys.modules["evil"]

@@ -88,9 +88,9 @@ def test_a_name_is_given_once() -> None:
     with pytest.raises(ValueError, match="There is a method 'Adam' already: adam in "):
         napts.register_method("Adam")(HeavyBall)
     napts.register_method("heavy-ball")(HeavyBall)  # its file was imported again
-    for name in ("heavy.ball", "", "-/"):
+    for name in ("heavy.ball", "", "-/", "-x", 3):
         with pytest.raises(ValueError, match="Invalid name of a method"):
-            napts.register_method(name)
+            napts.register_method(name)  # pyright: ignore[reportArgumentType]
     message = (
         "allowed: TR, NTR, APTS, APTSA, NAPTS, APTSW, APTSD, Adam, SGD, LBFGS, DoG, heavy-ball"
     )

@@ -259,3 +259,56 @@ def test_a_preset_is_stored_as_the_options_it_stands_for() -> None:
         key(method="APTS", preset="light")
     with pytest.raises(ValueError, match="preset"):
         key(method="Adam", preset="light")
+
+
+INF = float("inf")
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (
+            {"budget": {"seconds": INF}},
+            "budget.seconds: found inf, allowed: a finite number",
+        ),
+        ({"label": ""}, "label: found '', allowed: at least 1 character"),
+        ({"budget": 3}, "budget: found 3, allowed: a table"),
+        ({"code": 3}, "code: found 3, allowed: a table"),
+        (
+            {"optimizer": {"method": "Adam", "betas": 0.9}},
+            "optimizer.betas: found 0.9, allowed: a list",
+        ),
+        (
+            {"optimizer": {"method": "Adam", "betas": [0.9, 0.9, 0.9]}},
+            "optimizer.betas: found [0.9, 0.9, 0.9], allowed: at most 2 of them",
+        ),
+        (
+            {"optimizer": {"method": "torch.optim.SGD", "parameters": []}},
+            "optimizer.parameters: found [], allowed: at least 1 of them",
+        ),
+    ],
+)
+def test_no_wording_of_the_library_that_checks(change: dict[str, Any], line: str) -> None:
+    data = {
+        "experiment": "x",
+        "workload": {"name": "synthetic-blobs"},
+        "optimizer": {"method": "Adam"},
+        "budget": {"epochs": 1},
+    }
+    with pytest.raises(SpecError) as caught:
+        parse_spec({**data, **change})
+    assert f"spec: {line}" in caught.value.problems
+
+
+def test_an_unknown_key_of_a_method_in_a_study_gets_one_line() -> None:
+    data = {
+        "experiment": "x",
+        "workload": {"name": "synthetic-blobs"},
+        "seeds": [0],
+        "budget": {"epochs": 1},
+        "methods": [{"method": "SGD", "passes": 3}],
+    }
+    with pytest.raises(SpecError) as caught:
+        parse_spec(data)
+    allowed = "method, scheduler, lr, momentum, label, epochs"
+    assert caught.value.problems == [f"spec: methods[0].passes: unknown key, allowed: {allowed}"]

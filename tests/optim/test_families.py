@@ -21,14 +21,13 @@ from napts.optim import (
     trials,
     vectors,
 )
-from napts.optim.acceptance import FAILED, Reference, accept_finite, judge
+from napts.optim.acceptance import FAILED, RadiusRule, Reference, accept_finite, judge
 from napts.optim.cadam import CAdam, Cap
 from napts.optim.composition import Composition
 from napts.optim.correction import Candidate, ConvexCombinations, Correction, Rejected
 from napts.optim.history import ConstantMemory, Success, Window
 from napts.optim.local_model import Direction, FirstOrder, LocalModel, Step
 from napts.optim.moments import Moments
-from napts.optim.radius import RadiusRule
 from napts.optim.regions import Region, Regions
 from napts.optim.subdomains import share_of_radius
 from napts.optim.vectors import Norm

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 import napts
 from napts.optim import vectors
+from napts.optim.acceptance import RadiusRule
 from napts.optim.cadam import CAdam
 from napts.optim.composition import Composition
 from napts.optim.exact import ExactSubdomains
@@ -17,7 +18,6 @@ from napts.optim.local_model import FirstOrder
 from napts.optim.local_solver import Allowance, Found, LocalProblem, LocalSolver
 from napts.optim.local_trust_region import LocalTrustRegion
 from napts.optim.objective import Objective
-from napts.optim.radius import RadiusRule
 from napts.optim.record import PassCounts
 from napts.optim.schwarz import AdditiveSchwarz
 from napts.optim.shards import Shards

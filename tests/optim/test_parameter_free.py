@@ -113,7 +113,8 @@ def test_dog_leaves_alone_what_is_not_trained() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"reps_rel": 0.0}, r"Invalid reps_rel: 0\.0"),
+        ({"reps_rel": 0.0}, r"Invalid reps_rel: 0\.0, must be above 0"),
+        ({"gamma": -1.0}, r"Invalid gamma: -1\.0, must be at least 0"),
         ({"lr": -1.0}, r"Invalid lr: -1\.0"),
         ({"gamma": -1}, "Invalid gamma: -1"),
         ({"eps": math.nan}, "Invalid eps: nan"),

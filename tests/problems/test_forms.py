@@ -313,6 +313,8 @@ def test_digests_see_what_lies_in_memory():
         (INPUTS, r"found Tensor, allowed: \(training, validation, test\) samples"),
         ((INPUTS, INPUTS), r"found 2 parts, allowed: \(training"),
         ((INPUTS[:0], INPUTS, INPUTS), "found no training samples, allowed: at least 1"),
+        ((INPUTS, INPUTS[:0], INPUTS), "found no validation samples, allowed: at least 1"),
+        ((INPUTS, INPUTS, INPUTS[:0]), "found no test samples, allowed: at least 1"),
     ],
 )
 def test_data_are_three_sets(parts, message):

@@ -178,6 +178,7 @@ class WithName(ProblemOptions):
     ("problem", "error", "message"),
     [
         (3, TypeError, "problem 'odd': found 3, allowed: subclasses of Problem"),
+        (len, TypeError, "problem 'odd': found len, allowed: subclasses of Problem"),
         (nn.Linear, TypeError, "allowed: subclasses of Problem"),
         (napts.Problem, TypeError, "class Problem: lacks data, loss, network"),
         (redefined(batch_size=0), ValueError, "class Odd: batch_size: found 0, allowed: 1, 2, "),
@@ -185,6 +186,9 @@ class WithName(ProblemOptions):
         (redefined(subdomains=1.5), ValueError, "subdomains: found 1.5, allowed: 1, 2, "),
         (redefined(primary="r2"), ValueError, "primary: found 'r2', allowed: a pair such as"),
         (redefined(primary=("r2", "up")), ValueError, "primary: found .*'up'"),
+        (redefined(primary=("", "max")), ValueError, "primary: found the name '', allowed: names"),
+        (redefined(primary=("R2", "max")), ValueError, "primary: found the name 'R2', allowed: na"),
+        (redefined(primary=("loss", "max")), ValueError, "primary: found .'loss', 'max'., allowed"),
         (redefined(fractions="r2"), ValueError, "fractions: found 'r2', allowed: a tuple of nam"),
         (redefined(Options=dict), TypeError, "Options must be a subclass of napts.problems.Prob"),
         (redefined(Options=WithName), ValueError, "no option can be called 'name'"),
@@ -195,6 +199,13 @@ def test_a_class_that_cannot_be_used_is_refused_when_it_is_registered(problem, e
     with pytest.raises(error, match=message):
         register_problem("odd")(problem)
     assert "odd" not in problem_names()
+
+
+@pytest.mark.parametrize("register", [register_problem, napts.register_method])
+@pytest.mark.parametrize("what", [napts.Problem, len])
+def test_a_decorator_without_its_name_is_told(register, what):
+    with pytest.raises(ValueError, match=rf"found {what.__name__} itself, allowed: a name, as in"):
+        register(what)
 
 
 @pytest.mark.parametrize("name", ["", "a b", "../up", "-x", 3])

@@ -14,12 +14,14 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from napts.exits import guarded
 from napts.experiment.methods.installed import fitted, load_class, one_line
 from napts.experiment.methods.method import Capabilities, Method
 from napts.experiment.methods.option_models import MethodOptions
 from napts.experiment.methods.parameter_filters import divide
 from napts.experiment.methods.path_options import check_path, check_plain
 from napts.experiment.methods.registry import build_optimizer, find_paths_by, method_named
+from napts.experiment.plugins.error_line import error_line
 from napts.optim import calls
 from napts.optim.combined import CombinationError, Combined
 
@@ -161,7 +163,13 @@ def check(options: MethodOptions) -> None:
     if getattr(options, "parameters", None) is not None:
         options = options.model_copy(update={"parameters": "matrices"})
     layers = max(3, getattr(options, "subdomains", None) or 0)
-    build_optimizer(options, nn.Sequential(*(nn.Linear(2, 2) for _ in range(layers))))
+    try:
+        with guarded():
+            build_optimizer(options, nn.Sequential(*(nn.Linear(2, 2) for _ in range(layers))))
+    except ValueError:
+        raise
+    except Exception as error:  # whatever an own constructor raises
+        raise ValueError(f"optimizer: {error_line(error)}") from error
 
 
 def check_all(tables: Iterable[MethodOptions]) -> None:
@@ -215,7 +223,7 @@ def _constructed(
 ) -> Optimizer:
     try:
         # Some print what they are up to, where a program may expect JSON.
-        with contextlib.redirect_stdout(sys.stderr):
+        with contextlib.redirect_stdout(sys.stderr), guarded():
             return make(parameters, **arguments)
     except Exception as error:  # whatever a foreign constructor raises
         name = getattr(make, "path", "") or getattr(make, "__name__", "")

@@ -6,6 +6,7 @@ or in the standard library, never in the current folder or one of PYTHONPATH.
 
 import difflib
 import importlib
+import importlib.metadata
 import inspect
 import site
 import sys
@@ -18,6 +19,9 @@ from types import ModuleType
 from typing import Any
 
 from napts import extras
+from napts.exits import guarded, raised
+
+_OF_PACKAGES = ("site-packages", "dist-packages")
 
 
 def load_class(path: str, base: type, *, key: str) -> type:
@@ -34,7 +38,8 @@ def load_class(path: str, base: type, *, key: str) -> type:
     module_name, _, name = path.rpartition(".")
     check_installed(module_name.partition(".")[0], key=key)
     try:
-        module = importlib.import_module(module_name)
+        with guarded():
+            module = importlib.import_module(module_name)
     except Exception as error:  # whatever foreign code raises when it is imported
         raise ValueError(f"{key}: found {path!r}, whose import fails: {one_line(error)}") from error
     found = getattr(module, name, None)
@@ -61,7 +66,11 @@ def check_installed(package: str, *, key: str = "optimizer.method") -> None:
         raise ValueError(extras.said([package]) if _is_shipped(package) else _absent(package, key))
     places = _places(spec, loaded)
     roots = _roots()
-    outside = [place for place in places if not any(place.is_relative_to(r) for r in roots)]
+    outside = [
+        place
+        for place in places
+        if not any(place.is_relative_to(r) for r in roots) and not _is_distributed(package, place)
+    ]
     if outside or not places:
         where = outside[0] if outside else "no file"
         raise ValueError(
@@ -94,9 +103,28 @@ def _roots() -> set[Path]:
     folders += site.getsitepackages()
     if site.ENABLE_USER_SITE:
         folders.append(site.getusersitepackages())
-    # Those of another environment that this one builds upon.
-    folders += [f for f in sys.path if Path(f).name in ("site-packages", "dist-packages")]
     return {Path(folder).resolve() for folder in folders}
+
+
+def _is_distributed(package: str, place: Path) -> bool:
+    """Tell whether a package was installed into another environment that this one builds upon.
+
+    Its folder on the path is called like one of installed packages, and holds the metadata of a
+    distribution that says to have brought it: a folder of the user's own holds none.
+    """
+    folders = {Path(f).resolve() for f in sys.path if Path(f).name in _OF_PACKAGES}
+    return any(
+        package in _top_level(distribution)
+        for folder in folders
+        if place.is_relative_to(folder)
+        for distribution in importlib.metadata.distributions(path=[str(folder)])
+    )
+
+
+def _top_level(distribution: importlib.metadata.Distribution) -> set[str]:
+    """Return the outermost names that a distribution has installed."""
+    names = {file.parts[0].removesuffix(".py") for file in distribution.files or ()}
+    return names | set((distribution.read_text("top_level.txt") or "").split())
 
 
 def fitted(found: type, given: Mapping[str, Any], *, path: str, key: str) -> dict[str, Any]:
@@ -139,5 +167,6 @@ def _meant(name: str, known: Iterable[str]) -> str:
 
 def one_line(error: BaseException) -> str:
     """Return what an exception says, in one line, with its type."""
+    error = raised(error)
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

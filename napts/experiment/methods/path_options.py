@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
+_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+", re.ASCII)  # a run key is made of it
 
 
 class PathOptions(BaseModel):

@@ -16,12 +16,13 @@ from torch.optim import Optimizer
 from napts import entry_points
 from napts.experiment.methods.method import Capabilities, Method, StepOptimizer
 from napts.experiment.methods.option_models import MethodOptions, options_model
-from napts.records.layout import NAME_PATTERN
 
 if TYPE_CHECKING:
     from napts.parallel.pipeline import Pipeline
 
 AnyOptimizer = TypeVar("AnyOptimizer", bound=Callable[..., Optimizer])
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")  # no option of a command line
 
 _METHODS: dict[str, Method] = {}
 _by_path: list[Callable[[str], Method]] = []
@@ -61,9 +62,15 @@ def register_method(
         ...     def __init__(self, params, *, lr: float = 0.01, momentum: float = 0.9):
         ...         super().__init__(params, {"lr": lr, "momentum": momentum})
     """
-    if "." in name or not re.fullmatch(NAME_PATTERN, name):
+    if callable(name):
         raise ValueError(
-            f"Invalid name of a method: {name!r}, must be letters, digits, '_' and '-'"
+            f"method: found {getattr(name, '__name__', name)} itself, allowed: a name, as in "
+            '@napts.register_method("name")'
+        )
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ValueError(
+            f"Invalid name of a method: {name!r}, must be letters, digits, '_' and '-', "
+            "no '-' in front"
         )
 
     module = sys._getframe(1).f_globals["__name__"]

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 
+from napts.exits import guarded
 from napts.experiment.methods.installed import fitted, load_class, one_line
 from napts.experiment.methods.path_options import SchedulerOptions
 from napts.experiment.methods.step_optimizer import StepOptimizer
@@ -37,7 +38,8 @@ class Scheduled:
         self.optimizer = optimizer
         self._every = options.every
         try:
-            self._scheduler: Any = found(optimizer, **arguments)  # pyright: ignore[reportCallIssue]
+            with guarded():
+                self._scheduler: Any = found(optimizer, **arguments)  # pyright: ignore[reportCallIssue]
         except Exception as error:  # whatever a foreign constructor raises
             raise ValueError(
                 f"{_KEY}: {options.method} refuses its arguments: {one_line(error)}"

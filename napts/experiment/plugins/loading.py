@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from napts.exits import guarded, raised
 from napts.experiment.plugins import own_code
 from napts.experiment.plugins.import_folders import ExactLoader, PluginError, import_folder
 
@@ -235,10 +236,12 @@ def _naming(given: str) -> Iterator[None]:
     """Turn what goes wrong in foreign code into one line that says where."""
     _loading.append(given)
     try:
-        yield
-    except (PluginError, KeyboardInterrupt):
+        with guarded():
+            yield
+    except PluginError:
         raise
-    except BaseException as error:
+    except Exception as failure:
+        error = raised(failure)
         raise PluginError(f"{_place(given, error)}: {_said(error)}") from error
     finally:
         _loading.pop()

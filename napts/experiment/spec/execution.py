@@ -45,6 +45,8 @@ class Execution(SpecTable):
         packages: What happens where a run was begun, or done, with other versions of the packages
             that its problem, its method or the user's code come from: "any" tells it in a line,
             "exact" refuses the run.
+        data: Whether the data of runs that are done are looked at: "exact" reads them again, and
+            refuses a run that was done with others. A run that goes on does so in any case.
     """
 
     device: Literal["cpu", "cuda", "auto"] = "cpu"
@@ -55,6 +57,7 @@ class Execution(SpecTable):
     checkpoint_every_s: Annotated[float, Field(ge=0.0)] = 60.0
     record_steps: bool = True
     packages: Literal["any", "exact"] = "any"
+    data: Literal["any", "exact"] = "any"
 
     def torch_device(self, index: int | None = None) -> torch.device:
         """Return the device.

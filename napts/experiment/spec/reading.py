@@ -25,9 +25,20 @@ _TYPES = {
     "float_type": "number",
     "bool_type": "true or false",
     "string_type": "string",
+    "finite_number": "a finite number",
+    "int_from_float": "integer",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "a table",
+    "mapping_type": "a table",
+    "extra_forbidden": "nothing",
     "model_type": "a table",
     "model_attributes_type": "a table",
 }
+
+
+_IN_METHODS = 4
+"""Length of the place of a key of ``[[methods]]``, with the nesting of the models."""
 
 
 class SpecError(ValueError):
@@ -177,6 +188,8 @@ def _dotted(place: tuple[int | str, ...]) -> str:
     for part in place:
         if nested and part == "optimizer":
             continue
+        if "[" in str(part):  # pydantic's name of a member of a union
+            continue
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
 
@@ -192,6 +205,8 @@ def _unknown_key(
     else:
         model = _model_at(model, place[:-1])
     known = list(model.model_fields)
+    if place[0] == "methods" and len(place) <= _IN_METHODS:
+        known += ["label", "epochs"]
     close = difflib.get_close_matches(str(place[-1]), known, n=1)
     hint = f", did you mean {close[0]}?" if close else ","
     return f"unknown key{hint} allowed: {', '.join(known)}"
@@ -239,8 +254,11 @@ def _allowed(kind: str, context: dict[str, Any], message: str) -> str:
             return f"{noun} {sign} {context[name]}"
     if kind == "literal_error":
         return context["expected"].replace("'", "")
-    if kind == "too_short":
-        return f"at least {context['min_length']} of them"
+    for name, bound in (("min_length", "at least"), ("max_length", "at most")):
+        if name in context:
+            many = kind in ("too_short", "too_long")
+            noun = "of them" if many else "character" if context[name] == 1 else "characters"
+            return f"{bound} {context[name]} {noun}"
     if kind == "string_pattern_mismatch":
         return "letters, digits, '.', '_' and '-', no '.' in front"
     return _TYPES.get(kind, message[:1].lower() + message[1:])

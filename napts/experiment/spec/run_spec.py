@@ -2,13 +2,16 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from napts.exits import guarded
 from napts.experiment.methods.registry import Method, OptimizerOptions, method_named
+from napts.experiment.plugins.error_line import error_line
 from napts.experiment.plugins.own_code import check_files, code_of, differing_code
 from napts.experiment.spec.budget import Budget
 from napts.experiment.spec.execution import Execution, Pipelining
@@ -44,7 +47,8 @@ class WorkloadSpec(BaseModel):
             return data
         options = {key: value for key, value in data.items() if key != "name"}
         # Stored with their defaults, so that a later change of a default changes the run key.
-        complete = options_model(data["name"]).model_validate(options)
+        with _refusing(data["name"]):
+            complete = options_model(data["name"]).model_validate(options)
         return {"name": data["name"], **complete.model_dump(mode="json")}
 
     @field_validator("name")
@@ -59,7 +63,20 @@ class WorkloadSpec(BaseModel):
 
     def build(self) -> Problem:
         """Return the workload."""
-        return get_problem(self.name, self.model_extra)
+        with _refusing(self.name):
+            return get_problem(self.name, self.model_extra)
+
+
+@contextmanager
+def _refusing(name: str) -> Iterator[None]:
+    """Refuse a problem whose own checks of its options fail, by whatever they raise."""
+    try:
+        with guarded():
+            yield
+    except ValueError:
+        raise
+    except Exception as error:
+        raise ValueError(f"workload {name}: {error_line(error)}") from error
 
 
 class RunSpec(SpecTable):

@@ -2,7 +2,7 @@
 
 from typing import Any, Unpack
 
-from napts.optim import compose
+from napts.optim import members
 from napts.optim.bases import SchwarzMethod
 from napts.optim.composition import Composition
 from napts.optim.history import Window
@@ -37,13 +37,13 @@ class APTS(SchwarzMethod):
 
     def _compose(self, options: dict[str, Any]) -> Composition:
         return Composition(
-            compose.local_model(options),
-            compose.radius_rule(options),
+            members.local_model(options),
+            members.radius_rule(options),
             options["max_tries"],
             global_history=Window(0),
             proposal_history=Window(0),
-            preconditioner=compose.schwarz(options, self._decomposition),
-            correction=compose.correction(options),
+            preconditioner=members.schwarz(options, self._decomposition),
+            correction=members.correction(options),
             global_step=options["global_step"],
             shared_radius=options["shared_radius"],
         )

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Annotated, Any, Unpack
 
-from napts.optim import compose
+from napts.optim import members
 from napts.optim.bases import PlainTrustRegion
 from napts.optim.composition import Composition
 from napts.optim.history import Window
@@ -79,7 +79,7 @@ class APTSD(PlainTrustRegion):
         super().__init__(params, options)
 
     def _compose(self, options: dict[str, Any]) -> Composition:
-        model, rule = compose.local_model(options), compose.radius_rule(options)
+        model, rule = members.local_model(options), members.radius_rule(options)
         solver = LocalTrustRegion(options["local_steps"], rule)
         return Composition(
             model,

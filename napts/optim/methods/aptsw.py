@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, Unpack
 
-from napts.optim import compose
+from napts.optim import members
 from napts.optim.bases import SubdomainMethod
 from napts.optim.composition import Composition
 from napts.optim.correction import ForcedAs, ForcedDecrease
@@ -121,7 +121,7 @@ class APTSW(SubdomainMethod):
         super().__init__(sets, options)
 
     def _compose(self, options: dict[str, Any]) -> Composition:
-        model, rule = compose.local_model(options), compose.radius_rule(options)
+        model, rule = members.local_model(options), members.radius_rule(options)
         weights = tuple(options["correction"])
         forced = options["forced_decrease"] and bool(weights)
         return Composition(

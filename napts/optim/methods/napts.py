@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Unpack
 
-from napts.optim import compose
+from napts.optim import members
 from napts.optim.bases import SchwarzMethod
 from napts.optim.composition import Composition
 from napts.optim.option import Amendment, Option
@@ -60,15 +60,15 @@ class NAPTS(SchwarzMethod):
         super().__init__(stages, options)
 
     def _compose(self, options: dict[str, Any]) -> Composition:
-        memory = compose.history(options)
+        memory = members.history(options)
         return Composition(
-            compose.local_model(options),
-            compose.radius_rule(options),
+            members.local_model(options),
+            members.radius_rule(options),
             options["max_tries"],
             global_history=memory,
-            proposal_history=memory if options["shared_history"] else compose.history(options),
-            preconditioner=compose.schwarz(options, self._decomposition),
-            correction=compose.correction(options),
+            proposal_history=memory if options["shared_history"] else members.history(options),
+            preconditioner=members.schwarz(options, self._decomposition),
+            correction=members.correction(options),
             global_step=options["global_step"],
             shared_radius=options["shared_radius"],
             reevaluate=options["history_scope"] == "reeval",

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, Unpack
 
-from napts.optim import compose
+from napts.optim import members
 from napts.optim.bases import PlainTrustRegion
 from napts.optim.composition import Composition
 from napts.optim.history import Window
@@ -52,8 +52,8 @@ class TR(PlainTrustRegion):
 
     def _compose(self, options: dict[str, Any]) -> Composition:
         return Composition(
-            compose.local_model(options),
-            compose.radius_rule(options),
+            members.local_model(options),
+            members.radius_rule(options),
             options["max_tries"],
             global_history=Window(0),
         )

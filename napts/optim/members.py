@@ -1,15 +1,15 @@
-"""From the options of a method to members of the four families it is composed of."""
+"""Members of the four families, made from the options of a method, which composes them."""
 
 from collections.abc import Mapping
 from typing import Any
 
+from napts.optim.acceptance import RadiusRule
 from napts.optim.cadam import CAdam
 from napts.optim.correction import ConvexCombinations, Correction, ShrinkingRadius
 from napts.optim.history import ConstantMemory, History, Window
 from napts.optim.local_model import FirstOrder, LocalModels
 from napts.optim.moments import KeptMoments, ResetMoments
 from napts.optim.quadratic_model import SecondOrder
-from napts.optim.radius import RadiusRule
 from napts.optim.schwarz import AdditiveSchwarz
 from napts.optim.sr1 import LimitedMemorySR1
 from napts.optim.subdomains import Decomposition
