@@ -3,7 +3,7 @@
 import math
 import numbers
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -24,7 +24,17 @@ class Evaluation(dict[str, float]):
         return self[name]
 
 
-def checked(title: str, primary: str, loss: float, metrics: Mapping[str, Any]) -> Evaluation:
+_ROUNDING = 1e-5
+"""By how much a mean of single-precision numbers in [0, 1] may leave it."""
+
+
+def checked(
+    title: str,
+    primary: str,
+    loss: float,
+    metrics: Mapping[str, Any],
+    fractions: Collection[str] = (),
+) -> Evaluation:
     """Return loss and metrics as plain numbers.
 
     Args:
@@ -32,10 +42,12 @@ def checked(title: str, primary: str, loss: float, metrics: Mapping[str, Any]) -
         primary: Name of the primary metric.
         loss: Mean loss of the set.
         metrics: What the problem's ``metrics`` returned.
+        fractions: Names of those that lie in [0, 1].
 
     Raises:
-        ValueError: If a metric has no proper name or is no finite number, or the primary one is
-            missing. Where the loss is not finite the metrics need not be so either.
+        ValueError: If a metric has no proper name, is no finite number, or is a fraction outside
+            [0, 1], or the primary one is missing. Where the loss is not finite the metrics need not
+            be so either.
     """
     if not isinstance(metrics, Mapping):
         _refuse(title, "", type(metrics).__name__, "a dictionary of named numbers")
@@ -48,6 +60,9 @@ def checked(title: str, primary: str, loss: float, metrics: Mapping[str, Any]) -
         found[name] = number = _number(title, name, value)
         if math.isfinite(loss) and not math.isfinite(number):
             _refuse(title, name, str(number), "finite numbers")
+        if name in fractions and 0.5 + _ROUNDING < abs(number - 0.5) < math.inf:
+            allowed = "numbers in [0, 1], since it is one of the fractions"
+            _refuse(title, name, f"{number:g}", allowed)
     if primary not in found:
         names = ", ".join(found)
         raise ValueError(f"{title}.primary: found {primary!r}, allowed: {names}, the metrics")

@@ -251,7 +251,7 @@ class Problem(ABC):
     @final
     def evaluation(self, loss: float, metrics: Mapping[str, Any]) -> Evaluation:
         """Return loss and metrics as plain numbers; arguments and errors as for `checked`."""
-        return checked(self.title, self.primary[0], loss, metrics)
+        return checked(self.title, self.primary[0], loss, metrics, self.fractions)
 
     def check_not_empty(self, samples: SampleSet) -> None:
         """Check that there is something to evaluate.

@@ -21,6 +21,7 @@ from napts.problems import (
     register_problem,
     registry,
 )
+from napts.problems.evaluation import checked
 
 
 @pytest.fixture(autouse=True)
@@ -456,3 +457,16 @@ def test_problems_are_loaded_on_first_use_only():
         "assert napts.register_problem and 'sklearn' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, 1.0, 1 + 1e-7])
+def test_fractions_lie_between_0_and_1(value: float) -> None:
+    assert checked("Wine", "score", 1.0, {"score": value}, ("score",))["score"] == value
+
+
+@pytest.mark.parametrize("value", [2.7, -0.1, 96.4])
+def test_other_fractions_are_refused(value: float) -> None:
+    message = rf"Wine.metrics, metric 'score': found {value}, allowed: numbers in \[0, 1\]"
+    with pytest.raises(ValueError, match=message):
+        checked("Wine", "score", 1.0, {"score": value, "other": value}, ("score",))
+    assert checked("Wine", "score", 1.0, {"score": value})["score"] == value
