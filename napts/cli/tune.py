@@ -216,12 +216,14 @@ def _write(plan: "TuningPlan", tuning: "Tuning", out: Path) -> Path:
         "methods": [best.options],
     }
     value = tuning.value(best.mean)
+    seeds = len(best.scores)
+    mean = "with one seed" if seeds == 1 else f"the mean over {seeds} seeds"
     command = shlex.join(["napts", *sys.argv[1:]])
     comments = [
-        f"{plan.method} tuned on {plan.workload} for {tuning.metric}: {value:.4g}, the mean over",
-        f"{len(best.scores)} seeds, best of {len(tuning.settings)} settings in {tuning.runs} runs.",
-        f"The search took {tuning.cpu_seconds:.0f} s of CPU time, the winner's runs "
-        f"{best.cpu_seconds:.0f} s of them.",
+        f"{plan.method} tuned on {plan.workload} for {tuning.metric}: {value:.4g}, {mean},",
+        f"best of {len(tuning.settings)} settings in {tuning.runs} runs.",
+        f"The search took {tuning.cpu_seconds:.3g} s of CPU time, the winner's runs "
+        f"{best.cpu_seconds:.3g} s of them.",
         f"Made by: {command}",
     ]
     out.mkdir(parents=True, exist_ok=True)

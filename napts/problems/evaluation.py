@@ -3,7 +3,7 @@
 import math
 import numbers
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -24,7 +24,38 @@ class Evaluation(dict[str, float]):
         return self[name]
 
 
-def checked(title: str, primary: str, loss: float, metrics: Mapping[str, Any]) -> Evaluation:
+_ROUNDING = 1e-6
+"""By which a fraction may leave [0, 1]."""
+
+
+def checked_loss(where: str, loss: Any) -> Tensor:
+    """Return what a problem says is the loss of a batch.
+
+    Args:
+        where: Class and method, for messages.
+        loss: What it returned.
+
+    Raises:
+        ValueError: If it is no real tensor with one number and without dimensions.
+    """
+    if not isinstance(loss, Tensor):
+        raise ValueError(f"{where}: found {type(loss).__name__}, allowed: a tensor with one number")
+    if loss.dim() or not loss.is_floating_point():
+        kind = str(loss.dtype).removeprefix("torch.")
+        raise ValueError(
+            f"{where}: found a tensor of {kind} of shape {tuple(loss.shape)}, allowed: one real "
+            "number of shape (), such as a mean"
+        )
+    return loss
+
+
+def checked(
+    title: str,
+    primary: str,
+    loss: float,
+    metrics: Mapping[str, Any],
+    fractions: Collection[str] = (),
+) -> Evaluation:
     """Return loss and metrics as plain numbers.
 
     Args:
@@ -32,10 +63,12 @@ def checked(title: str, primary: str, loss: float, metrics: Mapping[str, Any]) -
         primary: Name of the primary metric.
         loss: Mean loss of the set.
         metrics: What the problem's ``metrics`` returned.
+        fractions: Names of metrics in [0, 1].
 
     Raises:
-        ValueError: If a metric has no proper name or is no finite number, or the primary one is
-            missing. Where the loss is not finite the metrics need not be so either.
+        ValueError: If a metric has no proper name, is no finite number or no fraction where it
+            should be one, or the primary one is missing. Where the loss is not finite the metrics
+            need not be so either.
     """
     if not isinstance(metrics, Mapping):
         _refuse(title, "", type(metrics).__name__, "a dictionary of named numbers")
@@ -48,6 +81,9 @@ def checked(title: str, primary: str, loss: float, metrics: Mapping[str, Any]) -
         found[name] = number = _number(title, name, value)
         if math.isfinite(loss) and not math.isfinite(number):
             _refuse(title, name, str(number), "finite numbers")
+        outside = math.isfinite(number) and not -_ROUNDING <= number <= 1.0 + _ROUNDING
+        if name in fractions and outside:
+            _refuse(title, name, f"{number:g}", "numbers from 0 to 1, as it is in fractions")
     if primary not in found:
         names = ", ".join(found)
         raise ValueError(f"{title}.primary: found {primary!r}, allowed: {names}, the metrics")

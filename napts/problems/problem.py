@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from napts.decomposition.trees import tensors_of
-from napts.problems.evaluation import Evaluation, checked, evaluation_mode
+from napts.problems.evaluation import Evaluation, checked, checked_loss, evaluation_mode
 from napts.problems.randomness import OwnRandom, seed_of
 from napts.problems.samples import EVALUATION_BATCH, BatchSize, SampleSet, samples_in
 from napts.problems.splits import DataSplits
@@ -244,14 +244,15 @@ class Problem(ABC):
         seen = 0
         for batch in samples.batches(batch_size):
             size = samples_in(batch)
-            total += self.loss(model, batch).detach() * size
+            loss = checked_loss(f"{self.title}.loss", self.loss(model, batch))
+            total += loss.detach() * size
             seen += size
         return total.item() / seen
 
     @final
     def evaluation(self, loss: float, metrics: Mapping[str, Any]) -> Evaluation:
         """Return loss and metrics as plain numbers; arguments and errors as for `checked`."""
-        return checked(self.title, self.primary[0], loss, metrics)
+        return checked(self.title, self.primary[0], loss, metrics, self.fractions)
 
     def check_not_empty(self, samples: SampleSet) -> None:
         """Check that there is something to evaluate.
