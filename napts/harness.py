@@ -22,6 +22,7 @@ from napts.experiment import (
     parse_spec,
 )
 from napts.experiment.plugins.loading import load, refuse_while_loading
+from napts.experiment.plugins.own_code import check_unchanged
 
 if TYPE_CHECKING:
     from napts.launch.cluster import Cluster
@@ -63,7 +64,7 @@ def run(
         PluginError: An import fails.
         RunBusy: Another process is running one of the runs.
         RuntimeError: It was called by a file that is just being imported.
-        ValueError: A run cannot be carried out here.
+        ValueError: A run cannot be carried out here, or a file has changed since it was imported.
     """
     from napts.experiment.followers import joined
     from napts.experiment.series import run_all
@@ -71,6 +72,7 @@ def run(
     refuse_while_loading("napts.run")
     load(imports)
     specs = _runs(spec, overrides)
+    check_unchanged({module for spec in specs for module in spec.modules})
     with joined(specs) as ranks, _watching(observer, len(specs)) as watcher:
         if ranks is None:
             return []

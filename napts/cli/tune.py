@@ -216,14 +216,13 @@ def _write(plan: "TuningPlan", tuning: "Tuning", out: Path) -> Path:
         "methods": [best.options],
     }
     value = tuning.value(best.mean)
-    seeds = len(best.scores)
-    mean = "with one seed" if seeds == 1 else f"the mean over {seeds} seeds"
     command = shlex.join(["napts", *sys.argv[1:]])
     comments = [
-        f"{plan.method} tuned on {plan.workload} for {tuning.metric}: {value:.4g}, {mean},",
-        f"best of {len(tuning.settings)} settings in {tuning.runs} runs.",
-        f"The search took {tuning.cpu_seconds:.3g} s of CPU time, the winner's runs "
-        f"{best.cpu_seconds:.3g} s of them.",
+        f"{plan.method} tuned on {plan.workload} for {tuning.metric}: {value:.4g}, the mean of "
+        f"{_count(len(best.scores), 'seed')},",
+        f"best of {_count(len(tuning.settings), 'setting')} in {_count(tuning.runs, 'run')}.",
+        f"The search took {_seconds(tuning.cpu_seconds)} of CPU time, the winner's runs "
+        f"{_seconds(best.cpu_seconds)} of them.",
         f"Made by: {command}",
     ]
     out.mkdir(parents=True, exist_ok=True)
@@ -233,6 +232,14 @@ def _write(plan: "TuningPlan", tuning: "Tuning", out: Path) -> Path:
     text = tomli_w.dumps(apply_overrides(data, plan.overrides))
     path.write_text("".join(f"# {line}\n" for line in comments) + text, encoding="utf-8")
     return path
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def _seconds(number: float) -> str:
+    return f"{number:.0f} s" if number >= 10 else f"{number:.2g} s"
 
 
 def _tell(tuning: "Tuning", path: Path, as_json: bool) -> None:

@@ -50,7 +50,7 @@ def _comparison(section: Section, command: str) -> Body:
     return Body(
         section.slug,
         section.workload,
-        f"{methods} methods, {len(section.records)} runs, experiment {section.experiment}. "
+        f"{methods} methods, {len(section.records)} runs, experiment {section.experiment}."
         f"{_budget(section)}",
         [table for report in reports for table in report.tables(section)],
         [drawing.picture() for drawing in drawings],
@@ -61,9 +61,11 @@ def _comparison(section: Section, command: str) -> Body:
 
 
 def _budget(section: Section) -> str:
-    """Return what the runs may use, and where a target ends them."""
-    found = dict.fromkeys(budget_in_words(run.spec["budget"]) for run in section.records)
-    return f"Budget: {'; or '.join(found)}."
+    """Return what ends the runs, where it is more than a number of epochs."""
+    budgets = [run.spec["budget"] for run in section.records]
+    if not any(budget.get(name) for budget in budgets for name in (*_LIMITS[1:], "target")):
+        return ""
+    return f" Budget: {'; or '.join(dict.fromkeys(map(budget_in_words, budgets)))}."
 
 
 def budget_in_words(budget: Mapping[str, Any]) -> str:

@@ -24,8 +24,8 @@ class Evaluation(dict[str, float]):
         return self[name]
 
 
-_ROUNDING = 1e-6
-"""By which a fraction may leave [0, 1]."""
+_ROUNDING = 1e-5
+"""By how much a mean of single-precision numbers in [0, 1] may leave it."""
 
 
 def checked_loss(where: str, loss: Any) -> Tensor:
@@ -63,12 +63,12 @@ def checked(
         primary: Name of the primary metric.
         loss: Mean loss of the set.
         metrics: What the problem's ``metrics`` returned.
-        fractions: Names of metrics in [0, 1].
+        fractions: Names of those that lie in [0, 1].
 
     Raises:
-        ValueError: If a metric has no proper name, is no finite number or no fraction where it
-            should be one, or the primary one is missing. Where the loss is not finite the metrics
-            need not be so either.
+        ValueError: If a metric has no proper name, is no finite number, or is a fraction outside
+            [0, 1], or the primary one is missing. Where the loss is not finite the metrics need not
+            be so either.
     """
     if not isinstance(metrics, Mapping):
         _refuse(title, "", type(metrics).__name__, "a dictionary of named numbers")
@@ -81,9 +81,9 @@ def checked(
         found[name] = number = _number(title, name, value)
         if math.isfinite(loss) and not math.isfinite(number):
             _refuse(title, name, str(number), "finite numbers")
-        outside = math.isfinite(number) and not -_ROUNDING <= number <= 1.0 + _ROUNDING
-        if name in fractions and outside:
-            _refuse(title, name, f"{number:g}", "numbers from 0 to 1, as it is in fractions")
+        if name in fractions and 0.5 + _ROUNDING < abs(number - 0.5) < math.inf:
+            allowed = "numbers in [0, 1], since it is one of the fractions"
+            _refuse(title, name, f"{number:g}", allowed)
     if primary not in found:
         names = ", ".join(found)
         raise ValueError(f"{title}.primary: found {primary!r}, allowed: {names}, the metrics")

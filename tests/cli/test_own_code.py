@@ -166,3 +166,37 @@ def test_specs_import_nothing_that_lies_about(tmp_path: Path) -> None:
     assert "sweep submit 2 napts: Optimizer seed 0: optimizer.method: found 'evil' in" in told
     assert "run 0" not in told
     assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.slow
+def test_a_file_that_was_edited_after_its_import_is_told(tmp_path: Path) -> None:
+    write_problem(tmp_path)
+    (tmp_path / "twice.py").write_text(
+        "import napts, pathlib\n"
+        "first = napts.run('line.toml', imports=['line.py'])\n"
+        "assert [o.ran for o in first] == [True] * len(first)\n"
+        "again = napts.run('line.toml', imports=['line.py'])\n"
+        "assert not any(o.ran for o in again)\n"
+        "with open('line.py', 'a') as file: file.write('# another network')\n"
+        "napts.run('line.toml', imports=['line.py'])\n"
+    )
+    told = python(tmp_path, "twice.py", code=1).stderr
+    assert "line.py changed since it was imported, allowed: a new process" in told
+
+
+def test_a_problem_on_the_standard_input_is_refused(tmp_path: Path) -> None:
+    write_problem(tmp_path)
+    program = (tmp_path / "line.py").read_text() + "\nnapts.run('line.toml')\n"
+    ended = subprocess.run(
+        [sys.executable, "-"],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        input=program,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert "which is in no file" in ended.stderr
+    assert not (tmp_path / "records").exists()

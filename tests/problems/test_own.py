@@ -21,6 +21,7 @@ from napts.problems import (
     register_problem,
     registry,
 )
+from napts.problems.evaluation import checked
 
 
 @pytest.fixture(autouse=True)
@@ -172,26 +173,6 @@ def test_a_loss_is_one_number(loss, message):
     for problem, where in ((Odd(), r"Odd\.loss"), (Supervised(), r"Sup\.criterion")):
         with pytest.raises(ValueError, match=f"^{where}: {message}"):
             problem.evaluate(problem.build_model(0), problem.load().test)
-
-
-@pytest.mark.parametrize(("value", "allowed"), [(1.0 + 1e-9, True), (2.7, False), (-0.1, False)])
-def test_fractions_are_between_0_and_1(value, allowed):
-    class Odd(Wine):
-        fractions = ("r2",)
-
-        def metrics(self, model, samples):
-            return {"r2": value}
-
-    def evaluate():
-        return Odd().evaluate(Odd().build_model(0), Odd().load().test)
-
-    if allowed:
-        assert evaluate().r2 == value
-    else:
-        with pytest.raises(
-            ValueError, match=rf"metric 'r2': found {value}, allowed: numbers from 0"
-        ):
-            evaluate()
 
 
 def test_metrics_may_be_numbers_of_any_library():
@@ -507,3 +488,16 @@ def test_problems_are_loaded_on_first_use_only():
         "assert napts.register_problem and 'sklearn' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, 1.0, 1 + 1e-7])
+def test_fractions_lie_between_0_and_1(value: float) -> None:
+    assert checked("Wine", "score", 1.0, {"score": value}, ("score",))["score"] == value
+
+
+@pytest.mark.parametrize("value", [2.7, -0.1, 96.4])
+def test_other_fractions_are_refused(value: float) -> None:
+    message = rf"Wine.metrics, metric 'score': found {value}, allowed: numbers in \[0, 1\]"
+    with pytest.raises(ValueError, match=message):
+        checked("Wine", "score", 1.0, {"score": value, "other": value}, ("score",))
+    assert checked("Wine", "score", 1.0, {"score": value})["score"] == value

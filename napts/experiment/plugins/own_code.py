@@ -214,7 +214,7 @@ def code_of(*modules: str) -> dict[str, str]:
 
 
 def check_files(modules: Iterable[str]) -> None:
-    """Refuse modules without a file: the code of a notebook's cell, or of a prompt.
+    """Refuse modules without a file: code of a notebook's cell, a prompt, or the standard input.
 
     Args:
         modules: Names of imported modules.
@@ -223,11 +223,29 @@ def check_files(modules: Iterable[str]) -> None:
         ValueError: There is one; nobody could tell when its code is another.
     """
     for name in modules:
-        module = sys.modules.get(name)
-        if module is None or (name == "__main__" and not getattr(module, "__file__", None)):
+        file = getattr(sys.modules.get(name), "__file__", None)
+        if not file or not Path(file).is_file():  # "<stdin>" is none
             raise ValueError(
                 f"code: found a problem or method of module {name}, which is in no file, "
                 "allowed: one of a file, so that a changed one is another run"
+            )
+
+
+def check_unchanged(modules: Iterable[str]) -> None:
+    """Refuse modules whose files have changed since they were imported.
+
+    Args:
+        modules: Names of imported modules.
+
+    Raises:
+        ValueError: There is one; what was imported is not what the file says now.
+    """
+    for file in {file for module in modules for file in own_files(module).values()}:
+        content = file.read_bytes() if file.is_file() else b""
+        if hashlib.sha256(content).hexdigest() != digest_of(file):
+            raise ValueError(
+                f"code: found {file} changed since it was imported, allowed: a new process, "
+                "which imports it as it is now"
             )
 
 

@@ -122,8 +122,7 @@ def _bars(axes: Axes, frame: pd.DataFrame, look: Mapping[str, Look]) -> None:
 
 def figure2_drawings(section: Section) -> Iterator[Drawing]:
     """Yield the figure of a comparison."""
-    trusting = len(with_trust_region(section.epochs)) > 0
-    return comparison_drawings(section, [_PLOT if trusting else _WITHOUT])
+    return comparison_drawings(section, [_PLOT])
 
 
 _PLOT = Plot(
@@ -132,4 +131,3 @@ _PLOT = Plot(
     "Loss, {metric} and rejected steps",
     (*RUN, "train_loss", "val_{metric}", "rejections", "rejections_per_batch"),
 )
-_WITHOUT = Plot("figure2", figure2, "Loss and {metric}", (*RUN, "train_loss", "val_{metric}"))
