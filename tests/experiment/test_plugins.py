@@ -15,8 +15,7 @@ from napts.experiment.plugins.loading import PluginError, load
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Nothing of a test is left in the process, and nothing of another file's."""
-    monkeypatch.delitem(sys.modules, "wine", raising=False)
+    """Nothing of a test is left in the process."""
     modules, finders = dict(sys.modules), list(sys.meta_path)
     monkeypatch.setattr(loading, "_plugins", {})
     monkeypatch.setattr(import_folders, "_behind", {})
