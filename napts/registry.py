@@ -7,8 +7,10 @@ installed packages' entry points of its group, where it has one.
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import TypeVar
+
+from napts.exits import guarded, raised
 
 BUILT_IN: Mapping[str, tuple[str, ...]] = {
     "presets": ("napts.papers.presets",),
@@ -57,11 +59,28 @@ class Registry(Mapping[str, T]):
                 for module in BUILT_IN.get(self._kind, ()):
                     import_module(module)
                 for point in entry_points(group=self._group) if self._group else ():
-                    point.load()
+                    self._import(point)
             except BaseException:
                 self._loaded = False
                 raise
         return self._entries
+
+    def _import(self, point: EntryPoint) -> None:
+        """Import what an installed package offers.
+
+        Raises:
+            ValueError: It fails, by whatever it raises; one line that names it.
+        """
+        try:
+            with guarded():
+                point.load()
+        except Exception as error:
+            cause = raised(error)
+            said = next(iter(str(cause).strip().splitlines()), "")
+            raise ValueError(
+                f"{self._kind}: {point.name} ({point.value}) cannot be imported: "
+                f"{type(cause).__name__}: {said}"
+            ) from error
 
     def __getitem__(self, name: str) -> T:
         return self._load()[name]

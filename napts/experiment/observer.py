@@ -39,6 +39,12 @@ class RunOutcome:
     metric: Metric = LOSS
     ended_by: str | None = None
 
+    def __repr__(self) -> str:
+        name = self.metric.column("test")
+        found = (self.final or {}).get(name)
+        more = f", {name} {self.metric.shown(found)}" if found is not None else ""
+        return f"<RunOutcome {self.run_key}: {self.state}{more}>"
+
 
 class Observer:
     """Receives the events of a run; does nothing with them.

@@ -56,6 +56,10 @@ class Plan:
     sweep: Sweep
     runs: list[RunView]
 
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{n} {state}" for state, n in self.counts().items() if n)
+        return f"<Plan of {len(self.runs)} runs: {counts or 'none'}>"
+
     def counts(self) -> dict[str, int]:
         """Return how many runs there are in each of `STATES`."""
         found = Counter(run.state for run in self.runs)

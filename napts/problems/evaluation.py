@@ -28,6 +28,27 @@ _ROUNDING = 1e-5
 """By how much a mean of single-precision numbers in [0, 1] may leave it."""
 
 
+def checked_loss(where: str, loss: Any) -> Tensor:
+    """Return what a problem says is the loss of a batch.
+
+    Args:
+        where: Class and method, for messages.
+        loss: What it returned.
+
+    Raises:
+        ValueError: If it is no real tensor with one number and without dimensions.
+    """
+    if not isinstance(loss, Tensor):
+        raise ValueError(f"{where}: found {type(loss).__name__}, allowed: a tensor with one number")
+    if loss.dim() or not loss.is_floating_point():
+        kind = str(loss.dtype).removeprefix("torch.")
+        raise ValueError(
+            f"{where}: found a tensor of {kind} of shape {tuple(loss.shape)}, allowed: one real "
+            "number of shape (), such as a mean"
+        )
+    return loss
+
+
 def checked(
     title: str,
     primary: str,

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from napts.decomposition.trees import tensors_of
-from napts.problems.evaluation import Evaluation, checked, evaluation_mode
+from napts.problems.evaluation import Evaluation, checked, checked_loss, evaluation_mode
 from napts.problems.randomness import OwnRandom, seed_of
 from napts.problems.samples import EVALUATION_BATCH, BatchSize, SampleSet, samples_in
 from napts.problems.splits import DataSplits
@@ -244,7 +244,8 @@ class Problem(ABC):
         seen = 0
         for batch in samples.batches(batch_size):
             size = samples_in(batch)
-            total += self.loss(model, batch).detach() * size
+            loss = checked_loss(f"{self.title}.loss", self.loss(model, batch))
+            total += loss.detach() * size
             seen += size
         return total.item() / seen
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from napts.problems.evaluation import Evaluation, evaluation_mode
+from napts.problems.evaluation import Evaluation, checked_loss, evaluation_mode
 from napts.problems.problem import Problem
 from napts.problems.samples import EVALUATION_BATCH, SampleSet, samples_in
 
@@ -113,7 +113,8 @@ class Supervised(Problem):
         totals = self.totals(outputs, targets)
         if "loss" in totals:
             return totals
-        return {"loss": self.criterion(outputs, targets) * size, **totals}
+        loss = checked_loss(f"{self.title}.criterion", self.criterion(outputs, targets))
+        return {"loss": loss * size, **totals}
 
     @final
     def evaluated(self, totals: Mapping[str, Tensor], n: int) -> Evaluation:

@@ -22,6 +22,7 @@ from napts.parallel.ranks import ALONE
 from napts.parallel.watch import Watch
 from napts.problems import registry as problems
 from napts.records import load_run
+from napts.registry import Registry
 from tests.experiment.conftest import make_spec
 
 CODE = """
@@ -271,3 +272,15 @@ def test_the_other_ranks_are_told_what_it_was() -> None:
     with pytest.raises(CodeExit), Watch(store, 1, 2), contained:
         raise SystemExit(5)
     assert store.get("end/1") == b"failed: SystemExit: 5"
+
+
+def test_reports_of_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "leaving_reports.py").write_text("raise SystemExit(6)")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    entry = entry_points.EntryPoint("mine", "leaving_reports", "napts.reports")
+    monkeypatch.setattr("napts.registry.entry_points", lambda group: [entry])
+    reports = Registry("some reports", "napts.reports")
+    told = r"some reports: mine \(leaving_reports\) cannot be imported: SystemExit: 6"
+    for _ in range(2):
+        with pytest.raises(ValueError, match=told):
+            list(reports)

@@ -337,3 +337,9 @@ def test_threads_are_those_of_the_spec_during_the_run_only(tmp_path: Path, spec_
     assert set(seen) == {before + 1}
     assert torch.get_num_threads() == before
     assert load_run(outcome.path).environment["threads"] == before + 1
+
+
+def test_an_outcome_is_shown_in_one_line(tmp_path: Path, spec_of) -> None:
+    outcome = run(spec_of("Adam", epochs=1), tmp_path)
+    shown = rf"<RunOutcome {outcome.run_key}: done, test_accuracy \d+\.\d\d %>"
+    assert re.fullmatch(shown, repr(outcome))

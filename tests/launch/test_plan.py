@@ -192,3 +192,8 @@ def test_runs_of_different_shape_go_into_different_arrays(bench: Bench, tmp_path
     runs = make_plan(load_sweep(bench.sweep_file), tmp_path).runs
     arrays = make_arrays(runs, SlurmCluster(kind="slurm"), 100)
     assert sorted((array.shape.threads, len(array.jobs)) for array in arrays) == [(1, 2), (4, 1)]
+
+
+def test_a_plan_is_shown_in_one_line(sweep: Sweep, tmp_path: Path) -> None:
+    plan = make_plan(sweep, tmp_path)
+    assert repr(plan) == f"<Plan of {len(plan.runs)} runs: {len(plan.runs)} missing>"

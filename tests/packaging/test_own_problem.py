@@ -4,6 +4,7 @@ import json
 import re
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,26 @@ pytestmark = pytest.mark.xdist_group("wheel")
 def test_the_page_counts_its_lines() -> None:
     """What a user writes is shorter than benchopt's template, and the page's numbers are right."""
     (code,), (spec,) = blocks("python"), blocks("toml")
-    lines, more = (sum(bool(line.strip()) for line in text.splitlines()) for text in (code, spec))
-    assert lines <= 30
-    told = re.search(r"files have (\d+): a", PAGE.read_text())
+    lines = sum(map(_counts, [*code.splitlines(), *spec.splitlines()]))
+    told = re.search(r"two files have\s+(\d+): a .* with them `wine.py`\s+has (\d+)", _page())
     assert told is not None
-    assert int(told[1]) == lines + more < 26 + 17 + 20
+    assert int(told[1]) == lines < 26 + 17 + 20
+    assert int(told[2]) == len(code.splitlines()) <= 30
+
+
+def _page() -> str:
+    return " ".join(PAGE.read_text().split())
+
+
+def _counts(line: str) -> bool:
+    """Neither blank lines nor comments count, on our side as on the template's."""
+    return bool(line.strip()) and not line.strip().startswith("#")
+
+
+def test_the_page_shows_formatted_code(tmp_path: Path) -> None:
+    file, _ = write_files(tmp_path)
+    command = ["ruff", "format", "--isolated", "--line-length", "100", "--check", str(file)]
+    subprocess.run([sys.executable, "-m", *command], check=True)
 
 
 @pytest.mark.slow

@@ -55,8 +55,8 @@ def test_every_problem_of_the_page_trains(names):
 def test_the_first_example_is_short_and_runs_from_its_spec(tmp_path: Path):
     example = blocks("python")[0]
     assert len(example.splitlines()) <= 30
-    (tmp_path / "wine.py").write_text(example)
-    assert len(plugins.load([str(tmp_path / "wine.py")])) == 1
+    (tmp_path / "documented_wine.py").write_text(example)
+    assert len(plugins.load([str(tmp_path / "documented_wine.py")])) == 1
     path = tmp_path / "wine.toml"
     path.write_text(blocks("toml")[0])
     specs = load_spec(path).runs()

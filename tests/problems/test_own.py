@@ -144,6 +144,37 @@ def test_metrics_are_checked(metrics, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (1.0, "found float, allowed: a tensor with one number"),
+        (None, "found NoneType, allowed: a tensor with one number"),
+        (torch.ones(30, 1), r"found a tensor of float32 of shape \(30, 1\), allowed: one real"),
+        (torch.ones(1), r"found a tensor of float32 of shape \(1,\), allowed: one real"),
+        (torch.tensor(1), r"found a tensor of int64 of shape \(\), allowed: one real"),
+        (torch.tensor(1j), "found a tensor of complex64"),
+    ],
+)
+def test_a_loss_is_one_number(loss, message):
+    class Odd(Wine):
+        def loss(self, model, batch):
+            return loss
+
+    class Supervised(napts.Regression):
+        network, data = Wine.network, Wine.data
+
+        def criterion(self, outputs, targets):
+            return loss
+
+        def totals(self, outputs, targets):
+            return {}
+
+    Odd.__qualname__, Supervised.__qualname__ = "Odd", "Sup"
+    for problem, where in ((Odd(), r"Odd\.loss"), (Supervised(), r"Sup\.criterion")):
+        with pytest.raises(ValueError, match=f"^{where}: {message}"):
+            problem.evaluate(problem.build_model(0), problem.load().test)
+
+
 def test_metrics_may_be_numbers_of_any_library():
     class Various(Wine):
         def metrics(self, model, samples):
