@@ -85,6 +85,16 @@ def test_two_files_with_one_name(tmp_path: Path) -> None:
     assert random.random() < 1, "the standard library's is the standard library's"
 
 
+def test_the_digests_do_not_tell_what_else_was_imported_before(tmp_path: Path) -> None:
+    texts = {"one/problem.py": "x = 1\n", "two/problem.py": "x = 2\n"}
+    write(tmp_path, texts)
+    first, second = (str(tmp_path / name) for name in texts)
+    assert load([first], quiet) == {"problem.py": sha("x = 1\n")}
+    assert load([second], quiet) == {"problem.py": sha("x = 2\n")}
+    assert load([first, second], quiet) == load([second, first], quiet)
+    assert len(load([first, second], quiet)) == 2
+
+
 def test_two_helpers_with_one_name_are_refused(tmp_path: Path) -> None:
     """Otherwise the second file would be given the first one's, without a word."""
     files = {"a/one.py": "import helper\n", "a/helper.py": "", "b/two.py": "import helper\n"}

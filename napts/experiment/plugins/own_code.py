@@ -10,6 +10,7 @@ import hashlib
 import re
 import sys
 import sysconfig
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -181,11 +182,8 @@ def path_in_code(module: str, file: Path) -> str:
     """
     if module == "__main__":
         return file.name
-    folder, _, last = module.rpartition(".")
-    if file.stem == "__init__":
-        return "/".join([*module.split("."), file.name])
-    name = file.name if module_name(file) == last else f"{last}{file.suffix}"
-    return "/".join([*folder.split("."), name]) if folder else name
+    folder = module if file.stem == "__init__" else module.rpartition(".")[0]
+    return "/".join([*folder.split("."), file.name]) if folder else file.name
 
 
 def module_name(file: Path) -> str:
@@ -210,7 +208,15 @@ def code_of(*modules: str) -> dict[str, str]:
     files = {name: file for module in modules for name, file in own_files(module).items()}
     if "__main__" in files:  # also where the same file was imported by its name
         files = {n: f for n, f in files.items() if n == "__main__" or f != files["__main__"]}
-    return {path_in_code(n, f): digest_of(f) for n, f in sorted(files.items())}
+    by_path: dict[str, list[str]] = defaultdict(list)
+    for name, file in files.items():
+        by_path[path_in_code(name, file)].append(digest_of(file))
+    # Files of one name are told apart by their contents: which was imported first is chance.
+    return {
+        path if number == 1 else f"{path} ({number})": digest
+        for path, digests in sorted(by_path.items())
+        for number, digest in enumerate(sorted(digests), start=1)
+    }
 
 
 def check_files(modules: Iterable[str]) -> None:
