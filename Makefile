@@ -14,7 +14,7 @@ OUT ?= out
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: environment reproduce test quick zoo test-slurm lint bench bench-check clean
+.PHONY: environment reproduce test quick wheel zoo test-slurm lint bench bench-check clean
 
 environment: $(READY)
 
@@ -22,11 +22,15 @@ reproduce: $(READY)
 	$(BIN)/napts run studies/digits.toml --records $(RECORDS) --report $(OUT)
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slurm and not bench" --ignore tests/zoo $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadgroup -m "not slurm and not bench and not wheel" --ignore tests/zoo $(ARGS)
 
 # What a developer runs all day: no processes, pictures or long training.
 quick: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist worksteal -q -m "not slow and not slurm and not bench" --ignore tests/zoo $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q -m "not slow and not slurm and not bench and not wheel" --ignore tests/zoo $(ARGS)
+
+# As people install it: an environment with the wheel, and the walk-through of docs/own_problem.md.
+wheel: $(READY)
+	$(BIN)/python -m pytest -n 2 --dist load -m wheel tests/packaging $(ARGS)
 
 # Models of torchvision, timm and transformers with random weights, and training loops around them.
 zoo: $(ZOO)

@@ -80,7 +80,9 @@ def test_all_attributes_and_methods_that_a_user_may_write_are_on_the_page():
 
 def test_all_problems_that_ship_are_on_the_page():
     table = PAGE.read_text().split("## The problems that ship")[1]
-    for name in problem_names():
+    ours = [n for n in problem_names() if problem_class(n).__module__.startswith("napts.")]
+    assert len(ours) >= 14
+    for name in ours:  # tests of one's own problems may have run in this process
         family, _, member = name.partition("-")
         assert f"`{name}`" in table or (f"`-{member}`" in table and f"`{family}-" in table), name
 
