@@ -1,6 +1,7 @@
 # Two commands do everything on a machine with Python 3.11 and a package index:
 #   make reproduce   train all methods on the embedded data set, print the table, write the report
-#   make test        run the tests ("make quick": those of a minute); "make test-slurm" those on a real Slurm of this machine (root)
+#   make test        run the tests; "make quick" those of a minute, "make journeys" those that go a
+#                    whole way in many processes, "make test-slurm" those on a real Slurm (root)
 PYTHON ?= python3.11
 VENV ?= .venv
 # Another torch than the pinned one: make test TORCH=2.9.1 VENV=.venv-2.9.1
@@ -14,7 +15,7 @@ OUT ?= out
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: environment reproduce test quick wheel zoo test-slurm lint bench bench-check clean
+.PHONY: environment reproduce test quick journeys zoo test-slurm lint bench bench-check clean
 
 environment: $(READY)
 
@@ -22,15 +23,15 @@ reproduce: $(READY)
 	$(BIN)/napts run studies/digits.toml --records $(RECORDS) --report $(OUT)
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 3 --dist loadgroup -m "not slurm and not bench and not wheel" --ignore tests/zoo $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slurm and not bench and not journey" --ignore tests/zoo $(ARGS)
 
 # What a developer runs all day: no processes, pictures or long training.
 quick: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist worksteal -q -m "not slow and not slurm and not bench and not wheel" --ignore tests/zoo $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q -m "not slow and not slurm and not bench and not journey" --ignore tests/zoo $(ARGS)
 
-# As people install it: an environment with the wheel, and the walk-through of docs/own_problem.md.
-wheel: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist load -m wheel tests/packaging $(ARGS)
+# Whole ways in processes of their own: the installed wheel, own code, sweeps on this machine, kills.
+journeys: $(READY)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "journey and not slurm" --ignore tests/zoo $(ARGS)
 
 # Models of torchvision, timm and transformers with random weights, and training loops around them.
 zoo: $(ZOO)

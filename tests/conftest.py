@@ -26,8 +26,18 @@ SLOW = (
 """Whose tests start processes, draw or train for long: what `make quick` leaves out."""
 
 
+JOURNEYS = (
+    *("cli/test_own_code", "launch/test_local", "launch/test_own_code"),
+    *("packaging/test_wheel", "parallel/test_lost_rank"),
+)
+"""Who goes a whole way in processes of its own, with kills and sweeps: `make journeys`."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what `make quick` leaves out."""
+    """Mark what `make quick` leaves out, and what `make journeys` runs."""
     for item in items:
-        if item.path.relative_to(Path(__file__).parent).as_posix().startswith(SLOW):
+        place = item.path.relative_to(Path(__file__).parent).as_posix()
+        if place.startswith(SLOW):
             item.add_marker(pytest.mark.slow)
+        if place.startswith(JOURNEYS):
+            item.add_marker(pytest.mark.journey)

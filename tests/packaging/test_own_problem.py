@@ -41,7 +41,7 @@ def test_the_page_shows_formatted_code(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", *command], check=True)
 
 
-@pytest.mark.wheel
+@pytest.mark.journey
 def test_the_walk_through(programs: Path, tmp_path: Path) -> None:
     write_files(tmp_path)
     environment = {**clean_environment(), "OMP_NUM_THREADS": "1"}
