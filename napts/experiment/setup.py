@@ -15,7 +15,7 @@ from napts.experiment.progress import Progress
 from napts.experiment.seeding import restore_random_state, seed_everything
 from napts.experiment.spec.run_spec import RunSpec
 from napts.parallel.ranks import ALONE, Ranks, local_rank
-from napts.problems import DataSplits, Problem
+from napts.problems import DataSplits, EpochOrder, Problem
 
 _EXAMPLES = 2
 """Inputs shown to the partition of the network; batch normalisation needs more than one."""
@@ -89,14 +89,8 @@ class Setup:
     def batches(self, epoch: int, start: int) -> Iterator[Any]:
         """Return the batches of an epoch from the one of that number on."""
         spec = self.spec
-        return self.problem.training_batches(
-            self.splits.train,
-            spec.batch_size,
-            spec.seed,
-            epoch,
-            start=start,
-            overlap=spec.budget.overlap,
-        )
+        order = EpochOrder(spec.batch_size, spec.seed, epoch, start, spec.budget.overlap)
+        return self.problem.training_batches(self.splits.train, order)
 
     def restore(self, state: dict[str, Any]) -> Progress:
         """Put network, method and generators into the state of a checkpoint.

@@ -18,7 +18,7 @@ from napts.problems.registry import (
     problem_names,
     register_problem,
 )
-from napts.problems.samples import BatchSize, SampleSet, batch_count, samples_in
+from napts.problems.samples import BatchSize, EpochOrder, SampleSet, batch_count, samples_in
 from napts.problems.splits import DataSplits
 from napts.problems.supervised import Classification, Regression, Supervised
 
@@ -34,6 +34,7 @@ __all__ = [
     "DataInvalid",
     "DataMissing",
     "DataSplits",
+    "EpochOrder",
     "Evaluation",
     "PreparedData",
     "Problem",

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from napts.problems.randomness import seed_of
-from napts.problems.samples import SampleSet
+from napts.problems.samples import EpochOrder, SampleSet
 
 
 def epoch_permutation(seed: int, epoch: int, n: int) -> Tensor:
@@ -54,16 +54,20 @@ def batches(
     Raises:
         ValueError: If ``batch_size``, ``start`` or ``overlap`` is out of range.
     """
-    return samples.epoch(batch_size, seed, epoch, start=start, overlap=overlap)
+    return samples.epoch(EpochOrder(batch_size, seed, epoch, start, overlap))
 
 
-def epoch_chunks(
-    n: int, batch_size: int, seed: int, epoch: int, overlap: float = 0.0
-) -> list[Tensor]:
-    """Return the positions of the samples of each batch of an epoch; arguments as for `batches`."""
-    order = epoch_permutation(seed, epoch, n)
-    chunks = list(order.split(batch_size)) if n else []
-    return overlapping(chunks, int(overlap * batch_size), seed, epoch)
+def epoch_chunks(n: int, order: EpochOrder) -> list[Tensor]:
+    """Return the positions of the samples of each batch of an epoch, from its first one on.
+
+    Args:
+        n: Number of samples.
+        order: Which epoch, in batches of a number of samples.
+    """
+    assert order.batch_size != "full"
+    permutation = epoch_permutation(order.seed, order.epoch, n)
+    chunks = list(permutation.split(order.batch_size)) if n else []
+    return overlapping(chunks, int(order.overlap * order.batch_size), order.seed, order.epoch)
 
 
 def overlapping(chunks: Sequence[Tensor], shared: int, seed: int, epoch: int) -> list[Tensor]:

@@ -12,9 +12,8 @@ from napts.problems.fingerprints import fingerprint
 from napts.problems.randomness import OwnRandom, seed_of
 from napts.problems.samples import (
     EVALUATION_BATCH,
-    BatchSize,
+    EpochOrder,
     SampleSet,
-    check_start,
     delivered,
 )
 
@@ -64,26 +63,13 @@ class DatasetSamples(SampleSet):
             for a in starts
         )
 
-    def epoch(
-        self,
-        batch_size: BatchSize,
-        seed: int,
-        epoch: int,
-        *,
-        start: int = 0,
-        overlap: float = 0.0,
-    ) -> Iterator[Any]:
-        """Return an iterator over the batches of an epoch; arguments as for a `SampleSet`."""
-        check_start(start, self.check(batch_size, overlap))
+    def _epoch(self, order: EpochOrder) -> Iterator[Any]:
         chunks: list[Sequence[int]] = [range(len(self))]
-        if batch_size != "full":
-            chunks = [
-                chunk.tolist()
-                for chunk in epoch_chunks(len(self), batch_size, seed, epoch, overlap)
-            ]
+        if order.batch_size != "full":
+            chunks = [chunk.tolist() for chunk in epoch_chunks(len(self), order)]
         return (
-            self._read(chunks[step], seed_of("samples", seed, epoch, step))
-            for step in range(start, len(chunks))
+            self._read(chunks[step], seed_of("samples", order.seed, order.epoch, step))
+            for step in range(order.start, len(chunks))
         )
 
     def fingerprint(self) -> tuple[str, bool]:

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 from napts.problems.fingerprints import fingerprint
 from napts.problems.randomness import OwnRandom, seed_of
-from napts.problems.samples import EVALUATION_BATCH, BatchSize, SampleSet, check_start, delivered
+from napts.problems.samples import EVALUATION_BATCH, BatchSize, EpochOrder, SampleSet, delivered
 
 
 class LoaderSamples(SampleSet):
@@ -95,18 +95,9 @@ class LoaderSamples(SampleSet):
             raise ValueError(f"budget.overlap: found {overlap}, allowed: 0 with a DataLoader")
         return self._count
 
-    def epoch(
-        self,
-        batch_size: BatchSize,
-        seed: int,
-        epoch: int,
-        *,
-        start: int = 0,
-        overlap: float = 0.0,
-    ) -> Iterator[Any]:
-        """Return an iterator over the batches of an epoch; arguments as for a `SampleSet`."""
-        check_start(start, self.check(batch_size, overlap))
-        return self._deliver(seed_of("loader", seed, epoch), epoch, start)
+    def _epoch(self, order: EpochOrder) -> Iterator[Any]:
+        seed = seed_of("loader", order.seed, order.epoch)
+        return self._deliver(seed, order.epoch, order.start)
 
     def fingerprint(self) -> tuple[str, bool]:
         """Return a digest of what the loader's data set keeps in memory, its type and length."""

@@ -10,10 +10,9 @@ from napts.decomposition.trees import mapped, tensors_of
 from napts.problems.batches import epoch_chunks
 from napts.problems.samples import (
     EVALUATION_BATCH,
-    BatchSize,
+    EpochOrder,
     SampleSet,
     as_type,
-    check_start,
     samples_in,
 )
 from napts.problems.tensors import Normalisation, Prepare, digest
@@ -107,21 +106,11 @@ class TensorSamples(SampleSet):
         steps = range(0, len(self), batch_size)
         return (self.batch(slice(first, first + batch_size)) for first in steps)
 
-    def epoch(
-        self,
-        batch_size: BatchSize,
-        seed: int,
-        epoch: int,
-        *,
-        start: int = 0,
-        overlap: float = 0.0,
-    ) -> Iterator[Any]:
-        """Return an iterator over the batches of an epoch; arguments as for a `SampleSet`."""
-        check_start(start, self.check(batch_size, overlap))
-        if batch_size == "full":
-            return (self.tensors() for _ in range(start, 1))
-        chunks = epoch_chunks(len(self), batch_size, seed, epoch, overlap)
-        return (self.batch(chunk.to(self.device)) for chunk in chunks[start:])
+    def _epoch(self, order: EpochOrder) -> Iterator[Any]:
+        if order.batch_size == "full":
+            return (self.tensors() for _ in range(order.start, 1))
+        chunks = epoch_chunks(len(self), order)[order.start :]
+        return (self.batch(chunk.to(self.device)) for chunk in chunks)
 
     def fingerprint(self) -> tuple[str, bool]:
         """Return the digest of the stored tensors."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from napts.decomposition.trees import tensors_of
 from napts.problems.evaluation import Evaluation, checked, checked_loss, evaluation_mode
 from napts.problems.randomness import OwnRandom, seed_of
-from napts.problems.samples import EVALUATION_BATCH, BatchSize, SampleSet, samples_in
+from napts.problems.samples import EVALUATION_BATCH, BatchSize, EpochOrder, SampleSet, samples_in
 from napts.problems.splits import DataSplits
 
 # What torch says where a derivative is taken and none was recorded.
@@ -172,30 +172,22 @@ class Problem(ABC):
         return model
 
     @final
-    def training_batches(
-        self,
-        samples: SampleSet,
-        batch_size: BatchSize,
-        seed: int,
-        epoch: int,
-        *,
-        start: int = 0,
-        overlap: float = 0.0,
-    ) -> Iterator[Any]:
+    def training_batches(self, samples: SampleSet, order: EpochOrder) -> Iterator[Any]:
         """Return an iterator over the batches of an epoch, augmented.
 
-        Arguments and errors as for `batches`.
+        Raises:
+            ValueError: If the order is none for these samples.
         """
-        found = samples.epoch(batch_size, seed, epoch, start=start, overlap=overlap)
+        found = samples.epoch(order)
         if type(self).augment is Problem.augment:
             return found
-        return self._augmented(found, samples.device, seed, epoch, start)
+        return self._augmented(found, samples.device, order)
 
     def _augmented(
-        self, batches: Iterator[Any], device: torch.device, seed: int, epoch: int, start: int
+        self, batches: Iterator[Any], device: torch.device, order: EpochOrder
     ) -> Iterator[Any]:
-        for step, batch in enumerate(batches, start):
-            with OwnRandom(seed_of("augment", seed, epoch, step), device):
+        for step, batch in enumerate(batches, order.start):
+            with OwnRandom(seed_of("augment", order.seed, order.epoch, step), device):
                 changed = self.augment(batch)
             yield changed
 

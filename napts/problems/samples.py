@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -14,6 +15,25 @@ BatchSize = int | Literal["full"]
 
 EVALUATION_BATCH = 1000
 """Samples per forward pass where nothing is trained."""
+
+
+@dataclass(frozen=True, slots=True)
+class EpochOrder:
+    """Which batches of which epoch of training are asked for.
+
+    Attributes:
+        batch_size: Samples per batch, at least 1; the last one holds what is left.
+        seed: Seed of the run.
+        epoch: Number of the epoch.
+        start: Batches to skip at the beginning (the position of a resumed run).
+        overlap: Share of the batch size that each batch takes from each other one, in [0, 1).
+    """
+
+    batch_size: BatchSize
+    seed: int
+    epoch: int
+    start: int = 0
+    overlap: float = 0.0
 
 
 def samples_in(batch: Any) -> int:
@@ -102,28 +122,20 @@ class SampleSet(ABC):
         """
         return count_of(len(self), batch_size, overlap)
 
-    @abstractmethod
-    def epoch(
-        self,
-        batch_size: BatchSize,
-        seed: int,
-        epoch: int,
-        *,
-        start: int = 0,
-        overlap: float = 0.0,
-    ) -> Iterator[Any]:
-        """Return an iterator over the batches of an epoch of training, a pure function of these.
-
-        Args:
-            batch_size: Samples per batch; the last one holds what is left.
-            seed: Seed of the run.
-            epoch: Number of the epoch.
-            start: Batches to skip at the beginning (the position of a resumed run).
-            overlap: Share of the batch size that each batch takes from each other one, in [0, 1).
+    def epoch(self, order: EpochOrder) -> Iterator[Any]:
+        """Return an iterator over batches for training, a pure function of the order.
 
         Raises:
-            ValueError: If an argument is out of range.
+            ValueError: If the order is none for this set.
         """
+        count = self.check(order.batch_size, order.overlap)
+        if not 0 <= order.start <= count:
+            raise ValueError(f"start must lie between 0 and {count} batches, got {order.start}")
+        return self._epoch(order)
+
+    @abstractmethod
+    def _epoch(self, order: EpochOrder) -> Iterator[Any]:
+        """Return an iterator over the batches of an order that was checked."""
 
     @abstractmethod
     def fingerprint(self) -> tuple[str, bool]:
@@ -148,16 +160,6 @@ def count_of(n: int, batch_size: BatchSize, overlap: float = 0.0) -> int:
     if batch_size == "full" and overlap:
         raise ValueError(f"budget.overlap: found {overlap}, allowed: 0 with full batches")
     return batch_count(n, batch_size)
-
-
-def check_start(start: int, count: int) -> None:
-    """Check the position of a resumed run among the batches of an epoch.
-
-    Raises:
-        ValueError: If there are not so many batches.
-    """
-    if not 0 <= start <= count:
-        raise ValueError(f"start must lie between 0 and {count} batches, got {start}")
 
 
 def joined(batches: list[Any]) -> Any:

@@ -10,7 +10,7 @@ import torch
 import napts
 from napts.experiment import load_spec, plugins, run
 from napts.experiment.plugins import loading
-from napts.problems import Problem, problem_class, problem_names, registry
+from napts.problems import EpochOrder, Problem, problem_class, problem_names, registry
 from napts.records.read import load_run
 
 PAGE = Path(__file__).parents[2] / "docs" / "problems.md"
@@ -47,7 +47,9 @@ def test_every_problem_of_the_page_trains(names):
         inputs = problem.example_inputs(data.train.first(2))
         optimizer = napts.NAPTS(napts.partition_layers(model, 2, example_inputs=inputs))
         for epoch in range(1, 6):
-            for batch in problem.training_batches(data.train, problem.batch_size, 0, epoch):
+            for batch in problem.training_batches(
+                data.train, EpochOrder(problem.batch_size, 0, epoch)
+            ):
                 optimizer.step(napts.Batch(lambda b: problem.loss(model, b), batch))  # noqa: B023
         assert problem.evaluate(model, data.validation).loss < before.loss, kind
 

@@ -15,7 +15,7 @@ from torch.utils.data import (
     TensorDataset,
 )
 
-from napts.problems import Problem, TensorSamples, samples_in
+from napts.problems import EpochOrder, Problem, TensorSamples, samples_in
 from napts.problems.datasets import DatasetSamples
 from napts.problems.given import as_samples
 from napts.problems.loaders import LoaderSamples
@@ -103,10 +103,10 @@ def test_data_sets_have_the_order_of_samples_in_memory(form):
     memory = as_samples((INPUTS, TARGETS), "training")
     other = as_samples(FORMS[form](), "training").to("cpu", torch.float32)
     for start, overlap in ((0, 0.0), (2, 0.0), (1, 0.5)):
-        expected = values(memory.epoch(4, 3, 2, start=start, overlap=overlap))
-        assert values(other.epoch(4, 3, 2, start=start, overlap=overlap)) == expected
-    assert values(other.epoch("full", 3, 2)) == [list(range(N))]
-    assert values(other.epoch("full", 3, 2, start=1)) == []
+        expected = values(memory.epoch(EpochOrder(4, 3, 2, start=start, overlap=overlap)))
+        assert values(other.epoch(EpochOrder(4, 3, 2, start=start, overlap=overlap))) == expected
+    assert values(other.epoch(EpochOrder("full", 3, 2))) == [list(range(N))]
+    assert values(other.epoch(EpochOrder("full", 3, 2, start=1))) == []
     assert (other.check("full"), other.check(4)) == (1, 3)
 
 
@@ -126,21 +126,21 @@ def test_random_samples_depend_on_seed_and_epoch_and_leave_the_trainings_numbers
     samples = as_samples(make(noisy=True), "training")
     torch.manual_seed(0)
     before = states()
-    first = values(samples.epoch(4, 1, 1))
+    first = values(samples.epoch(EpochOrder(4, 1, 1)))
     values(samples.batches())
     assert_same(before, states())
     torch.rand(7), numpy.random.rand(7), random.random()
-    iterator = samples.epoch(4, 1, 1)
+    iterator = samples.epoch(EpochOrder(4, 1, 1))
     again = []
     for batch in iterator:
         torch.rand(3), numpy.random.rand(), random.random()  # as a step of training does
         again += values([batch])
     assert again == first
-    assert values(samples.epoch(4, 1, 2)) != first
-    assert values(samples.epoch(4, 2, 1)) != first
+    assert values(samples.epoch(EpochOrder(4, 1, 2))) != first
+    assert values(samples.epoch(EpochOrder(4, 2, 1))) != first
     assert values(samples.batches()) == values(samples.batches())
     for start in (1, 2, 3):
-        assert values(samples.epoch(4, 1, 1, start=start)) == first[start:]
+        assert values(samples.epoch(EpochOrder(4, 1, 1, start=start))) == first[start:]
 
 
 def test_a_loaders_own_generator_and_sampler_are_seeded():
@@ -151,9 +151,9 @@ def test_a_loaders_own_generator_and_sampler_are_seeded():
     )
     drawn = as_samples(loader(sampler=weighted), "training")
     for samples in (plain, own, drawn):
-        first = values(samples.epoch(4, 0, 1))
-        assert first == values(samples.epoch(4, 0, 1))
-        assert first != values(samples.epoch(4, 0, 2))
+        first = values(samples.epoch(EpochOrder(4, 0, 1)))
+        assert first == values(samples.epoch(EpochOrder(4, 0, 1)))
+        assert first != values(samples.epoch(EpochOrder(4, 0, 2)))
 
 
 def test_a_sampler_is_told_the_epoch():
@@ -162,14 +162,14 @@ def test_a_sampler_is_told_the_epoch():
             self.epoch = epoch
 
     sampler = Told(range(N))
-    list(as_samples(loader(sampler=sampler), "training").epoch(4, 0, 7))
+    list(as_samples(loader(sampler=sampler), "training").epoch(EpochOrder(4, 0, 7)))
     assert sampler.epoch == 7
 
 
 def test_workers_draw_the_same_numbers_in_a_resumed_epoch():
     samples = as_samples(loader(Numbered(noisy=True), num_workers=1), "training")
-    first = values(samples.epoch(4, 1, 1))
-    assert values(samples.epoch(4, 1, 1, start=2)) == first[2:]
+    first = values(samples.epoch(EpochOrder(4, 1, 1)))
+    assert values(samples.epoch(EpochOrder(4, 1, 1, start=2))) == first[2:]
 
 
 def test_a_loader_keeps_to_its_own_batches():
@@ -179,9 +179,9 @@ def test_a_loader_keeps_to_its_own_batches():
     with pytest.raises(ValueError, match=message):
         samples.check(5)
     with pytest.raises(ValueError, match=r"budget.overlap: found 0.5, allowed: 0 with a DataL"):
-        samples.epoch(4, 0, 1, overlap=0.5)
+        samples.epoch(EpochOrder(4, 0, 1, overlap=0.5))
     with pytest.raises(ValueError, match="start must lie between 0 and 2 batches, got 3"):
-        samples.epoch(4, 0, 1, start=3)
+        samples.epoch(EpochOrder(4, 0, 1, start=3))
     batches = torch.utils.data.BatchSampler(range(N), 3, drop_last=False)
     assert as_samples(DataLoader(Numbered(), batch_sampler=batches), "training").check(3) == 4
 
@@ -190,7 +190,7 @@ def test_an_iterable_data_set_of_known_length_comes_by_a_loader():
     samples = as_samples(loader(Counted()), "training")
     assert isinstance(samples, LoaderSamples)
     assert (len(samples), samples.check(4)) == (N, 3)
-    assert [len(batch) for batch in samples.epoch(4, 0, 1, start=1)] == [4, 2]
+    assert [len(batch) for batch in samples.epoch(EpochOrder(4, 0, 1, start=1))] == [4, 2]
 
 
 @pytest.mark.parametrize(

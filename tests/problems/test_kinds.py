@@ -10,7 +10,7 @@ from torch import nn
 import napts
 from napts.experiment import run
 from napts.experiment.spec.run_spec import RunSpec
-from napts.problems import get_problem, problem_class, problem_names, samples_in
+from napts.problems import EpochOrder, get_problem, problem_class, problem_names, samples_in
 from napts.problems.poisson import exact, solution, source
 from napts.problems.text import CHARACTERS, spelled, text, tokens_of
 
@@ -33,7 +33,7 @@ def test_they_are_cut_and_learn_with_napts(name, dtype):
     stages = napts.partition_layers(model, problem.subdomains, example_inputs=inputs)
     optimizer = napts.NAPTS(stages)
     for epoch in (1, 2):
-        for batch in problem.training_batches(data.train, problem.batch_size, 0, epoch):
+        for batch in problem.training_batches(data.train, EpochOrder(problem.batch_size, 0, epoch)):
             tensors = [batch] if isinstance(batch, torch.Tensor) else batch
             assert {t.dtype for t in tensors} <= {dtype, torch.int64}
             optimizer.step(lambda batch=batch: problem.loss(model, batch))
@@ -138,7 +138,7 @@ def test_residual_and_error_of_the_exact_solution_vanish():
     assert solution(nn.Linear(1, 1).double(), torch.tensor([[0.0], [1.0]]).double()).norm() == 0
     train, test = data.train.all(), data.test.all()
     assert not set(train.flatten().tolist()) & set(test.flatten().tolist())
-    assert [samples_in(b) for b in data.train.epoch("full", 0, 1)] == [128]
+    assert [samples_in(b) for b in data.train.epoch(EpochOrder("full", 0, 1))] == [128]
 
 
 def test_the_finite_sum_has_the_minimum_that_scikit_learn_finds():

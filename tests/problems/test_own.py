@@ -12,6 +12,7 @@ from torch.nn import functional
 
 import napts
 from napts.problems import (
+    EpochOrder,
     ProblemOptions,
     TensorSamples,
     get_problem,
@@ -336,18 +337,18 @@ def test_augmentation_is_a_function_of_seed_epoch_and_step_and_of_training_alone
     data = problem.load()
 
     def epoch(seed: int = 0, number: int = 1, start: int = 0):
-        found = problem.training_batches(data.train, 8, seed, number, start=start)
+        found = problem.training_batches(data.train, EpochOrder(8, seed, number, start))
         return [inputs for inputs, _ in found]
 
     first = epoch()
-    plain = [inputs for inputs, _ in data.train.epoch(8, 0, 1)]
+    plain = [inputs for inputs, _ in data.train.epoch(EpochOrder(8, 0, 1))]
     assert [len(inputs) for inputs in first] == [8, 8, 4]
     shifts = [(a - b).flatten() for a, b in zip(first, plain, strict=True)]
     assert all((shift > 0).all() for shift in shifts)
     assert not torch.allclose(shifts[0], shifts[1])
     seeds(5)
     again = []
-    for inputs, _ in problem.training_batches(data.train, 8, 0, 1):
+    for inputs, _ in problem.training_batches(data.train, EpochOrder(8, 0, 1)):
         torch.rand(1), numpy.random.rand(), random.random()
         again.append(inputs)
     for start in (0, 1, 2):
@@ -368,7 +369,7 @@ def test_augmentation_is_a_function_of_seed_epoch_and_step_and_of_training_alone
 def test_without_augmentation_nothing_stands_between(monkeypatch):
     data = Wine().load()
     monkeypatch.setattr("napts.problems.problem.OwnRandom", None)
-    assert len(list(Wine().training_batches(data.train, 5, 0, 1))) == 3
+    assert len(list(Wine().training_batches(data.train, EpochOrder(5, 0, 1)))) == 3
 
 
 def test_a_network_that_is_none_is_named():
