@@ -15,7 +15,7 @@ Cap = Literal["scale", "clip"]
 
 
 @dataclass(frozen=True, slots=True)
-class CAdam(LocalSolver):
+class CAdam(LocalSolver[LocalProblem]):
     """Makes ``T`` local Adam steps whose lengths add up to at most the radius, NAPTS eq. (3).
 
     Attributes:

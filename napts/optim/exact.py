@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from napts.optim.local_model import LocalModels
-from napts.optim.local_solver import Allowance, LocalProblem, LocalSolver
+from napts.optim.local_solver import Allowance, LocalSolver, ValuedProblem
 from napts.optim.objective import Objective, Point
 from napts.optim.preconditioner import Preconditioner, Proposal
 from napts.optim.record import PassCounts
@@ -31,7 +31,7 @@ class ExactSubdomains(Preconditioner):
             code.
     """
 
-    solver: LocalSolver
+    solver: LocalSolver[ValuedProblem]
     models: LocalModels
     budget: float = 1.0
 
@@ -82,7 +82,7 @@ def _exchange(replicas: Replicas, proposed: Vector, counts: PassCounts, before: 
     counts.backwards = before.backwards + backwards
 
 
-class _Block(LocalProblem):
+class _Block(ValuedProblem):
     """The loss as a function of one block; an only one's latest trial may be the proposal."""
 
     def __init__(

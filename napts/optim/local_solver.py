@@ -7,7 +7,7 @@ take steps on it, from the iterate and within an :class:`Allowance`.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from torch import Tensor
 
@@ -22,8 +22,7 @@ SHORTEST = 1e-30
 class LocalProblem(ABC):
     """What a subdomain minimises, in its own variables; it stands at the iterate at first.
 
-    Every problem has gradients. One that has values too says so by its preconditioner
-    (:attr:`napts.optim.preconditioner.Preconditioner.has_values`).
+    Every problem has gradients; a :class:`ValuedProblem` has values, too.
 
     Attributes:
         norm: Norm of the trust region.
@@ -48,24 +47,29 @@ class LocalProblem(ABC):
     def gradient(self) -> Vector:
         """Return the gradient where the variables stand."""
 
+
+class ValuedProblem(LocalProblem):
+    """A local problem that has values, and not only gradients."""
+
     @property
+    @abstractmethod
     def start(self) -> Vector:
-        """The variables at the iterate; of problems with values."""
-        raise NotImplementedError
+        """The variables at the iterate."""
 
     @property
+    @abstractmethod
     def loss(self) -> float:
-        """The value at the iterate, which costs nothing; of problems with values."""
-        raise NotImplementedError
+        """The value at the iterate, which costs nothing."""
 
+    @abstractmethod
     def models(self) -> LocalModels:
-        """Return what makes local models, for this problem alone; of problems with values."""
-        raise NotImplementedError
+        """Return what makes local models, for this problem alone."""
 
+    @abstractmethod
     def value(
         self, trial: Vector, predicted: Tensor | float, *, keep_graph: bool
     ) -> tuple[float, float]:
-        """Return the value at other variables, of problems with values.
+        """Return the value at other variables.
 
         Args:
             trial: The variables; they are left there.
@@ -75,7 +79,10 @@ class LocalProblem(ABC):
         Returns:
             The value and that number.
         """
-        raise NotImplementedError
+
+
+AnyProblem = TypeVar("AnyProblem", bound=LocalProblem, contravariant=True)
+"""What a solver needs of its problems: it fits all that have more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +134,10 @@ class Found(NamedTuple):
     loss: float | None = None
 
 
-class LocalSolver(ABC):
+class LocalSolver(ABC, Generic[AnyProblem]):
     """Takes a few steps on a local problem; a class of its own is a further member.
+
+    Its parameter is what it needs: a :class:`LocalProblem`, or a :class:`ValuedProblem`.
 
     Attributes:
         steps: The largest number of local steps, at least 1; more than one need gradients away from
@@ -139,15 +148,15 @@ class LocalSolver(ABC):
     steps: int
     needs_values: ClassVar[bool] = False
 
-    def begin(self, problems: Sequence[LocalProblem]) -> None:  # noqa: B027, most need nothing
+    def begin(self, problems: Sequence[AnyProblem]) -> None:
         """Prepare for problems that are minimised one after the other, all from the iterate."""
 
-    def first(self, problem: LocalProblem) -> Vector:
+    def first(self, problem: AnyProblem) -> Vector:
         """Return the direction of the first step, of any length; after :meth:`begin`."""
         return problem.slope
 
     @abstractmethod
-    def minimise(self, problem: LocalProblem, allowance: Allowance) -> Found:
+    def minimise(self, problem: AnyProblem, allowance: Allowance) -> Found:
         """Take the steps, which together are no longer than the allowance says.
 
         Args:
@@ -158,10 +167,10 @@ class LocalSolver(ABC):
             Where they lead.
         """
 
-    def commit(self) -> None:  # noqa: B027, most keep nothing
+    def commit(self) -> None:
         """Keep what outlives the iteration: the proposal has been judged."""
 
-    def relayout(self, sources: Sequence[int | None], layout: Layout) -> None:  # noqa: B027
+    def relayout(self, sources: Sequence[int | None], layout: Layout) -> None:
         """Follow a change of the parameters that are trained.
 
         Args:
@@ -173,5 +182,5 @@ class LocalSolver(ABC):
         """Return what later steps depend on."""
         return {}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over a saved state."""

@@ -5,14 +5,14 @@ from typing import ClassVar
 
 from napts.optim import vectors
 from napts.optim.acceptance import RadiusRule, Reference, judge
-from napts.optim.local_solver import Allowance, Found, LocalProblem, LocalSolver
+from napts.optim.local_solver import Allowance, Found, LocalSolver, ValuedProblem
 
 _EXHAUSTED = 1e-6
 """Share of the radius below which nothing is left of it."""
 
 
 @dataclass(frozen=True, slots=True)
-class LocalTrustRegion(LocalSolver):
+class LocalTrustRegion(LocalSolver[ValuedProblem]):
     """Takes trust-region steps on a local problem from an iterate, together within a radius.
 
     APTS in weights (arXiv 2312.13677), Algorithm 1, lines 7 to 10: the local radius starts at the
@@ -28,7 +28,7 @@ class LocalTrustRegion(LocalSolver):
     steps: int
     rule: RadiusRule
 
-    def minimise(self, problem: LocalProblem, allowance: Allowance) -> Found:
+    def minimise(self, problem: ValuedProblem, allowance: Allowance) -> Found:
         """Take the steps; at most ``steps`` values and ``steps - 1`` gradients.
 
         No gradient is computed where nothing is left to go.

@@ -32,7 +32,7 @@ class Preconditioner(ABC):
         has_values: Its local problems have values, and not only gradients.
     """
 
-    solver: LocalSolver
+    solver: LocalSolver[Any]
     has_values: ClassVar[bool] = True
 
     @property
@@ -72,7 +72,7 @@ class Preconditioner(ABC):
         self.solver.commit()
 
     def relayout(self, sources: Sequence[int | None], layout: Layout) -> None:
-        """Follow a change of the parameters that are trained; see :meth:`LocalSolver.follow`."""
+        """Follow a change of the parameters that are trained; see :meth:`LocalSolver.relayout`."""
         self.solver.relayout(sources, layout)
 
     def state_dict(self) -> dict[str, Any]:

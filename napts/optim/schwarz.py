@@ -37,7 +37,7 @@ class AdditiveSchwarz(Preconditioner):
     has_values: ClassVar[bool] = False
 
     decomposition: Decomposition
-    solver: LocalSolver
+    solver: LocalSolver[LocalProblem]
     last_block_exact: bool = False
     shares: Shares = "equal"
     fraction: float = 1.0

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from napts.optim import vectors
 from napts.optim.local_model import LocalModels
-from napts.optim.local_solver import Allowance, LocalProblem, LocalSolver
+from napts.optim.local_solver import Allowance, LocalSolver, ValuedProblem
 from napts.optim.objective import Objective, Point
 from napts.optim.passes import ClosurePasses, Passes
 from napts.optim.preconditioner import Preconditioner, Proposal
@@ -39,7 +39,7 @@ class Shards(Preconditioner):
     """
 
     count: int
-    solver: LocalSolver
+    solver: LocalSolver[ValuedProblem]
     models: LocalModels
     norm: Norm
     consistent: bool = True
@@ -89,7 +89,7 @@ class Shards(Preconditioner):
         return Proposal(vectors.add(point.theta, step), known)
 
 
-class _Shard(LocalProblem):
+class _Shard(ValuedProblem):
     """The loss ``h_p`` of one shard."""
 
     def __init__(

@@ -29,7 +29,7 @@ RATE, STEPS, RADIUS = 0.3, 3, 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class GradientSteps(LocalSolver):
+class GradientSteps(LocalSolver[LocalProblem]):
     """A further member: gradient steps, each cut to its share of the radius."""
 
     steps: int = STEPS
