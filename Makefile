@@ -23,7 +23,7 @@ reproduce: $(READY)
 	$(BIN)/napts run studies/digits.toml --records $(RECORDS) --report $(OUT)
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slurm and not bench and not journey" --ignore tests/zoo $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slurm and not bench and not journey" --ignore tests/zoo $(ARGS)
 
 # What a developer runs all day: no processes, pictures or long training.
 quick: $(READY)
@@ -31,7 +31,7 @@ quick: $(READY)
 
 # Whole ways in processes of their own: the installed wheel, own code, sweeps on this machine, kills.
 journeys: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "journey and not slurm" --ignore tests/zoo $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "journey and not slurm" --ignore tests/zoo $(ARGS)
 
 # Models of torchvision, timm and transformers with random weights, and training loops around them.
 zoo: $(ZOO)

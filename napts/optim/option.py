@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import reduce
+from operator import or_
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -207,5 +209,4 @@ def required(kind: Any) -> Any:
     """Return a type without ``None``."""
     if get_origin(kind) not in (Union, UnionType) or NoneType not in get_args(kind):
         return kind
-    members = [member for member in get_args(kind) if member is not NoneType]
-    return members[0] if len(members) == 1 else Union[tuple(members)]  # noqa: UP007
+    return reduce(or_, (member for member in get_args(kind) if member is not NoneType))

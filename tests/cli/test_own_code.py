@@ -19,13 +19,14 @@ ROOT = Path(__file__).parents[2]
 
 
 def python(
-    folder: Path, *arguments: str, code: int = 0, **more: str
+    folder: Path, *arguments: str, code: int = 0, typed: str | None = None, **more: str
 ) -> subprocess.CompletedProcess:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **more}
     ended = subprocess.run(
         [sys.executable, *arguments],
         env=environment,
         cwd=folder,
+        input=typed,
         capture_output=True,
         text=True,
         timeout=240,
@@ -187,16 +188,6 @@ def test_a_file_that_was_edited_after_its_import_is_told(tmp_path: Path) -> None
 def test_a_problem_on_the_standard_input_is_refused(tmp_path: Path) -> None:
     write_problem(tmp_path)
     program = (tmp_path / "line.py").read_text() + "\nnapts.run('line.toml')\n"
-    ended = subprocess.run(
-        [sys.executable, "-"],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
-        input=program,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert ended.returncode == 1
+    ended = python(tmp_path, "-", typed=program, code=1)
     assert "which is in no file" in ended.stderr
     assert not (tmp_path / "records").exists()

@@ -1,7 +1,6 @@
 """Code of the user that tries to end the process: a failure of the run, told as any other."""
 
 import signal
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,97 +12,26 @@ from napts import entry_points
 from napts.exits import CodeExit, CtrlC, contained, each, guarded
 from napts.experiment import Observer, RunSpec, followers, parse_spec, plugins, run, run_all
 from napts.experiment.methods import foreign
-from napts.experiment.methods import registry as methods
 from napts.experiment.methods.installed import load_class
 from napts.experiment.plugins import PluginError
 from napts.experiment.signals import StopRequest
 from napts.launch.job import RunsFailed, SweepJob
 from napts.parallel.ranks import ALONE
 from napts.parallel.watch import Watch
-from napts.problems import registry as problems
 from napts.records import load_run
 from napts.registry import Registry
 from tests.experiment.conftest import make_spec
+from tests.helpers.own_code import IN_A_RUN, forget_afterwards, line_of, write_failing
 
-CODE = """
-import napts, torch
-from torch import nn
-
-class Samples(torch.utils.data.Dataset):
-    def __len__(self):
-        return 40
-
-    def __getitem__(self, index):
-        {sample}
-        return torch.full((3,), index / 40), torch.ones(1)
-
-@napts.register_problem("{name}")
-class Own(napts.Problem):
-    primary = ("error", "min")
-
-    def __init__(self, options=None):
-        super().__init__(options)
-        {problem}
-
-    def network(self):
-        {network}
-        return nn.Linear(3, 1)
-
-    def data(self, root=None):
-        {data}
-        return Samples(), Samples(), Samples()
-
-    def loss(self, model, batch):
-        inputs, targets = batch
-        {loss}
-        return ((model(inputs) - targets) ** 2).mean()
-
-    def metrics(self, model, samples):
-        {metrics}
-        return {{"error": 1.0}}
-
-    def augment(self, batch):
-        {augment}
-        return batch
-
-@napts.register_method("{name}")
-class Descent(torch.optim.SGD):
-    def __init__(self, params, *, lr: float = 0.1):
-        {constructor}
-        super().__init__(params, lr)
-
-    def step(self, closure):
-        {step}
-        return super().step(closure)
-
-    def train(self):
-        {train}
-
-    def eval(self):
-        {eval}
-
-    def state_dict(self):
-        {state}
-        return super().state_dict()
-"""
-IN_A_RUN = (
-    *("network", "data", "sample", "loss", "metrics", "augment"),
-    *("constructor", "step", "train", "eval", "state"),
-)
-PARTS = (*IN_A_RUN, "problem")
 Maker = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Maker:
-    for place, table in ((problems, "_PROBLEMS"), (methods, "_METHODS")):
-        monkeypatch.setattr(place, table, dict(getattr(place, table)))
+    forget_afterwards(monkeypatch)
 
     def make(name: str, **bad: str) -> dict[str, Any]:
-        parts = {part: bad.get(part, "pass") for part in PARTS}
-        file = tmp_path / f"{name.replace('-', '_')}.py"
-        file.write_text(textwrap.dedent(CODE).format(name=name, **parts))
-        plugins.load([str(file)])
+        plugins.load([str(write_failing(tmp_path, name, **bad))])
         return {
             "experiment": "exits",
             "workload": {"name": name},
@@ -118,10 +46,6 @@ def spec_of(data: dict[str, Any]) -> RunSpec:
     spec = parse_spec(data)
     assert isinstance(spec, RunSpec)
     return spec
-
-
-def line_of(text: str, file: Path) -> int:
-    return next(n for n, line in enumerate(file.read_text().splitlines(), 1) if text in line)
 
 
 EXITS = {

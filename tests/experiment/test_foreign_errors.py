@@ -2,7 +2,6 @@
 
 import json
 import re
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,34 +14,7 @@ from napts.experiment.methods import registry
 from napts.experiment.plugins.error_line import error_line
 from napts.launch.job import RunsFailed, SweepJob
 from napts.records import load_run
-
-PROBLEM = """
-import napts, torch
-from torch import nn
-
-@napts.register_problem("{name}")
-class Own(napts.Problem):
-    primary = ("error", "min")
-
-    def network(self):
-        {network}
-        return nn.Linear(3, 1)
-
-    def data(self, root=None):
-        {data}
-        inputs = torch.randn(40, 3)
-        part = (inputs, inputs.sum(1, keepdim=True))
-        return part, part, part
-
-    def loss(self, model, batch):
-        inputs, targets = batch
-        {loss}
-        return ((model(inputs) - targets) ** 2).mean()
-
-    def metrics(self, model, samples):
-        {metrics}
-        return {{"error": 1.0}}
-"""
+from tests.helpers.own_code import forget_afterwards, line_of, write_failing
 
 KEEPING = """
 import napts, pathlib, torch
@@ -64,12 +36,11 @@ Maker = Callable[..., RunSpec]
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> Maker:
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Maker:
+    forget_afterwards(monkeypatch)
+
     def make(number: int, **bad: str) -> RunSpec:
-        parts = {name: bad.get(name, "pass") for name in BAD}
-        file = tmp_path / f"own_{number}.py"
-        file.write_text(textwrap.dedent(PROBLEM).format(name=f"own-{number}", **parts))
-        plugins.load([str(file)])
+        plugins.load([str(write_failing(tmp_path, f"own-{number}", **bad))])
         return spec_of(f"own-{number}")
 
     return make
@@ -86,10 +57,6 @@ def spec_of(name: str, **other: Any) -> RunSpec:
     spec = parse_spec(data)
     assert isinstance(spec, RunSpec)
     return spec
-
-
-def line_of(text: str, file: Path) -> int:
-    return next(n for n, line in enumerate(file.read_text().splitlines(), 1) if text in line)
 
 
 @pytest.mark.parametrize(("part", "number"), [(part, n) for n, part in enumerate(BAD)])
