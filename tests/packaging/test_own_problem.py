@@ -13,8 +13,6 @@ from napts.records.read import find_runs, load_run
 from tests.helpers.installed import clean_environment
 from tests.helpers.walk_through import PAGE, blocks, commands, write_files
 
-pytestmark = pytest.mark.xdist_group("wheel")
-
 
 def test_the_page_counts_its_lines() -> None:
     """What a user writes is shorter than benchopt's template, and the page's numbers are right."""

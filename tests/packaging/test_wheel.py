@@ -5,11 +5,7 @@ import subprocess
 import tarfile
 import zipfile
 
-import pytest
-
 from tests.helpers.installed import ROOT, clean_environment
-
-pytestmark = pytest.mark.xdist_group("wheel")
 
 
 def test_the_wheel_holds_the_package_and_the_studies_and_nothing_else(wheel):
