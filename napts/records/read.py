@@ -363,10 +363,15 @@ def find_runs(root: str | Path) -> list[Path]:
     root = Path(root)
     patterns = ("spec.json", "*/spec.json", "*/*/spec.json")
     found = {file.parent for pattern in patterns for file in root.glob(pattern)}
-    return sorted(path for path in found if not _is_hidden(path.relative_to(root)))
+    return sorted(path for path in found if not is_hidden(path.relative_to(root)))
 
 
-def _is_hidden(path: Path) -> bool:
+def is_hidden(path: Path) -> bool:
+    """Tell whether a path leads through a name that starts with a dot.
+
+    Args:
+        path: The path, relative to a records folder.
+    """
     return any(part.startswith(".") for part in path.parts)
 
 
