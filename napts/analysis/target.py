@@ -23,7 +23,7 @@ from napts.analysis.statistics import CONFIDENCE, Ratio, interval_of_mean
 
 CLOCKS = (
     *("epoch", "train_seconds_total", "cpu_seconds_total", "elapsed_seconds"),
-    "pass_equivalents_total",
+    *("pass_equivalents_total", "backwards_total"),
 )
 """Columns of the epochs frame along which time may be measured."""
 

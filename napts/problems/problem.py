@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, final
 
@@ -10,6 +11,8 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from napts.decomposition.trees import tensors_of
+from napts.optim import Batch
+from napts.optim.replicas import ONE_REPLICA, Replicas
 from napts.problems.evaluation import Evaluation, checked, checked_loss, evaluation_mode
 from napts.problems.randomness import OwnRandom, seed_of
 from napts.problems.samples import EVALUATION_BATCH, BatchSize, EpochOrder, SampleSet, samples_in
@@ -100,6 +103,16 @@ class Problem(ABC):
                 ``samples.all()``.
         """
         return {}
+
+    def batch(self, model: nn.Module, samples: Any, replicas: Replicas = ONE_REPLICA) -> Batch:
+        """Return what an optimizer's ``step`` takes; a finite sum can return one that knows more.
+
+        Args:
+            model: The network.
+            samples: A batch on the network's device.
+            replicas: The processes that share it.
+        """
+        return Batch(partial(self.loss, model), samples, replicas)
 
     def augment(self, batch: Any) -> Any:
         """Return a training batch with random changes; evaluation does without.
