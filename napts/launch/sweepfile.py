@@ -96,7 +96,7 @@ class SweepFile(SpecTable):
         experiment: Name of the folder of the runs.
         kind: What the runs are for, as in a run's spec.
         seeds: Seeds that every setting is run with.
-        precision: Type of parameters and activations.
+        precision: Type of parameters and activations, as in a run's spec.
         workload: The problem, as in a run's spec.
         budget: Limits, target and batch size, as in a run's spec.
         pipeline: As in a run's spec.
@@ -111,7 +111,7 @@ class SweepFile(SpecTable):
     experiment: Name
     kind: Kind | None = None
     seeds: Seeds
-    precision: str = "float32"
+    precision: str | None = None
     workload: dict[str, Any]
     budget: dict[str, Any]
     pipeline: dict[str, Any] | None = None
