@@ -14,6 +14,7 @@ from napts.records.read import STATES, RunRecord, load_run, purpose_of
 from napts.records.reading import opened
 from napts.records.rows import Misshapen, dump_row, object_of
 from napts.records.shape import check_header, check_schema, checker
+from napts.records.step_rows import without_steps
 from napts.text import one_line, shown
 
 SUFFIX = ".runs.jsonl.gz"
@@ -124,7 +125,8 @@ def read_packed(path: str | Path) -> tuple[list[RunRecord], list[Damage]]:
 
 
 def _packed(run: RunRecord) -> dict[str, Any]:
-    return {**{name: getattr(run, name) for name in _FIELDS}, **_purpose(run)}
+    fields = {name: getattr(run, name) for name in _FIELDS}
+    return {**fields, "restarts": without_steps(run.restarts), **_purpose(run)}
 
 
 def _purpose(run: RunRecord) -> dict[str, Any]:

@@ -289,9 +289,7 @@ def _load(path: Path) -> RunRecord:
 
 
 def _check_steps(record: RunRecord) -> None:
-    """Look whether the steps are there; records that were condensed have none, nor a process."""
-    if record.status.get("pid") is None:
-        return
+    """Look whether the steps are there."""
     recording = StepRecording(record.spec, record.restarts)
     check_count(record.path, record.epochs, recording)
     # Void rows may hide that others are missing. A run that has ended is not looked at often.

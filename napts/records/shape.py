@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from napts.records.columns import FINAL, REQUIRED, TARGET, column
-from napts.records.damage import DamagedRun, NewerSchema, RecordError
+from napts.records.damage import DamagedRun, NewerSchema
 from napts.records.layout import (
     ENVIRONMENT,
     EPOCHS,
@@ -19,7 +19,6 @@ from napts.records.layout import (
     SCHEMA,
     STATUS,
     STEPS,
-    check_name,
 )
 from napts.records.rows import Misshapen, decode_numbers, is_result
 from napts.text import one_line, shown
@@ -190,10 +189,6 @@ def check_header(row: dict[str, Any]) -> dict[str, Any]:
             raise Misshapen(f"incomplete, {name!r} is missing")
     for name in ("run_key", "experiment"):
         _expect(row, name, "text", required=True)
-        try:
-            check_name(row[name])
-        except RecordError as error:
-            raise Misshapen(f"{name}: {error}") from None
     _expect(row, "label", "text")
     _expect(row, "spec", "table", required=True)
     check_depth(row["spec"], "spec")

@@ -12,6 +12,19 @@ from napts.text import shown
 Row = dict[str, Any]
 
 
+COLUMN = "record_steps"
+"""The column of ``restarts.jsonl`` that says whether an attempt records its steps."""
+
+
+def without_steps(restarts: Iterable[Row]) -> list[Row]:
+    """Return the attempts of a copy of a run that has no steps, which then lacks none.
+
+    Args:
+        restarts: Rows of ``restarts.jsonl``.
+    """
+    return [{name: value for name, value in row.items() if name != COLUMN} for row in restarts]
+
+
 class StepRecording:
     """Which steps of a run have rows: whether they are recorded may change with each attempt.
 
@@ -19,11 +32,16 @@ class StepRecording:
         spec: The spec of the run.
         restarts: Its attempts. Those of older versions do not say whether they recorded steps; the
             spec tells it of the last attempt, so of the only one.
+
+    Attributes:
+        promised: Some attempt says that it records steps, so that the file must be there; of older
+            runs it may have been left out of a copy.
     """
 
     def __init__(self, spec: Mapping[str, Any], restarts: Sequence[Row]) -> None:
         self._restarts = {row["attempt"]: row for row in restarts}
-        self._told = {number: row.get("record_steps") for number, row in self._restarts.items()}
+        self._told = {number: row.get(COLUMN) for number, row in self._restarts.items()}
+        self.promised = True in self._told.values()
         if len(self._told) <= 1:
             number = max(self._told, default=1)
             asked = (spec.get("execution") or {}).get("record_steps")
@@ -65,6 +83,8 @@ def check_count(path: Path, epochs: Sequence[Row], recording: StepRecording) -> 
     try:
         found = sum(1 for _ in lines_of(path / STEPS))
     except FileNotFoundError:
+        if not recording.promised:
+            return
         raise DamagedRun(path / STEPS, f"is missing, the epochs had {wanted:,} steps") from None
     if found < wanted:
         raise DamagedRun(path / STEPS, f"has {found:,} rows, the epochs had {wanted:,} steps")
@@ -87,6 +107,8 @@ def check_steps(
     Raises:
         DamagedRun: One is missing.
     """
+    if not recording.promised and not (path / STEPS).exists():
+        return
     found: dict[int, set[int]] = {}
     for row in steps:
         found.setdefault(row["epoch"], set()).add(row["step"])
