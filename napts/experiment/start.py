@@ -61,10 +61,10 @@ def start_of(setup: Setup, directory: Path, mode: str, ended: str | None) -> Sta
         DataChanged: The data are not those that the run began with.
         NewerSchema: A file is of a later version of the format.
     """
+    found = find_checkpoint(directory, setup.spec.run_key, _PARTS)
     if mode == "force" or (ended is not None and _has_begun(directory)):
         why = "forced" if mode == "force" or ended is None else f"retried, it had {ended}"
         return _anew(directory, f"started anew: {why}", problem_of(directory))
-    found = find_checkpoint(directory, setup.spec.run_key, _PARTS)
     if found.state is None:
         first = "started anew: no checkpoint" if (directory / RESTARTS).exists() else "started"
         return _anew(directory, found.warning or first, problem_of(directory), found.warning)

@@ -1,5 +1,6 @@
 """Opening files of records for reading: only plain files, of a size that can be meant."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -32,11 +33,8 @@ def opened(path: Path, limit: int | None = None) -> Iterator[BinaryIO]:
         DamagedRun: It is no plain file, too large, or cannot be read.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode):
-                raise DamagedRun(path, "not a plain file")
+        with open(path, "rb", opener=_open_plain) as file:
+            found = os.fstat(file.fileno())
             if limit is not None and found.st_size > limit:
                 raise DamagedRun(path, f"found {found.st_size:,} bytes, allowed: up to {limit:,}")
             yield file
@@ -44,6 +42,14 @@ def opened(path: Path, limit: int | None = None) -> Iterator[BinaryIO]:
         raise
     except OSError as error:
         raise DamagedRun(path, f"cannot be read, {error.strerror or error}") from None
+
+
+def _open_plain(path: str, flags: int) -> int:
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "not a plain file")
 
 
 def read_bytes(path: Path, limit: int = OBJECT_BYTES) -> bytes:

@@ -154,6 +154,9 @@ def object_of(text: bytes) -> dict[str, Any] | None:
     """Return the JSON object that a text holds as it stands there, or None if it holds none."""
     try:
         row = _DECODER.decode(text.decode())
+        if b"\\ud" in text or b"\\uD" in text:
+            # A half of a pair of surrogates is no character: nothing could print or store it.
+            json.dumps(row, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) else None

@@ -202,10 +202,17 @@ def _check_spec(spec: Mapping[str, Any]) -> None:
         _expect(spec, table, "table", "spec.", required=True)
         _expect(spec[table], name, "text", f"spec.{table}.", required=True)
     _expect(spec, "seed", "integer", "spec.", required=True)
-    for table in ("budget", "execution"):
-        _expect(spec, table, "table", "spec.")
-    budget = spec.get("budget") or {}
-    _expect(budget, "epochs", "integer", "spec.budget.")
+    for name, kind in (("local_fraction", "number"), ("window", "integer")):
+        _expect(spec["optimizer"], name, kind, "spec.optimizer.")
+    _expect(spec, "execution", "table", "spec.")
+    _expect(spec, "budget", "table", "spec.", required=True)
+    budget = spec["budget"]
+    if budget.get("batch_size") != "full":
+        _expect(budget, "batch_size", "integer", "spec.budget.", required=True)
+    for name in ("epochs", "samples"):
+        _expect(budget, name, "integer", "spec.budget.")
+    for name in ("passes", "seconds"):
+        _expect(budget, name, "number", "spec.budget.")
     _expect(budget, "target", "table", "spec.budget.")
     if budget.get("target") is not None:
         _expect(budget["target"], "metric", "text", "spec.budget.target.", required=True)

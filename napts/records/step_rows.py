@@ -7,6 +7,7 @@ from typing import Any
 from napts.records.damage import DamagedRun
 from napts.records.layout import STEPS
 from napts.records.reading import lines_of
+from napts.records.rows import object_of
 from napts.text import shown
 
 Row = dict[str, Any]
@@ -81,7 +82,7 @@ def check_count(path: Path, epochs: Sequence[Row], recording: StepRecording) -> 
     if not wanted:
         return
     try:
-        found = sum(1 for _ in lines_of(path / STEPS))
+        found = sum(1 for line in lines_of(path / STEPS) if line.endswith(b"\n") or object_of(line))
     except FileNotFoundError:
         if not recording.promised:
             return

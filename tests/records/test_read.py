@@ -17,7 +17,12 @@ HEADER = {
     "run_key": "adam-s0-0123456789",
     "experiment": "exp",
     "label": "Adam",
-    "spec": {"seed": 4, "workload": {"name": "w"}, "optimizer": {"method": "Adam"}},
+    "spec": {
+        "seed": 4,
+        "workload": {"name": "w"},
+        "optimizer": {"method": "Adam"},
+        "budget": {"batch_size": 9},
+    },
 }
 
 
