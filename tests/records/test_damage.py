@@ -191,7 +191,7 @@ SHAPES: list[tuple[str, str | bytes, str]] = [
     ("status.json", '{"state": "done", "final": [1]}', "status.json: final: found [1]"),
     ("status.json", '{"state": "done", "final": {"val_loss": "x"}}', "status.json: final.val_loss"),
     ("status.json", '{"state": "done", "target": {"epoch": 1.5}}', "status.json: target.epoch"),
-    ("status.json", '{"state": "\\\\ud800"}', "status.json: not a JSON object"),
+    ("status.json", '{"state": "\\ud800"}', "status.json: not a JSON object"),
     ("spec.json", "{}", "spec.json: incomplete, 'spec' is missing"),
     ("environment.json", '{"hostname": 7}', "environment.json: hostname: found 7, allowed: text"),
     ("restarts.jsonl", "{}\n", "restarts.jsonl: line 1: lacks attempt"),
