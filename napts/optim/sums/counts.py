@@ -107,3 +107,12 @@ class CountedSum(FiniteSum):
         """Return the change of the gradient: two gradients, however it is found."""
         self.counts.gradients += 2.0 * self.share
         return self._inner.gradient_change(theta, anchor)
+
+    def prepared(self) -> "CountedSum":
+        """Return the same sum, prepared for many evaluations and counted at the same place."""
+        return CountedSum(self._inner.prepared(), self.counts, self._whole)
+
+    @property
+    def curvature(self) -> float | None:
+        """The largest Lipschitz constant of the gradient of one sample's loss."""
+        return self._inner.curvature

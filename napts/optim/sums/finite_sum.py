@@ -31,8 +31,8 @@ class FiniteSum(Batch):
         layout: Whose parameters the vectors stand for, and in which order.
     """
 
-    replicas: Replicas = ONE_REPLICA
     layout: Layout
+    replicas: Replicas = ONE_REPLICA
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
@@ -73,3 +73,16 @@ class FiniteSum(Batch):
         """Return ``grad L(theta) - grad L(anchor)``, which costs two gradients."""
         there = self.value_and_gradient(anchor)[1]
         return vectors.subtract(self.value_and_gradient(theta)[1], there)
+
+    def prepared(self) -> "FiniteSum":
+        """Return the same sum, with what makes many evaluations fast; most have nothing to do."""
+        return self
+
+    @property
+    def curvature(self) -> float | None:
+        """The largest Lipschitz constant of the gradient of one sample's loss, where it is known.
+
+        It has the regulariser in it. Its inverse is the unit of the learning rates of stochastic
+        methods (our choice).
+        """
+        return None
