@@ -6,9 +6,11 @@ from typing import Any, ClassVar
 from torch.optim import Optimizer
 
 from napts.optim import calls, signature
+from napts.optim.batch import Batch
 from napts.optim.option import Amendment
 from napts.optim.record import StepRecord
 from napts.optim.signature import Definitions, describe
+from napts.optim.subdomains import Closure
 
 
 class DescribedOptimizer(Optimizer):
@@ -48,6 +50,10 @@ class DescribedOptimizer(Optimizer):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         describe(cls)
+
+    def step(self, closure: Closure | Batch | None = None) -> float:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Take one step; the closure returns the loss and calls no ``backward()``."""
+        raise NotImplementedError
 
     def train_mode(self) -> None:
         """Do nothing: these methods are evaluated where they take their steps."""
