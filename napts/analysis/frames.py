@@ -36,6 +36,9 @@ MEASURES = tuple(
 OPTIONAL = tuple(each.name for each in columns_of(EPOCHS) if each.optional)
 """Further such columns, which are there where some run has them."""
 
+SUMMED = ("hessians", "hessian_products", "cg_iterations")
+"""Those of them that are counts, and have running totals."""
+
 
 TARGET_COSTS = {
     "target_epoch": "epoch",
@@ -112,7 +115,9 @@ def epochs_frame(runs: Sequence[RunRecord]) -> pd.DataFrame:
         the values of `PER_BATCH`,
         ``pass_equivalents`` of the epoch in forward-backward passes of the whole network, and the
         running totals ``train_seconds_total``, ``cpu_seconds_total``, ``pass_equivalents_total``
-        and ``backwards_total``. Epoch 0 is the evaluation before training: its values per
+        and ``backwards_total``; where there are optional counts, those of `SUMMED` too, and
+        ``evaluations_total``, gradients and products of Hessians with vectors. Epoch 0 is the
+        evaluation before training: its values per
         batch are NaN and its running totals zero.
     """
     labels, measures = distinct_labels(runs), _measures(runs)
@@ -147,16 +152,18 @@ def _with_rates(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_totals(frame: pd.DataFrame) -> pd.DataFrame:
-    summed = ["train_seconds", "cpu_seconds", "pass_equivalents", "backwards"]
-    training = frame[summed].where(frame["epoch"] > 0, 0.0)
+    costs = ["train_seconds", "cpu_seconds", "pass_equivalents", "backwards"]
+    counts = [name for name in SUMMED if name in frame]
+    # What a method does not count it does not have.
+    known = frame.fillna(dict.fromkeys(counts, 0.0))
+    training = known[[*costs, *counts]].where(frame["epoch"] > 0, 0.0)
     keys = [frame[name] for name in ("experiment", "run_key")]
     totals = training.groupby(keys).cumsum()
-    return frame.assign(
-        train_seconds_total=totals["train_seconds"],
-        cpu_seconds_total=totals["cpu_seconds"],
-        pass_equivalents_total=totals["pass_equivalents"],
-        backwards_total=totals["backwards"],
-    )
+    frame = frame.assign(**{f"{name}_total": totals[name] for name in totals})
+    if "hessian_products" in counts:
+        evaluations = totals["backwards"] + totals["hessian_products"]
+        frame = frame.assign(evaluations_total=evaluations)
+    return frame
 
 
 def runs_frame(runs: Sequence[RunRecord], epochs: pd.DataFrame | None = None) -> pd.DataFrame:

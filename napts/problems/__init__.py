@@ -24,7 +24,7 @@ from napts.problems.supervised import Classification, Regression, Supervised
 
 BUILT_IN = (
     *("digits", "images", "synthetic", "diabetes", "text", "poisson", "cancer"),
-    "libsvm_logistic",
+    *("pde", "libsvm_logistic"),
 )
 """Modules whose import registers the package's own problems."""
 

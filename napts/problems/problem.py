@@ -45,6 +45,7 @@ class Problem(ABC):
         subdomains: Default number of subdomains of the Schwarz methods.
         primary: The metric that tells how good a network is, and whether it is to grow or to fall.
         fractions: Metrics in [0, 1] that are shown in percent.
+        precision: Default type of parameters and samples, ``"float32"`` or ``"float64"``.
         needs_grad: The loss or the metrics take derivatives with respect to inputs, so that an
             evaluation needs graphs.
         Options: Model of the options.
@@ -54,9 +55,10 @@ class Problem(ABC):
     name: ClassVar[str] = ""
     dataset: ClassVar[str | None] = None
     batch_size: ClassVar[BatchSize] = 32
-    subdomains: ClassVar[int] = 2
+    subdomains: int = 2
     primary: ClassVar[tuple[str, Literal["max", "min"]]] = ("loss", "min")
     fractions: ClassVar[tuple[str, ...]] = ()
+    precision: ClassVar[Literal["float32", "float64"]] = "float32"
     needs_grad: ClassVar[bool] = False
     options: Any
 
