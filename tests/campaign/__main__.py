@@ -10,11 +10,12 @@ import sys
 from pathlib import Path
 
 from tests.campaign import children
+from tests.campaign.damage import DAMAGE
 from tests.campaign.kills import DISK, KILLS
 from tests.campaign.outcome import Part, campaign, one_case
 from tests.campaign.specs import SPECS
 
-PARTS: tuple[Part, ...] = (KILLS, DISK, SPECS)
+PARTS: tuple[Part, ...] = (KILLS, DISK, SPECS, DAMAGE)
 
 
 def main() -> int:
