@@ -29,9 +29,12 @@ if TYPE_CHECKING:
         APTSA,
         APTSD,
         APTSW,
+        ASTROM,
+        MLVR,
         NAPTS,
         NTR,
         PRESETS,
+        SSN,
         TR,
         Baseline,
         Batch,
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
         Option,
         SplitBatch,
         StepRecord,
+        TRNewton,
         preset,
     )
     from napts.parallel.pipeline import Pipeline
@@ -48,6 +52,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "napts.optim": (
         *("APTS", "APTSA", "APTSD", "APTSW", "NAPTS", "NTR", "PRESETS", "TR"),
+        *("ASTROM", "MLVR", "SSN", "TRNewton"),
         *("Baseline", "Batch", "DoG", "Option", "SplitBatch", "StepRecord", "preset"),
     ),
     "napts.decomposition": (
@@ -71,9 +76,12 @@ __all__ = [
     "APTSA",
     "APTSD",
     "APTSW",
+    "ASTROM",
+    "MLVR",
     "NAPTS",
     "NTR",
     "PRESETS",
+    "SSN",
     "TR",
     "Baseline",
     "Batch",
@@ -90,6 +98,7 @@ __all__ = [
     "Stage",
     "StepRecord",
     "Supervised",
+    "TRNewton",
     "__version__",
     "deal_parameters",
     "join_ranks",

@@ -1,0 +1,98 @@
+"""Text that came from outside, as it may be told: one line, not long, nothing hidden in it.
+
+What a medium gives a meaning of its own (formulas in CSV, ``$`` in figures, markup on a terminal)
+is escaped where that medium is written. Here is what holds for all of them.
+"""
+
+import unicodedata
+from reprlib import Repr
+
+LINE = 200
+"""Characters that a message may have."""
+
+VALUE = 60
+"""Characters of a value that has been found, within a message."""
+
+_JOINERS = "\u200c\u200d"
+"""Format characters that spelling needs: zero-width joiners, in Persian, Hindi and emoji."""
+
+_LARGEST_BITS = 192
+"""Integers beyond are told by their size; Python refuses to spell those of thousands of digits."""
+
+_repr = Repr()
+_repr.maxlevel = 3
+_repr.maxstring = _repr.maxlong = _repr.maxother = VALUE
+_repr.maxlist = _repr.maxtuple = _repr.maxdict = _repr.maxset = _repr.maxfrozenset = 4
+
+
+def is_hidden(character: str) -> bool:
+    """Return whether a character does something to a text rather than being a part of it.
+
+    Those are controls (among them newlines and the start of ANSI escapes), formats (among them
+    those that turn the direction of writing), separators of lines, lone surrogates and what is no
+    character at all; the zero-width joiners, which spelling needs, are not among them.
+    """
+    category = unicodedata.category(character)
+    if category == "Cn":
+        code = ord(character)
+        return code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF
+    return category in ("Cc", "Cf", "Cs", "Zl", "Zp") and character not in _JOINERS
+
+
+def visible(text: str) -> str:
+    r"""Return a text in which hidden characters are spelled out, such as ``\x1b`` and ``\n``."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_spelled(character) if is_hidden(character) else character for character in text)
+
+
+def one_line(text: object, limit: int = LINE) -> str:
+    """Return a text as one line without hidden characters, shortened in its middle.
+
+    Args:
+        text: What is to be told; anything but a string by its ``str``.
+        limit: Characters that the line may have, at least 8.
+    """
+    # What a few characters are spelled with may be longer than they, so both ends are kept longer.
+    cut = _shortened(str(text), 4 * limit)
+    return _shortened(visible(" ".join(cut.split())), limit)
+
+
+def shown(value: object, limit: int = VALUE) -> str:
+    """Return a value that was found, as it would be written in Python, shortened in its middle.
+
+    Args:
+        value: Of any type and size.
+        limit: Characters that it may take, at least 8.
+    """
+    if isinstance(value, int) and value.bit_length() > _LARGEST_BITS:
+        return f"an integer of {value.bit_length()} bits"
+    if isinstance(value, str):
+        return one_line(repr(_shortened(value, limit)), limit)
+    return one_line(_repr.repr(value), limit)
+
+
+def plain_label(text: str) -> str:
+    """Return a label or a name as it is, which may have visible characters only.
+
+    Raises:
+        ValueError: There is a hidden character in it, or nothing but blanks.
+    """
+    hidden = next((character for character in text if is_hidden(character)), None)
+    if hidden is not None:
+        found = f"U+{ord(hidden):04X} in {shown(text)}"
+        raise ValueError(f"found the control character {found}, allowed: visible characters")
+    if text and not text.strip():
+        raise ValueError(f"found {shown(text)}, allowed: a visible text")
+    return text
+
+
+def _shortened(text: str, limit: int) -> str:
+    if len(text) <= limit:
+        return text
+    tail = (limit - 3) // 2
+    return f"{text[: limit - 3 - tail]}...{text[len(text) - tail :]}"
+
+
+def _spelled(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
