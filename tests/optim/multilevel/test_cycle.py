@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -286,7 +287,7 @@ def test_a_hierarchy_of_trust_regions(of: str, visits: int) -> None:
         seen.moves.clear()
         theta, radius = found.theta[0], found.radius
         losses.append(functions[-1].at(theta))
-    assert all(b <= a + 1e-13 for a, b in zip(losses, losses[1:], strict=False))
+    assert all(b <= a + 1e-13 for a, b in pairwise(losses))
     assert functions[-1].slope(theta).norm() < (1e-6 if of == "newton" else 1e-2)
 
 
