@@ -34,7 +34,9 @@ if TYPE_CHECKING:
         NAPTS,
         NTR,
         PRESETS,
+        SARAH,
         SSN,
+        SVRG,
         TR,
         Baseline,
         Batch,
@@ -52,7 +54,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "napts.optim": (
         *("APTS", "APTSA", "APTSD", "APTSW", "NAPTS", "NTR", "PRESETS", "TR"),
-        *("ASTROM", "MLVR", "SSN", "TRNewton"),
+        *("ASTROM", "MLVR", "SARAH", "SSN", "SVRG", "TRNewton"),
         *("Baseline", "Batch", "DoG", "Option", "SplitBatch", "StepRecord", "preset"),
     ),
     "napts.decomposition": (
@@ -81,7 +83,9 @@ __all__ = [
     "NAPTS",
     "NTR",
     "PRESETS",
+    "SARAH",
     "SSN",
+    "SVRG",
     "TR",
     "Baseline",
     "Batch",

@@ -16,7 +16,9 @@ from napts.optim import (
     MLVR,
     NAPTS,
     NTR,
+    SARAH,
     SSN,
+    SVRG,
     TR,
     DoG,
     TRNewton,
@@ -82,7 +84,10 @@ def lbfgs(params: Iterable[Any], **options: Unpack[LBFGSOptions]) -> torch.optim
     return torch.optim.LBFGS(params, **arguments)
 
 
-for _optimizer in (TR, NTR, APTS, APTSA, NAPTS, APTSW, APTSD, TRNewton, ASTROM, MLVR, SSN):
+for _optimizer in (
+    *(TR, NTR, APTS, APTSA, NAPTS, APTSW, APTSD),
+    *(TRNewton, ASTROM, MLVR, SSN, SVRG, SARAH),
+):
     register_method(_optimizer.__name__)(_optimizer)
 for _name, _function, _class in (
     ("Adam", adam, torch.optim.Adam),

@@ -8,7 +8,9 @@ from napts.optim.methods.astrom import ASTROM
 from napts.optim.methods.mlvr import MLVR
 from napts.optim.methods.napts import NAPTS
 from napts.optim.methods.ntr import NTR
+from napts.optim.methods.sarah import SARAH
 from napts.optim.methods.ssn import SSN
+from napts.optim.methods.svrg import SVRG
 from napts.optim.methods.tr import TR
 from napts.optim.methods.tr_newton import TRNewton
 
@@ -21,7 +23,9 @@ __all__ = [
     "MLVR",
     "NAPTS",
     "NTR",
+    "SARAH",
     "SSN",
+    "SVRG",
     "TR",
     "TRNewton",
 ]

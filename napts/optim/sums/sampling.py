@@ -31,6 +31,10 @@ class Sampling:
             return torch.randint(count, (1,), generator=self._generator)
         return torch.randperm(count, generator=self._generator)[:size]
 
+    def integers(self, count: int, size: int) -> Tensor:
+        """Return so many numbers below ``count``, each drawn by itself."""
+        return torch.randint(count, (size,), generator=self._generator)
+
     def kept_order(self, count: int) -> Tensor:
         """Return a random order of so many samples: always the same, until their number changes."""
         if self._kept is None and self._before_kept is not None:
