@@ -29,9 +29,14 @@ if TYPE_CHECKING:
         APTSA,
         APTSD,
         APTSW,
+        ASTROM,
+        MLVR,
         NAPTS,
         NTR,
         PRESETS,
+        SARAH,
+        SSN,
+        SVRG,
         TR,
         Baseline,
         Batch,
@@ -39,6 +44,7 @@ if TYPE_CHECKING:
         Option,
         SplitBatch,
         StepRecord,
+        TRNewton,
         preset,
     )
     from napts.parallel.pipeline import Pipeline
@@ -48,6 +54,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "napts.optim": (
         *("APTS", "APTSA", "APTSD", "APTSW", "NAPTS", "NTR", "PRESETS", "TR"),
+        *("ASTROM", "MLVR", "SARAH", "SSN", "SVRG", "TRNewton"),
         *("Baseline", "Batch", "DoG", "Option", "SplitBatch", "StepRecord", "preset"),
     ),
     "napts.decomposition": (
@@ -71,9 +78,14 @@ __all__ = [
     "APTSA",
     "APTSD",
     "APTSW",
+    "ASTROM",
+    "MLVR",
     "NAPTS",
     "NTR",
     "PRESETS",
+    "SARAH",
+    "SSN",
+    "SVRG",
     "TR",
     "Baseline",
     "Batch",
@@ -90,6 +102,7 @@ __all__ = [
     "Stage",
     "StepRecord",
     "Supervised",
+    "TRNewton",
     "__version__",
     "deal_parameters",
     "join_ranks",

@@ -228,7 +228,8 @@ def _write(plan: "TuningPlan", tuning: "Tuning", out: Path) -> Path:
         "seeds": list(plan.seeds),
         "workload": {"name": plan.workload},
         "budget": {"epochs": plan.epochs},
-        "methods": [best.options],
+        # TOML has no null: what is left out is the default, which is the only null there is.
+        "methods": [{k: value for k, value in best.options.items() if value is not None}],
     }
     value = tuning.value(best.mean)
     command = shlex.join(["napts", *sys.argv[1:]])

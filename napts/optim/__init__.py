@@ -9,7 +9,21 @@ from napts.optim import private_names as _private_names  # noqa: F401, it checks
 from napts.optim.baseline import Baseline
 from napts.optim.batch import Batch, SplitBatch
 from napts.optim.dog import DoG
-from napts.optim.methods import APTS, APTSA, APTSD, APTSW, NAPTS, NTR, TR
+from napts.optim.methods import (
+    APTS,
+    APTSA,
+    APTSD,
+    APTSW,
+    ASTROM,
+    MLVR,
+    NAPTS,
+    NTR,
+    SARAH,
+    SSN,
+    SVRG,
+    TR,
+    TRNewton,
+)
 from napts.optim.option import Option
 from napts.optim.presets import PRESETS, preset
 from napts.optim.record import StepRecord, Trial
@@ -19,9 +33,14 @@ __all__ = [
     "APTSA",
     "APTSD",
     "APTSW",
+    "ASTROM",
+    "MLVR",
     "NAPTS",
     "NTR",
     "PRESETS",
+    "SARAH",
+    "SSN",
+    "SVRG",
     "TR",
     "Baseline",
     "Batch",
@@ -29,6 +48,7 @@ __all__ = [
     "Option",
     "SplitBatch",
     "StepRecord",
+    "TRNewton",
     "Trial",
     "preset",
 ]

@@ -13,7 +13,7 @@ from napts.experiment.methods.option_models import MethodOptions
 from napts.experiment.methods.scheduled import Scheduled
 from napts.experiment.methods.step_optimizer import StepOptimizer
 from napts.optim import Baseline
-from napts.optim.trust_region import TrustRegionOptimizer
+from napts.optim.described import DescribedOptimizer
 
 if TYPE_CHECKING:
     from napts.parallel.pipeline import Pipeline
@@ -115,7 +115,7 @@ class Method:
         """
         first = self._first_argument(options, model, example_inputs, seed)
         made = self._made(first, options)
-        optimizer = made if isinstance(made, TrustRegionOptimizer) else Baseline(made)
+        optimizer = made if isinstance(made, DescribedOptimizer) else Baseline(made)
         if options.scheduler is None:
             return optimizer
         if not isinstance(model, nn.Module):
