@@ -12,13 +12,18 @@ from napts.optim import (
     APTSA,
     APTSD,
     APTSW,
+    ASPQN,
     ASTROM,
     MLVR,
+    MSPQN,
     NAPTS,
     NTR,
     SSN,
     TR,
+    AdamLBFGS,
     DoG,
+    MomentumLBFGS,
+    SSBroyden,
     TRNewton,
 )
 from napts.optim.option import Option
@@ -82,7 +87,11 @@ def lbfgs(params: Iterable[Any], **options: Unpack[LBFGSOptions]) -> torch.optim
     return torch.optim.LBFGS(params, **arguments)
 
 
-for _optimizer in (TR, NTR, APTS, APTSA, NAPTS, APTSW, APTSD, TRNewton, ASTROM, MLVR, SSN):
+for _optimizer in (
+    *(TR, NTR, APTS, APTSA, NAPTS, APTSW, APTSD),
+    *(TRNewton, ASTROM, MLVR, SSN),
+    *(ASPQN, MSPQN, MomentumLBFGS, AdamLBFGS, SSBroyden),
+):
     register_method(_optimizer.__name__)(_optimizer)
 for _name, _function, _class in (
     ("Adam", adam, torch.optim.Adam),
