@@ -38,7 +38,9 @@ if TYPE_CHECKING:
         NAPTS,
         NTR,
         PRESETS,
+        SARAH,
         SSN,
+        SVRG,
         TR,
         AdamLBFGS,
         Baseline,
@@ -59,7 +61,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "napts.optim": (
         *("APTS", "APTSA", "APTSD", "APTSW", "NAPTS", "NTR", "PRESETS", "TR"),
-        *("ASTROM", "MLVR", "SSN", "TRNewton"),
+        *("ASTROM", "MLVR", "SARAH", "SSN", "SVRG", "TRNewton"),
         *("ASPQN", "MSPQN", "AdamLBFGS", "MomentumLBFGS", "SSBroyden"),
         *("Baseline", "Batch", "DoG", "Option", "SplitBatch", "StepRecord", "preset"),
     ),
@@ -91,7 +93,9 @@ __all__ = [
     "NAPTS",
     "NTR",
     "PRESETS",
+    "SARAH",
     "SSN",
+    "SVRG",
     "TR",
     "AdamLBFGS",
     "Baseline",

@@ -105,6 +105,19 @@ def svrg(
         yield theta
 
 
+def sarah(
+    problem: Logistic, theta: Array, rounds: Sequence[Sequence[Numbers]], eta: float
+) -> Iterator[Array]:
+    """Stochastic recursive gradient: a full gradient step, then a step for each draw."""
+    for draws in rounds:
+        v = problem.gradient(theta)
+        before, theta = theta, theta - eta * v
+        for draw in draws:
+            v = v + problem.gradient(theta, draw) - problem.gradient(before, draw)
+            before, theta = theta, theta - eta * v
+        yield theta
+
+
 def mlvr(
     problem: Logistic,
     theta: Array,

@@ -18,7 +18,9 @@ from napts.optim import (
     MSPQN,
     NAPTS,
     NTR,
+    SARAH,
     SSN,
+    SVRG,
     TR,
     AdamLBFGS,
     DoG,
@@ -89,7 +91,7 @@ def lbfgs(params: Iterable[Any], **options: Unpack[LBFGSOptions]) -> torch.optim
 
 for _optimizer in (
     *(TR, NTR, APTS, APTSA, NAPTS, APTSW, APTSD),
-    *(TRNewton, ASTROM, MLVR, SSN),
+    *(TRNewton, ASTROM, MLVR, SSN, SVRG, SARAH),
     *(ASPQN, MSPQN, MomentumLBFGS, AdamLBFGS, SSBroyden),
 ):
     register_method(_optimizer.__name__)(_optimizer)

@@ -11,8 +11,10 @@ from napts.optim.methods.momentum_lbfgs import AdamLBFGS, MomentumLBFGS
 from napts.optim.methods.mspqn import MSPQN
 from napts.optim.methods.napts import NAPTS
 from napts.optim.methods.ntr import NTR
+from napts.optim.methods.sarah import SARAH
 from napts.optim.methods.ssbroyden import SSBroyden
 from napts.optim.methods.ssn import SSN
+from napts.optim.methods.svrg import SVRG
 from napts.optim.methods.tr import TR
 from napts.optim.methods.tr_newton import TRNewton
 
@@ -27,7 +29,9 @@ __all__ = [
     "MSPQN",
     "NAPTS",
     "NTR",
+    "SARAH",
     "SSN",
+    "SVRG",
     "TR",
     "AdamLBFGS",
     "MomentumLBFGS",

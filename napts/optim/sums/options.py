@@ -7,6 +7,7 @@ from napts.optim.acceptance import RadiusRule
 from napts.optim.multilevel.armijo import Armijo
 from napts.optim.multilevel.conjugate_gradients import ConjugateGradients
 from napts.optim.option import Option
+from napts.optim.sums.inner_batches import Draw
 
 
 def _within_bounds(options: Mapping[str, Any]) -> str | None:
@@ -21,8 +22,8 @@ class SeedOptions(TypedDict, total=False):
         int | None,
         Option(
             None,
-            "Seed of the method's own generator, which draws the samples; ``None`` takes one from "
-            "torch's, so that ``torch.manual_seed``, or the seed of a run, decides.",
+            "Seed of the method's own generator, which draws the samples; ``None`` for torch's when "
+            "it draws the first one, so that ``torch.manual_seed``, or the seed of a run, decides.",
             within="[0, inf)",
         ),
     ]
@@ -118,6 +119,52 @@ class RadiusOptions(TypedDict, total=False):
             "rounding of the loss, their ratio counts as 1 (our choice; without it no run gets to "
             "a gradient of 1e-10). 0 for no such guard.",
             within="[0, inf)",
+        ),
+    ]
+
+
+class InnerOptions(SeedOptions, total=False):
+    """Options of methods that take stochastic steps between snapshots."""
+
+    lr: Annotated[
+        float,
+        Option(
+            0.125,
+            "Learning rate, in units of ``1 / L_max`` (our choice) where the sum knows it: "
+            "``L_max`` is the largest Lipschitz constant of the gradient of one sample's loss with "
+            "the regulariser, ``max_j |x_j|^2 / 4 + penalty`` for logistic regression. Else, as "
+            "for a network, it is the factor of the gradient itself. 1/8 in the authors' "
+            "configuration, in units that are not known; to be searched for.",
+            within="(0, inf)",
+        ),
+    ]
+    snapshot_steps: Annotated[
+        int,
+        Option(
+            100,
+            "Stochastic steps between two gradients of all samples; 100 in the authors' "
+            "configuration.",
+            within="[1, inf)",
+        ),
+    ]
+    batch: Annotated[
+        int | None,
+        Option(
+            None,
+            "Samples of a stochastic step; ``None`` for a hundredth of all, at least 1 (our "
+            "choice). No more than all are taken.",
+            within="[1, inf)",
+        ),
+    ]
+    draw: Annotated[
+        Draw,
+        Option(
+            "blocks",
+            'How they are drawn (our choice): ``"blocks"`` shuffles all samples once, cuts them '
+            "into blocks, some of which may be larger by a sample, and draws a block with "
+            'replacement for each step; ``"reshuffled"`` draws without replacement between two '
+            'snapshots, until all have been drawn; ``"independent"`` draws each sample with '
+            "replacement, as the theory has it. Blocks are the fastest: they are laid out once.",
         ),
     ]
 
