@@ -1,4 +1,4 @@
-"""Methods for finite sums in runs: resumed as if nothing had happened, with counts in the records."""
+"""Methods for finite sums in runs: resumed as if nothing had happened, counted in records."""
 
 from itertools import pairwise
 from pathlib import Path
