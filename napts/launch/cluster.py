@@ -6,8 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from napts.experiment.spec.reading import SpecError, read_toml, validated
-from napts.experiment.spec_table import SpecTable
+from napts.experiment.spec.reading import read_toml, spec_error, validated
+from napts.experiment.spec_table import Gigabytes, Jobs, Minutes, Runs, SpecTable
+from napts.quantity import Unit
+from napts.text import shown
 
 Texts = Annotated[tuple[str, ...], Field(strict=False)]
 
@@ -26,8 +28,8 @@ class LocalCluster(SpecTable):
     """
 
     kind: Literal["local"]
-    parallel: Annotated[int, Field(ge=1)] = 1
-    gpus: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False)] = ()
+    parallel: Annotated[int, Field(ge=1, le=1024), Unit("jobs at a time")] = 1
+    gpus: Annotated[tuple[Annotated[int, Field(ge=0, le=1023)], ...], Field(strict=False)] = ()
 
 
 class SlurmCluster(SpecTable):
@@ -60,14 +62,14 @@ class SlurmCluster(SpecTable):
     account: str | None = None
     qos: str | None = None
     constraint: str | None = None
-    timeout_min: Annotated[int, Field(ge=1)] = 60
-    memory_gb: Annotated[float, Field(gt=0)] | None = None
-    gpus_per_rank: Annotated[int, Field(ge=0)] = 1
-    runs_per_job: Annotated[int, Field(ge=1)] = 1
-    array_parallelism: Annotated[int, Field(ge=1)] = 32
-    max_array_size: Annotated[int, Field(ge=1)] | None = None
-    signal_delay_s: Annotated[int, Field(ge=1)] = 90
-    max_timeouts: Annotated[int, Field(ge=0)] = 1000
+    timeout_min: Minutes = 60
+    memory_gb: Gigabytes | None = None
+    gpus_per_rank: Annotated[int, Field(ge=0, le=1024), Unit("GPUs")] = 1
+    runs_per_job: Runs = 1
+    array_parallelism: Jobs = 32
+    max_array_size: Jobs | None = None
+    signal_delay_s: Annotated[int, Field(ge=1, le=65_535), Unit("seconds")] = 90
+    max_timeouts: Annotated[int, Field(ge=0, le=1_000_000), Unit("times")] = 1000
     setup: Texts = ()
     srun_args: Texts = ()
     additional: dict[str, Any] = Field(default_factory=dict)
@@ -95,6 +97,7 @@ def load_cluster(path: str | Path) -> Cluster:
     """
     data = read_toml(Path(path))
     kind = data.get("kind")
-    if kind not in _KINDS:
-        raise SpecError([f"{path}: kind: found {kind!r}, allowed: {', '.join(_KINDS)}"])
+    if not isinstance(kind, str) or kind not in _KINDS:
+        problem = f"kind: found {shown(kind)}, allowed: {', '.join(_KINDS)}"
+        raise spec_error(path, problem)
     return validated(_KINDS[kind], data, str(path))

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from napts.experiment.spec.reading import SpecError, read_toml, validated
+from napts.experiment.spec.reading import read_toml, spec_error, validated
 from napts.experiment.spec_table import SpecTable
 from napts.launch.search import Cell, Random, Values, grid_cells
 
@@ -57,7 +57,7 @@ def load_space(path: Path, samples: int | None) -> SpaceFile:
     table = data.get("random")
     if samples is not None and (not isinstance(table, dict) or "samples" in table):
         there = "a grid" if "grid" in data else "samples of its own"
-        raise SpecError([f"--samples: found {samples}, but {path} has {there}, allowed: one"])
+        raise spec_error("--samples", f"found {samples}, but {path} has {there}, allowed: one")
     if isinstance(table, dict):
         data["random"] = {"samples": samples or _SAMPLES, **table}
     return validated(SpaceFile, data, str(path))

@@ -9,16 +9,17 @@ from pydantic import Field, model_validator
 
 from napts.experiment.methods.registry import method_named
 from napts.experiment.spec.reading import (
-    SpecError,
     apply_overrides,
     parse_spec,
     read_toml,
+    spec_error,
     validated,
 )
 from napts.experiment.spec.run_spec import Name, RunSpec, Seed
-from napts.experiment.spec_table import SpecTable
+from napts.experiment.spec_table import Epochs, Gigabytes, Label, Minutes, Runs, SpecTable
 from napts.launch.search import Cell, Random, Values, cell_label, grid_cells
 from napts.records.layout import Kind
+from napts.text import shown
 
 Grid = dict[str, Values]
 Seeds = Annotated[tuple[Seed, ...], Field(strict=False, min_length=1)]
@@ -36,9 +37,9 @@ class Resources(SpecTable):
         runs_per_job: Runs that one job does one after the other.
     """
 
-    timeout_min: Annotated[int, Field(ge=1)] | None = None
-    memory_gb: Annotated[float, Field(gt=0)] | None = None
-    runs_per_job: Annotated[int, Field(ge=1)] | None = None
+    timeout_min: Minutes | None = None
+    memory_gb: Gigabytes | None = None
+    runs_per_job: Runs | None = None
 
     def over(self, other: "Resources") -> "Resources":
         """Return these, and the other's where these say nothing."""
@@ -64,8 +65,8 @@ class SweepMethod(SpecTable):
     """
 
     method: str
-    label: Annotated[str, Field(min_length=1, max_length=_MAX_LABEL)] | None = None
-    epochs: Annotated[int, Field(ge=1)] | None = None
+    label: Label | None = None
+    epochs: Epochs | None = None
     seeds: Seeds | None = None
     grid: Grid = Field(default_factory=dict)
     random: Random | None = None
@@ -254,7 +255,8 @@ def _run_data(
         if key and table in _TABLES:
             data[table] = _placed(data.get(table, {}), key.split("."), value)
         elif key:
-            raise SpecError([f"{name}: found a place in {table!r}, allowed: {', '.join(_TABLES)}"])
+            problem = f"found a place in {shown(table)}, allowed: {', '.join(_TABLES)}"
+            raise spec_error(name, problem)
         else:
             data["optimizer"][name] = value
     return data
@@ -273,11 +275,9 @@ def _check_distinct(planned: Iterable[PlannedRun], source: str) -> None:
     for run in planned:
         key, label = run.spec.run_key, (run.spec.display_label, run.spec.seed)
         if key in names:
-            raise SpecError(
-                [f"{source}: {names[key]} and {run.name} are the same run, allowed: once"]
-            )
+            both = f"{names[key]} and {run.name}"
+            raise spec_error(source, f"{both} are the same run, allowed: once")
         if label in labels:
-            raise SpecError(
-                [f"{source}: found two settings called {run.name}, allowed: a label for each"]
-            )
+            problem = f"found two settings called {run.name}, allowed: a label for each"
+            raise spec_error(source, problem)
         names[key], labels[label] = run.name, key

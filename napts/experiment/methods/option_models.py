@@ -103,7 +103,7 @@ class StageOptions(TypedDict, total=False):
 
     subdomains: Annotated[
         int | None,
-        Option(None, "Number of layer blocks; the problem's by default.", within="[1, inf)"),
+        Option(None, "Number of layer blocks; the problem's by default.", within="[1, 1024]"),
     ]
     compile_local: Annotated[
         bool,
@@ -120,7 +120,7 @@ class SetOptions(TypedDict, total=False):
 
     subdomains: Annotated[
         int | None,
-        Option(None, "Number of parameter sets; the problem's by default.", within="[1, inf)"),
+        Option(None, "Number of parameter sets; the problem's by default.", within="[1, 1024]"),
     ]
     deal: Annotated[
         Deal,

@@ -9,7 +9,7 @@ from napts.experiment.methods.registry import OptimizerOptions
 from napts.experiment.spec.budget import Budget
 from napts.experiment.spec.execution import Execution, Pipelining
 from napts.experiment.spec.run_spec import Name, Precision, RunSpec, Seed, WorkloadSpec
-from napts.experiment.spec_table import SpecTable
+from napts.experiment.spec_table import Epochs, Label, SpecTable
 from napts.records.layout import Kind
 
 
@@ -23,8 +23,8 @@ class StudyMethod(SpecTable):
     """
 
     optimizer: OptimizerOptions
-    label: Annotated[str, Field(min_length=1, max_length=100)] | None = None
-    epochs: Annotated[int, Field(ge=1)] | None = None
+    label: Label | None = None
+    epochs: Epochs | None = None
 
     @model_validator(mode="before")
     @classmethod
