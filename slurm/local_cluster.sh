@@ -1,17 +1,24 @@
 #!/usr/bin/env bash
 # A Slurm cluster on this one machine, for tests: controller, accounting with its database, several
-# virtual nodes, two partitions of which one preempts the other. Everything lives in one folder and
-# listens on loopback alone; `down` leaves nothing. It runs as root and trusts everybody who can
-# read its folder, so it is nothing but a test bench.
+# virtual nodes, two partitions of which one preempts the other. Everything lives in one folder, which
+# its owner alone can enter, and listens on loopback alone; `down` leaves nothing. It runs as root,
+# and what it starts lets whoever speaks for its owner run anything, so it is nothing but a test bench.
 set -euo pipefail
+# Of a job in which this script may run: its own daemons and jobs are known by such variables.
+for variable in "${!SLURM_@}"; do unset "$variable"; done
 
-readonly PACKAGES=(slurm-wlm slurmdbd munge mariadb-server)
-readonly PROGRAMS=(sbatch slurmctld slurmd slurmdbd munged mariadbd)
+readonly PACKAGES=(slurm-wlm slurmdbd munge mariadb-server iproute2)
+readonly PROGRAMS=(sbatch slurmctld slurmd slurmdbd munged mariadbd ss)
 readonly DAEMONS=(munged mariadbd slurmdbd slurmctld) # and one slurmd a node
 readonly NODES="${NAPTS_SLURM_NODES:-4}"
 readonly NODE_CPUS=4
 readonly NODE_MEMORY_MB=8000
 readonly PATIENCE_S=60
+readonly CLUSTER_NAME=napts
+# Nobody but root can put anything there. Not below /run: on many systems nothing can be executed
+# there, and Slurm executes jobs from its spool folder.
+readonly DEFAULT_DIR=/var/lib/napts-slurm
+readonly LONGEST_DIR=85 # a socket's path has 107 bytes at most
 
 usage() {
   cat >&2 <<'TEXT'
@@ -23,21 +30,87 @@ usage: slurm/local_cluster.sh install|up|down|status [--dir FOLDER]
   down     end it and remove its folder
   status   say which daemons and nodes are up; exit code 0 if all are
 
-FOLDER is where everything lives, by default $NAPTS_SLURM_DIR or a folder under /tmp.
+FOLDER is where everything lives, by default $NAPTS_SLURM_DIR or /var/lib/napts-slurm. It has to be
+new, or one that `up` has made. Exit code 2: it is another, and nothing has been touched.
 TEXT
   exit 2
 }
 
 say() { echo "local_cluster: $*" >&2; }
 
+refuse() { # MESSAGE: bad input; nothing has been touched
+  say "$1"
+  exit 2
+}
+
+# --- the folder: nothing in it is believed, written or deleted before it has been inspected -------
+
+find_folder() { # FOLDER -> sets $dir to its path without links, but for its own name
+  local LC_ALL=C shown name parent
+  shown="$(printf '%.60q' "$1")"
+  # It stands in configuration files and in a line for a shell.
+  [[ "$1" =~ ^[A-Za-z0-9._/+-]+$ ]] || refuse "--dir: found $shown, allowed: A-Z a-z 0-9 . _ / + -"
+  name="$(basename -- "$1")"
+  [[ "$name" != / && "$name" != . && "$name" != .. ]] \
+    || refuse "--dir: found $shown, allowed: a path that ends in a name"
+  parent="$(realpath -e -- "$(dirname -- "$1")" 2>/dev/null)" \
+    || refuse "--dir: found $shown, allowed: a path in a folder that is there"
+  dir="${parent%/}/$name"
+  ((${#dir} <= LONGEST_DIR)) \
+    || refuse "--dir: found $shown of ${#dir} characters, allowed: at most $LONGEST_DIR"
+  export SLURM_CONF="$dir/slurm.conf"
+}
+
+inspect() { # succeeds if the folder is there, fails if nothing is; ends the script if it is foreign
+  local mode owner
+  inspect_parents
+  [[ -e "$dir" || -L "$dir" ]] || return 1
+  [[ ! -L "$dir" ]] || refuse_folder "a symbolic link"
+  [[ -d "$dir" ]] || refuse_folder "a file"
+  read -r mode owner < <(stat -c '%a %u' -- "$dir")
+  ((owner == EUID)) || refuse_folder "a folder of user $owner"
+  [[ "$mode" == 700 ]] || refuse_folder "a folder of mode $mode"
+  [[ -f "$dir/$MARK" && ! -L "$dir/$MARK" ]] && mark | cmp -s - "$dir/$MARK" \
+    || refuse_folder "a folder that this script has not made"
+}
+
+inspect_parents() { # whoever can write to one of them could put another folder into this one's place
+  local parent="$dir" mode owner
+  while [[ "$parent" != / ]]; do
+    parent="$(dirname -- "$parent")"
+    read -r mode owner < <(stat -c '%a %u' -- "$parent")
+    mode=$((8#$mode))
+    # In a sticky folder everybody can write, but can rename nothing of anybody else's.
+    if ((owner != 0 && owner != EUID)) || (((mode & 8#22) && !(mode & 8#1000))); then
+      refuse "$dir: others can write to $parent, allowed: a place where they cannot"
+    fi
+  done
+}
+
+refuse_folder() { refuse "$dir: found $1, allowed: a new folder, or one that \`up\` has made"; }
+
+readonly MARK=made-by-local_cluster
+
+mark() { echo "a cluster of slurm/local_cluster.sh in $dir"; }
+
+make_folder() {
+  mkdir -m 0700 -- "$dir" # fails if anything is there, and follows no link
+  mark >"$dir/$MARK"
+  inspect
+  mkdir "$dir"/{run,log,state,spool,database}
+}
+
 # --- daemons: started in the background, known by the file that holds their process number --------
 
 start() { # NAME COMMAND...
-  local name="$1"
+  local name="$1" pid
   shift
   # Without standard input and in a session of its own, so that no terminal reaches it.
   setsid "$@" </dev/null >>"$dir/log/$name.out" 2>&1 &
-  echo "$! $(start_time $!)" >"$dir/run/$name"
+  pid=$!
+  disown "$pid"
+  until is_daemon "$pid" "$1" || [[ -z "$(start_time "$pid")" ]]; do sleep 0.01; done
+  echo "$pid $(start_time "$pid")" >"$dir/run/$name"
 }
 
 start_time() { # PID -> when it started, which with its number tells a process from any other
@@ -46,12 +119,41 @@ start_time() { # PID -> when it started, which with its number tells a process f
   sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | awk '$1 != "Z" { print $20 }'
 }
 
-pid_of() { # NAME -> its process number if it still runs
-  local pid born
+is_daemon() { # PID PROGRAM: whether the process is this program, the caller's, and of this cluster
+  local file
+  [[ "$(stat -c %u "/proc/$1" 2>/dev/null)" == "$EUID" ]] || return 1
+  file="$(readlink "/proc/$1/exe")" || return 1
+  # Distributions install slurmctld-wlm and the like; an upgrade leaves "FILE (deleted)".
+  [[ "${file##*/}" =~ ^"$2"(-[a-z0-9]+)?( \(deleted\))?$ ]] || return 1
+  # slurmdbd is not told the folder in its command line, but all are in their environment.
+  grep -zqxF "SLURM_CONF=$dir/slurm.conf" "/proc/$1/environ" 2>/dev/null
+}
+
+program_of() { # NAME OF A DAEMON -> its program
+  if [[ " ${DAEMONS[*]} " == *" $1 "* ]]; then echo "$1"; else echo slurmd; fi
+}
+
+noted_pid() { # NAME -> the process that its file names, if that still runs, whatever it is
+  local pid="" born=""
   [[ -f "$dir/run/$1" ]] || return 1
-  read -r pid born <"$dir/run/$1"
-  [[ -n "$born" && "$(start_time "$pid")" == "$born" ]] || return 1
+  read -r pid born <"$dir/run/$1" || true
+  [[ "$pid" =~ ^[1-9][0-9]*$ && -n "$born" && "$(start_time "$pid")" == "$born" ]] || return 1
   echo "$pid"
+}
+
+pid_of() { # NAME -> its process number if it still runs
+  local pid
+  pid="$(noted_pid "$1")" && is_daemon "$pid" "$(program_of "$1")" || return 1
+  echo "$pid"
+}
+
+inspect_pids() { # ends the script if a file of a daemon names a process that is none
+  local name pid
+  for name in "${DAEMONS[@]}" $(node_names); do
+    if pid="$(noted_pid "$name")" && ! is_daemon "$pid" "$(program_of "$name")"; then
+      refuse "$dir/run/$name: found process $pid, which is no $(program_of "$name") of this cluster"
+    fi
+  done
 }
 
 wait_for() { # NAME WHAT COMMAND...: until the command succeeds, as long as the daemon lives
@@ -68,15 +170,8 @@ wait_for() { # NAME WHAT COMMAND...: until the command succeeds, as long as the 
 give_up() { # NAME WHAT
   say "$1 failed ($2); the end of its log:"
   tail -n 15 "$dir/log/$1.out" "$dir/log/$1.log" "$dir/log/check.out" >&2 2>/dev/null || true
-  down
+  remove
   exit 1
-}
-
-stop() { # NAME; nothing that it holds outlives the folder, so there is no reason to wait for it
-  local pid
-  pid="$(pid_of "$1")" || return 0
-  kill -KILL "$pid" 2>/dev/null || true
-  while pid_of "$1" >/dev/null; do sleep 0.05; done
 }
 
 node_names() { seq -f 'n%g' 1 "$NODES"; }
@@ -99,7 +194,6 @@ configure() {
   database_port="${ports[2]}"
   password="$(head -c 16 /dev/urandom | od -An -tx1 | tr -d ' \n')"
   head -c 1024 /dev/urandom >"$dir/munge.key"
-  chmod 600 "$dir/munge.key"
   write_slurm_conf "${ports[0]}" "${ports[1]}"
   for name in $(node_names); do
     echo "NodeName=$name NodeHostname=$(hostname) NodeAddr=127.0.0.1 Port=${ports[index]}" \
@@ -115,7 +209,7 @@ TEXT
 
 write_slurm_conf() { # CONTROLLER_PORT ACCOUNTING_PORT
   cat >"$dir/slurm.conf" <<TEXT
-ClusterName=napts
+ClusterName=$CLUSTER_NAME
 SlurmctldHost=$(hostname)(127.0.0.1)
 SlurmctldPort=$1
 SlurmUser=root
@@ -130,7 +224,8 @@ SlurmctldPidFile=$dir/slurmctld.pid
 SlurmdPidFile=$dir/slurmd.%n.pid
 SlurmctldLogFile=$dir/log/slurmctld.log
 SlurmdLogFile=$dir/log/%n.log
-CommunicationParameters=NoAddrCache
+# Daemons, and srun, listen where the machine's name leads, which is loopback: see on_loopback.
+CommunicationParameters=NoAddrCache,NoInAddrAny,NoCtldInAddrAny
 MailProg=/bin/true
 # No control groups and no binding to processors: this also works in a container.
 ProctrackType=proctrack/linuxproc
@@ -158,12 +253,13 @@ TEXT
 }
 
 write_slurmdbd_conf() { # PORT DATABASE_PORT PASSWORD
-  (umask 077 && cat >"$dir/slurmdbd.conf") <<TEXT
+  cat >"$dir/slurmdbd.conf" <<TEXT
 AuthType=auth/munge
 AuthInfo=socket=$dir/munge.socket
 DbdHost=localhost
 DbdAddr=127.0.0.1
 DbdPort=$1
+CommunicationParameters=NoInAddrAny
 SlurmUser=root
 LogFile=$dir/log/slurmdbd.log
 PidFile=$dir/slurmdbd.pid
@@ -196,21 +292,52 @@ missing() { # succeeds if a program is missing
 }
 
 up() {
+  local there=""
+  umask 077
+  if inspect; then there=yes; fi
   ((EUID == 0)) || { say "up: needs root"; exit 1; }
   if missing; then
     say "up: Slurm is not installed; run: slurm/local_cluster.sh install"
     exit 1
   fi
-  if all_up; then
+  if [[ -n "$there" ]] && all_up; then
     say "already up in $dir"
   else
+    on_loopback
     down
-    (umask 077 && mkdir -p "$dir"/{run,log,state,spool,database})
+    make_folder
     configure
     start_daemons
+    listens_on_loopback
     say "up in $dir after ${SECONDS} s: $NODES nodes with $NODE_CPUS processors each"
   fi
   echo "export SLURM_CONF=$dir/slurm.conf"
+}
+
+on_loopback() { # goes on under the name "localhost" where the machine's name leads elsewhere
+  local name
+  name="$(hostname)"
+  if getent ahostsv4 "$name" | awk '$1 !~ /^127\./ { other = 1 } END { exit other || !NR }'; then
+    return
+  fi
+  if [[ "$name" == localhost ]] || ! unshare --uts true 2>/dev/null; then
+    say "up: Slurm would listen where $name leads; put \"127.0.0.1 $name\" into /etc/hosts"
+    exit 1
+  fi
+  # A name for this script and what it starts; the machine keeps its own.
+  exec unshare --uts bash -c 'hostname localhost && exec "$@"' rename \
+    bash "${BASH_SOURCE[0]}" up --dir "$dir"
+}
+
+listens_on_loopback() { # ends the cluster if somebody else could speak to one of its daemons
+  local pids found
+  pids="$(for name in "${DAEMONS[@]}" $(node_names); do pid_of "$name"; done | paste -sd '|')"
+  found="$(ss -Hltunp | awk -v mine="pid=($pids)," \
+    '$7 ~ mine && $5 !~ /^(127\.|\[::1\])/ { print $5, $7; exit }')"
+  [[ -n "$found" ]] || return 0
+  say "up: not on loopback alone: ${found:0:100}"
+  remove
+  exit 1
 }
 
 start_daemons() {
@@ -222,7 +349,7 @@ start_daemons() {
   wait_for munged "socket" munge --socket="$dir/munge.socket" --no-input
   start slurmdbd slurmdbd -D
   wait_for slurmdbd "port" sacctmgr --noheader show cluster
-  sacctmgr --immediate add cluster napts >>"$dir/log/sacctmgr.out" 2>&1 || true
+  sacctmgr --immediate add cluster "$CLUSTER_NAME" >>"$dir/log/sacctmgr.out" 2>&1 || true
   start slurmctld slurmctld -D -c -f "$dir/slurm.conf"
   wait_for slurmctld "scontrol ping" controller_answers
   for name in $(node_names); do
@@ -265,38 +392,73 @@ all_up() {
 }
 
 down() {
-  local name
-  [[ -d "$dir/run" ]] || return 0
-  for name in slurmctld $(node_names) slurmdbd mariadbd munged; do stop "$name"; done
-  stop_leftovers
-  rm -rf "$dir"
+  if inspect; then inspect_pids; fi
+  remove
 }
 
-stop_leftovers() { # job steps of this cluster, and what runs in them
-  python3 - "$dir" <<'PYTHON'
-import os, signal, sys
+remove() {
+  end_processes || { say "$dir: its processes do not end; left as it is"; exit 1; }
+  rm -rf --one-file-system -- "$dir"
+}
+
+end_processes() { # daemons of this cluster, its job steps, and what runs in them
+  # All at once and without asking: nothing that they hold outlives the folder.
+  python3 - "$dir" "$CLUSTER_NAME" "$PATIENCE_S" slurmd slurmstepd "${DAEMONS[@]}" <<'PYTHON'
+import os, re, signal, sys, time
 from pathlib import Path
 
-folder = sys.argv[1]
-for entry in Path("/proc").glob("[0-9]*"):
+folder, cluster_name, patience_s, *programs = sys.argv[1:]
+daemon = re.compile(rf"({'|'.join(programs)})(-[a-z0-9]+)?( \(deleted\))?")
+
+
+def is_ours(process):
+    if process.stat().st_uid != os.geteuid():
+        return False
+    variables = (process / "environ").read_bytes().decode(errors="replace").split("\0")
+    if f"SLURM_CONF={folder}/slurm.conf" not in variables:
+        return False
+    # Slurm tells its jobs more than the configuration, which a person's shell has as well.
+    in_job = f"SLURM_CLUSTER_NAME={cluster_name}" in variables
+    return in_job or daemon.fullmatch(os.path.basename(os.readlink(process / "exe"))) is not None
+
+
+def end(process):
+    """End a process if it is of this cluster; return whether it was."""
     try:
-        command = (entry / "cmdline").read_bytes().decode(errors="replace")
-        variables = (entry / "environ").read_bytes().decode(errors="replace").split("\0")
+        handle = os.pidfd_open(int(process.name))  # the number may go to another at any time
     except OSError:
-        continue  # gone, or not ours
-    names = [variable.partition("=")[0] for variable in variables]
-    # Slurm gives its jobs a number besides the configuration, which a person's shell has as well.
-    in_job = f"SLURM_CONF={folder}/slurm.conf" in variables and "SLURM_JOB_ID" in names
-    if in_job or ("slurmstepd" in command and f"SLURM_CONF={folder}/slurm.conf" in variables):
-        try:
-            os.kill(int(entry.name), signal.SIGKILL)
-        except OSError:
-            pass
+        return False
+    try:
+        if is_ours(process):
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+            return True
+    except OSError:
+        pass  # gone, or not ours
+    finally:
+        os.close(handle)
+    return False
+
+
+def own_line():
+    """Return the numbers of this process and of those that it comes from."""
+    pid = os.getpid()
+    while pid:
+        yield str(pid)
+        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+spared = set(own_line())
+deadline = time.monotonic() + float(patience_s)
+while any([end(each) for each in Path("/proc").glob("[0-9]*") if each.name not in spared]):
+    if time.monotonic() > deadline:
+        sys.exit(1)
+    time.sleep(0.02)
 PYTHON
 }
 
 status() {
   local name pid whole=0
+  if inspect; then inspect_pids; fi
   for name in "${DAEMONS[@]}" $(node_names); do
     if pid="$(pid_of "$name")"; then
       echo "$name: up, process $pid"
@@ -310,19 +472,22 @@ status() {
 }
 
 main() {
-  local command="${1:-}"
+  local command="${1:-}" folder="${NAPTS_SLURM_DIR:-$DEFAULT_DIR}"
   shift || usage
-  dir="${NAPTS_SLURM_DIR:-/tmp/napts-slurm-$EUID}"
   while (($#)); do
     case "$1" in
-      --dir) [[ -n "${2:-}" ]] || usage; dir="$2"; shift 2 ;;
+      --dir) [[ -n "${2:-}" ]] || usage; folder="$2"; shift 2 ;;
       *) usage ;;
     esac
   done
-  dir="$(realpath -m "$dir")"
-  export SLURM_CONF="$dir/slurm.conf"
+  [[ "$NODES" =~ ^[1-9][0-9]?$ ]] \
+    || refuse "NAPTS_SLURM_NODES: found $(printf '%.60q' "$NODES"), allowed: 1 to 99"
   case "$command" in
-    install | up | down | status) "$command" ;;
+    install) install ;;
+    up | down | status)
+      find_folder "$folder"
+      "$command"
+      ;;
     *) usage ;;
   esac
 }

@@ -29,9 +29,15 @@ _METRICS = f"val_{METRIC}"
 MEASURES = tuple(
     each.name
     for each in columns_of(EPOCHS)
-    if each.name not in ("attempt", "epoch", "time", _METRICS)
+    if each.name not in ("attempt", "epoch", "time", _METRICS) and not each.optional
 )
 """Columns copied from ``epochs.jsonl``; behind ``val_loss`` there are those of the metrics."""
+
+OPTIONAL = tuple(each.name for each in columns_of(EPOCHS) if each.optional)
+"""Further such columns, which are there where some run has them."""
+
+SUMMED = ("hessians", "hessian_products", "cg_iterations")
+"""Those of them that are counts, and have running totals."""
 
 
 TARGET_COSTS = {
@@ -76,7 +82,9 @@ def _behind(names: Sequence[str], place: str, more: Sequence[str]) -> list[str]:
 
 
 def _measures(runs: Sequence[RunRecord]) -> list[str]:
-    return _behind(MEASURES, "val_loss", [f"val_{name}" for name in _metrics(runs)])
+    there = {name for run in runs for name in OPTIONAL if any(name in row for row in run.epochs)}
+    measures = [*MEASURES, *(name for name in OPTIONAL if name in there)]
+    return _behind(measures, "val_loss", [f"val_{name}" for name in _metrics(runs)])
 
 
 def _finals(runs: Sequence[RunRecord]) -> list[str]:
@@ -103,10 +111,13 @@ def epochs_frame(runs: Sequence[RunRecord]) -> pd.DataFrame:
     Returns:
         The columns `IDENTITY`, `METRIC_COLUMNS`, ``epoch``, ``local_fraction`` (share of the batch
         that a local pass uses), `MEASURES` (seconds, totals of the epoch, megabytes) with
-        ``val_<metric>`` for every metric that a run has, the values of `PER_BATCH`,
+        ``val_<metric>`` for every metric that a run has, those of `OPTIONAL` that some run has,
+        the values of `PER_BATCH`,
         ``pass_equivalents`` of the epoch in forward-backward passes of the whole network, and the
-        running totals ``train_seconds_total``, ``cpu_seconds_total`` and
-        ``pass_equivalents_total``. Epoch 0 is the evaluation before training: its values per
+        running totals ``train_seconds_total``, ``cpu_seconds_total``, ``pass_equivalents_total``
+        and ``backwards_total``; where there are optional counts, those of `SUMMED` too, and
+        ``evaluations_total``, gradients and products of Hessians with vectors. Epoch 0 is the
+        evaluation before training: its values per
         batch are NaN and its running totals zero.
     """
     labels, measures = distinct_labels(runs), _measures(runs)
@@ -129,22 +140,30 @@ def epochs_frame(runs: Sequence[RunRecord]) -> pd.DataFrame:
 def _with_rates(frame: pd.DataFrame) -> pd.DataFrame:
     batches = frame["batches"].where(frame["batches"] > 0)
     rates = {name: frame[total] / batches for total, name in PER_BATCH.items()}
+    products = frame["hessian_products"].fillna(0.0) if "hessian_products" in frame else 0.0
     passes = pass_equivalents(
-        frame["forwards"], frame["backwards"], frame["local_passes"], frame["local_fraction"]
+        frame["forwards"],
+        frame["backwards"],
+        frame["local_passes"],
+        frame["local_fraction"],
+        products,
     )
     return frame.assign(**rates, pass_equivalents=passes)
 
 
 def _with_totals(frame: pd.DataFrame) -> pd.DataFrame:
-    summed = ["train_seconds", "cpu_seconds", "pass_equivalents"]
-    training = frame[summed].where(frame["epoch"] > 0, 0.0)
+    costs = ["train_seconds", "cpu_seconds", "pass_equivalents", "backwards"]
+    counts = [name for name in SUMMED if name in frame]
+    # What a method does not count it does not have.
+    known = frame.fillna(dict.fromkeys(counts, 0.0))
+    training = known[[*costs, *counts]].where(frame["epoch"] > 0, 0.0)
     keys = [frame[name] for name in ("experiment", "run_key")]
     totals = training.groupby(keys).cumsum()
-    return frame.assign(
-        train_seconds_total=totals["train_seconds"],
-        cpu_seconds_total=totals["cpu_seconds"],
-        pass_equivalents_total=totals["pass_equivalents"],
-    )
+    frame = frame.assign(**{f"{name}_total": totals[name] for name in totals})
+    if "hessian_products" in counts:
+        evaluations = totals["backwards"] + totals["hessian_products"]
+        frame = frame.assign(evaluations_total=evaluations)
+    return frame
 
 
 def runs_frame(runs: Sequence[RunRecord], epochs: pd.DataFrame | None = None) -> pd.DataFrame:

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from napts.analysis.columns import floats, split, texts
+from napts.analysis.frames import SUMMED
 from napts.analysis.labels import grouped
 from napts.analysis.measured import is_rising
 from napts.analysis.outcome import ENDED
@@ -23,9 +24,10 @@ from napts.analysis.statistics import CONFIDENCE, Ratio, interval_of_mean
 
 CLOCKS = (
     *("epoch", "train_seconds_total", "cpu_seconds_total", "elapsed_seconds"),
-    "pass_equivalents_total",
+    *("pass_equivalents_total", "backwards_total"),
+    *("evaluations_total", *(f"{name}_total" for name in SUMMED)),
 )
-"""Columns of the epochs frame along which time may be measured."""
+"""Columns of the epochs frame along which time may be measured; the last ones need counts."""
 
 
 class Arrival(NamedTuple):
@@ -97,15 +99,27 @@ def time_to_target(
         raise ValueError(f"clock {clock!r} is not one of {', '.join(CLOCKS)}")
     if metric not in epochs.columns:
         raise ValueError(f"metric {metric!r} is not a column of the epochs frame")
+    if clock not in epochs.columns:
+        raise ValueError(f"clock {clock!r} is not a column of the epochs frame: no run counts it")
     rising = goal == "max" if goal else is_rising(epochs, metric)
     results = []
     for _, label, group in grouped(epochs):
-        found = [_first(run, clock, metric, target, rising) for run in split(group, "seed")]
+        runs = split(group, "seed")
+        found = [arrival(run, clock, metric, target, rising=rising) for run in runs]
         results.append(_aggregate(label, found))
     return results
 
 
-def _first(run: pd.DataFrame, clock: str, metric: str, target: float, rising: bool) -> Arrival:
+def arrival(run: pd.DataFrame, clock: str, metric: str, target: float, *, rising: bool) -> Arrival:
+    """Return when a run first met a target at the end of an epoch.
+
+    Args:
+        run: Its rows of the epochs frame.
+        clock: Column along which time is measured.
+        metric: Column that is to meet the target.
+        target: Value to meet.
+        rising: It must rise to it, and not fall.
+    """
     times, values = floats(run, clock), floats(run, metric)
     met = values >= target if rising else values <= target
     if met.any():

@@ -280,7 +280,11 @@ def _show(submitter: "Submitter", found: "Sweep", *, is_local: bool) -> None:
             for runs in array.jobs:
                 click.echo(f"{', '.join(run.planned.name for run in runs)}  ({array.shape})")
     else:
-        for array, text in zip(arrays, submitter.sbatch_texts(found, arrays), strict=True):
+        try:
+            texts = submitter.sbatch_texts(found, arrays)
+        except ValueError as error:
+            raise fail(error) from None
+        for array, text in zip(arrays, texts, strict=True):
             click.echo(f"# {len(array.jobs)} jobs of {array.shape}\n{text}")
 
 

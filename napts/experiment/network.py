@@ -80,10 +80,7 @@ class WholeNetwork:
     def _split(self, batch: Any, replicas: Replicas = ONE_REPLICA) -> Batch:
         if self._channels_last:
             batch = mapped(_channels_last, batch)
-        return Batch(self._loss, batch, replicas)
-
-    def _loss(self, batch: Any) -> Tensor:
-        return self._problem.loss(self.module, batch)
+        return self._problem.batch(self.module, batch, replicas)
 
     def evaluate(self, samples: SampleSet) -> Evaluation:
         """Return loss and metrics on a set."""

@@ -1,11 +1,12 @@
 """Position of a run and the sums of its running epoch; all of it survives an interruption."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from napts.experiment.clock import Times
 from napts.experiment.spending import Spent, TargetNote
 from napts.optim import StepRecord
+from napts.optim.record import SUM_FIELDS
 
 
 @dataclass(slots=True)
@@ -16,6 +17,7 @@ class Tally:
         batches: Steps taken.
         samples: Samples seen.
         loss_sum: Sum over the steps of mean batch loss times batch size.
+        hessian_products: Like the other counts of `SUM_FIELDS` None for methods that have none.
     """
 
     batches: int = 0
@@ -30,6 +32,10 @@ class Tally:
     accepted: int = 0
     nonmonotone: int = 0
     radius: float | None = None
+    hessians: float | None = None
+    hessian_products: float | None = None
+    cg_iterations: int | None = None
+    sample_fraction: float | None = None
 
     def add(self, record: StepRecord, samples: int) -> None:
         """Count a step on a batch of ``samples``."""
@@ -45,6 +51,10 @@ class Tally:
         self.accepted += record.accepted
         self.nonmonotone += record.nonmonotone
         self.radius = record.radius_after
+        self.hessians = _total(self.hessians, record.hessians)
+        self.hessian_products = _total(self.hessian_products, record.hessian_products)
+        self.cg_iterations = _total(self.cg_iterations, record.cg_iterations)
+        self.sample_fraction = record.sample_fraction
 
     def as_row(self) -> dict[str, Any]:
         """Return the sums under the names of ``epochs.jsonl``."""
@@ -54,7 +64,7 @@ class Tally:
         return {
             "train_loss": loss_sum / self.samples if self.samples else None,
             "rejections": sum(by_phase),
-            **row,
+            **{k: value for k, value in row.items() if value is not None or k not in SUM_FIELDS},
         }
 
 
@@ -100,6 +110,7 @@ class Progress:
             forwards=spent.forwards + tally.forwards,
             backwards=spent.backwards + tally.backwards,
             local_passes=spent.local_passes + tally.local_passes,
+            hessian_products=spent.hessian_products + (tally.hessian_products or 0.0),
             train_ns=spent.train_ns + train_ns,
             cpu_seconds=spent.cpu_seconds,
         )
@@ -132,3 +143,10 @@ class Progress:
         """Return the progress that `as_dict` described."""
         spent = Spent(**data.get("spent", {}))  # checkpoints of older versions tell none
         return cls(**{**data, "tally": Tally(**data["tally"]), "spent": spent})
+
+
+_Count = TypeVar("_Count", int, float)
+
+
+def _total(before: _Count | None, more: _Count | None) -> _Count | None:
+    return before if more is None else more + (before or 0)

@@ -23,10 +23,10 @@ from napts.experiment.trainer import Diverged, Interrupted, Trainer
 from napts.parallel.ranks import ALONE, Ranks, join_ranks
 from napts.records.environment import capture_environment
 from napts.records.files import RecordWriteError
+from napts.records.held import held
 from napts.records.layout import ENVIRONMENT, SPEC, STATUS, TRACEBACK, run_directory
 from napts.records.read import load_run
 from napts.records.rows import read_object
-from napts.records.run_lock import RunLock
 from napts.records.write import RunWriter
 
 Mode = Literal["cached", "retry", "force"]
@@ -84,9 +84,8 @@ def run(
     if mode == "cached" and known is not None and not has_checkpoints(directory):
         observer.on_run_end(known)
         return known
-    directory.mkdir(parents=True, exist_ok=True)
     with (
-        RunLock(directory),
+        held(directory),
         threads(spec.execution.threads),
         StopRequest() as stop,
         _group(spec, ranks) as ranks,

@@ -20,6 +20,7 @@ class Spent:
         forwards: Forward passes of the whole network.
         backwards: Backward passes of the whole network.
         local_passes: Local passes.
+        hessian_products: Products of Hessians with vectors, by their share of the samples.
         train_ns: Wall time of the training part, in nanoseconds.
         cpu_seconds: CPU time of the training part, of all ranks.
     """
@@ -29,6 +30,7 @@ class Spent:
     forwards: float = 0.0
     backwards: float = 0.0
     local_passes: int = 0
+    hessian_products: float = 0.0
     train_ns: int = 0
     cpu_seconds: float = 0.0
 
@@ -38,7 +40,13 @@ class Spent:
         Args:
             local_fraction: Share of the batch that a local pass uses.
         """
-        return pass_equivalents(self.forwards, self.backwards, self.local_passes, local_fraction)
+        return pass_equivalents(
+            self.forwards,
+            self.backwards,
+            self.local_passes,
+            local_fraction,
+            self.hessian_products,
+        )
 
     def limited(self, epochs: float, local_fraction: float) -> dict[str, float]:
         """Return what is spent of each limit of a budget.

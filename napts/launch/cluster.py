@@ -2,16 +2,26 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from napts.experiment.spec.reading import read_toml, spec_error, validated
-from napts.experiment.spec_table import Gigabytes, Jobs, Minutes, Runs, SpecTable
-from napts.quantity import Unit
+from napts.experiment.spec_table import SpecTable
+from napts.launch.bounds import (
+    ArraySize,
+    Devices,
+    MemoryGb,
+    Parallel,
+    Requeues,
+    RunsPerJob,
+    SignalDelayS,
+    TimeoutMin,
+)
+from napts.launch.script_text import Line, Settings, Word
 from napts.text import shown
 
-Texts = Annotated[tuple[str, ...], Field(strict=False)]
+Lines = Annotated[tuple[Line, ...], Field(strict=False)]
 
 
 class SlurmUnavailable(RuntimeError):
@@ -28,8 +38,8 @@ class LocalCluster(SpecTable):
     """
 
     kind: Literal["local"]
-    parallel: Annotated[int, Field(ge=1, le=1024), Unit("jobs at a time")] = 1
-    gpus: Annotated[tuple[Annotated[int, Field(ge=0, le=1023)], ...], Field(strict=False)] = ()
+    parallel: Parallel = 1
+    gpus: Annotated[tuple[Devices, ...], Field(strict=False)] = ()
 
 
 class SlurmCluster(SpecTable):
@@ -51,29 +61,30 @@ class SlurmCluster(SpecTable):
             checkpoint and is requeued.
         max_timeouts: How often a job is requeued after its time limit. Submitit takes every end
             of a job of ten minutes or less for a time limit, so this is no small number.
-        setup: Shell lines that a job begins with, such as ``module load ...``.
+        setup: Shell lines that a job begins with, such as ``module load ...``, each on its own.
         srun_args: Arguments of srun.
-        additional: Further ``#SBATCH`` settings.
+        additional: Further ``#SBATCH`` settings; those that are true take no value, those that are
+            false are left out, ``requeue`` as well.
         python: Python of the jobs; None for the one that submits.
     """
 
     kind: Literal["slurm"]
-    partition: str | None = None
-    account: str | None = None
-    qos: str | None = None
-    constraint: str | None = None
-    timeout_min: Minutes = 60
-    memory_gb: Gigabytes | None = None
-    gpus_per_rank: Annotated[int, Field(ge=0, le=1024), Unit("GPUs")] = 1
-    runs_per_job: Runs = 1
-    array_parallelism: Jobs = 32
-    max_array_size: Jobs | None = None
-    signal_delay_s: Annotated[int, Field(ge=1, le=65_535), Unit("seconds")] = 90
-    max_timeouts: Annotated[int, Field(ge=0, le=1_000_000), Unit("times")] = 1000
-    setup: Texts = ()
-    srun_args: Texts = ()
-    additional: dict[str, Any] = Field(default_factory=dict)
-    python: str | None = None
+    partition: Word | None = None
+    account: Word | None = None
+    qos: Word | None = None
+    constraint: Word | None = None
+    timeout_min: TimeoutMin = 60
+    memory_gb: MemoryGb | None = None
+    gpus_per_rank: Devices = 1
+    runs_per_job: RunsPerJob = 1
+    array_parallelism: Parallel = 32
+    max_array_size: ArraySize | None = None
+    signal_delay_s: SignalDelayS = 90
+    max_timeouts: Requeues = 1000
+    setup: Lines = ()
+    srun_args: Lines = ()
+    additional: Settings = Field(default_factory=dict)
+    python: Annotated[Line, Field(min_length=1)] | None = None
 
     @property
     def interpreter(self) -> str:
@@ -98,6 +109,5 @@ def load_cluster(path: str | Path) -> Cluster:
     data = read_toml(Path(path))
     kind = data.get("kind")
     if not isinstance(kind, str) or kind not in _KINDS:
-        problem = f"kind: found {shown(kind)}, allowed: {', '.join(_KINDS)}"
-        raise spec_error(path, problem)
+        raise spec_error(path, f"kind: found {shown(kind)}, allowed: {', '.join(_KINDS)}")
     return validated(_KINDS[kind], data, str(path))

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from napts.extras import need
 
@@ -111,7 +112,7 @@ def _executor(
         "mem": f"{shape.memory_gb * 1024:.0f}MB" if shape.memory_gb else None,
         "gpus_per_node": cluster.gpus_per_rank * shape.ranks if shape.cuda else None,
         "srun_args": list(cluster.srun_args) or None,
-        "additional_parameters": {"requeue": True, **cluster.additional},
+        "additional_parameters": _additional(cluster),
     }
     executor.update_parameters(
         job_name=f"napts-{name}",
@@ -125,6 +126,11 @@ def _executor(
         **{key: value for key, value in optional.items() if value is not None},
     )
     return executor
+
+
+def _additional(cluster: SlurmCluster) -> dict[str, Any]:
+    settings = {"requeue": True, **cluster.additional}
+    return {name: value for name, value in settings.items() if value is not False}
 
 
 def _setup(shape: Shape, cluster: SlurmCluster, snapshot: Snapshot) -> list[str]:

@@ -13,6 +13,7 @@ from napts.launch.job import SweepJob
 from napts.launch.local import LocalRunner, Tell
 from napts.launch.packs import Array, job_of, make_arrays
 from napts.launch.plan import Plan, RunView, make_plan
+from napts.launch.script_text import check_place
 from napts.launch.snapshot import Snapshot, take_snapshot
 from napts.launch.submitted import Job, SubmittedJobs
 from napts.launch.sweepfile import Sweep
@@ -86,10 +87,14 @@ class Submitter:
         Args:
             sweep: The sweep.
             arrays: The arrays.
+
+        Raises:
+            SpecError: Jobs cannot have their files where the records are.
         """
         from napts.launch.slurm import sbatch_text
 
         assert isinstance(self.cluster, SlurmCluster)
+        check_place(self.records_root, slurm=True)
         folder = SubmittedJobs(self.records_root, sweep.experiment).folder
         snapshot = Snapshot(folder / "code" / "REVISION", "REVISION")
         jobs = folder / "jobs" / "SUBMISSION"
@@ -99,11 +104,13 @@ class Submitter:
         """Submit what is left of a sweep; a local cluster has run it when this returns.
 
         Raises:
-            SpecError: The code has uncommitted changes.
+            SpecError: The code has uncommitted changes, or jobs cannot have their files where the
+                records are.
             SubmissionBusy: Another process is submitting the same sweep.
             SlurmUnavailable: Slurm does not answer or refuses.
             ValueError: A run cannot be carried out on this cluster.
         """
+        check_place(self.records_root, slurm=isinstance(self.cluster, SlurmCluster))
         known_jobs = SubmittedJobs(self.records_root, sweep.experiment)
         with _one_at_a_time(known_jobs.folder):
             plan = self.look(sweep)

@@ -16,7 +16,8 @@ from napts.experiment.spec.reading import (
     validated,
 )
 from napts.experiment.spec.run_spec import Name, RunSpec, Seed
-from napts.experiment.spec_table import Epochs, Gigabytes, Label, Minutes, Runs, SpecTable
+from napts.experiment.spec_table import Epochs, Label, SpecTable
+from napts.launch.bounds import MemoryGb, RunsPerJob, TimeoutMin
 from napts.launch.search import Cell, Random, Values, cell_label, grid_cells
 from napts.records.layout import Kind
 from napts.text import shown
@@ -37,9 +38,9 @@ class Resources(SpecTable):
         runs_per_job: Runs that one job does one after the other.
     """
 
-    timeout_min: Minutes | None = None
-    memory_gb: Gigabytes | None = None
-    runs_per_job: Runs | None = None
+    timeout_min: TimeoutMin | None = None
+    memory_gb: MemoryGb | None = None
+    runs_per_job: RunsPerJob | None = None
 
     def over(self, other: "Resources") -> "Resources":
         """Return these, and the other's where these say nothing."""
@@ -96,7 +97,7 @@ class SweepFile(SpecTable):
         experiment: Name of the folder of the runs.
         kind: What the runs are for, as in a run's spec.
         seeds: Seeds that every setting is run with.
-        precision: Type of parameters and activations.
+        precision: Type of parameters and activations, as in a run's spec.
         workload: The problem, as in a run's spec.
         budget: Limits, target and batch size, as in a run's spec.
         pipeline: As in a run's spec.
@@ -111,7 +112,7 @@ class SweepFile(SpecTable):
     experiment: Name
     kind: Kind | None = None
     seeds: Seeds
-    precision: str = "float32"
+    precision: str | None = None
     workload: dict[str, Any]
     budget: dict[str, Any]
     pipeline: dict[str, Any] | None = None

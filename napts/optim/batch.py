@@ -16,6 +16,13 @@ from napts.optim.subdomains import Closure
 WRITE = "`optimizer.step(lambda: criterion(model(inputs), targets))`, without backward()"
 """How ``step`` is called."""
 
+SAMPLES_UNKNOWN = (
+    "this method needs to know the parts of a batch, which a closure does not tell: write "
+    "`optimizer.step(napts.Batch(loss, samples))`, where loss(samples) is the mean loss of the "
+    "samples that it is given"
+)
+"""What is said where a plain closure does not do."""
+
 
 class Batch:
     """The loss of one batch, which an optimizer's ``step`` evaluates wherever it has to.
@@ -190,11 +197,15 @@ class WholeBatch(Batch):
         Raises:
             ValueError: Always.
         """
-        raise ValueError(
-            "this method needs to know the parts of a batch, which a closure does not tell: write "
-            "`optimizer.step(napts.Batch(loss, samples))`, where loss(samples) is the mean loss of "
-            "the samples that it is given"
-        )
+        raise ValueError(SAMPLES_UNKNOWN)
+
+    def take(self, samples: slice | Tensor) -> Batch:
+        """Refuse to take any.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError(SAMPLES_UNKNOWN)
 
 
 def as_batch(closure: Closure | Batch | None) -> Batch:

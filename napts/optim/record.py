@@ -7,6 +7,9 @@ from typing import Any, Literal, TypeVar
 
 _T = TypeVar("_T")
 
+SUM_FIELDS = ("hessians", "hessian_products", "cg_iterations", "sample_fraction")
+"""What only methods for finite sums have; the dictionaries of other methods do not name it."""
+
 Phase = Literal["proposal", "correction", "global"]
 
 
@@ -93,6 +96,10 @@ class StepRecord:
         checks: Further forward and backward passes, local ones or of the whole network, that only
             compared local gradients with the global one: at the first step, and whenever the model
             or the graph of the loss look different.
+        hessians: Hessians that were set up, each by its share of the samples.
+        hessian_products: Products of Hessians with vectors, likewise.
+        cg_iterations: Iterations of conjugate gradients, whatever their share of the samples.
+        sample_fraction: Share of the samples in the smallest subset.
         trials: Every trial of the iteration, in order.
     """
 
@@ -116,6 +123,10 @@ class StepRecord:
     backwards: float = 0
     local_passes: int = 0
     checks: int = 0
+    hessians: float | None = None
+    hessian_products: float | None = None
+    cg_iterations: int | None = None
+    sample_fraction: float | None = None
     trials: tuple[Trial, ...] = ()
 
     @property
@@ -126,10 +137,12 @@ class StepRecord:
     def as_dict(self) -> dict[str, float | int | bool | str | None]:
         """Return the record as a flat dictionary for JSON, without trials and checks.
 
-        Numbers that JSON cannot hold (NaN, infinity) become ``None``.
+        Numbers that JSON cannot hold (NaN, infinity) become ``None``. Counts of finite sums are
+        there only if the method has them.
         """
         apart = ("trials", "checks")  # a resumed process checks anew
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in apart}
+        values = {k: v for k, v in values.items() if v is not None or k not in SUM_FIELDS}
         return {name: _finite_or_none(value) for name, value in values.items()}
 
 

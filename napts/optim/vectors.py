@@ -118,6 +118,11 @@ class Layout:
         """Copy the parameters of one block into a flat tensor."""
         return self.flatten_block(self.blocks[block])
 
+    def parts(self, vector: Vector) -> list[Tensor]:
+        """Return a vector's values for each parameter, in its shape; they are views."""
+        blocks = enumerate(vector)
+        return [part for block, flat in blocks for part in self._cut(block, flat)]
+
     def write(self, vector: Vector) -> None:
         """Set the parameters to a vector's values."""
         for index, flat in enumerate(vector):

@@ -1,20 +1,22 @@
 """The reports that are about particular papers; this module registers them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from napts.analysis import Collection, Section, Table
-from napts.papers.claims import claims_frame, claims_tables, judge
+from napts.papers.claims import CLAIMS, claims_frame, claims_tables, judge
 from napts.papers.figures.calibration import calibration_files, calibration_parts
 from napts.papers.figures.figure2 import figure2_drawings
+from napts.papers.figures.finite_sums import finite_sum_drawings
 from napts.papers.figures.weights_and_data import weights_and_data_drawings
 from napts.papers.figures.window import window_drawings
+from napts.papers.finite_sums import finite_sum_tables
 from napts.papers.published import published_table
+from napts.plotting.drawings import Drawing
 from napts.plotting.files import save_drawings, save_tables
 from napts.plotting.page import Body
 from napts.plotting.provenance import provenance_of, provenance_of_all, write_csv
 from napts.plotting.registry import Report, register_report
-from napts.records.metric import ACCURACY
 
 
 def _claims_files(collection: Collection, out_dir: Path, command: str) -> list[Path]:
@@ -29,7 +31,8 @@ def _claims_files(collection: Collection, out_dir: Path, command: str) -> list[P
 
 def _has_comparisons(collection: Collection) -> bool:
     """Tell whether there are comparisons of the kind that the claims are about."""
-    return any(section.metric == ACCURACY for section in collection.of_kind("comparison"))
+    metrics = {claim.metric for claim in CLAIMS if claim.rules}
+    return any(section.metric in metrics for section in collection.of_kind("comparison"))
 
 
 def _claims_parts(collection: Collection, command: str) -> Iterator[Body]:
@@ -50,15 +53,29 @@ def _published(section: Section) -> Sequence[Table]:
     return [] if table is None else [table]
 
 
-def _published_files(collection: Collection, out_dir: Path, command: str) -> list[Path]:
-    sections = collection.of_kind("comparison")
-    drawings = (drawing for section in sections for drawing in weights_and_data_drawings(section))
-    paths = save_drawings(drawings, out_dir, command)
-    for section in sections:
-        if tables := _published(section):
-            provenance = provenance_of(section, command)
-            paths += save_tables(out_dir, f"published-{section.slug}", tables, provenance)
-    return paths
+def _files(
+    name: str,
+    drawings: Callable[[Section], Iterable[Drawing]],
+    tables: Callable[[Section], Sequence[Table]],
+) -> Callable[[Collection, Path, str], list[Path]]:
+    """Return what writes the figures and tables of every comparison.
+
+    Args:
+        name: What the files of tables begin with.
+        drawings: Figures of one comparison.
+        tables: Tables of one comparison.
+    """
+
+    def write(collection: Collection, out_dir: Path, command: str) -> list[Path]:
+        sections = collection.of_kind("comparison")
+        paths = save_drawings((d for s in sections for d in drawings(s)), out_dir, command)
+        for section in sections:
+            if found := tables(section):
+                provenance = provenance_of(section, command)
+                paths += save_tables(out_dir, f"{name}-{section.slug}", found, provenance)
+        return paths
+
+    return write
 
 
 for _report in (
@@ -75,13 +92,21 @@ for _report in (
         30,
         drawings=weights_and_data_drawings,
         tables=_published,
-        files=_published_files,
+        files=_files("published", weights_and_data_drawings, _published),
     ),
     Report(
         "figure2",
         "the NAPTS paper's Figure 2: loss, accuracy, rejections",
         40,
         drawings=figure2_drawings,
+    ),
+    Report(
+        "sums",
+        "finite sums: error by counted work, growing subsets, cost of a target",
+        30,
+        drawings=finite_sum_drawings,
+        tables=finite_sum_tables,
+        files=_files("sums", finite_sum_drawings, finite_sum_tables),
     ),
     Report(
         "window",

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, final
 
@@ -10,6 +11,8 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from napts.decomposition.trees import tensors_of
+from napts.optim import Batch
+from napts.optim.replicas import ONE_REPLICA, Replicas
 from napts.problems.evaluation import Evaluation, checked, checked_loss, evaluation_mode
 from napts.problems.randomness import OwnRandom, seed_of
 from napts.problems.samples import EVALUATION_BATCH, BatchSize, EpochOrder, SampleSet, samples_in
@@ -42,6 +45,7 @@ class Problem(ABC):
         subdomains: Default number of subdomains of the Schwarz methods.
         primary: The metric that tells how good a network is, and whether it is to grow or to fall.
         fractions: Metrics in [0, 1] that are shown in percent.
+        precision: Default type of parameters and samples, ``"float32"`` or ``"float64"``.
         needs_grad: The loss or the metrics take derivatives with respect to inputs, so that an
             evaluation needs graphs.
         Options: Model of the options.
@@ -51,9 +55,10 @@ class Problem(ABC):
     name: ClassVar[str] = ""
     dataset: ClassVar[str | None] = None
     batch_size: ClassVar[BatchSize] = 32
-    subdomains: ClassVar[int] = 2
+    subdomains: int = 2
     primary: ClassVar[tuple[str, Literal["max", "min"]]] = ("loss", "min")
     fractions: ClassVar[tuple[str, ...]] = ()
+    precision: ClassVar[Literal["float32", "float64"]] = "float32"
     needs_grad: ClassVar[bool] = False
     options: Any
 
@@ -100,6 +105,16 @@ class Problem(ABC):
                 ``samples.all()``.
         """
         return {}
+
+    def batch(self, model: nn.Module, samples: Any, replicas: Replicas = ONE_REPLICA) -> Batch:
+        """Return what an optimizer's ``step`` takes; a finite sum can return one that knows more.
+
+        Args:
+            model: The network.
+            samples: A batch on the network's device.
+            replicas: The processes that share it.
+        """
+        return Batch(partial(self.loss, model), samples, replicas)
 
     def augment(self, batch: Any) -> Any:
         """Return a training batch with random changes; evaluation does without.

@@ -12,6 +12,7 @@ from napts.problems.problem import Problem, ProblemOptions
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _FINAL = ("load", "build_model", "training_batches", "evaluation")
 _DIRECTIONS = ("max", "min")
+_PRECISIONS = ("float32", "float64")
 
 ProblemT = TypeVar("ProblemT", bound=type[Problem])
 
@@ -141,6 +142,10 @@ def _check(name: str, problem: Any) -> None:
         raise ValueError(f"{where}: batch_size: found {size!r}, allowed: 1, 2, ... or 'full'")
     if not _is_count(subdomains):
         raise ValueError(f"{where}: subdomains: found {subdomains!r}, allowed: 1, 2, ...")
+    if problem.precision not in _PRECISIONS:
+        raise ValueError(
+            f"{where}: precision: found {problem.precision!r}, allowed: {', '.join(_PRECISIONS)}"
+        )
     if not _is_goal(primary):
         raise ValueError(
             f'{where}: primary: found {primary!r}, allowed: a pair such as ("r2", "max")'

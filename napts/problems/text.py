@@ -3,19 +3,17 @@
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from napts.problems.gpt import gpt
-from napts.problems.numbers import DataSeed, Samples, Width
+from napts.problems.numbers import DataSeed, Layers, Samples, Width
 from napts.problems.problem import ProblemOptions
 from napts.problems.registry import register_problem
 from napts.problems.supervised import Supervised
-from napts.quantity import Unit
 
 _WORDS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
@@ -62,7 +60,7 @@ class TextGpt(Supervised):
         context: Width = 32
         width: Width = 32
         heads: Width = 4
-        blocks: Annotated[int, Field(ge=1, le=64), Unit("blocks")] = 4
+        blocks: Layers = 4
 
     def network(self) -> nn.Module:
         """Return the network."""

@@ -32,6 +32,7 @@ class Column:
         since: Version of the package from which on it is written.
         per_batch: Name of the mean over the batches of an epoch, if it is a total.
         measured: It differs between two runs of the same numbers.
+        optional: Only runs of some methods write it.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Column:
     since: str = "0.1"
     per_batch: str | None = None
     measured: bool = False
+    optional: bool = False
 
     def describes(self, name: str) -> bool:
         """Tell whether it is the column of that name; losses have columns of their own."""
@@ -74,6 +76,7 @@ def _epochs() -> Iterator[Column]:
     yield Column("wall_seconds", file, "number", "s", "wall time of the epoch", measured=True)
     yield Column("elapsed_seconds", file, "number", "s", "wall time so far", measured=True)
     yield from _work(file)
+    yield from _sums(file, _TOTAL)
     yield Column("radius", file, "number", "", "trust-region radius at the end of the epoch")
     yield Column("peak_memory_mb", file, "number", "MB", "peak memory so far", measured=True)
     yield Column("time", file, "number", "unix s", "when the row was written", measured=True)
@@ -99,6 +102,18 @@ def _work(file: str) -> Iterator[Column]:
         yield Column(name, file, "number", _TOTAL, meaning, per_batch=per_batch)
 
 
+def _sums(file: str, unit: str) -> Iterator[Column]:
+    """What only methods for finite sums count; each by its share of the samples."""
+    for name, meaning in (
+        ("hessians", "finite sums: Hessians set up, by their share of the samples"),
+        ("hessian_products", "finite sums: their products with vectors, likewise"),
+        ("cg_iterations", "finite sums: iterations of conjugate gradients"),
+    ):
+        yield Column(name, file, "number", unit, meaning, since="0.2", optional=True)
+    meaning = "finite sums: share of the samples in the smallest subset, at the end"
+    yield Column("sample_fraction", file, "number", "", meaning, since="0.2", optional=True)
+
+
 def _steps() -> Iterator[Column]:
     file = layout.STEPS
     yield Column("attempt", file, "integer", "", "attempt that wrote the row", measured=True)
@@ -122,6 +137,7 @@ def _steps() -> Iterator[Column]:
     yield Column("forwards", file, "number", "", "forward passes of the whole network")
     yield Column("backwards", file, "number", "", "backward passes of the whole network")
     yield Column("local_passes", file, "integer", "", "local passes, all subdomains counting once")
+    yield from _sums(file, "")
 
 
 def _status() -> Iterator[Column]:

@@ -16,6 +16,7 @@ Names with `<metric>` stand for one column per metric of the problem: `val_accur
 Every value may be null, which means that there is none. Losses and metrics that are not finite are
 the strings `"inf"`, `"-inf"` and `"nan"`, since a diverged loss is a result; other numbers that are
 not finite are null. Columns marked * differ between two runs of the same numbers.
+Rows have the columns that are said to be of finite sums only where the method counts them.
 
 ## spec.json
 

@@ -1,12 +1,16 @@
 """The one table of columns is what runs write and what everything else reads."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from benchmarks.made_runs import epoch_row
 from napts.experiment import RunSpec, parse_spec, run
+from napts.experiment.progress import Tally
+from napts.optim import StepRecord
+from napts.optim.record import SUM_FIELDS
 from napts.records import load_run
 from napts.records.columns import COLUMNS, FINAL, TARGET, column, columns_of, metrics_in, unknown
 from napts.records.layout import EPOCHS, RESTARTS, STATUS, STEPS
@@ -36,8 +40,29 @@ def test_rows_have_the_columns_of_the_table(directory: Path, file: str) -> None:
     assert rows
     for row in rows:
         assert unknown(file, row) == []
-        missing = [each.name for each in columns_of(file) if not any(map(each.describes, row))]
-        assert missing == []
+        always = [each for each in columns_of(file) if not each.optional]
+        assert [each.name for each in always if not any(map(each.describes, row))] == []
+        assert not any(
+            each.describes(name) for each in columns_of(file) if each.optional for name in row
+        )
+
+
+def test_counts_of_finite_sums_are_optional_columns() -> None:
+    record = StepRecord(1.0, hessians=0.1, hessian_products=0.5, cg_iterations=5)
+    record = replace(record, sample_fraction=0.1)
+    tally = Tally()
+    tally.add(StepRecord(1.0), 2)
+    assert not set(SUM_FIELDS) & {*tally.as_row(), *StepRecord(1.0).as_dict()}
+    tally.add(record, 2)
+    tally.add(record, 2)
+    row = tally.as_row()
+    expected = {"hessians": 0.2, "hessian_products": 1.0, "cg_iterations": 10}
+    assert {name: row[name] for name in expected} == pytest.approx(expected)
+    assert row["sample_fraction"] == 0.1
+    for file, found in ((EPOCHS, row), (STEPS, record.as_dict())):
+        assert unknown(file, found) == []
+        optional = {each.name for each in columns_of(file) if each.optional}
+        assert optional == set(SUM_FIELDS) == set(SUM_FIELDS) & set(found)
 
 
 def test_the_status_has_the_columns_of_the_table(directory: Path) -> None:

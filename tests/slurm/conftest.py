@@ -1,6 +1,7 @@
 """A real Slurm on this machine, started and ended by the tests."""
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -12,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "slurm" / "local_cluster.sh"
-PROGRAMS = ("sbatch", "slurmctld", "slurmd", "slurmdbd", "munged", "mariadbd")
+PROGRAMS = ("sbatch", "slurmctld", "slurmd", "slurmdbd", "munged", "mariadbd", "ss")
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,20 @@ def script(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [str(SCRIPT), *arguments], capture_output=True, text=True, timeout=180, check=False
     )
+
+
+def listeners(folder: Path) -> list[tuple[str, str]]:
+    """Return program and local address of all sockets to which a cluster's processes listen."""
+    told = subprocess.run(["ss", "-Hltunp"], capture_output=True, text=True, check=True).stdout
+    configuration = f"SLURM_CONF={folder}/slurm.conf".encode()
+    found = []
+    for line in told.splitlines():
+        address = line.split()[4]
+        for program, pid in re.findall(r'"([^"]+)",pid=(\d+)', line):
+            variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+            if configuration in variables:
+                found.append((program, address))
+    return found
 
 
 def require_slurm() -> None:

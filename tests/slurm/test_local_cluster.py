@@ -1,11 +1,12 @@
 """The one-machine cluster itself."""
 
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.slurm.conftest import Cluster, require_slurm, script, wait_until
+from tests.slurm.conftest import SCRIPT, Cluster, listeners, require_slurm, script, wait_until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
 
@@ -15,6 +16,14 @@ trap 'echo told' USR2
 trap 'echo asked to end' TERM
 echo start $SLURM_RESTART_COUNT
 for i in $(seq 600); do sleep 0.1; done
+"""
+
+
+DAEMONS = {"mariadbd", "slurmdbd", "slurmctld", "slurmd"}
+"""Those that others speak to by network; munged has a socket in the file system."""
+
+PUBLIC_NAME = """
+hostname public && mount --bind "$1" /etc/hosts && exec "$2" up --dir "$3"
 """
 
 
@@ -71,6 +80,44 @@ def test_user_signals_arrive(cluster: Cluster, talking_job: tuple[str, Path]) ->
     cluster.run("scancel", "--batch", "--signal=USR2", number)
     wait_until(lambda: "told" in output.read_text(), "the signal")
     cluster.run("scancel", number)
+
+
+def only_loopback(folder: Path, programs: set[str]) -> bool:
+    """Return whether the programs listen; nothing of the cluster does beyond loopback."""
+    found = listeners(folder)
+    beyond = [each for each in found if not each[1].startswith("127.")]
+    assert beyond == []
+    return {program for program, _ in found} == programs
+
+
+def test_only_this_machine_can_connect(cluster: Cluster) -> None:
+    assert only_loopback(cluster.folder, DAEMONS)
+    number = cluster.submit("--ntasks=2", "--output=/dev/null", "--wrap", "srun sleep 60")
+    everyone = {*DAEMONS, "srun"}
+    wait_until(lambda: only_loopback(cluster.folder, everyone), "srun to listen")
+    cluster.run("scancel", number)
+
+
+def test_a_machine_whose_name_is_public_is_not_reached_either(tmp_path: Path) -> None:
+    """Slurm listens where the machine's name leads to."""
+    require_slurm()
+    space = ["unshare", "--uts", "--mount", "bash", "-c"]
+    if subprocess.run([*space, "mount -t tmpfs none /mnt"], check=False).returncode:
+        pytest.skip("this root may not name a machine of its own")
+    folder, hosts, output = tmp_path / "public", tmp_path / "hosts", tmp_path / "output"
+    hosts.write_text("127.0.0.1 localhost\n192.0.2.7 public\n")
+    arguments = [PUBLIC_NAME, "up", str(hosts), str(SCRIPT), str(folder)]
+    started = subprocess.run([*space, *arguments], capture_output=True, text=True, check=False)
+    try:
+        assert started.returncode == 0, started.stderr
+        assert only_loopback(folder, DAEMONS)
+        here = Cluster(folder, {**os.environ, "SLURM_CONF": f"{folder}/slurm.conf"})
+        number = here.submit("--output", str(output), "--wrap", "srun --ntasks=1 hostname")
+        wait_until(lambda: here.state(number) == "COMPLETED", "the job to end")
+        assert output.read_text() == "localhost\n"
+    finally:
+        script("down", "--dir", str(folder))
+    assert not folder.exists()
 
 
 def test_up_and_down(tmp_path: Path) -> None:

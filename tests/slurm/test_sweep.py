@@ -198,6 +198,25 @@ def test_twelve_runs_with_one_preempted_and_one_killed(bench: Bench, tmp_path: P
     show(bench, tmp_path / "here")
 
 
+def test_a_folder_with_all_that_a_shell_has_a_use_for(bench: Bench, tmp_path: Path) -> None:
+    """Its path stands in the script of the job, in the command and in Slurm's answers."""
+    folder = tmp_path / 'it\'s "my" $(touch pwned) `touch pwned`; touch pwned # & | > pwned'
+    folder.mkdir()
+    hostile = Bench(bench.cluster, folder)
+    hostile.write(seeds="[0, 1]", epochs=2)
+    text = CLUSTER.format(parallel=2, delay=30)
+    (folder / "cluster.toml").write_text(f"{text}additional = {{ comment = '$(id) #\"x\"' }}\n")
+    assert hostile.submit() == 2
+    hostile.wait_for_end()
+    assert [view.state for view in hostile.runs()] == ["done", "done"]
+    job = hostile.run(0).job
+    assert job is not None
+    assert Path(job.log).exists()
+    assert 'Comment=$(id) #"x"' in bench.cluster.run("scontrol", "show", "job", job.job_id)
+    assert not list(tmp_path.rglob("pwned*"))
+    assert not (ROOT / "pwned").exists()  # where sbatch was called
+
+
 def show(bench: Bench, here: Path) -> None:
     """Collect the sweep elsewhere, as on the reader's machine: MLflow and the figure have it."""
     from napts.tracking.store import Store, default_tracking_uri, quiet

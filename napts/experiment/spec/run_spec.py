@@ -87,7 +87,7 @@ class RunSpec(SpecTable):
             the experiment's name tells, see `napts.records.layout.kind_by_name`.
         label: Name of the method in tables and figures, if not the method's own.
         seed: Seed of the initial parameters, the order of the batches and dropout.
-        precision: Type of parameters and activations.
+        precision: Type of parameters and activations; the problem's where it is not given.
         workload: The problem.
         optimizer: The method and its options.
         budget: How much training, the target and the batch size.
@@ -103,7 +103,7 @@ class RunSpec(SpecTable):
     kind: Kind | None = None
     label: Label | None = None
     seed: Seed = 0
-    precision: Precision = "float32"
+    precision: Precision | None = None
     workload: WorkloadSpec
     optimizer: OptimizerOptions
     budget: Budget
@@ -117,6 +117,8 @@ class RunSpec(SpecTable):
         workload = self.workload.build()
         budget = self.budget.resolved(workload.batch_size, self.primary)
         object.__setattr__(self, "budget", budget)
+        if self.precision is None:
+            object.__setattr__(self, "precision", workload.precision)
         if getattr(self.optimizer, "subdomains", 1) is None:
             optimizer = self.optimizer.model_copy(update={"subdomains": workload.subdomains})
             object.__setattr__(self, "optimizer", optimizer)

@@ -48,7 +48,7 @@ class Study(SpecTable):
         experiment: Name of the folder of the runs.
         kind: What the runs are for, see :class:`RunSpec`.
         seeds: Seeds that every method is run with; results are paired by them.
-        precision: Type of parameters and activations.
+        precision: Type of parameters and activations; the problem's where it is not given.
         workload: The problem.
         methods: The methods.
         budget: How much training, the target and the batch size.
@@ -59,7 +59,7 @@ class Study(SpecTable):
     experiment: Name
     kind: Kind | None = None
     seeds: Annotated[tuple[Seed, ...], Field(strict=False, min_length=1)]
-    precision: Precision = "float32"
+    precision: Precision | None = None
     workload: WorkloadSpec
     methods: Annotated[tuple[StudyMethod, ...], Field(strict=False, min_length=1)]
     budget: Budget

@@ -7,7 +7,7 @@ from typing import Protocol
 from napts.analysis import Section
 from napts.papers.claims.evidence import Evidence, MissingError
 from napts.papers.claims.verdict import Estimate, Region, Verdict
-from napts.records.metric import ACCURACY
+from napts.records.metric import ACCURACY, Metric
 
 LEAST_SEEDS = 3
 """With fewer seeds nothing is judged: no interval could be given."""
@@ -43,6 +43,7 @@ class Claim:
         needs: What a test would need, where there are no rules.
         on: The workloads it speaks of: those whose names begin with this.
         least_batch: It speaks of batches of at least so many samples.
+        metric: It speaks of runs that are compared by this.
     """
 
     name: str
@@ -52,10 +53,11 @@ class Claim:
     needs: str = ""
     on: str = ""
     least_batch: int = 1
+    metric: Metric = ACCURACY
 
     def speaks_of(self, section: Section) -> bool:
         """Tell whether a section is on what the claim is about."""
-        if section.metric != ACCURACY:
+        if section.metric != self.metric:
             return False
         sizes = (run.spec["budget"]["batch_size"] for run in section.records)
         least = min(math.inf if size == "full" else size for size in sizes)

@@ -161,7 +161,8 @@ class Identical:
 
     def estimate(self, evidence: Evidence) -> Estimate:
         """Return it, exactly."""
-        columns = ["train_loss", "val_loss", "val_accuracy", "rejections", "radius"]
+        error = evidence.section.metric.column("val")
+        columns = ["train_loss", "val_loss", error, "rejections", "radius"]
         of, to = (
             {int(run["seed"].iloc[0]): run for run in split(evidence.rows(who), "seed")}
             for who in (self.of, self.to)

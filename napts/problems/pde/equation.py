@@ -1,0 +1,212 @@
+"""Partial differential equations as problems: a residual, a domain, a lifting, a reference."""
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field as Option
+from pydantic import field_validator
+from torch import Tensor, nn
+
+from napts.problems.evaluation import Evaluation, evaluation_mode
+from napts.problems.numbers import GridPoints, Layers, Samples, Width
+from napts.problems.pde import collocation
+from napts.problems.pde.derivatives import Field
+from napts.problems.pde.networks import Architecture, pde_network
+from napts.problems.problem import Problem, ProblemOptions
+from napts.problems.samples import EVALUATION_BATCH, SampleSet
+
+Function = Callable[[Tensor], Tensor]
+"""A function of points: ``(n, d)`` to ``(n, 1)``."""
+
+OnSide = Callable[..., tuple[Any, ...]]
+"""Takes values of coordinates, ``on(t=0.0)``; returns the field there and the coordinates."""
+
+
+class PdeOptions(ProblemOptions):
+    """Options of an equation.
+
+    Attributes:
+        points: Collocation points, a Hammersley set; 10,000 on the slides.
+        hidden_layers: Number of hidden layers.
+        width: Units of each.
+        architecture: ``"resnet_adaptive"``, the residual network with trainable slopes of the
+            authors' code, or ``"mlp"``.
+        network_time: The length of the time interval of the residual network's steps.
+        conditions: ``"built-in"``: a lifting meets initial and boundary conditions whatever the
+            network (the authors' code). ``"penalty"``: their mean squares are terms of the loss,
+            with weight 1 (the slides).
+        grid: Points of the validation grid along each coordinate.
+    """
+
+    points: Samples = 10_000
+    hidden_layers: Layers = 8
+    width: Width = 20
+    architecture: Architecture = "resnet_adaptive"
+    network_time: float = Option(2.0, gt=0, le=1e6)
+    conditions: Literal["built-in", "penalty"] = "built-in"
+    grid: tuple[GridPoints, ...] = (101, 201)
+
+    @field_validator("grid", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+
+class Pde(Problem):
+    """A differential equation for one function, solved by a network ``N`` as ``A + ell N``.
+
+    A subclass says :attr:`domain`, :meth:`residual`, :meth:`lifting` and :meth:`reference`, and,
+    for conditions as penalties, :meth:`misfits`; docs/pde.md has an example. The loss is the mean
+    square of the residual at the collocation points, all of them in every step.
+
+    Attributes:
+        domain: The interval of each coordinate, by a name of one letter.
+        test_grid: Points of the test grid along each coordinate.
+    """
+
+    batch_size, precision = "full", "float64"
+    primary = ("relative_error", "min")
+    needs_grad = True
+
+    domain: ClassVar[collocation.Domain]
+    test_grid: ClassVar[tuple[int, ...]] = (101, 201)
+
+    Options = PdeOptions
+
+    def __init__(self, options: ProblemOptions | None = None) -> None:
+        super().__init__(options)
+        self.subdomains = self.options.hidden_layers  # one hidden layer each: the slides' best runs
+        if len(self.options.grid) != len(self.domain):
+            raise ValueError(
+                f"grid: found {self.options.grid}, allowed: {len(self.domain)} numbers"
+            )
+        if self._penalised and type(self).misfits is Pde.misfits:
+            raise ValueError(f"conditions: found penalty, allowed: built-in for {self.title}")
+
+    # --- what an equation says -----------------------------------------------------------------
+
+    @abstractmethod
+    def residual(self, u: Field, *at: Any, **named: Any) -> Tensor:
+        """Return the residual, ``(n, 1)``.
+
+        Args:
+            u: The function, with its derivatives: ``u.value``, ``u.d("t")``, ``u.d("xx")``.
+            at: ``(n, 1)`` values of each coordinate; a subclass gives them names.
+            named: Not used.
+        """
+
+    @abstractmethod
+    def lifting(self, *at: Any, **named: Any) -> tuple[Tensor, Tensor]:
+        """Return ``A`` and ``ell``; ``A + ell N`` meets the conditions whatever ``N`` is."""
+
+    @abstractmethod
+    def reference(self, *at: Any, **named: Any) -> Tensor:
+        """Return the solution on a tensor grid.
+
+        Args:
+            at: Values of each coordinate in double precision, shaped to be broadcast:
+                ``(m, 1)`` and ``(1, k)``.
+            named: Not used.
+        """
+
+    def misfits(self, on: OnSide) -> Iterable[Tensor]:
+        """Yield what initial and boundary conditions lack, whose mean squares are penalties.
+
+        Args:
+            on: ``u, t, x = on(t=0.0)`` gives the function and the coordinates on a side.
+        """
+        raise NotImplementedError
+
+    # --- what follows from it ------------------------------------------------------------------
+
+    def network(self) -> nn.Module:
+        """Return the network of the options."""
+        o = self.options
+        return pde_network(
+            len(self.domain), o.hidden_layers, o.width, o.architecture, o.network_time
+        )
+
+    def data(self, root: Path | None = None) -> Any:
+        """Return collocation points; validation and test grids with the solution there."""
+        points = collocation.hammersley(self.options.points, len(self.domain))
+        parts: list[Any] = [(collocation.scaled(points, self.domain),)]
+        for counts in (self.options.grid, self.test_grid):
+            parts.append((self._grid(counts), _solution(type(self), counts).reshape(-1, 1)))
+        return tuple(parts)
+
+    def solution(self, model: Function) -> Function:
+        """Return the function that a network stands for."""
+        if self._penalised:
+            return model
+
+        def lifted(points: Tensor) -> Tensor:
+            start, factor = self.lifting(*points.split(1, 1))
+            return start + factor * model(points)
+
+        return lifted
+
+    def field(self, function: Function, points: Tensor) -> tuple[Any, ...]:
+        """Return a function at points, with its derivatives, and the coordinates of the points."""
+        points = points.detach().requires_grad_()
+        return Field(function(points), points, list(self.domain)), *points.split(1, 1)
+
+    def residual_of(self, function: Function, points: Tensor) -> Tensor:
+        """Return the residual of any function at points, ``(n, 1)``."""
+        return self.residual(*self.field(function, points))
+
+    def loss(self, model: nn.Module, batch: Any) -> Tensor:
+        """Return the mean square of the residual, and the penalties where there are any."""
+        points = batch[0]
+        loss = self.residual_of(self.solution(model), points).square().mean()
+        return loss + self._penalties(model, points) if self._penalised else loss
+
+    def evaluate(
+        self, model: nn.Module, samples: SampleSet, *, batch_size: int = EVALUATION_BATCH
+    ) -> Evaluation:
+        """Return the loss, the relative error in the 2-norm, and the residual's root mean square.
+
+        Arguments and errors are those of :meth:`napts.Problem.evaluate`; each point is visited once
+        for all three.
+        """
+        self.check_not_empty(samples)
+        squares, penalty = torch.zeros(3, dtype=torch.float64), 0.0
+        with evaluation_mode(model), torch.enable_grad():
+            for points, exact in samples.batches(batch_size):
+                u, *at = self.field(self.solution(model), points)
+                found = (self.residual(u, *at), u.value - exact, exact)
+                squares += torch.stack([f.detach().double().square().sum() for f in found]).cpu()
+            if self._penalised:
+                penalty = self._penalties(model, samples.first(1)[0]).item()
+        residual, error, size = squares.tolist()
+        metrics = {
+            "relative_error": math.sqrt(error / size),
+            "residual": math.sqrt(residual / len(samples)),
+        }
+        return self.evaluation(residual / len(samples) + penalty, metrics)
+
+    @property
+    def _penalised(self) -> bool:
+        return self.options.conditions == "penalty"
+
+    def _penalties(self, model: nn.Module, like: Tensor) -> Tensor:
+        """Return the sum of the mean squares of the misfits, on as many points as a row has."""
+        count = round(self.options.points ** (1 / len(self.domain)))
+
+        def on(**fixed: float) -> tuple[Any, ...]:
+            return self.field(model, collocation.side(self.domain, fixed, count).to(like))
+
+        return torch.stack([misfit.square().mean() for misfit in self.misfits(on)]).sum()
+
+    def _grid(self, counts: tuple[int, ...]) -> Tensor:
+        return collocation.grid(collocation.axes(self.domain, counts))
+
+
+@lru_cache(maxsize=32)
+def _solution(kind: type[Pde], counts: tuple[int, ...]) -> Tensor:
+    """Return the reference on a grid, computed once in a process."""
+    return kind.reference(kind(), *collocation.axes(kind.domain, counts)).contiguous()
