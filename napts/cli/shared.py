@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from napts.text import one_line
+
 FAILED, BAD_INPUT, BUSY, INTERRUPTED = 1, 2, 3, 130
 
 RECORDS = click.option(
@@ -35,11 +37,21 @@ def fail(message: object, code: int = BAD_INPUT) -> click.exceptions.Exit:
     """Say on standard error what is wrong, and return the exception that ends the command.
 
     Args:
-        message: One line per problem.
+        message: One line per problem; each is shortened to what a terminal shows.
         code: Exit code.
     """
-    click.echo(f"napts: {message}", err=True)
+    say(message)
     return click.exceptions.Exit(code)
+
+
+def say(message: object) -> None:
+    """Say something on standard error, under the program's name.
+
+    Args:
+        message: One line or several; each is shortened, and hidden characters are spelled out.
+    """
+    for line in f"napts: {message}".splitlines():
+        click.echo(one_line(line), err=True)
 
 
 def _import_all(context: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> None:

@@ -1,5 +1,6 @@
 """A sweep: a study whose settings are varied, and what its jobs ask for."""
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from napts.experiment.spec.reading import (
     validated,
 )
 from napts.experiment.spec.run_spec import Name, RunSpec, Seed
+from napts.experiment.spec.study import check_count
 from napts.experiment.spec_table import Epochs, Label, SpecTable
 from napts.launch.bounds import MemoryGb, RunsPerJob, TimeoutMin
 from napts.launch.search import Cell, Random, Values, cell_label, grid_cells
@@ -121,6 +123,17 @@ class SweepFile(SpecTable):
     alternatives: Annotated[tuple[dict[str, Any], ...], Field(strict=False)] = ()
     resources: Resources = Resources()
     methods: Annotated[tuple[SweepMethod, ...], Field(strict=False, min_length=1)]
+
+    @model_validator(mode="after")
+    def _countable(self) -> "SweepFile":
+        check_count(sum(self._most_runs(method) for method in self.methods))
+        return self
+
+    def _most_runs(self, method: SweepMethod) -> int:
+        """Return how many runs of a method there may be, without making them."""
+        cells = math.prod(map(len, {**self.grid, **method.grid}.values()))
+        points = method.random.samples if method.random else 1
+        return len(method.seeds or self.seeds) * (1 + len(self.alternatives)) * cells * points
 
     def cells(self, method: SweepMethod) -> list[Cell]:
         """Return the settings to try with a method."""

@@ -175,7 +175,7 @@ def test_mistakes_are_told_in_a_line(tmp_path: Path, text: str, told: str) -> No
         sweep_of(tmp_path, text)
     (line,) = caught.value.problems
     assert told in line
-    assert "sweep.toml: " in line or "place" in line
+    assert "toml: " in line or "place" in line
 
 
 @pytest.mark.parametrize(

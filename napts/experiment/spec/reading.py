@@ -12,12 +12,12 @@ from pydantic import BaseModel, ValidationError
 
 from napts.experiment.methods.registry import method_named
 from napts.experiment.spec.run_spec import RunSpec
-from napts.experiment.spec.spec_error import SpecError, spec_error
+from napts.experiment.spec.spec_error import SpecError, spec_error, spec_line
 from napts.experiment.spec.study import Study
 from napts.experiment.spec.toml_file import DEEPEST, check_data, dotted, parse_toml, read_toml
 from napts.problems import options_model
 from napts.quantity import Unit
-from napts.text import placed, shown
+from napts.text import shown
 
 __all__ = [
     "SpecError",
@@ -170,7 +170,7 @@ def _problem(
     else:
         explained = _explain(item) + _unit_of(item, model, data)
     where = _dotted(place)
-    return placed(source, f"{where}: {explained}" if where else explained)
+    return spec_line(source, f"{where}: {explained}" if where else explained)
 
 
 def _dotted(place: tuple[int | str, ...]) -> str:

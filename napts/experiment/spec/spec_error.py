@@ -32,4 +32,9 @@ def spec_error(place: object, problem: str) -> SpecError:
         place: The file, or where it came from; of a long one the ends.
         problem: What was found, and what is allowed.
     """
-    return SpecError([placed(place, problem, LINE - _PREFIX)])
+    return SpecError([spec_line(place, problem)])
+
+
+def spec_line(place: object, problem: str) -> str:
+    """Return the line of one problem of several; arguments as for :func:`spec_error`."""
+    return placed(place, problem, LINE - _PREFIX)
