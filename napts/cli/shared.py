@@ -1,10 +1,14 @@
 """What the commands share: options, exit codes, and how a mistake is said."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from napts.text import one_line
+
+if TYPE_CHECKING:
+    from napts.records import Damage
 
 FAILED, BAD_INPUT, BUSY, INTERRUPTED = 1, 2, 3, 130
 
@@ -52,6 +56,29 @@ def say(message: object) -> None:
     """
     for line in f"napts: {message}".splitlines():
         click.echo(one_line(line), err=True)
+
+
+class LeftOut:
+    """Says on standard error which runs are left out because their records are damaged, each once.
+
+    It is true once it has said something; the command then ends with `FAILED`.
+    """
+
+    def __init__(self) -> None:
+        self._told: set[Damage] = set()
+
+    def __call__(self, damage: "Damage") -> None:
+        """Say it.
+
+        Args:
+            damage: The run, and what is wrong with it.
+        """
+        if damage not in self._told:
+            say(f"left out: {damage}")
+        self._told.add(damage)
+
+    def __bool__(self) -> bool:
+        return bool(self._told)
 
 
 def _import_all(context: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> None:
