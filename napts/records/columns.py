@@ -202,6 +202,8 @@ def _restarts() -> Iterator[Column]:
     yield Column("resumed_from_epoch", file, "integer", "", "epochs finished where it went on")
     yield Column("resumed_from_step", file, "integer", "", "steps done in the next one")
     yield Column("reason", file, "text", "", "why there is this attempt, for people")
+    recorded = "it wrote a row for each of its steps"
+    yield Column("record_steps", file, "flag", "", recorded, since="0.2")
 
 
 COLUMNS: tuple[Column, ...] = (
@@ -213,6 +215,15 @@ COLUMNS: tuple[Column, ...] = (
     *_restarts(),
 )
 """The table, by file and in the order in which people read it."""
+
+
+REQUIRED: Mapping[str, tuple[str, ...]] = {
+    layout.EPOCHS: ("attempt", "epoch", "time"),
+    layout.STEPS: ("attempt", "epoch", "step"),
+    layout.RESTARTS: ("attempt", "time"),
+    layout.STATUS: ("state",),
+}
+"""What a row must have to be one, by file; what else it lacks counts as null."""
 
 
 def columns_of(file: str) -> tuple[Column, ...]:

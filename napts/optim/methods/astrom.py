@@ -8,15 +8,13 @@ from napts.optim.local_solver import Allowance, Found
 from napts.optim.local_trust_region import LocalTrustRegion
 from napts.optim.multilevel.cycle import Cycle, Levels, Smoothing
 from napts.optim.multilevel.globalisation import TrustRegion
+from napts.optim.multilevel.room import EXHAUSTED
 from napts.optim.option import Amendment, Option
 from napts.optim.sums.optimizer import Start
 from napts.optim.sums.options import ConjugateGradientOptions, RadiusOptions, SeedOptions
 from napts.optim.sums.sampling import sample_count
 from napts.optim.sums.subsets import Subsets
 from napts.optim.sums.trust_region import SumTrustRegion
-
-_EXHAUSTED = 1e-3
-"""Share of the radius below which the coarse steps end."""
 
 
 class ASTROMOptions(SeedOptions, RadiusOptions, ConjugateGradientOptions, TypedDict, total=False):
@@ -94,7 +92,7 @@ class ASTROM(SumTrustRegion):
             return self._newton_steps(start, self._steps)
         rounding = self._rounding(start.theta)
         cycle = Cycle(
-            LocalTrustRegion(self._steps, self._rule, _EXHAUSTED, rounding),
+            LocalTrustRegion(self._steps, self._rule, EXHAUSTED, rounding),
             [Smoothing()],
             TrustRegion(self._rule, rounding=rounding),
             models=[self._models, self._models],

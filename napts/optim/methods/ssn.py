@@ -48,7 +48,8 @@ class SSN(SumOptimizer):
     r"""Sub-sampled Newton: conjugate gradients with the Hessian of a subset, the full gradient.
 
     The cycle of :class:`MLVR` with two levels, no smoothing, and one Newton step on the coarser
-    one, which costs no gradient there.
+    one, which costs no gradient there. A loss without a regulariser has a singular Hessian on few
+    samples, whose step may be too long for any line search, and is not taken then.
 
     Args:
         params: Parameters or groups of them, with all options in common.

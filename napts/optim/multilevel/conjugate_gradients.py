@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
+
 from napts.optim import vectors
 from napts.optim.sums.finite_sum import HessianProduct
 from napts.optim.vectors import Vector
@@ -64,8 +66,10 @@ class ConjugateGradients:
         direction = rest
         (square,) = _dots((rest, rest))
         enough = self.tolerance**2 * square
-        # <s, s>, <s, p> and <p, p>
-        within, along, across = 0.0, 0.0, square
+        # <s, s> and <s, p>
+        within, along = 0.0, 0.0
+        # Below its rounding, curvature is none: the Hessian of few samples may well be singular.
+        largest, rounding = 0.0, torch.finfo(gradient[0].dtype).eps
         turn, end = 0, "converged"
         while square > enough:
             if turn == self.iterations:
@@ -73,11 +77,13 @@ class ConjugateGradients:
                 break
             turn += 1
             product = multiply(direction)
-            (curvature,) = _dots((direction, product))
-            factor = square / curvature if curvature > 0.0 else math.inf
+            curvature, across = _dots((direction, product), (direction, direction))
+            largest = max(largest, curvature / across)
+            curved = curvature > rounding * largest * across
+            factor = square / curvature if curved else math.inf
             ahead = within + factor * (2.0 * along + factor * across)
-            if curvature <= 0.0 or ahead >= radius * radius:
-                end = "boundary" if curvature > 0.0 else "curvature"
+            if not curved or ahead >= radius * radius:
+                end = "boundary" if curved else "curvature"
                 factor = self._last(radius, within, along, across, first=turn == 1)
             step = vectors.add_scaled(step, factor, direction)
             rest = vectors.add_scaled(rest, -factor, product)
@@ -87,9 +93,7 @@ class ConjugateGradients:
             (square,) = _dots((rest, rest))
             direction = vectors.add_scaled(rest, square / before, direction)
             if radius < math.inf:
-                within, along, across = _dots(
-                    (step, step), (step, direction), (direction, direction)
-                )
+                within, along = _dots((step, step), (step, direction))
         slope, remainder, length = _dots((gradient, step), (rest, step), (step, step))
         return Truncated(step, 0.5 * (remainder - slope), math.sqrt(length), turn, end)
 

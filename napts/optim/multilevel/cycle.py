@@ -118,7 +118,7 @@ class Cycle:
         self, levels: Levels, level: int, problem: LevelProblem, allowance: Allowance
     ) -> Found:
         if level == 0:
-            return self.coarse.minimise(problem, allowance)
+            return _minimised(self.coarse, problem, allowance)
         visit, smoothing = Visit(problem, allowance, self._models(level)), self.smoothing[level - 1]
         self._smooth(smoothing.before, visit)
         self._correct(levels, level, visit)
@@ -127,13 +127,13 @@ class Cycle:
 
     @staticmethod
     def _smooth(solver: Solver | None, visit: Visit) -> None:
-        if solver is not None:
-            problem = visit.problem
-            solver.begin([problem])
-            visit.take(solver.minimise(problem, visit.allowance))
+        if solver is not None and not visit.exhausted:
+            visit.take(_minimised(solver, visit.problem, visit.allowance))
 
     def _correct(self, levels: Levels, level: int, visit: Visit) -> None:
         """Correct from the next coarser level."""
+        if visit.exhausted:
+            return
         problem, transfer = visit.problem, levels.transfer(level - 1)
         slope = transfer.restrict(problem.slope)
         if self._pointless(problem.slope, slope):
@@ -155,6 +155,8 @@ class Cycle:
         start = LevelProblem(function, origin, slope, loss, models=models, norm=fine.norm)
         visit = Visit(start, Allowance(radius, reach=radius), models)
         for turn in range(self.visits if level else self.coarse_visits):
+            if visit.exhausted:
+                break
             if turn and level == 0 and levels.redraw is not None:
                 visit.go_on_with(levels.consistent(level, fine, origin, slope, again=True))
             visit.take(self._visit(levels, level, visit.problem, visit.allowance))
@@ -169,3 +171,8 @@ class Cycle:
             return False
         whole, part = vectors.to_host([vectors.norm(fine, "l2"), vectors.norm(coarse, "l2")])
         return part < self.kappa * whole
+
+
+def _minimised(solver: Solver, problem: LevelProblem, allowance: Allowance) -> Found:
+    solver.begin([problem])
+    return solver.minimise(problem, allowance)

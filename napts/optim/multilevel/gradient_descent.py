@@ -39,6 +39,8 @@ class GradientDescent(LocalSolver[LevelProblem]):
         theta, gradient, loss = problem.start, problem.slope, None
         for turn in range(self.steps):
             if turn:
+                if room.nothing_left(theta):
+                    break
                 loss, gradient = function.value_and_gradient(theta)
             step = vectors.scale(-1.0, gradient)
             (length,) = vectors.to_host([vectors.norm(gradient, "l2")])
@@ -54,7 +56,9 @@ class GradientDescent(LocalSolver[LevelProblem]):
             if reached is None:
                 break
             theta, loss = reached.theta, reached.loss
-            self.trial = 2.0 * reached.length if reached.turns == 0 else reached.length
+            # A length that was cut to the allowance says nothing of longer ones.
+            at_once = max(2.0 * reached.length, self.trial)
+            self.trial = at_once if reached.turns == 0 else reached.length
         return Found(theta, loss)
 
     def state_dict(self) -> dict[str, Any]:

@@ -41,6 +41,8 @@ class NewtonCG(LocalSolver[LevelProblem]):
         theta, gradient, loss = problem.start, problem.slope, None
         for turn in range(self.steps):
             if turn:
+                if room.nothing_left(theta):
+                    break
                 loss, gradient = function.value_and_gradient(theta)
             step = self.solver.solve(function.hessian(theta), gradient).step
             longest = room.longest(theta, step)

@@ -5,6 +5,7 @@ import math
 from napts.optim import vectors
 from napts.optim.local_solver import Allowance, Found
 from napts.optim.multilevel.level import Function, LevelProblem, Models
+from napts.optim.multilevel.room import EXHAUSTED
 from napts.optim.record import Trial
 from napts.optim.vectors import Norm, Vector
 
@@ -52,9 +53,15 @@ class Visit:
         return max(self._reach - vectors.to_host([moved])[0], 0.0)
 
     @property
+    def exhausted(self) -> bool:
+        """Whether next to nothing is left to go."""
+        return self._reach < math.inf and self.left <= EXHAUSTED * self._reach
+
+    @property
     def allowance(self) -> Allowance:
         """What is left for the next step."""
-        return Allowance(self.radius, reach=self.left)
+        left = self.left
+        return Allowance(min(self.radius, left), reach=left)
 
     @property
     def loss(self) -> float:

@@ -9,6 +9,7 @@ from napts.optim.batch import Batch
 from napts.optim.sums.counts import CountedSum
 from napts.optim.sums.finite_sum import FiniteSum
 from napts.optim.sums.sampling import Sampling, sample_count
+from napts.optim.vectors import Layout
 
 Resample = Literal["cycle", "step", "never"]
 
@@ -29,7 +30,7 @@ class Subsets:
         self, shares: Sequence[float], resample: Resample = "cycle", *, nested: bool = True
     ) -> None:
         self._shares, self._resample, self._nested = shares, resample, nested
-        self._taken: tuple[Batch, list[FiniteSum]] | None = None
+        self._taken: tuple[Batch, Layout, list[FiniteSum]] | None = None
 
     def of(
         self, batch: Batch, total: CountedSum, sampling: Sampling
@@ -58,18 +59,19 @@ class Subsets:
         return [nested(total, [share], sampling.draw)[0] for share in self._shares]
 
     def _kept(self, batch: Batch, total: CountedSum, sampling: Sampling) -> list[CountedSum]:
-        """Return those that were taken before, of the same batch."""
-        if self._taken is None or self._taken[0] is not batch:
+        """Return those that were taken before, of the same batch and parameters."""
+        known = self._taken
+        if known is None or known[0] is not batch or known[1] is not total.layout:
 
             def first(count: int, size: int) -> Tensor:
                 return sampling.kept_order(count)[:size]
 
             taken = nested(total, self._shares, first)
-            self._taken = batch, [subset.uncounted for subset in taken]
+            known = self._taken = batch, total.layout, [subset.uncounted for subset in taken]
         whole = len(total)
         return [
             total if inner is total.uncounted else CountedSum(inner, total.counts, whole)
-            for inner in self._taken[1]
+            for inner in known[2]
         ]
 
 
