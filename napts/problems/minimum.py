@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import tempfile
 from pathlib import Path
@@ -9,8 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from napts.optim import vectors
-from napts.optim.sums import FiniteSum, HessianProduct
+from napts.optim import TRNewton, vectors
+from napts.optim.sums import FiniteSum
 from napts.optim.vectors import Vector
 
 TOLERANCE = 1e-10
@@ -19,8 +20,7 @@ TOLERANCE = 1e-10
 CACHE = "NAPTS_CACHE"
 """Environment variable with the folder in which minimisers are kept; ``~/.cache/napts`` if none."""
 
-_ITERATIONS, _PRODUCTS = 500, 500
-_ARMIJO = 1e-4
+_ITERATIONS, _PRODUCTS = 300, 500
 
 
 def kept_minimum(total: FiniteSum, key: str) -> float:
@@ -49,58 +49,27 @@ def kept_minimum(total: FiniteSum, key: str) -> float:
 
 @torch.no_grad()
 def minimiser(total: FiniteSum, tolerance: float = TOLERANCE) -> Vector:
-    """Return where a strictly convex sum has its minimum, by Newton's method with line searches.
+    """Return where a strictly convex sum has its minimum, by trust-region Newton steps from 0.
 
     Args:
-        total: The sum, in double precision.
+        total: The sum, in double precision; its parameters are moved.
         tolerance: Largest norm of the gradient there.
 
     Raises:
         ArithmeticError: The gradient does not become that small.
     """
-    theta = [torch.zeros_like(flat) for flat in total.layout.read()]
-    value, gradient = total.value_and_gradient(theta)
+    total.layout.write([torch.zeros_like(flat) for flat in total.layout.read()])
+    optimizer = TRNewton(total.layout.parameters, cg_iterations=_PRODUCTS, cg_tolerance=1e-2)
+    smallest = math.inf
     for _ in range(_ITERATIONS):
-        size = _norm(gradient)
-        if size <= tolerance:
+        theta = total.layout.read()
+        smallest = min(smallest, _norm(total.value_and_gradient(theta)[1]))
+        if smallest <= tolerance:
             return theta
-        step = _newton_step(total.hessian(theta), gradient, min(0.1, size))
-        slope = float(vectors.dot(gradient, step))
-        length = 1.0
-        while True:
-            trial = vectors.add_scaled(theta, length, step)
-            trial_value, trial_gradient = total.value_and_gradient(trial)
-            # Where differences of values are rounding, gradients tell.
-            close = abs(trial_value - value) <= 1e-14 * abs(value)
-            if trial_value <= value + _ARMIJO * length * slope or (
-                close and _norm(trial_gradient) < size
-            ):
-                break
-            length *= 0.5
-            if length < 1e-10:
-                raise ArithmeticError(f"no minimum found: the gradient stays at {size:.2g}")
-        theta, value, gradient = trial, trial_value, trial_gradient
-    raise ArithmeticError(f"no minimum found in {_ITERATIONS} iterations of Newton's method")
-
-
-def _newton_step(multiply: HessianProduct, gradient: Vector, relative: float) -> Vector:
-    """Return an approximate Newton step, by conjugate gradients."""
-    step = [torch.zeros_like(flat) for flat in gradient]
-    residual = direction = vectors.scale(-1.0, gradient)
-    square = first = float(vectors.dot(residual, residual))
-    for _ in range(_PRODUCTS):
-        product = multiply(direction)
-        curvature = float(vectors.dot(direction, product))
-        if curvature <= 0.0:
-            break
-        length = square / curvature
-        step = vectors.add_scaled(step, length, direction)
-        residual = vectors.add_scaled(residual, -length, product)
-        before, square = square, float(vectors.dot(residual, residual))
-        if square <= relative**2 * first:
-            break
-        direction = vectors.add_scaled(residual, square / before, direction)
-    return step
+        optimizer.step(total)
+    raise ArithmeticError(
+        f"no minimum found in {_ITERATIONS} iterations: the gradient stays at {smallest:.2g}"
+    )
 
 
 def _norm(vector: Vector) -> float:
