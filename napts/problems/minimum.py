@@ -5,12 +5,19 @@ import json
 import math
 import os
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from napts.optim import TRNewton, vectors
+from napts.optim import vectors
+from napts.optim.acceptance import RadiusRule
+from napts.optim.local_solver import Allowance
+from napts.optim.local_trust_region import LocalTrustRegion
+from napts.optim.multilevel.conjugate_gradients import ConjugateGradients
+from napts.optim.multilevel.level import LevelProblem
+from napts.optim.multilevel.newton_cg import NewtonModels
 from napts.optim.sums import FiniteSum
 from napts.optim.vectors import Vector
 
@@ -20,7 +27,8 @@ TOLERANCE = 1e-10
 CACHE = "NAPTS_CACHE"
 """Environment variable with the folder in which minimisers are kept; ``~/.cache/napts`` if none."""
 
-_ITERATIONS, _PRODUCTS = 300, 500
+_ITERATIONS, _PRODUCTS = 500, 500
+_RULE = RadiusRule(1e-16, 1e16, shrink=0.5, grow=2.0, eta_1=0.25, eta_2=0.75)
 
 
 def kept_minimum(total: FiniteSum, key: str) -> float:
@@ -49,27 +57,33 @@ def kept_minimum(total: FiniteSum, key: str) -> float:
 
 @torch.no_grad()
 def minimiser(total: FiniteSum, tolerance: float = TOLERANCE) -> Vector:
-    """Return where a strictly convex sum has its minimum, by trust-region Newton steps from 0.
+    """Return where a strictly convex sum has its minimum, by Newton's method in a trust region.
 
     Args:
-        total: The sum, in double precision; its parameters are moved.
+        total: The sum, in double precision.
         tolerance: Largest norm of the gradient there.
 
     Raises:
         ArithmeticError: The gradient does not become that small.
     """
-    total.layout.write([torch.zeros_like(flat) for flat in total.layout.read()])
-    optimizer = TRNewton(total.layout.parameters, cg_iterations=_PRODUCTS, cg_tolerance=1e-2)
-    smallest = math.inf
+    theta = [torch.zeros_like(flat) for flat in total.layout.read()]
+    radius = 1.0
+    solver = LocalTrustRegion(1, _RULE, rounding=10.0 * torch.finfo(theta[0].dtype).eps)
+    size = math.inf
     for _ in range(_ITERATIONS):
-        theta = total.layout.read()
-        smallest = min(smallest, _norm(total.value_and_gradient(theta)[1]))
-        if smallest <= tolerance:
+        value, gradient = total.value_and_gradient(theta)
+        size = _norm(gradient)
+        if size <= tolerance:
             return theta
-        optimizer.step(total)
-    raise ArithmeticError(
-        f"no minimum found in {_ITERATIONS} iterations: the gradient stays at {smallest:.2g}"
-    )
+        # More and more exact towards the end, for fast convergence.
+        exact = ConjugateGradients(_PRODUCTS, min(0.1, size))
+        models = partial(NewtonModels, solver=exact)
+        problem = LevelProblem(total, theta, gradient, value, models=models)
+        found = solver.minimise(problem, Allowance(radius, reach=math.inf))
+        assert found.theta is not None
+        assert found.radius is not None
+        theta, radius = found.theta, found.radius
+    raise ArithmeticError(f"no minimum found in {_ITERATIONS} iterations: |g| is {size:.2g} still")
 
 
 def _norm(vector: Vector) -> float:
