@@ -85,12 +85,12 @@ class ConsoleObserver(Observer):
             self._bars.update(self._run, completed=self._share, detail=detail)
 
     def _detail(self, record: StepRecord, epoch: int) -> str:
-        parts = [f"epoch {epoch}{self._of}", f"loss {record.loss:.3f}"]
+        parts = [f"epoch {epoch}{self._of}", f"loss {_short(record.loss)}"]
         value = self._latest.get(self._metric.column("val"))
         if value is not None:
             label = self._metric.label
             name = label if len(label) <= _LONGEST else label[:_SHORT]
-            parts.append(f"{name} {value:.3f}")
+            parts.append(f"{name} {_short(value)}")
         if record.radius_after is not None:
             rejected = self._latest.get("rejections", 0) / max(1, self._latest.get("batches", 1))
             parts += [f"rej {rejected:.2f}", f"radius {record.radius_after:.2g}"]
@@ -104,8 +104,8 @@ class ConsoleObserver(Observer):
         parts = [
             f"[{self._number + 1}/{self._total}] {self._name}",
             f"epoch {row['epoch']}{self._of}",
-            f"loss {_number(row['train_loss'], '.4f')}",
-            f"val. {self._metric.label} {_number(row.get(self._metric.column('val')), '.4f')}",
+            f"loss {_short(row['train_loss'])}",
+            f"val. {self._metric.label} {_short(row.get(self._metric.column('val')))}",
             f"{row['train_seconds']:.2f} s",
         ]
         if row["radius"] is not None:
@@ -122,7 +122,7 @@ class ConsoleObserver(Observer):
             text += " before, nothing to do"
         if outcome.final is not None:
             value = outcome.final.get(outcome.metric.column("test"))
-            text += f", test {outcome.metric.label} {_number(value, '.4f')}"
+            text += f", test {outcome.metric.label} {_short(value)}"
         if outcome.target is not None:
             text += f", {target_text(outcome.target)}"
         elif outcome.ended_by not in (None, "epochs"):
@@ -147,6 +147,12 @@ def target_text(target: Mapping[str, Any]) -> str:
         return f"target {wanted} missed, best {_number(target['found'], '.4g')}"
     cost = f"{target['steps']:,} steps, {target['train_seconds']:.2f} s"
     return f"target {wanted} reached in epoch {target['epoch']} ({cost})"
+
+
+def _short(value: float | None) -> str:
+    """Return a number with four digits behind the point, or with an exponent where it is small."""
+    small = value is not None and 0.0 < abs(value) < 0.01
+    return _number(value, ".2e" if small else ".4f")
 
 
 def _number(value: float | None, form: str) -> str:

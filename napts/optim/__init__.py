@@ -9,7 +9,26 @@ from napts.optim import private_names as _private_names  # noqa: F401, it checks
 from napts.optim.baseline import Baseline
 from napts.optim.batch import Batch, SplitBatch
 from napts.optim.dog import DoG
-from napts.optim.methods import APTS, APTSA, APTSD, APTSW, NAPTS, NTR, TR
+from napts.optim.methods import (
+    APTS,
+    APTSA,
+    APTSD,
+    APTSW,
+    ASPQN,
+    ASTROM,
+    MLVR,
+    MSPQN,
+    NAPTS,
+    NTR,
+    SARAH,
+    SSN,
+    SVRG,
+    TR,
+    AdamLBFGS,
+    MomentumLBFGS,
+    SSBroyden,
+    TRNewton,
+)
 from napts.optim.option import Option
 from napts.optim.presets import PRESETS, preset
 from napts.optim.record import StepRecord, Trial
@@ -19,16 +38,27 @@ __all__ = [
     "APTSA",
     "APTSD",
     "APTSW",
+    "ASPQN",
+    "ASTROM",
+    "MLVR",
+    "MSPQN",
     "NAPTS",
     "NTR",
     "PRESETS",
+    "SARAH",
+    "SSN",
+    "SVRG",
     "TR",
+    "AdamLBFGS",
     "Baseline",
     "Batch",
     "DoG",
+    "MomentumLBFGS",
     "Option",
+    "SSBroyden",
     "SplitBatch",
     "StepRecord",
+    "TRNewton",
     "Trial",
     "preset",
 ]

@@ -7,6 +7,8 @@ follows the verdict, by one rule for all methods.
 import math
 from dataclasses import dataclass, replace
 
+from napts.optim.record import Phase, Trial
+
 SMALLEST_PREDICTION = 1e-12
 """A promise at or below this share of the loss, or of 1 if the loss is larger, is no promise: the
 candidate is rejected (our choice)."""
@@ -49,6 +51,34 @@ class Verdict:
         """Tell whether ``max(rho_c, rho_h) > threshold``, without dividing."""
         return _exceeds(self.current, threshold) or _exceeds(self.historical, threshold)
 
+    def on(
+        self,
+        phase: Phase,
+        radius: float,
+        loss: float,
+        trial_loss: float,
+        predicted: float,
+        step_norm: float,
+        coefficient: float | None = None,
+        *,
+        evaluated: bool = True,
+    ) -> Trial:
+        """Return the record of the trial that this is the verdict on."""
+        return Trial(
+            phase=phase,
+            coefficient=coefficient,
+            radius=radius,
+            predicted_reduction=predicted,
+            loss=loss,
+            trial_loss=trial_loss,
+            ratio_current=self.ratio_current,
+            ratio_history=self.ratio_history,
+            step_norm=step_norm,
+            accepted=self.accepted,
+            nonmonotone=self.nonmonotone,
+            evaluated=evaluated,
+        )
+
     @property
     def ratio_current(self) -> float:
         """``rho_c`` of eq. (9)."""
@@ -75,7 +105,12 @@ def promising(predicted: float, loss: float) -> bool:
 
 
 def judge(
-    loss: float, trial_loss: float, predicted: float, reference: Reference, eta: float
+    loss: float,
+    trial_loss: float,
+    predicted: float,
+    reference: Reference,
+    eta: float,
+    rounding: float = 0.0,
 ) -> Verdict:
     """Test a trial against the current loss and against the reference, NAPTS eq. (9).
 
@@ -85,13 +120,21 @@ def judge(
         predicted: ``m_k(0) - m_k(s_k)``.
         reference: The reference iterate; with the current loss and 0 the test is monotone.
         eta: Smallest ratio that is accepted.
+        rounding: Share of the loss within which a difference of losses is rounding. Where actual
+            and predicted reduction are both smaller, the ratio is noise and counts as 1: near a
+            minimiser, good steps would be rejected otherwise until the radius is nothing (our
+            choice, relative to the loss so that small losses are not waved through). With 0 there
+            is no such guard, and a small promise is none at all.
 
     Returns:
         The verdict: accepted if one of the two ratios reaches ``eta``. A trial whose loss is NaN
         or infinite, or whose promise is not positive, has failed.
     """
-    if not (math.isfinite(trial_loss) and promising(predicted, loss)):
+    promises = 0.0 < predicted < math.inf if rounding else promising(predicted, loss)
+    if not (math.isfinite(trial_loss) and promises):
         return FAILED
+    if max(abs(loss - trial_loss), predicted) < rounding * abs(loss):
+        return Verdict(True, False, (predicted, predicted), (predicted, predicted))
     current = (loss - trial_loss, predicted)
     historical = (reference.loss - trial_loss, reference.predicted + predicted)
     if not math.isfinite(historical[0]):

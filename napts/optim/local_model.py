@@ -4,6 +4,7 @@ Family "local model" of the methods. The first-order model is ``m_k(s) = f(theta
 ``||s|| <= radius`` (NAPTS eq. (5)).
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -45,6 +46,11 @@ class Step:
         """The predicted reduction, if it is on the host; ``None`` while it is not."""
         known = self.predicted_reduction
         return None if isinstance(known, Tensor) else known
+
+    @property
+    def known_length(self) -> float:
+        """The length, if it is on the host; NaN while it is not."""
+        return self.length if isinstance(self.length, float) else math.nan
 
     def shortened(self, share: float, predicted_reduction: Tensor | float) -> "Step":
         """Return ``share * s``, which promises so much."""

@@ -4,6 +4,7 @@ A preconditioner makes one :class:`LocalProblem` of each subdomain and lets a :c
 take steps on it, from the iterate and within an :class:`Allowance`.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from napts.optim import vectors
 from napts.optim.local_model import LocalModels
+from napts.optim.record import Trial
 from napts.optim.vectors import Layout, Norm, Vector
 
 SHORTEST = 1e-30
@@ -93,10 +95,13 @@ class Allowance:
         radius: The radius of its own region; or, with ``whole``, of one for all subdomains.
         whole: Length of the first directions of all subdomains together: each may use the share of
             the radius that its own first direction has in it.
+        reach: How far all steps together may lead, where the radius is that of the first one alone
+            and follows the ratios; ``None`` where the radius is for all of them.
     """
 
     radius: float
     whole: Tensor | float | None = None
+    reach: float | None = None
 
     @classmethod
     def shared(cls, radius: float, whole: Tensor | float) -> "Allowance":
@@ -122,16 +127,24 @@ class Allowance:
         return longest / self.whole * (vectors.norm(first, norm) if length is None else length)
 
 
+UNBOUNDED = Allowance(math.inf)
+"""Where no radius bounds the steps."""
+
+
 class Found(NamedTuple):
     """Where a local solver has led to.
 
     Attributes:
         theta: The variables; ``None`` for where they stand.
         loss: The value there, if it is known.
+        radius: The radius after the steps, of a solver that has one.
+        trials: The steps that were judged.
     """
 
     theta: Vector | None = None
     loss: float | None = None
+    radius: float | None = None
+    trials: tuple[Trial, ...] = ()
 
 
 class LocalSolver(ABC, Generic[AnyProblem]):

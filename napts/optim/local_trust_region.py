@@ -1,5 +1,6 @@
 """The trust region as a local solver: a few steps within what is left of a radius."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -16,17 +17,24 @@ class LocalTrustRegion(LocalSolver[ValuedProblem]):
     """Takes trust-region steps on a local problem from an iterate, together within a radius.
 
     APTS in weights (arXiv 2312.13677), Algorithm 1, lines 7 to 10: the local radius starts at the
-    whole radius, follows the ratios, and is capped by what is left after the steps so far.
+    whole radius, follows the ratios, and is capped by what is left after the steps so far. With an
+    allowance that has a reach the radius is the first one, and the bounds of the rule hold: with an
+    infinite reach the steps are those of the trust-region method itself.
 
     Attributes:
         steps: Steps ``nu``, rejected ones included.
-        rule: How the local radius follows the ratios; its bounds are replaced by 0 and the radius.
+        rule: How the local radius follows the ratios; without a reach its bounds are replaced by 0
+            and the radius.
+        exhausted: Share of what there was to go at first below which nothing is left.
+        rounding: See :func:`napts.optim.acceptance.judge`.
     """
 
     needs_values: ClassVar[bool] = True
 
     steps: int
     rule: RadiusRule
+    exhausted: float = _EXHAUSTED
+    rounding: float = 0.0
 
     def minimise(self, problem: ValuedProblem, allowance: Allowance) -> Found:
         """Take the steps; at most ``steps`` values and ``steps - 1`` gradients.
@@ -38,25 +46,33 @@ class LocalTrustRegion(LocalSolver[ValuedProblem]):
             allowance: The radius.
 
         Returns:
-            Where the steps lead, and the local loss there.
+            Where the steps lead, the local loss there, and the radius that they end with.
         """
         start, loss, gradient = problem.start, problem.loss, problem.slope
-        (longest,) = vectors.to_host([allowance.longest(gradient, problem.norm)])
-        rule = replace(self.rule, minimum=0.0, maximum=longest)
-        theta, radius, left, models = start, longest, longest, problem.models()
+        (radius,) = vectors.to_host([allowance.longest(gradient, problem.norm)])
+        rule, longest = self.rule, allowance.reach
+        if longest is None:
+            rule, longest = replace(self.rule, minimum=0.0, maximum=radius), radius
+        nothing = self.exhausted * longest if longest < math.inf else 0.0
+        theta, left, models = start, longest, problem.models()
         models.observe(theta, gradient)
         model = models.at(gradient)
+        trials = []
         for turn in range(self.steps):
-            step = model.minimise(min(radius, left))
+            allowed = min(radius, left)
+            step = model.minimise(allowed)
             trial = vectors.add(theta, step.vector)
-            away = step.length if theta is start else None
-            if away is None:
-                away = vectors.norm(vectors.subtract(trial, start), models.norm)
-            left_there = longest - vectors.to_host([away])[0]
-            goes_on = turn + 1 < self.steps and left_there > _EXHAUSTED * longest
+            length = step.length
+            if length is None or theta is not start:
+                length = vectors.norm(vectors.subtract(trial, start), models.norm)
+            (away,) = vectors.to_host([length])
+            left_there = longest - away
+            goes_on = turn + 1 < self.steps and left_there > nothing
             value, promised = problem.value(trial, step.predicted_reduction, keep_graph=goes_on)
-            verdict = judge(loss, value, promised, Reference(loss, 0.0), rule.eta_1)
-            radius = rule.update(min(radius, left), verdict)
+            verdict = judge(loss, value, promised, Reference(loss, 0.0), rule.eta_1, self.rounding)
+            radius = rule.update(allowed, verdict)
+            own = away if theta is start else step.known_length
+            trials.append(verdict.on("global", allowed, loss, value, promised, own))
             if not verdict.accepted:
                 continue
             theta, loss, left = trial, value, left_there
@@ -65,4 +81,4 @@ class LocalTrustRegion(LocalSolver[ValuedProblem]):
             gradient = problem.gradient()
             models.observe(theta, gradient)
             model = models.at(gradient)
-        return Found(theta, loss)
+        return Found(theta, loss, radius, tuple(trials))

@@ -74,10 +74,10 @@ class Shards(Preconditioner):
             shard = _Shard(self, objective, point, passes.part(index, counts), passes.found[index])
             # One at a time: all of them move the same parameters.
             self.solver.begin([shard])
-            theta, least = self.solver.minimise(shard, Allowance(longest))
-            theta = objective.layout.read() if theta is None else theta
+            found = self.solver.minimise(shard, Allowance(longest))
+            theta = objective.layout.read() if found.theta is None else found.theta
             step = vectors.add_scaled(step, weight, vectors.subtract(theta, point.theta))
-            gain += math.nan if least is None else weight * (shard.loss - least)
+            gain += math.nan if found.loss is None else weight * (shard.loss - found.loss)
         numbers = torch.tensor([gain, counts.forwards, counts.backwards], dtype=torch.float64)
         numbers = numbers.to(step[0].device)
         passes.replicas.add([*step, numbers])

@@ -24,7 +24,7 @@ def describe(kind: Any) -> None:
     """Give a class its ``definitions``, its signature, and a docstring with all options.
 
     Args:
-        kind: A subclass of :class:`napts.optim.trust_region.TrustRegionOptimizer`.
+        kind: A subclass of :class:`napts.optim.described.DescribedOptimizer`.
     """
     constructor = kind.__init__
     own = "__init__" in vars(kind)

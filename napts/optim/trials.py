@@ -188,18 +188,14 @@ class AcceptanceTest:
         evaluated: bool,
     ) -> None:
         self._iteration.trials.append(
-            Trial(
-                phase=phase,
-                coefficient=coefficient,
-                radius=radius,
-                predicted_reduction=measured.predicted,
-                loss=measured.loss,
-                trial_loss=measured.trial_loss,
-                ratio_current=verdict.ratio_current,
-                ratio_history=verdict.ratio_history,
-                step_norm=measured.step_norm,
-                accepted=verdict.accepted,
-                nonmonotone=verdict.nonmonotone,
+            verdict.on(
+                phase,
+                radius,
+                measured.loss,
+                measured.trial_loss,
+                measured.predicted,
+                measured.step_norm,
+                coefficient,
                 evaluated=evaluated,
             )
         )

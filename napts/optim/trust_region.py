@@ -1,26 +1,24 @@
 """The methods as optimizers of torch: steps, options, parameters that come and go, states."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 from torch import Tensor
-from torch.optim import Optimizer
 
-from napts.optim import calls, signature
+from napts.optim import calls
 from napts.optim.acceptance import RadiusRule
 from napts.optim.algorithm import Algorithm
 from napts.optim.batch import Batch, as_batch
 from napts.optim.composition import Composition
+from napts.optim.described import DescribedOptimizer
 from napts.optim.group_options import GroupOptions, completed
 from napts.optim.objective import NonFiniteLossError, Objective
-from napts.optim.option import Amendment
-from napts.optim.record import PassCounts, StepRecord, summarise
+from napts.optim.record import PassCounts, summarise
 from napts.optim.regions import Regions
 from napts.optim.relayout import Move, fitted, identical
-from napts.optim.signature import Definitions, describe
 from napts.optim.step_context import StepContext
 from napts.optim.step_hooks import with_step_hooks
 from napts.optim.subdomains import Closure
@@ -29,7 +27,7 @@ from napts.optim.vectors import Layout
 from napts.optim.weight_decay import Decay, check_weight_decay
 
 
-class TrustRegionOptimizer(Optimizer):
+class TrustRegionOptimizer(DescribedOptimizer):
     """Base of TR, NTR, APTS, APTSA and NAPTS: one iteration for all of them.
 
     A subclass says how its options compose a method and which blocks its vectors have.
@@ -38,39 +36,6 @@ class TrustRegionOptimizer(Optimizer):
         params: Parameters or parameter groups.
         defaults: All constructor options, kept in ``param_groups`` as torch's optimizers do.
     """
-
-    needs: ClassVar[str] = "parameters"
-    """What the constructor takes first: ``"parameters"``, ``"stages"`` or ``"sets"``."""
-
-    pipeline_ok: ClassVar[bool] = True
-    """Whether the network may be given stage by stage, as a :class:`napts.Pipeline`."""
-
-    spread_ok: ClassVar[bool] = True
-    """Whether the parameters may be spread over processes, and the results stay the same."""
-
-    evaluates: ClassVar[bool] = True
-    """Whether the loss is evaluated as often as the method needs."""
-
-    shared_by: ClassVar[str | None] = None
-    """The option with the number of parts of a step that processes may share, if there is one."""
-
-    amended: ClassVar[Sequence[Amendment]] = ()
-    """What the method says about options that it shares with others."""
-
-    defined: ClassVar[Definitions] = {}
-    """Its options, which follow from how its constructor is annotated."""
-
-    definitions: ClassVar[Definitions] = {}
-    """Its options, with what it says about them."""
-
-    last_step: StepRecord | None
-    """Record of the latest iteration; ``None`` before the first one."""
-
-    def train_mode(self) -> None:
-        """Do nothing: these methods are evaluated where they take their steps."""
-
-    def eval_mode(self) -> None:
-        """Do nothing, as :meth:`train_mode`."""
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         super().__init__(params, {**defaults, "lr": 1.0})
@@ -88,15 +53,6 @@ class TrustRegionOptimizer(Optimizer):
             defaults["radius"], shared=self._method.shared_radius, floor=defaults["radius_floor"]
         )
         self._take_options()
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        describe(cls)
-
-    @classmethod
-    def _completed(cls, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Return all options, checked; those that are not given have their defaults."""
-        return signature.completed(cls.__name__, options, cls.definitions)
 
     def _compose(self, options: dict[str, Any]) -> Composition:
         """Compose the method from its options."""
@@ -125,11 +81,6 @@ class TrustRegionOptimizer(Optimizer):
         if not low <= value <= high:
             raise ValueError(f"Invalid radius: {value}, must lie in [{low}, {high}]")
         self._regions.set(float(value))
-
-    @property
-    def _step_supports_amp_scaling(self) -> bool:
-        # What torch.amp.GradScaler.step looks up before it does anything.
-        raise RuntimeError(calls.LOSS_SCALING)
 
     @with_step_hooks
     def step(self, closure: Closure | Batch | None = None) -> float:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -339,22 +290,6 @@ class TrustRegionOptimizer(Optimizer):
         else:
             self._regions.share(shared=self._method.shared_radius)
         self._take_options()
-
-    def _loaded(self, state_dict: dict[str, Any]) -> dict[str, Any] | None:
-        """Let torch load a state; return the one of all parameters, as it was saved."""
-        saved: list[Any] = []
-
-        def keep(_optimizer: Optimizer, final: dict[str, Any]) -> None:
-            saved.append(final["state"].get(0))
-
-        # Torch casts what belongs to a parameter to its dtype and device, and here everything
-        # hangs on one parameter.
-        handle = self.register_load_state_dict_pre_hook(keep)
-        try:
-            super().load_state_dict(state_dict)
-        finally:
-            handle.remove()
-        return saved[0]
 
     def _take_state(self, state: dict[str, Any]) -> None:
         """Take over the state of all parameters."""

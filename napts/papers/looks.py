@@ -21,6 +21,13 @@ for _name, _look in {
     "Adam": Look("#009E73", "-", "p"),
     "SGD": Look("#6B6B6B", _DASHED, ">"),
     "LBFGS": Look("#882255", _DOTTED, "<"),
+    # Finite sums; they share no figure with the methods above.
+    "TRNewton": Look("#56B4E9", _DASHED, "v"),
+    "ASTROM": Look("#0072B2", "-", "^"),
+    "MLVR": Look("#D55E00", "-", "o"),
+    "SSN": Look("#E69F00", _DASHED, "s"),
+    "SVRG": Look("#009E73", _DOTTED, "p"),
+    "SARAH": Look("#6B6B6B", _DOTTED, ">"),
 }.items():
     LOOKS.register(_name, _look)
 

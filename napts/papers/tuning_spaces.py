@@ -9,6 +9,9 @@ from napts.launch.tuning_spaces import (
     register_tuning_space,
 )
 
+_FACTORS = tuple(2.0**power for power in range(6, -5, -1))
+"""Step lengths in units of one over the largest Lipschitz constant of a sample's gradient."""
+
 GRIDS: Mapping[str, Mapping[str, Sequence[float]]] = {
     "Adam": {
         "lr": (
@@ -24,10 +27,14 @@ GRIDS: Mapping[str, Mapping[str, Sequence[float]]] = {
         "lr": (0.01, 0.0178, 0.0316, 0.0562, 0.1, 0.178, 0.316, 0.562, 1.0),
         "history_size": (3, 6, 12, 25, 50),
     },
+    "SVRG": {"lr": _FACTORS},
+    "SARAH": {"lr": _FACTORS},
+    "SSN": {"lr": (0.05, 0.075, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0)},
 }
 """The papers' numbers of settings in their ranges: Adam 13 learning rates, SGD 63 and LBFGS 45
 combinations (APTS in weights, arXiv 2312.13677, section 3). Which ones is not printed; these are
-our choice."""
+our choice, and so are all of the methods for finite sums; the lengths of Newton steps include those
+of ASTROM's slides, 0.075, 0.1 and 0.5."""
 
 RANGES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "Adam": {"lr": {"low": 1e-5, "high": 1e-1, "scale": "log"}},
@@ -39,6 +46,9 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "lr": {"low": 0.01, "high": 1.0, "scale": "log"},
         "history_size": {"low": 3, "high": 50, "scale": "integer"},
     },
+    "SVRG": {"lr": {"low": 2.0**-4, "high": 64.0, "scale": "log"}},
+    "SARAH": {"lr": {"low": 2.0**-4, "high": 64.0, "scale": "log"}},
+    "SSN": {"lr": {"low": 0.05, "high": 1.0, "scale": "log"}},
 }
 """The same ranges for quasi-random search; those of LBFGS's learning rate are ours."""
 

@@ -22,7 +22,10 @@ from napts.problems.samples import BatchSize, EpochOrder, SampleSet, batch_count
 from napts.problems.splits import DataSplits
 from napts.problems.supervised import Classification, Regression, Supervised
 
-BUILT_IN = ("digits", "images", "synthetic", "diabetes", "text", "poisson", "cancer", "pde")
+BUILT_IN = (
+    *("digits", "images", "synthetic", "diabetes", "text", "poisson", "cancer"),
+    *("pde", "libsvm_logistic"),
+)
 """Modules whose import registers the package's own problems."""
 
 for _module in BUILT_IN:

@@ -7,13 +7,30 @@ ENVIRONMENT_VARIABLE = "NAPTS_DATA"
 
 
 class DataMissing(ValueError):
-    """A data set is not in the data folder."""
+    """A data set is not in the data folder.
 
-    def __init__(self, dataset: str, root: Path, *, reason: str = "is not (completely)") -> None:
+    Args:
+        dataset: Its name.
+        root: The folder.
+        reason: What is the matter.
+        remedy: What can be done, up to the naming of another folder; None for torchvision's sets.
+    """
+
+    def __init__(
+        self,
+        dataset: str,
+        root: Path,
+        *,
+        reason: str = "is not (completely)",
+        remedy: str | None = None,
+    ) -> None:
+        remedy = remedy or (
+            f"download it with `napts data prepare {dataset}`, or name a folder in torchvision's "
+            "layout"
+        )
         super().__init__(
-            f"data set {dataset!r} {reason} in {root}: download it with "
-            f"`napts data prepare {dataset}`, or name a folder in torchvision's layout with "
-            f"--data-root or the environment variable {ENVIRONMENT_VARIABLE}"
+            f"data set {dataset!r} {reason} in {root}: {remedy} with --data-root or the "
+            f"environment variable {ENVIRONMENT_VARIABLE}"
         )
         self.dataset = dataset
         self.root = root

@@ -45,6 +45,15 @@ def test_in_a_file_there_is_a_line_per_epoch(tmp_path: Path) -> None:
     assert "done, test accuracy" in lines[2]
 
 
+def test_small_numbers_are_told_with_an_exponent() -> None:
+    out = StringIO()
+    row = {"epoch": 3, "train_loss": 0.5, "val_accuracy": 2.5e-9, "train_seconds": 1.0}
+    with ConsoleObserver(1, Console(file=out, width=140)) as observer:
+        observer.on_run_start(_spec(), 9, 10)
+        observer.on_epoch({**row, "radius": None})
+    assert "loss 0.5000  val. accuracy 2.50e-09  1.00 s" in out.getvalue()
+
+
 def test_on_a_terminal_there_is_a_bar(tmp_path: Path) -> None:
     shown = _shown(tmp_path, terminal=True)
     assert "epoch 2/2" in shown

@@ -130,6 +130,19 @@ def test_any_method_is_tuned_over_a_space_of_ones_own(tmp_path: Path, space: str
     assert {run.optimizer.method for run in study.runs()} == {"torch.optim.SGD"}
 
 
+def test_a_winner_may_have_options_that_are_none(tmp_path: Path) -> None:
+    space = tmp_path / "space.toml"
+    space.write_text("[grid]\nshare = [0.1, 0.5]\n")
+    places = ("--records", tmp_path / "records", "--out", tmp_path / "tuned")
+    full = ("--set", "budget.batch_size=full", "--epochs", 1, "--seeds", "1")
+    result = napts("tune", "cancer-logistic", "SSN", "--space", space, *full, *places)
+    assert result.exit_code == 0, result.output
+    (path,) = (tmp_path / "tuned").iterdir()
+    study = load_spec(path)
+    assert isinstance(study, Study)
+    assert study.methods[0].optimizer.model_dump()["lr"] is None
+
+
 @pytest.mark.parametrize(
     ("space", "arguments", "message"),
     [

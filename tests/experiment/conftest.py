@@ -13,7 +13,7 @@ import pytest
 
 from napts.experiment import RunSpec, parse_spec
 
-LAUNCHER = Path(__file__).with_name("launcher.py")
+ROOT = Path(__file__).parents[2]
 SpecMaker = Callable[..., RunSpec]
 
 
@@ -44,7 +44,8 @@ class Launcher:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._process = subprocess.Popen(
-            [sys.executable, str(LAUNCHER)],
+            [sys.executable, "-m", "tests.experiment.launcher"],
+            cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

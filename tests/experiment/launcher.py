@@ -6,7 +6,6 @@ N-th call of ``os.CALL``.
 """
 
 import os
-import signal
 import sys
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import torch._dynamo  # the first optimizer imports it; here once for all childr
 from napts.experiment import RunSpec, plugins, run, runner
 from napts.experiment.checkpoint import remove_checkpoints
 from napts.records.layout import CHECKPOINT
+from tests.helpers.disturbed_calls import die_at
 
 
 def keep_last_checkpoint(directory: Path) -> None:
@@ -23,20 +23,6 @@ def keep_last_checkpoint(directory: Path) -> None:
     if (directory / CHECKPOINT).exists() and not (directory / "last.pt").exists():
         os.link(directory / CHECKPOINT, directory / "last.pt")
     remove_checkpoints(directory)
-
-
-def die_at(point: str) -> None:
-    name, _, count = point.partition(":")
-    original, left = getattr(os, name), int(count)
-
-    def call(*arguments, **options):
-        nonlocal left
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return original(*arguments, **options)
-
-    setattr(os, name, call)
 
 
 def child(spec: str, root: str, mode: str, point: str) -> None:

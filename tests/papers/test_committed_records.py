@@ -12,7 +12,8 @@ from tests.papers.committed_records import committed
 RECORDS = Path(__file__).parents[2] / "reports" / "records"
 
 GOLDEN = Path(__file__).parent / "golden" / "committed-records.json"
-"""Made by `tests.papers.committed_records` from revision 199e286."""
+"""Made by `tests.papers.committed_records` from revision 199e286, but for what the tables of claims
+say that L1, L2 and T1 need, which have tests since then."""
 
 
 def test_tables_and_verdicts_are_what_they_were() -> None:

@@ -5,6 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napts.problems.minimum import CACHE
+from tests.helpers.rows import write_rows
+
 FASHION_TRAIN, FASHION_TEST = 60, 20
 
 
@@ -36,3 +39,17 @@ def real_root() -> Path:
     if not root:
         pytest.skip("needs real data: set NAPTS_DATA to a folder in torchvision's layout")
     return Path(root)
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of its own in which minimisers are kept."""
+    monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def rows_root(tmp_path: Path, own_cache: Path) -> Path:
+    """A data folder with a small file in LIBSVM's layout."""
+    write_rows(tmp_path)
+    return tmp_path

@@ -7,7 +7,27 @@ import torch
 
 from napts.experiment.methods.method import Capabilities
 from napts.experiment.methods.registry import register_method
-from napts.optim import APTS, APTSA, APTSD, APTSW, NAPTS, NTR, TR, DoG
+from napts.optim import (
+    APTS,
+    APTSA,
+    APTSD,
+    APTSW,
+    ASPQN,
+    ASTROM,
+    MLVR,
+    MSPQN,
+    NAPTS,
+    NTR,
+    SARAH,
+    SSN,
+    SVRG,
+    TR,
+    AdamLBFGS,
+    DoG,
+    MomentumLBFGS,
+    SSBroyden,
+    TRNewton,
+)
 from napts.optim.option import Option
 
 
@@ -69,7 +89,11 @@ def lbfgs(params: Iterable[Any], **options: Unpack[LBFGSOptions]) -> torch.optim
     return torch.optim.LBFGS(params, **arguments)
 
 
-for _optimizer in (TR, NTR, APTS, APTSA, NAPTS, APTSW, APTSD):
+for _optimizer in (
+    *(TR, NTR, APTS, APTSA, NAPTS, APTSW, APTSD),
+    *(TRNewton, ASTROM, MLVR, SSN, SVRG, SARAH),
+    *(ASPQN, MSPQN, MomentumLBFGS, AdamLBFGS, SSBroyden),
+):
     register_method(_optimizer.__name__)(_optimizer)
 for _name, _function, _class in (
     ("Adam", adam, torch.optim.Adam),

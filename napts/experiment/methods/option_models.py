@@ -12,10 +12,11 @@ from pydantic import (
     model_validator,
 )
 
-from napts.decomposition import Deal
+from napts.decomposition import Deal, Split
 from napts.experiment.methods.option_fields import fields_of
 from napts.experiment.methods.path_options import SchedulerOptions
 from napts.experiment.spec_table import SpecTable
+from napts.optim.described import DescribedOptimizer
 from napts.optim.option import UNSET, Option
 from napts.optim.presets import preset
 from napts.optim.signature import Definitions, check, definitions_in, definitions_of, with_radii
@@ -72,7 +73,16 @@ class MethodOptions(SpecTable):
         return self.model_dump(include=set(self.definitions))
 
 
-class TrustRegionOptions(MethodOptions):
+class DescribedOptions(MethodOptions):
+    """Options of a method of the package, which are checked against one another, too."""
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        check(self.arguments(), self.definitions)
+        return self
+
+
+class TrustRegionOptions(DescribedOptions):
     """Options of a trust-region method.
 
     Defaults that depend on the norm are stored with their values.
@@ -91,11 +101,6 @@ class TrustRegionOptions(MethodOptions):
         if isinstance(data.get("preset"), str):
             data = {**preset(str(data.get("method")), data["preset"]), **data}
         return with_radii(data, cls.definitions)
-
-    @model_validator(mode="after")
-    def _agree(self) -> Self:
-        check(self.arguments(), self.definitions)
-        return self
 
 
 class StageOptions(TypedDict, total=False):
@@ -132,10 +137,36 @@ class SetOptions(TypedDict, total=False):
     ]
 
 
+class LayerOptions(TypedDict, total=False):
+    """How sets of layers are made."""
+
+    subdomains: Annotated[
+        int | None,
+        Option(None, "Number of sets of layers; the problem's by default.", within="[1, inf)"),
+    ]
+    split: Annotated[
+        Split,
+        Option(
+            "balanced",
+            "Every layer in a set, numbers that differ by one at most (ours), or those of the "
+            "authors' code; see :func:`napts.split_layers`.",
+        ),
+    ]
+    overlap: Annotated[
+        int,
+        Option(
+            0,
+            "How many layers of its neighbours on either side a subdomain has besides.",
+            within="[0, inf)",
+        ),
+    ]
+
+
 _BESIDE: Mapping[str, Definitions] = {
     "parameters": {},
     "stages": definitions_in(StageOptions),
     "sets": definitions_in(SetOptions),
+    "layers": definitions_in(LayerOptions),
 }
 
 
@@ -151,8 +182,7 @@ def options_model(name: str, optimizer: Callable[..., Any], needs: str) -> type[
     Raises:
         ValueError: An option cannot stand in a spec.
     """
-    ours = isinstance(optimizer, type) and issubclass(optimizer, TrustRegionOptimizer)
-    base = TrustRegionOptions if ours else MethodOptions
+    base = _base_for(optimizer)
     reserved = {*base.model_fields, "label", "epochs"}
     known, beside = definitions_for(optimizer), _BESIDE[needs]
     fields = fields_of(known, reserved, getattr(optimizer, "__qualname__", name))
@@ -163,10 +193,18 @@ def options_model(name: str, optimizer: Callable[..., Any], needs: str) -> type[
     return model
 
 
+def _base_for(optimizer: Callable[..., Any]) -> type[MethodOptions]:
+    """Return what the model of a method's options derives from."""
+    kind = optimizer if isinstance(optimizer, type) else object
+    if issubclass(kind, TrustRegionOptimizer):
+        return TrustRegionOptions
+    return DescribedOptions if issubclass(kind, DescribedOptimizer) else MethodOptions
+
+
 def definitions_for(optimizer: Callable[..., Any]) -> Definitions:
     """Return the options of an optimizer, ours or another, from its signature."""
     if isinstance(optimizer, type):
-        if issubclass(optimizer, TrustRegionOptimizer):
+        if issubclass(optimizer, DescribedOptimizer):
             return optimizer.definitions
         return definitions_of(optimizer.__init__, {}, after=2)
     return definitions_of(optimizer, {})

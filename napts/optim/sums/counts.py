@@ -59,6 +59,11 @@ class CountedSum(FiniteSum):
         self._inner, self._whole = inner, whole
 
     @property
+    def uncounted(self) -> FiniteSum:
+        """What is evaluated, without counts."""
+        return self._inner
+
+    @property
     def share(self) -> float:
         """Share of the samples that it sees, and weight of an evaluation."""
         return 1.0 if self._whole is None else len(self) / self._whole

@@ -1,6 +1,6 @@
 """Regularised logistic regression as a finite sum, analytically and on all samples at once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -22,6 +22,8 @@ class LogisticSum(FiniteSum):
         layout: The weights: one block.
         rows: ``c_j x_j``, one for each sample; the loss depends on nothing else.
         penalty: Factor of the regulariser, which is that of the whole in every subset.
+        loss: What a call returns, which is the same number, evaluated by a network, say; ``None``
+            for the rows. Subsets have their rows.
 
     Raises:
         ValueError: There is more than one block, or another number of weights than of columns.
@@ -29,31 +31,43 @@ class LogisticSum(FiniteSum):
     Source: Braglia, Kopanicakova, Krause, arXiv 2006.15602, whose slides drop ``x_j``.
     """
 
-    def __init__(self, layout: Layout, rows: Rows, penalty: float) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        rows: Rows,
+        penalty: float,
+        loss: Callable[[], Tensor] | None = None,
+    ) -> None:
         super().__init__(layout)
         if layout.sizes != [rows.columns]:
             raise ValueError(
                 f"found {layout.sizes} weights for {rows.columns} columns, allowed: one block with "
                 "a weight for each column"
             )
-        self.rows, self.penalty = rows, penalty
+        self.rows, self.penalty, self._loss = rows, penalty, loss
         self._curvature: float | None = None
 
     @classmethod
     def of(
-        cls, weights: Sequence[Tensor], inputs: Tensor, labels: Tensor, penalty: float
+        cls,
+        weights: Sequence[Tensor],
+        inputs: Tensor,
+        labels: Tensor,
+        penalty: float,
+        loss: Callable[[], Tensor] | None = None,
     ) -> "LogisticSum":
-        """Return the sum of labelled samples, prepared for many evaluations.
+        """Return the sum of labelled samples.
 
         Args:
             weights: The parameters, as many numbers as there are columns.
             inputs: ``(p, n)``, strided or in the layout ``sparse_csr``.
             labels: ``(p,)``, -1 or +1.
             penalty: Factor of the regulariser.
+            loss: See :class:`LogisticSum`.
         """
         with torch.no_grad():
-            rows = as_rows(inputs).scaled(labels.to(inputs.dtype)).prepared()
-        return cls(Layout([list(weights)]), rows, penalty)
+            rows = as_rows(inputs).scaled(labels.to(inputs.dtype))
+        return cls(Layout([list(weights)]), rows, penalty, loss)
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -61,6 +75,8 @@ class LogisticSum(FiniteSum):
 
     def __call__(self) -> Tensor:
         """Return the loss, with its graph, where the parameters stand."""
+        if self._loss is not None:
+            return self._loss()
         weights = torch.cat([weight.reshape(-1) for weight in self.layout.parameters])
         penalty = 0.5 * self.penalty * weights.square().sum()
         return -functional.logsigmoid(self.rows @ weights).mean() + penalty
@@ -107,7 +123,7 @@ class LogisticSum(FiniteSum):
 
     def prepared(self) -> "LogisticSum":
         """Return the same sum, with what makes many products fast."""
-        return LogisticSum(self.layout, self.rows.prepared(), self.penalty)
+        return LogisticSum(self.layout, self.rows.prepared(), self.penalty, self._loss)
 
     @property
     def curvature(self) -> float:

@@ -20,7 +20,13 @@ with warnings.catch_warnings():
 
 
 class Rows(ABC):
-    """A matrix with one row for each sample; all products are of BLAS, on all rows at once."""
+    """A matrix with one row for each sample; all products are of BLAS, on all rows at once.
+
+    Attributes:
+        matrix: The matrix.
+    """
+
+    matrix: Tensor
 
     @abstractmethod
     def __len__(self) -> int:

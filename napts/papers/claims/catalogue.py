@@ -8,6 +8,7 @@ within one percentage point, "clearly higher" means by at least one.
 from napts.papers.claims.claim import Claim
 from napts.papers.claims.curves import Sooner
 from napts.papers.claims.evidence import Who
+from napts.papers.claims.finite_sums import FINITE_SUMS
 from napts.papers.claims.rules import Difference, Identical, Level, Longer, Ratio, Spread
 from napts.papers.claims.verdict import Region
 from napts.papers.claims.weights_and_data import WEIGHTS_AND_DATA
@@ -192,7 +193,7 @@ _OF_INEXACT = (
 
 _SPQN = "SPQN (ASPQN, MSPQN) and a physics-informed problem, which are not part of the package"
 
-_OF_OTHERS = (
+_OF_PHYSICS = (
     Claim(
         "P1",
         "ASPQN and MSPQN converge in far fewer iterations, to a lower error than LBFGS and Adam.",
@@ -211,25 +212,9 @@ _OF_OTHERS = (
         "SPQN (arXiv 2306.17648), slides",
         needs=_SPQN,
     ),
-    Claim(
-        "L1",
-        "Sub-sampled Newton is a special case of two-level MLVR.",
-        "multilevel variance reduction (arXiv 2006.15602), slides",
-        needs="MLVR, which is not part of the package",
-    ),
-    Claim(
-        "L2",
-        "MLVR needs fewer effective gradient evaluations than SVRG, SARAH and sub-sampled Newton.",
-        "multilevel variance reduction (arXiv 2006.15602), slides",
-        needs="MLVR, which is not part of the package",
-    ),
-    Claim(
-        "T1",
-        "ASTROM needs no learning rate, fewer Hessians than batch TR and fewer iterations than "
-        "sub-sampled Newton at 1 to 10 %.",
-        "ASTROM, slides",
-        needs="ASTROM, which is not part of the package",
-    ),
+)
+
+_OF_LEVELS = (
     Claim(
         "R1",
         "RMTR trains residual networks at lower cost than single-level TR, without tuning.",
@@ -238,5 +223,12 @@ _OF_OTHERS = (
     ),
 )
 
-CLAIMS: tuple[Claim, ...] = (*_OF_NAPTS, *_OF_INEXACT, *WEIGHTS_AND_DATA, *_OF_OTHERS)
+CLAIMS: tuple[Claim, ...] = (
+    *_OF_NAPTS,
+    *_OF_INEXACT,
+    *WEIGHTS_AND_DATA,
+    *_OF_PHYSICS,
+    *FINITE_SUMS,
+    *_OF_LEVELS,
+)
 """The ledger, in the order in which it is reported."""

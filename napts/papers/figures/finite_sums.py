@@ -93,21 +93,26 @@ def work_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
 def subsets_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
     """Draw the norm of the gradient by iteration and by CG, and the size of growing subsets.
 
+    Where no run has that norm as a metric it is the error by which the runs are compared.
+
     Args:
         frame: As for `work_figure`.
         narrow: One panel above the other, for small screens.
     """
     figure = new_figure(4.2, 10.5) if narrow else new_figure(9.6, 3.9)
     by_iteration, by_products, sizes = figure.subplots(3, 1) if narrow else figure.subplots(1, 3)
-    look = looks(frame)
+    look, metric = looks(frame), metric_of(frame)
+    quantity, title = "val_gradient_norm", "Norm of the gradient"
+    if quantity not in frame:
+        quantity, title = metric.column("val"), metric.label.capitalize()
     second_order = rows_with(frame, "label", _counting(frame))
     for axes, x, label in (
         (by_iteration, "epoch", "iteration"),
         (by_products, "hessian_products_total", "Hessian products (whole sums)"),
     ):
-        band(axes, second_order, x, "val_gradient_norm", look)
+        band(axes, second_order, x, quantity, look)
         log = ", log scale" if log_if_wide(axes, "y") else ""
-        finish(axes, title="Norm of the gradient", x=label, y=f"2-norm{log}")
+        finish(axes, title=title, x=label, y=f"{title.lower()}{log}")
     whole_numbers(by_iteration)
     _sizes(sizes, rows_with(frame, "label", _growing(frame)), look)
     legend(figure, second_order, look)

@@ -120,6 +120,20 @@ def test_large_margins_neither_overflow_nor_lose_their_digits(kind: str) -> None
     np.testing.assert_allclose(gradient, [-math.exp(-40) / 2, 0.5], rtol=1e-14)
 
 
+def test_a_call_may_be_of_a_network() -> None:
+    calls = []
+
+    def loss() -> Tensor:
+        calls.append(1)
+        return torch.zeros(())
+
+    weight = nn.Parameter(torch.zeros(FEATURES).double())
+    total = LogisticSum.of([weight], inputs(), labels(), PENALTY, loss)
+    assert total().item() == total.prepared()().item() == 0.0
+    assert total.take(slice(0, 3))().item() == pytest.approx(np.log(2))
+    assert len(calls) == 2
+
+
 def test_a_weight_and_a_bias_are_one_block() -> None:
     layer = nn.Linear(FEATURES - 1, 1).double()
     total = LogisticSum.of(list(layer.parameters()), inputs(), labels(), PENALTY)

@@ -1,0 +1,88 @@
+"""What all optimizers of the package have in common: described options, and a record per step."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from torch.optim import Optimizer
+
+from napts.optim import calls, signature
+from napts.optim.batch import Batch
+from napts.optim.option import Amendment
+from napts.optim.record import StepRecord
+from napts.optim.signature import Definitions, describe
+from napts.optim.subdomains import Closure
+
+
+class DescribedOptimizer(Optimizer):
+    """An optimizer whose options are written once, and whose steps leave a record each.
+
+    From the options follow the signature, the documentation, what is checked, and what a spec may
+    say.
+    """
+
+    needs: ClassVar[str] = "parameters"
+    """What the constructor takes first: ``"parameters"``, ``"stages"`` or ``"sets"``."""
+
+    pipeline_ok: ClassVar[bool] = True
+    """Whether the network may be given stage by stage, as a :class:`napts.Pipeline`."""
+
+    spread_ok: ClassVar[bool] = True
+    """Whether the parameters may be spread over processes, and the results stay the same."""
+
+    evaluates: ClassVar[bool] = True
+    """Whether the loss is evaluated as often as the method needs."""
+
+    shared_by: ClassVar[str | None] = None
+    """The option with the number of parts of a step that processes may share, if there is one."""
+
+    amended: ClassVar[Sequence[Amendment]] = ()
+    """What the method says about options that it shares with others."""
+
+    defined: ClassVar[Definitions] = {}
+    """Its options, which follow from how its constructor is annotated."""
+
+    definitions: ClassVar[Definitions] = {}
+    """Its options, with what it says about them."""
+
+    last_step: StepRecord | None
+    """Record of the latest iteration; ``None`` before the first one."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        describe(cls)
+
+    def step(self, closure: Closure | Batch | None = None) -> float:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Take one step; the closure returns the loss and calls no ``backward()``."""
+        raise NotImplementedError
+
+    def train_mode(self) -> None:
+        """Do nothing: these methods are evaluated where they take their steps."""
+
+    def eval_mode(self) -> None:
+        """Do nothing, as :meth:`train_mode`."""
+
+    @classmethod
+    def _completed(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return all options, checked; those that are not given have their defaults."""
+        return signature.completed(cls.__name__, options, cls.definitions)
+
+    @property
+    def _step_supports_amp_scaling(self) -> bool:
+        # What torch.amp.GradScaler.step looks up before it does anything.
+        raise RuntimeError(calls.LOSS_SCALING)
+
+    def _loaded(self, state_dict: dict[str, Any]) -> dict[str, Any] | None:
+        """Let torch load a state; return the one of all parameters, as it was saved."""
+        saved: list[Any] = []
+
+        def keep(_optimizer: Optimizer, final: dict[str, Any]) -> None:
+            saved.append(final["state"].get(0))
+
+        # Torch casts what belongs to a parameter to its dtype and device, and here everything
+        # hangs on one parameter.
+        handle = self.register_load_state_dict_pre_hook(keep)
+        try:
+            super().load_state_dict(state_dict)
+        finally:
+            handle.remove()
+        return saved[0]

@@ -1,0 +1,153 @@
+"""Newton steps from conjugate gradients, as a local solver and as a trust region's model."""
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from napts.optim import vectors
+from napts.optim.communicator import ONE_PROCESS, Communicator, Share
+from napts.optim.local_model import Step
+from napts.optim.local_solver import Allowance, Found, LocalSolver
+from napts.optim.multilevel.armijo import Armijo
+from napts.optim.multilevel.conjugate_gradients import ConjugateGradients
+from napts.optim.multilevel.level import Function, LevelProblem
+from napts.optim.multilevel.room import Room
+from napts.optim.sums.finite_sum import HessianProduct
+from napts.optim.vectors import Norm, Vector
+
+
+@dataclass(frozen=True, slots=True)
+class NewtonCG(LocalSolver[LevelProblem]):
+    """Takes truncated Newton steps on a level.
+
+    Attributes:
+        steps: Their number.
+        length: Fixed factor of each; ``None`` for the line search, which starts at 1.
+        solver: Finds the directions.
+        search: The line search.
+    """
+
+    needs_values: ClassVar[bool] = True
+
+    steps: int = 1
+    length: float | None = None
+    solver: ConjugateGradients = field(default_factory=ConjugateGradients)
+    search: Armijo = field(default_factory=Armijo)
+
+    def minimise(self, problem: LevelProblem, allowance: Allowance) -> Found:
+        """Take the steps, each cut to what is left of the allowance."""
+        function, room = problem.function, Room(problem, allowance)
+        theta, gradient, loss = problem.start, problem.slope, None
+        for turn in range(self.steps):
+            if turn:
+                if room.nothing_left(theta):
+                    break
+                loss, gradient = function.value_and_gradient(theta)
+            step = self.solver.solve(function.hessian(theta), gradient).step
+            longest = room.longest(theta, step)
+            if self.length is not None:
+                theta, loss = vectors.add_scaled(theta, min(self.length, longest), step), None
+                continue
+            if loss is None:
+                loss = problem.loss
+            (slope,) = vectors.to_host([vectors.dot(gradient, step)])
+            first = min(1.0, longest)
+            reached = self.search.search(function, theta, loss, slope, step, first)
+            if reached is None:
+                break
+            theta, loss = reached.theta, reached.loss
+        return Found(theta, loss)
+
+
+class NewtonModel:
+    """The quadratic model with the Hessian itself, minimised by truncated conjugate gradients.
+
+    Args:
+        gradient: ``g_k``.
+        multiply: Multiplies with the Hessian at the iterate.
+        solver: Finds the model's own step.
+    """
+
+    def __init__(
+        self, gradient: Vector, multiply: HessianProduct, solver: ConjugateGradients
+    ) -> None:
+        self.gradient = gradient
+        self._multiply, self._solver = multiply, solver
+
+    def shares(self) -> list[Share]:
+        """Return nothing: the numbers are known."""
+        return []
+
+    def complete(self, *numbers: float) -> None:
+        """Do nothing."""
+
+    def minimise(self, radius: float) -> Step:
+        """Return the truncated step in the ball of that radius."""
+        found = self._solver.solve(self._multiply, self.gradient, radius)
+        return Step(found.step, found.predicted, found.length)
+
+    def reduction(self, step: Vector) -> Tensor | float:
+        """Return the predicted reduction of any step; costs a product."""
+        curved = vectors.dot(step, self._multiply(step))
+        return -(vectors.dot(self.gradient, step) + 0.5 * curved)
+
+    def shorten(self, step: Step, share: float) -> Step:
+        """Return ``share * s`` with its prediction."""
+        shorter = step.shortened(share, 0.0)
+        return step.shortened(share, self.reduction(shorter.vector))
+
+    def mix(self, weight: float, first: Step, second: Step) -> Step:
+        """Return ``weight * first + (1 - weight) * second``, eq. (10), with its prediction."""
+        part = vectors.scale(weight * first.factor, first.direction)
+        mixture = vectors.add_scaled(part, (1 - weight) * second.factor, second.direction)
+        return Step(mixture, self.reduction(mixture))
+
+
+class NewtonModels:
+    """Makes the model with the Hessian of a function at each iterate.
+
+    Args:
+        function: Whose Hessians.
+        solver: Finds the steps.
+    """
+
+    norm: Norm = "l2"
+
+    def __init__(self, function: Function, solver: ConjugateGradients) -> None:
+        self._function, self._solver = function, solver
+        self._theta: Vector = []
+
+    def observe(self, theta: Vector, gradient: Vector) -> None:
+        """Take over the next iterate."""
+        self._theta = theta
+
+    def at(self, gradient: Vector, communicator: Communicator = ONE_PROCESS) -> NewtonModel:
+        """Return the model around the iterate that was observed last."""
+        return NewtonModel(gradient, self._function.hessian(self._theta), self._solver)
+
+    def restricted(self, block: int | None) -> "NewtonModels":
+        """Return the same models: all blocks are one.
+
+        Raises:
+            ValueError: For one block alone.
+        """
+        if block is not None:
+            raise ValueError("models with a Hessian are for all blocks together")
+        return self
+
+    def forget(self) -> None:
+        """Do nothing: nothing of other iterates is known."""
+
+    def mark(self) -> None:
+        """Return nothing."""
+
+    def rollback(self, mark: Any) -> None:
+        """Do nothing."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return nothing."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Do nothing."""
