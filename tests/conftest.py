@@ -13,7 +13,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 SLOW = (
     *("cli/", "packaging/", "parallel/", "plotting/", "slurm/", "tracking/", "zoo/"),
     *("benchmarks/test_asv", "benchmarks/test_gate"),
-    *("experiment/test_kill", "experiment/test_imports", "experiment/test_runner"),
+    *(
+        "experiment/test_damaged",
+        "experiment/test_kill",
+        "experiment/test_imports",
+        "experiment/test_runner",
+    ),
     *("experiment/test_budget", "experiment/test_foreign_errors", "experiment/test_packages"),
     *("experiment/test_plugins", "experiment/test_optimizer_docs"),
     *("launch/test_local", "launch/test_jobs", "launch/test_own_code"),
@@ -28,7 +33,7 @@ SLOW = (
 
 JOURNEYS = (
     *("cli/test_own_code", "launch/test_local", "launch/test_own_code"),
-    *("packaging/test_wheel", "parallel/test_lost_rank"),
+    *("packaging/test_wheel", "parallel/test_lost_rank", "tracking/test_killed_ui"),
 )
 """Who goes a whole way in processes of its own, with kills and sweeps: `make journeys`."""
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 from napts.analysis.frames import epochs_frame, runs_frame
 from napts.analysis.tuning import Tuning, tuning_of
-from napts.records import RecordError, RunRecord, find_packed, find_runs, load_packed, load_run
+from napts.records import Damage, RecordError, RunRecord, read_runs
 from napts.records.layout import Kind, kind_by_name
 from napts.records.metric import Metric
 
@@ -76,10 +76,12 @@ class Collection:
     Attributes:
         root: The folder as it was given.
         sections: Experiments and workloads, sorted by slug.
+        damages: The runs that were left out because their records are damaged.
     """
 
     root: Path
     sections: tuple[Section, ...]
+    damages: tuple[Damage, ...] = ()
 
     @property
     def records(self) -> list[RunRecord]:
@@ -120,13 +122,15 @@ def load_collection(root: str | Path) -> Collection:
         root: A records folder, one experiment in it, one run directory, or one packed file.
 
     Returns:
-        The runs in sections.
+        The runs in sections, and what is wrong with those that could not be read.
 
     Raises:
-        RecordError: There is no run under ``root``, or one cannot be read.
+        RecordError: There is no run under ``root``, or none that can be read.
     """
-    runs = [load_run(path) for path in find_runs(root)]
-    runs += [run for path in find_packed(root) for run in load_packed(path)]
+    runs, damages = read_runs(root)
+    if not runs and damages:
+        more = f" among {len(damages)}" if len(damages) > 1 else ""
+        raise RecordError(f"{root}: no run that can be read{more}: {damages[0]}")
     if not runs:
         raise RecordError(f"{root}: no run directories here (a run directory holds a spec.json)")
     groups: dict[_Key, list[RunRecord]] = defaultdict(list)
@@ -134,7 +138,8 @@ def load_collection(root: str | Path) -> Collection:
         groups[run.experiment, run.workload, run.kind, run.primary].append(run)
     names = _slugs(list(groups))
     sections = [Section(*key[:2], names[key], tuple(runs)) for key, runs in groups.items()]
-    return Collection(Path(root), tuple(sorted(sections, key=lambda section: section.slug)))
+    sections.sort(key=lambda section: section.slug)
+    return Collection(Path(root), tuple(sections), tuple(damages))
 
 
 def _slugs(keys: Sequence[_Key]) -> dict[_Key, str]:

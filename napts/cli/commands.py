@@ -26,6 +26,7 @@ from napts.cli.shared import (
     OVERRIDES,
     RECORDS,
     TRACKING_URI,
+    LeftOut,
     fail,
 )
 from napts.cli.sweep import sweep
@@ -94,16 +95,17 @@ def run(
         with tracking(records, tracking_uri, track):
             outcomes = train(specs, records, mode, data_root, ranks)
     # Before the report, so that they are told even where it cannot be made.
-    print_outcomes(outcomes, records / experiment, as_json)
+    left_out = LeftOut()
+    print_outcomes(outcomes, records / experiment, as_json, left_out)
     finished = any(outcome.state == "done" for outcome in outcomes)
-    files = make_reports(records, report_dir) if report_dir and finished else []
+    files = make_reports(records, report_dir, left_out) if report_dir and finished else []
     if track and files:
         attach_reports(records, experiment, files, tracking_uri)
     if not as_json:
         print_whereabouts(records, track, tracking_uri, report_dir if files else None)
     if len(outcomes) < len(specs) or outcomes[-1].state == "interrupted":
         raise click.exceptions.Exit(INTERRUPTED)
-    if any(outcome.state != "done" for outcome in outcomes):
+    if left_out or any(outcome.state != "done" for outcome in outcomes):
         raise click.exceptions.Exit(FAILED)
 
 
@@ -199,8 +201,11 @@ def report(arguments: tuple[str, ...], out: Path, as_json: bool) -> None:
     if not arguments:
         raise fail("report: found no RECORDS, allowed: [NAME...|all] RECORDS")
     *names, records = arguments
-    files = make_reports(Path(records), out, names)
+    left_out = LeftOut()
+    files = make_reports(Path(records), out, left_out, names)
     click.echo(json.dumps([str(f) for f in files]) if as_json else "\n".join(map(str, files)))
+    if left_out:
+        raise click.exceptions.Exit(FAILED)
 
 
 @main.command()
@@ -213,13 +218,19 @@ def claims(records: Path, as_json: bool) -> None:
     from napts.papers.claims import claims_data, claims_tables, judge
 
     try:
-        judgements = judge(load_collection(records))
+        collection = load_collection(records)
+        judgements = judge(collection)
     except (OSError, ValueError) as error:
         raise fail(error) from None
+    left_out = LeftOut()
+    for damage in collection.damages:
+        left_out(damage)
     if as_json:
         click.echo(json.dumps(claims_data(judgements)))
-        return
-    click.echo("\n\n".join(table.to_text() for table in claims_tables(judgements)))
+    else:
+        click.echo("\n\n".join(table.to_text() for table in claims_tables(judgements)))
+    if left_out:
+        raise click.exceptions.Exit(FAILED)
 
 
 # --- data and information ------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from napts.cli.shared import BUSY, FAILED, fail
+from napts.cli.shared import BUSY, FAILED, LeftOut, fail
 from napts.extras import MissingExtra, need
 
 if TYPE_CHECKING:
@@ -124,17 +124,20 @@ def train(
         raise fail(error) from None
 
 
-def print_outcomes(outcomes: Sequence["RunOutcome"], folder: Path, as_json: bool) -> None:
+def print_outcomes(
+    outcomes: Sequence["RunOutcome"], folder: Path, as_json: bool, left_out: LeftOut
+) -> None:
     """Print how the runs ended: JSON, or the tables of a study.
 
     Args:
         outcomes: The runs.
         folder: Folder of their experiment.
         as_json: Whether a script reads it.
+        left_out: Told of the runs in the folder that the tables leave out.
     """
     if not as_json:
         if len(outcomes) > 1:
-            _print_tables(folder)
+            _print_tables(folder, left_out)
         return
     rows = [
         {
@@ -153,16 +156,18 @@ def print_outcomes(outcomes: Sequence["RunOutcome"], folder: Path, as_json: bool
     click.echo(json.dumps(rows, indent=2))
 
 
-def _print_tables(folder: Path) -> None:
+def _print_tables(folder: Path, left_out: LeftOut) -> None:
     from napts.analysis import comparison_tables, load_collection
 
     try:
-        sections = load_collection(folder).sections
+        collection = load_collection(folder)
     except (OSError, ValueError) as error:
         # The runs have ended and are recorded; a damaged neighbour must not hide that.
         click.echo(f"napts: no tables: {error}", err=True)
         return
-    for section in sections:
+    for damage in collection.damages:
+        left_out(damage)
+    for section in collection.sections:
         for table in comparison_tables(section.runs):
             click.echo(f"\n{table.to_text()}")
 
@@ -188,19 +193,22 @@ def print_whereabouts(
         click.echo(f"MLflow:   {name} ui {records}{address}")
 
 
-def make_reports(records: Path, out: Path, names: Sequence[str] = ()) -> list[Path]:
+def make_reports(
+    records: Path, out: Path, left_out: LeftOut, names: Sequence[str] = ()
+) -> list[Path]:
     """Write reports and return their files.
 
     Args:
         records: The records folder.
         out: Folder of the results.
+        left_out: Told of the runs that the reports leave out.
         names: Which reports; none for all.
     """
     from napts.plotting import render
 
     wanted = "all" if not names or "all" in names else list(names)
     try:
-        return render(wanted, records, out)
+        return render(wanted, records, out, tell=left_out)
     except (OSError, ValueError) as error:
         raise fail(error) from None
 

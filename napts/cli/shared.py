@@ -1,8 +1,12 @@
 """What the commands share: options, exit codes, and how a mistake is said."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from napts.records import Damage
 
 FAILED, BAD_INPUT, BUSY, INTERRUPTED = 1, 2, 3, 130
 
@@ -40,6 +44,29 @@ def fail(message: object, code: int = BAD_INPUT) -> click.exceptions.Exit:
     """
     click.echo(f"napts: {message}", err=True)
     return click.exceptions.Exit(code)
+
+
+class LeftOut:
+    """Says on standard error which runs are left out because their records are damaged, each once.
+
+    It is true once it has said something; the command then ends with `FAILED`.
+    """
+
+    def __init__(self) -> None:
+        self._told: set[Damage] = set()
+
+    def __call__(self, damage: "Damage") -> None:
+        """Say it.
+
+        Args:
+            damage: The run, and what is wrong with it.
+        """
+        if damage not in self._told:
+            click.echo(f"napts: left out: {damage}", err=True)
+        self._told.add(damage)
+
+    def __bool__(self) -> bool:
+        return bool(self._told)
 
 
 def _import_all(context: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> None:

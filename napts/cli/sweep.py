@@ -75,6 +75,7 @@ def plan(
         from napts.launch.status import as_data
 
         click.echo(json.dumps(as_data(seen)))
+        _tell_damaged(seen)
         return
     counts = seen.counts()
     click.echo(f"{len(seen.runs):,} runs: {_counted(counts)}")
@@ -83,6 +84,7 @@ def plan(
     if cluster_file is not None:
         for array in submitter.arrays(seen):
             click.echo(f"  {len(array.jobs):,} jobs of {array.shape}")
+    _tell_damaged(seen)
 
 
 @sweep.command()
@@ -163,12 +165,23 @@ def status(
     seen = _seen(found, records)
     if as_json:
         click.echo(json.dumps(as_data(seen)))
-        return
-    if watch:
+    elif watch:
         seen = _watch(found, records, interval_s)
     else:
         _print(seen)
-    if seen.counts()["failed"]:
+    _tell_damaged(seen)
+    if seen.counts()["failed"] and not as_json:
+        raise click.exceptions.Exit(FAILED)
+
+
+def _tell_damaged(seen: "Plan") -> None:
+    """Name the runs whose records are damaged; the command then ends as failed."""
+    from napts.records import Damage
+
+    damaged = [run for run in seen.runs if run.state == "damaged"]
+    for run in damaged:
+        click.echo(f"napts: damaged: {Damage(run.path, run.error or '')}", err=True)
+    if damaged:
         raise click.exceptions.Exit(FAILED)
 
 

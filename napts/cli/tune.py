@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from napts.cli.run import sharing, train
-from napts.cli.shared import DATA_ROOT, FAILED, IMPORTS, INTERRUPTED, JSON, OVERRIDES, RECORDS, fail
+from napts.cli.shared import (
+    DATA_ROOT,
+    FAILED,
+    IMPORTS,
+    INTERRUPTED,
+    JSON,
+    OVERRIDES,
+    RECORDS,
+    LeftOut,
+    fail,
+)
 
 if TYPE_CHECKING:
     from napts.analysis.tuning import Tuning
@@ -113,19 +123,22 @@ def tune(
         *(workload, method, _seeds(seeds), epochs or EPOCHS[workload]),
         *(search or "grid", samples or _SAMPLES, finalists, overrides, space),
     )
+    left_out = LeftOut()
     run = _Runner(records, data_root, cluster_file, allow_dirty=allow_dirty)
     try:
         screening = plan.screening()
         measure_of(metric, screening.runs()[0].primary)
         run(screening)
-        found = _gather(records, plan, metric)
+        found = _gather(records, plan, metric, left_out)
         final = plan.final(found.screened(plan.seeds[0]))
     except ValueError as error:
         raise fail(error) from None
     run(final)
-    found = _gather(records, plan, metric)
+    found = _gather(records, plan, metric, left_out)
     path = _write(plan, found, out)
     _tell(found, path, as_json)
+    if left_out:
+        raise click.exceptions.Exit(FAILED)
 
 
 def _seeds(text: str) -> tuple[int, ...]:
@@ -188,7 +201,7 @@ class _Runner:
 _ENDED = ("done", "failed", "diverged")
 
 
-def _gather(records: Path, plan: "TuningPlan", metric: str | None) -> "Tuning":
+def _gather(records: Path, plan: "TuningPlan", metric: str | None, left_out: LeftOut) -> "Tuning":
     """Read what the study has so far.
 
     Other settings of the method under the same name are part of it, runs with another budget, on
@@ -198,8 +211,10 @@ def _gather(records: Path, plan: "TuningPlan", metric: str | None) -> "Tuning":
     from napts.analysis.tuning import surroundings, tuning_of
 
     own = surroundings(plan.screening().runs()[0].as_dict())
-    found = load_collection(records / plan.experiment).records
-    return tuning_of([run for run in found if surroundings(run.spec) == own], metric)
+    found = load_collection(records / plan.experiment)
+    for damage in found.damages:
+        left_out(damage)
+    return tuning_of([run for run in found.records if surroundings(run.spec) == own], metric)
 
 
 def _write(plan: "TuningPlan", tuning: "Tuning", out: Path) -> Path:

@@ -1,16 +1,20 @@
 """Checkpoints: plain tensors and numbers, replaced atomically, two generations."""
 
+import contextlib
 import io
 import zipfile
 from collections import OrderedDict
+from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from napts.records.damage import DamagedRun, NewerSchema
 from napts.records.files import write_atomic
 from napts.records.layout import CHECKPOINT, PREVIOUS_CHECKPOINT, SCHEMA
+from napts.records.reading import read_bytes
 
 # In the order of removal: a kill in between then leaves the newer generation, not the older.
 _FILES = (PREVIOUS_CHECKPOINT, f"{CHECKPOINT}.tmp", CHECKPOINT)
@@ -21,6 +25,10 @@ _PLAIN = (
     *(torch.Size, torch.dtype, torch.device),
 )
 _CONTAINERS = (dict, OrderedDict, list, tuple, set)
+
+
+_LARGEST = 1 << 50
+"""Bytes of a checkpoint: any number that can be."""
 
 
 class CheckpointRefused(ValueError):
@@ -101,12 +109,16 @@ def _is_read_again(value: Any) -> bool:
     return True
 
 
-def find_checkpoint(directory: Path, run_key: str) -> Found:
+def find_checkpoint(directory: Path, run_key: str, parts: Set[str] = frozenset()) -> Found:
     """Return the newest checkpoint that can be used.
 
     Args:
         directory: The run directory.
         run_key: Name of the run.
+        parts: What a state must have.
+
+    Raises:
+        NewerSchema: One is of a later version of the format.
     """
     warnings: list[str] = []
     for name in (CHECKPOINT, PREVIOUS_CHECKPOINT):
@@ -114,7 +126,7 @@ def find_checkpoint(directory: Path, run_key: str) -> Found:
         if not path.exists():
             continue
         try:
-            return Found(_load(path, run_key), "; ".join(warnings) or None)
+            return Found(_load(path, run_key, parts), "; ".join(warnings) or None)
         except CheckpointDamaged as error:
             warnings.append(str(error))
     return Found(None, "; ".join(warnings) or None)
@@ -128,11 +140,15 @@ def has_checkpoints(directory: Path) -> bool:
 def remove_checkpoints(directory: Path) -> None:
     """Remove both generations and what an interrupted write left behind."""
     for name in _FILES:
-        (directory / name).unlink(missing_ok=True)
+        with contextlib.suppress(IsADirectoryError):
+            (directory / name).unlink(missing_ok=True)
 
 
-def _load(path: Path, run_key: str) -> dict[str, Any]:
-    data = path.read_bytes()
+def _load(path: Path, run_key: str, parts: Set[str]) -> dict[str, Any]:
+    try:
+        data = read_bytes(path, _LARGEST)
+    except DamagedRun as error:
+        raise CheckpointDamaged(str(error).removeprefix(f"{path.parent}/")) from None
     try:
         # torch does not compare the checksums of the archive that it writes.
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -146,6 +162,18 @@ def _load(path: Path, run_key: str) -> dict[str, Any]:
         reason = (str(error).splitlines() or [""])[0]
         raise CheckpointDamaged(f"{path.name} is damaged ({reason})") from None
     found = (state.get("schema"), state.get("run_key")) if isinstance(state, dict) else None
+    if found is not None and type(found[0]) is int and found[0] > SCHEMA:
+        raise NewerSchema(path, found[0], SCHEMA)
     if found != (SCHEMA, run_key):
         raise CheckpointDamaged(f"{path.name} belongs to another run or version")
+    if not parts <= state.keys() or ("progress" in parts and not _is_position(state["progress"])):
+        raise CheckpointDamaged(f"{path.name} is incomplete")
     return state
+
+
+def _is_position(progress: Any) -> bool:
+    """Tell whether the state says which epoch and which step it is of."""
+    if not isinstance(progress, dict):
+        return False
+    epoch, step = progress.get("epoch"), progress.get("step")
+    return type(epoch) is int and epoch >= -1 and type(step) is int and step >= 0

@@ -48,3 +48,24 @@ def record_setup_failure(spec: RunSpec, directory: Path, error: BaseException) -
     packages = foreign_packages(spec)
     environment = capture_environment(torch.device("cpu"), None, packages=packages)
     record_failure(directory, spec.header(), environment, error, error_line(error))
+
+
+_RECORDED = "_napts_recorded"
+
+
+def mark_recorded(error: BaseException) -> None:
+    """Note on an error that the run has recorded it as its failure.
+
+    Args:
+        error: What is raised on.
+    """
+    setattr(error, _RECORDED, True)
+
+
+def is_recorded(error: BaseException) -> bool:
+    """Tell whether a run has recorded an error as its failure.
+
+    Args:
+        error: What was raised.
+    """
+    return getattr(error, _RECORDED, False)

@@ -9,8 +9,8 @@ from typing import Any
 from napts import entry_points
 from napts.experiment.plugins import own_code
 from napts.experiment.spec.run_spec import RunSpec
-from napts.records.layout import ENVIRONMENT
-from napts.records.rows import read_object
+from napts.records.damage import DamagedRun
+from napts.records.read import read_environment
 
 
 def foreign_packages(spec: RunSpec) -> dict[str, str]:
@@ -47,9 +47,12 @@ def changed_packages(directory: Path, spec: RunSpec) -> str | None:
     Returns:
         The line; None where nothing has changed, or nothing is recorded.
     """
-    if _is_ours(spec) or not (directory / ENVIRONMENT).exists():
+    if _is_ours(spec):
         return None
-    then = read_object(directory / ENVIRONMENT).get("packages")
+    try:
+        then = read_environment(directory).get("packages")
+    except DamagedRun:  # readers of the run tell of that
+        return None
     if not then:
         return None
     now = foreign_packages(spec)

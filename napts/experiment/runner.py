@@ -10,6 +10,7 @@ from napts.experiment.checkpoint import has_checkpoints, remove_checkpoints
 from napts.experiment.failures import (
     error_line,
     is_own_fault,
+    mark_recorded,
     record_setup_failure,
 )
 from napts.experiment.followers import announce, threads
@@ -21,11 +22,11 @@ from napts.experiment.spec.run_spec import RunSpec
 from napts.experiment.start import DataChanged, start_of
 from napts.experiment.trainer import Diverged, Interrupted, Trainer
 from napts.parallel.ranks import ALONE, Ranks, join_ranks
+from napts.records.damage import DamagedRun
 from napts.records.environment import capture_environment
-from napts.records.files import RecordWriteError
-from napts.records.layout import ENVIRONMENT, SPEC, STATUS, TRACEBACK, run_directory
-from napts.records.read import load_run
-from napts.records.rows import read_object
+from napts.records.files import RecordWriteError, refuse_links
+from napts.records.layout import TRACEBACK, run_directory
+from napts.records.read import ENDED, NoRun, RunRecord, load_run, read_environment
 from napts.records.run_lock import RunLock
 from napts.records.write import RunWriter
 
@@ -48,6 +49,10 @@ def run(
     one that was not. SIGTERM and Ctrl-C end it after the current step with a checkpoint and the
     state "interrupted"; whoever runs several specs should look at the outcome's state.
 
+    A run whose records are damaged has not ended, whatever they say. It goes on from its checkpoint
+    if all rows before that are there, else it is started anew; the observer is told, and what could
+    not be used is kept in a folder ``.damaged-N`` in the run directory.
+
     Args:
         spec: The run.
         records_root: Folder of all records.
@@ -66,6 +71,8 @@ def run(
         RankLost: Another rank has died, the run can be resumed; or it has failed.
         RunBusy: Another process is running it.
         DataMissing: The data set is not there; nothing was recorded.
+        NewerSchema: A later version has written its records; nothing was touched.
+        RecordError: The run directory is a symbolic link or holds one; nothing was written.
         ValueError: The spec cannot be carried out here; nothing was recorded.
         RecordWriteError: The records cannot be written; the run can be resumed.
         Exception: Whatever training raised, or the user's code before it, after it was recorded
@@ -75,8 +82,9 @@ def run(
         raise ValueError(f"mode: found {mode!r}, allowed: {', '.join(MODES)}")
     observer = observer or Observer()
     directory = run_directory(records_root, spec.experiment, spec.run_key)
+    refuse_links(Path(records_root), directory)
     # Without touching anything, so that finished records may be read-only.
-    known = _ended(directory, spec)
+    known = ended(directory, spec)
     if mode != "force":
         _compare_packages(directory, spec, observer)
     if known is not None and mode != "force" and spec.execution.data == "exact":
@@ -111,7 +119,7 @@ def _compare_packages(directory: Path, spec: RunSpec, observer: Observer) -> Non
 
 def _compare_data(directory: Path, spec: RunSpec, data_root: str | Path | None) -> None:
     """Refuse a run that has ended if its data are no longer what they were."""
-    then = read_object(directory / ENVIRONMENT).get("data_digest")
+    then = read_environment(directory).get("data_digest")
     with contained:
         now = spec.workload.build().load(data_root, dtype=spec.dtype).digest
     if then is not None and then != now:
@@ -130,7 +138,7 @@ def _run_locked(
     stop: StopRequest,
     ranks: Ranks,
 ) -> RunOutcome:
-    known = _ended(directory, spec)  # again: another process may just have ended it
+    known = ended(directory, spec)  # again: another process may just have ended it
     if known is not None and (mode == "cached" or (mode == "retry" and known.state == "done")):
         if known.state != "failed":
             remove_checkpoints(directory)  # a kill may have come between the end and the clearing
@@ -143,7 +151,10 @@ def _run_locked(
     )
     environment["ranks"] = ranks.size
     (directory / TRACEBACK).unlink(missing_ok=True)
-    writer = RunWriter(directory, spec.budget.epochs)
+    if start.notice is not None:
+        observer.on_notice(f"{spec.run_key}: {start.notice}")
+    recorded = spec.execution.record_steps
+    writer = RunWriter(directory, spec.budget.epochs, record_steps=recorded)
     try:
         writer.begin(
             spec.header(), environment, resumed_from=start.resumed_from, reason=start.reason
@@ -167,6 +178,7 @@ def _recording_failure(spec: RunSpec, directory: Path, ranks: Ranks) -> Iterator
         lost = isinstance(error, RuntimeError) and ranks.lost(error) is not None
         if not lost and is_own_fault(error, spec):
             record_setup_failure(spec, directory, error)
+            mark_recorded(error)
         raise
 
 
@@ -187,18 +199,22 @@ def _attempt(trainer: Trainer, writer: RunWriter) -> RunOutcome:
             state = "interrupted" if lost and not lost.failed else "failed"
             writer.status(state, trainer.progress.finished, error=error_line(lost or reason))
             if lost is None:
+                mark_recorded(reason)
                 writer.keep_traceback(reason)
         if lost is None:
             raise
         raise lost from reason
     except (KeyboardInterrupt, SystemExit, GeneratorExit, RecordWriteError) as reason:
         with contextlib.suppress(OSError):
-            writer.status("interrupted", trainer.progress.finished, error=error_line(reason))
+            # An epoch may have ended whose row could not be written.
+            finished = min(trainer.progress.finished, writer.finished)
+            writer.status("interrupted", finished, error=error_line(reason))
         raise
     except Exception as reason:
         with contextlib.suppress(OSError):
             trainer.flush()
             writer.status("failed", trainer.progress.finished, error=error_line(reason))
+            mark_recorded(reason)
             writer.keep_traceback(reason)
         raise
     writer.sync()
@@ -213,28 +229,53 @@ def _attempt(trainer: Trainer, writer: RunWriter) -> RunOutcome:
     )
     if state != "interrupted":
         remove_checkpoints(writer.directory)
-    return _outcome(writer.directory, trainer.setup.spec, ran=True)
+    return _result(writer.directory, trainer.setup.spec)
 
 
-def _ended(directory: Path, spec: RunSpec) -> RunOutcome | None:
-    """Return how the run has ended, or None if it has not."""
-    if not (directory / SPEC).exists() or not (directory / STATUS).exists():
+def _result(directory: Path, spec: RunSpec) -> RunOutcome:
+    """Return how a run has ended just now."""
+    try:
+        return _outcome(load_run(directory), spec, ran=True)
+    except DamagedRun as error:
+        # Somebody has changed its files while it trained; it is no result, and done anew next time.
+        return RunOutcome(
+            path=directory,
+            run_key=spec.run_key,
+            label=spec.display_label,
+            state="failed",
+            final=None,
+            error=f"its records were damaged meanwhile: {error}",
+            ran=True,
+            metric=spec.primary,
+        )
+
+
+def ended(directory: Path, spec: RunSpec) -> RunOutcome | None:
+    """Return how the run has ended, or None if it has not, or its records are damaged.
+
+    Args:
+        directory: The run directory.
+        spec: The run.
+
+    Raises:
+        NewerSchema: A later version has written its records.
+    """
+    try:
+        record = load_run(directory)
+    except (NoRun, DamagedRun):
         return None
-    state = read_object(directory / STATUS)["state"]
-    if state not in ("done", "failed", "diverged"):
-        return None
-    return _outcome(directory, spec, ran=False)
+    return _outcome(record, spec, ran=False) if record.state in ENDED else None
 
 
-def _outcome(directory: Path, spec: RunSpec, *, ran: bool) -> RunOutcome:
-    status = load_run(directory).status
+def _outcome(record: RunRecord, spec: RunSpec, *, ran: bool) -> RunOutcome:
+    status = record.status
     return RunOutcome(
-        path=directory,
+        path=record.path,
         run_key=spec.run_key,
         label=spec.display_label,
         state=status["state"],
-        final=status["final"],
-        error=status["error"],
+        final=status.get("final"),
+        error=status.get("error"),
         ran=ran,
         target=status.get("target"),
         metric=spec.primary,

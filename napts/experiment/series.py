@@ -1,21 +1,18 @@
 """Running several specs one after the other: one that fails does not stop the others."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from napts.exits import raised
+from napts.experiment.failures import is_recorded
 from napts.experiment.methods import foreign
 from napts.experiment.observer import Observer, RunOutcome
-from napts.experiment.runner import Mode, run
+from napts.experiment.runner import Mode, ended, run
 from napts.experiment.spec.run_spec import RunSpec
 from napts.parallel.ranks import ALONE, Ranks
 from napts.parallel.watch import RankLost
 from napts.records.files import RecordWriteError
-from napts.records.layout import STATUS, run_directory
-from napts.records.read import load_run
-from napts.records.rows import read_object
+from napts.records.layout import run_directory
 from napts.records.run_lock import RunBusy
 
 
@@ -58,7 +55,6 @@ def run_all(
     observer = observer or Observer()
     outcomes: list[RunOutcome] = []
     for spec in specs:
-        began = time.time()
         try:
             outcome = run(
                 spec,
@@ -73,7 +69,7 @@ def run_all(
         except KeyboardInterrupt:
             break
         except Exception as error:
-            if ranks.size > 1 or not _is_recorded(error, began, spec, records_root):
+            if ranks.size > 1 or not is_recorded(error):
                 raise
             # It has ended, so this only reads how; it was this call that ran it.
             outcome = replace(run(spec, records_root, mode="cached"), ran=True)
@@ -86,15 +82,4 @@ def run_all(
 
 def _has_ended(spec: RunSpec, records_root: str | Path) -> bool:
     """Tell whether a run has ended, well or not."""
-    status = run_directory(records_root, spec.experiment, spec.run_key) / STATUS
-    return status.exists() and read_object(status)["state"] in ("done", "failed", "diverged")
-
-
-def _is_recorded(error: Exception, began: float, spec: RunSpec, records_root: str | Path) -> bool:
-    """Tell whether an error is the failure that the run wrote into its status just now."""
-    directory = run_directory(records_root, spec.experiment, spec.run_key)
-    if not (directory / STATUS).exists():
-        return False
-    status = load_run(directory).status
-    fresh = status["state"] == "failed" and (status.get("updated") or 0.0) >= began
-    return fresh and type(raised(error)).__name__ in (status["error"] or "")
+    return ended(run_directory(records_root, spec.experiment, spec.run_key), spec) is not None

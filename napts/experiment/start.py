@@ -4,16 +4,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from napts.experiment.checkpoint import find_checkpoint, remove_checkpoints
+from napts.experiment.checkpoint import Found, find_checkpoint, remove_checkpoints
 from napts.experiment.clock import Times
 from napts.experiment.progress import Progress
 from napts.experiment.setup import Setup
-from napts.records.layout import RESTARTS, STATUS
-from napts.records.rows import read_object, read_rows
+from napts.records.aside import CHECKPOINTS, FILES, ROWS, damaged_files, set_aside
+from napts.records.damage import DamagedRun
+from napts.records.layout import RESTARTS
+from napts.records.read import read_restarts
+from napts.records.resumption import check_before, problem_of
+from napts.records.write import latest_attempt
 
 
 class DataChanged(ValueError):
     """The data are not those that the run began with."""
+
+
+_PARTS = frozenset({"data_digest", "progress", "times", "random"})
+"""What a checkpoint holds besides the states of network and method."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +34,7 @@ class Start:
         resumed_from: Epochs finished and steps done in the next, or None for a fresh start.
         reason: Why there is this attempt, for people.
         state: The checkpoint that was restored, or None.
+        notice: What of earlier attempts could not be used, and where it is kept; None if all could.
     """
 
     progress: Progress
@@ -33,10 +42,14 @@ class Start:
     resumed_from: tuple[int, int] | None
     reason: str
     state: dict[str, Any] | None = None
+    notice: str | None = None
 
 
 def start_of(setup: Setup, directory: Path, mode: str, ended: str | None) -> Start:
     """Restore the last checkpoint into the setup, or begin anew.
+
+    A run of which rows before its checkpoint are missing could only end with a part of them: it is
+    begun anew, and what there is of it is kept aside.
 
     Args:
         setup: What is trained; it takes over the state of the checkpoint.
@@ -46,26 +59,65 @@ def start_of(setup: Setup, directory: Path, mode: str, ended: str | None) -> Sta
 
     Raises:
         DataChanged: The data are not those that the run began with.
+        NewerSchema: A file is of a later version of the format.
     """
+    found = find_checkpoint(directory, setup.spec.run_key, _PARTS)
     if mode == "force" or (ended is not None and _has_begun(directory)):
-        remove_checkpoints(directory)
         why = "forced" if mode == "force" or ended is None else f"retried, it had {ended}"
-        return Start(Progress(), Times(), None, f"started anew: {why}")
-    found = find_checkpoint(directory, setup.spec.run_key)
+        return _anew(directory, f"started anew: {why}", problem_of(directory))
     if found.state is None:
         first = "started anew: no checkpoint" if (directory / RESTARTS).exists() else "started"
-        return Start(Progress(), Times(), None, found.warning or first)
+        return _anew(directory, found.warning or first, problem_of(directory), found.warning)
+    progress = found.state["progress"]
+    try:
+        check_before(directory, max(progress["epoch"], 0), progress["step"])
+    except DamagedRun as error:
+        _check_data(setup, found.state)
+        return _anew(directory, "started anew", str(error).removeprefix(f"{directory}/"))
     _check_data(setup, found.state)
-    progress = setup.restore(found.state)
+    return _resumed(setup, directory, found, found.state)
+
+
+def _anew(directory: Path, reason: str, problem: str | None, warning: str | None = None) -> Start:
+    """Begin anew; files that could not be used do not stay in the way, and are not lost.
+
+    Args:
+        directory: The run directory.
+        reason: Why the run begins anew.
+        problem: What is wrong with its records, None if nothing is known to be.
+        warning: What is wrong with its checkpoints, None if nothing is.
+    """
+    problem = problem or next(iter(damaged_files(directory).values()), None)
+    names = FILES if problem is not None else CHECKPOINTS
+    notice = None
+    if problem is not None or warning is not None:
+        folder = set_aside(directory, names)
+        reason = f"{reason}; {problem}" if problem else reason
+        reason = f"{reason}; kept in {folder}"
+        notice = f"{problem or warning}; it is started anew, what there was is kept in {folder}"
+    remove_checkpoints(directory)
+    return Start(Progress(), Times(), None, reason, notice=notice)
+
+
+def _resumed(setup: Setup, directory: Path, found: Found, state: dict[str, Any]) -> Start:
+    """Go on from a checkpoint; files that are written anew anyway may be damaged."""
+    progress = setup.restore(state)
     reason = "resumed" if found.warning is None else f"resumed from an older one: {found.warning}"
+    notice = found.warning and f"{found.warning}; it goes on from an older checkpoint"
+    damaged = damaged_files(directory)
+    others = [name for name in damaged if name not in ROWS]
+    if others:
+        folder = set_aside(directory, others)
+        notice = f"{damaged[others[0]]}; it is written anew, what was there is kept in {folder}"
+        reason = f"{reason}; {notice}"
     position = (progress.epoch, progress.step)
-    return Start(progress, Times(**found.state["times"]), position, reason, found.state)
+    return Start(progress, Times(**state["times"]), position, reason, state, notice)
 
 
 def _has_begun(directory: Path) -> bool:
     """Return whether the latest attempt came as far as training, rather than failed before."""
-    attempt = read_object(directory / STATUS).get("attempt") or 0
-    return any(row["attempt"] == attempt for row in read_rows(directory / RESTARTS))
+    attempt = latest_attempt(directory)
+    return any(row["attempt"] == attempt for row in read_restarts(directory))
 
 
 def _check_data(setup: Setup, state: dict[str, Any]) -> None:

@@ -17,14 +17,17 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
+from napts import lifeline
 from napts.experiment.observer import RunOutcome
 from napts.experiment.plugins.loading import load
 from napts.experiment.runner import Mode
 from napts.experiment.series import run_all
 from napts.experiment.spec.run_spec import RunSpec
+from napts.records.damage import DamagedRun
 from napts.records.environment import capture_environment
-from napts.records.layout import STATUS, TRACEBACK, run_directory
-from napts.records.rows import read_object
+from napts.records.files import refuse_links
+from napts.records.layout import TRACEBACK, run_directory
+from napts.records.read import NoRun, load_run
 from napts.records.run_lock import RunLock
 from napts.records.write import record_failure
 
@@ -115,10 +118,10 @@ class SweepJob:
     ) -> None:
         """Record that a run of the job could not be read; one that has ended well stays so."""
         directory = run_directory(self.records_root, header["experiment"], header["run_key"])
+        refuse_links(Path(self.records_root), directory)
         directory.mkdir(parents=True, exist_ok=True)
-        status = directory / STATUS
         with RunLock(directory):
-            if not status.exists() or read_object(status)["state"] not in ("done", "diverged"):
+            if not _has_result(directory):
                 record_failure(directory, header, environment, error, line)
 
     def checkpoint(self) -> Any:
@@ -126,6 +129,13 @@ class SweepJob:
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(replace(self, mode="cached"))
+
+
+def _has_result(directory: Path) -> bool:
+    try:
+        return load_run(directory).state in ("done", "diverged")
+    except (DamagedRun, NoRun):
+        return False
 
 
 def _line(error: ValueError) -> str:
@@ -192,4 +202,5 @@ def main(path: str) -> int:
 
 
 if __name__ == "__main__":
+    lifeline.follow()
     sys.exit(main(sys.argv[1]))

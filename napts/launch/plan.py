@@ -1,5 +1,6 @@
 """What became of a sweep's runs so far, and which of them are left to do."""
 
+import os
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -8,14 +9,16 @@ from typing import Any
 
 from napts.launch.submitted import Job, SubmittedJobs
 from napts.launch.sweepfile import PlannedRun, Sweep
-from napts.records.layout import STATUS, run_directory
-from napts.records.rows import RecordError, read_object
+from napts.records.damage import Damage, DamagedRun
+from napts.records.layout import SPEC, STATUS, run_directory
+from napts.records.read import ENDED, NoRun, load_run, read_status
 from napts.records.state import judge
 
-STATES = ("done", "running", "queued", "failed", "diverged", "interrupted", "missing")
-"""What a planned run may be. "interrupted" goes on from its checkpoint when it is submitted."""
+STATES = ("done", "running", "queued", "failed", "diverged", "interrupted", "damaged", "missing")
+"""What a planned run may be. "interrupted" goes on from its checkpoint when it is submitted, and
+so does "damaged" if its rows are there, else it is done anew."""
 
-_LEFT = ("interrupted", "missing")
+_LEFT = ("interrupted", "damaged", "missing")
 _RETRIED = ("failed", "diverged")
 
 
@@ -78,7 +81,7 @@ class Plan:
 def make_plan(
     sweep: Sweep, records_root: str | Path, queue: Mapping[Job, str] | None = None
 ) -> Plan:
-    """Find out what became of a sweep's runs, from two small files of each.
+    """Find out what became of a sweep's runs: of those that have ended from all of their rows.
 
     Args:
         sweep: The sweep.
@@ -86,7 +89,8 @@ def make_plan(
         queue: Slurm's state of each job of the sweep; None if Slurm was not asked.
 
     Raises:
-        RecordError: A record cannot be read.
+        NewerSchema: A later version has written a record.
+        RecordError: The list of the submitted jobs cannot be read.
     """
     jobs = SubmittedJobs(records_root, sweep.experiment).latest()
     folder = Path(records_root) / sweep.experiment
@@ -106,19 +110,39 @@ def _view(
     path = run_directory(records_root, planned.spec.experiment, key)
     job = jobs.get(key)
     job_state = queue.get(job) if job and queue is not None else None
-    status: dict[str, Any] = {}
-    if key in there and (path / STATUS).exists():
-        status = read_object(path / STATUS)
+    status, damage = _status(path) if key in there else ({}, None)
+    state = _state(path, status, job, job_state, asked=queue is not None)
+    if damage is not None and state not in ("running", "queued"):
+        state = "damaged"
     return RunView(
         planned,
         path,
-        _state(path, status, job, job_state, asked=queue is not None),
+        state,
         epoch=status.get("epoch") or 0,
         attempts=status.get("attempt") or 0,
-        error=status.get("error"),
+        error=damage or status.get("error"),
         job=job,
         job_state=job_state,
     )
+
+
+def _status(path: Path) -> tuple[dict[str, Any], str | None]:
+    """Return the contents of ``status.json``, and what is wrong with the records of the run.
+
+    The rows of a run that has ended are looked at as well.
+    """
+    if not os.path.lexists(path / STATUS):
+        return {}, None
+    status: dict[str, Any] = {}
+    try:
+        status = read_status(path).status
+        if status["state"] in ENDED:
+            status = load_run(path).status
+    except NoRun:
+        return {}, None if not path.is_dir() else f"{SPEC}: is missing"
+    except DamagedRun as error:
+        return status, Damage.of(path, error).what
+    return status, None
 
 
 def _state(
@@ -130,10 +154,8 @@ def _state(
     killed process leaves as they were.
     """
     claimed = status.get("state")
-    if claimed not in (None, *STATES):
-        raise RecordError(f"{path / STATUS}: state {claimed!r}, not one of {', '.join(STATES)}")
     retried = job is not None and job.time > float(status.get("updated") or 0.0)
-    if claimed in ("done", "failed", "diverged") and not (retried and job_state in _GOING):
+    if claimed in ENDED and not (retried and job_state in _GOING):
         return claimed
     if job is not None and job.kind == "slurm" and asked:
         if job_state in _GOING:

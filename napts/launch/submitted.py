@@ -1,13 +1,14 @@
 """The jobs of a sweep that were submitted, in the order of their submission."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from napts.records.files import RowFile
 from napts.records.layout import check_name
-from napts.records.rows import read_rows
+from napts.records.rows import Misshapen, read_rows
+from napts.text import shown
 
 _FOLDER = ".launch"
 
@@ -53,8 +54,12 @@ class SubmittedJobs:
         self._path = self.folder / "ledger.jsonl"
 
     def jobs(self) -> list[Job]:
-        """Return all jobs, oldest first."""
-        return [_job(row) for row in read_rows(self._path)]
+        """Return all jobs, oldest first.
+
+        Raises:
+            DamagedRun: The list is damaged.
+        """
+        return [Job(**fields) for fields in read_rows(self._path, _job)]
 
     def latest(self) -> dict[str, Job]:
         """Return for each run key the job that was submitted last."""
@@ -71,5 +76,27 @@ class SubmittedJobs:
             file.close()
 
 
-def _job(row: dict[str, Any]) -> Job:
-    return Job(**{**row, "run_keys": tuple(row["run_keys"])})
+def _job(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a job.
+
+    Raises:
+        Misshapen: A field is missing, or of another type.
+    """
+    fields = {name: row.get(name) for name in _FIELDS}
+    for name, value in fields.items():
+        types = _FIELDS[name]
+        if not isinstance(value, types) or isinstance(value, bool):
+            raise Misshapen(f"{name}: found {shown(value)}, which no job has")
+    keys = row["run_keys"]
+    if not all(isinstance(key, str) for key in keys):
+        raise Misshapen(f"run_keys: found {shown(keys)}, allowed: a list of text")
+    return {**fields, "run_keys": tuple(keys)}
+
+
+_FIELDS: Mapping[str, tuple[type, ...]] = {
+    **dict.fromkeys(("job_id", "kind", "log", "revision"), (str,)),
+    "run_keys": (list,),
+    "time": (int, float),
+    "started": (int, float, type(None)),
+}
+"""What the rows of the list hold."""

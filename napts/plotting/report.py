@@ -1,6 +1,6 @@
 """Named reports: how a records folder becomes figures, tables and one page."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from napts.analysis import Collection, comparison, comparison_tables, load_collection
@@ -9,22 +9,30 @@ from napts.plotting.drawings import COMPARE, comparison_drawings, tuning_studies
 from napts.plotting.files import save_drawings, save_tables
 from napts.plotting.provenance import provenance_of, write_csv
 from napts.plotting.registry import REPORTS, Report, ordered, register_report
+from napts.records import Damage
 
 
-def render(names: str | Sequence[str], records_root: Path, out_dir: Path) -> list[Path]:
+def render(
+    names: str | Sequence[str],
+    records_root: Path,
+    out_dir: Path,
+    *,
+    tell: Callable[[Damage], None] = lambda damage: None,
+) -> list[Path]:
     """Write reports from a records folder.
 
     Args:
         names: Names of `REPORTS`, or ``"all"``.
         records_root: Records folder, one experiment in it, or one run directory.
         out_dir: Folder of the results, created if it does not exist.
+        tell: Told of every run that is left out because its records are damaged.
 
     Returns:
         Paths of the files written.
 
     Raises:
         ValueError: Unknown name.
-        RecordError: There is no run under ``records_root``, or one cannot be read.
+        RecordError: There is no run under ``records_root``, or none that can be read.
     """
     asked = [names] if isinstance(names, str) else list(names)
     known = [report.name for report in ordered()]
@@ -33,6 +41,8 @@ def render(names: str | Sequence[str], records_root: Path, out_dir: Path) -> lis
     if unknown:
         raise ValueError(f"report {unknown[0]!r} is not one of {', '.join(known)}, all")
     collection = load_collection(records_root)
+    for damage in collection.damages:
+        tell(damage)
     return [path for name in wanted for path in REPORTS[name].make(collection, Path(out_dir))]
 
 
@@ -47,7 +57,7 @@ def write_report(records_root: Path, out_dir: Path) -> Path:
         Path of ``report.html``, which needs no other file.
 
     Raises:
-        RecordError: There is no run under ``records_root``, or one cannot be read.
+        RecordError: There is no run under ``records_root``, or none that can be read.
     """
     return REPORTS["html"].make(load_collection(records_root), Path(out_dir))[0]
 

@@ -5,7 +5,9 @@ truth about a run: trackers, tables and figures are made from it and can be made
 """
 
 from napts.records.condense import condense
+from napts.records.damage import Damage, DamagedRun, NewerSchema
 from napts.records.files import RecordWriteError
+from napts.records.folder import read_runs
 from napts.records.merge import MergeBusy, Merged, MergeReport, merge
 from napts.records.packed import find_packed, load_packed, pack, unpack
 from napts.records.read import (
@@ -21,9 +23,12 @@ from napts.records.run_lock import RunBusy, RunLock, is_locked
 
 __all__ = [
     "STATES",
+    "Damage",
+    "DamagedRun",
     "MergeBusy",
     "MergeReport",
     "Merged",
+    "NewerSchema",
     "RecordError",
     "RecordWriteError",
     "RunBusy",
@@ -38,6 +43,7 @@ __all__ = [
     "load_run",
     "merge",
     "pack",
+    "read_runs",
     "read_status",
     "unpack",
 ]

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from napts.records import layout
-from napts.records.files import write_object
+from napts.records.files import refuse_links, write_atomic, write_object
 from napts.records.read import find_runs, load_run
 from napts.records.rows import dump_row
+from napts.records.step_rows import without_steps
 
 _COPIED = (layout.SPEC, layout.EPOCHS)
 
@@ -27,20 +28,22 @@ def condense(source_root: str | Path, target_root: str | Path) -> list[Path]:
         The run directories that were written, sorted.
 
     Raises:
-        RecordError: A run cannot be read, or has a name that leaves ``target_root``.
+        RecordError: A run cannot be read, and nothing is written then; or it has a name that leaves
+            ``target_root``.
     """
     targets = []
-    for source in find_runs(source_root):
-        record = load_run(source)
+    # All of them are read before anything is written.
+    for source, record in [(path, load_run(path)) for path in find_runs(source_root)]:
         target = layout.run_directory(target_root, record.experiment, record.run_key)
+        refuse_links(Path(target_root), target)
         target.mkdir(parents=True, exist_ok=True)
         for name in _COPIED:
             if (source / name).exists():
-                (target / name).write_bytes((source / name).read_bytes())
+                write_atomic(target / name, (source / name).read_bytes())
         write_object(target / layout.ENVIRONMENT, _anonymous(record.environment))
         write_object(target / layout.STATUS, _anonymous(record.status))
-        lines = (dump_row(_anonymous(row)) for row in record.restarts)
-        (target / layout.RESTARTS).write_text("".join(f"{line}\n" for line in lines))
+        lines = (dump_row(_anonymous(row)) for row in without_steps(record.restarts))
+        write_atomic(target / layout.RESTARTS, "".join(f"{line}\n" for line in lines).encode())
         targets.append(target)
     return sorted(targets)
 

@@ -1,12 +1,19 @@
-"""Writing files that survive a kill at any moment: atomic replacement and repaired appends."""
+"""Writing files that survive a kill at any moment: atomic replacement and repaired appends.
+
+Nothing is written through a symbolic link: whoever can put one into the records would else choose
+which file of the user's is overwritten.
+"""
 
 import contextlib
+import errno
 import json
 import os
+import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from napts.records.damage import RecordError
 from napts.records.rows import dump_row, encode_numbers, parse_row
 
 
@@ -14,8 +21,56 @@ class RecordWriteError(OSError):
     """A file of a run directory cannot be written, for example because the disk is full."""
 
     def __init__(self, path: Path, cause: OSError) -> None:
-        super().__init__(f"{path}: cannot be written, {cause.strerror or cause}")
+        reason = _LINK if cause.errno == errno.ELOOP else cause.strerror or cause
+        super().__init__(f"{path}: cannot be written, {reason}")
         self.path = path
+
+
+_LINK = "it is a symbolic link"
+
+
+def refuse_links(records_root: Path, directory: Path) -> None:
+    """Refuse a run directory through which something outside the records would be written.
+
+    Args:
+        records_root: The records folder; it may be a link itself.
+        directory: The run directory in it; it need not exist.
+
+    Raises:
+        RecordError: The run directory or something in it is a symbolic link, or the experiment's
+            folder is one that leads out of the records.
+    """
+    folder = directory.parent
+    root = Path(os.path.realpath(records_root))
+    if folder.is_symlink() and not Path(os.path.realpath(folder)).is_relative_to(root):
+        raise RecordError(f"{folder}: a symbolic link out of the records, nothing is written there")
+    if directory.is_symlink():
+        raise RecordError(f"{directory}: a symbolic link, nothing is written there")
+    try:
+        with os.scandir(directory) as entries:
+            links = sorted(entry.name for entry in entries if entry.is_symlink())
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    if links:
+        raise RecordError(f"{directory / links[0]}: a symbolic link, nothing is written there")
+
+
+def open_plainly(path: str | os.PathLike[str], flags: int) -> int:
+    """Open a file for writing that is no link, pipe or device; an ``opener`` for `open`.
+
+    Args:
+        path: The file.
+        flags: As for `os.open`.
+
+    Raises:
+        OSError: It cannot be opened, or is something else.
+    """
+    flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o666)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no plain file")
+    return descriptor
 
 
 def write_atomic(path: Path, data: bytes, *, keep: Path | None = None) -> None:
@@ -31,7 +86,9 @@ def write_atomic(path: Path, data: bytes, *, keep: Path | None = None) -> None:
     """
     temporary = path.with_name(f"{path.name}.tmp")
     try:
-        with open(temporary, "wb", buffering=0) as file:
+        # What an interrupted write left there, or whatever else it is, is not written into.
+        temporary.unlink(missing_ok=True)
+        with open(temporary, "xb", buffering=0) as file:
             _write_all(file.fileno(), data)
             os.fsync(file.fileno())
         if keep is not None and path.exists():
@@ -74,7 +131,7 @@ class RowFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+            self._descriptor = open_plainly(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
             self._repair()
         except OSError as error:
             raise RecordWriteError(path, error) from error
@@ -103,14 +160,21 @@ class RowFile:
         os.close(self._descriptor)
 
     def _repair(self) -> None:
-        contents = self.path.read_bytes()
-        if not contents or contents.endswith(b"\n"):
+        size = os.fstat(self._descriptor).st_size
+        end, start = b"", size
+        while start and b"\n" not in end:
+            start = max(start - _BLOCK, 0)
+            end = os.pread(self._descriptor, size - start, start)
+        torn = end[end.rfind(b"\n") + 1 :]
+        if not torn:
             return
-        start = contents.rfind(b"\n") + 1
-        if parse_row(contents[start:]) is None:
-            os.ftruncate(self._descriptor, start)
+        if parse_row(torn) is None:
+            os.ftruncate(self._descriptor, size - len(torn))
         else:
             _write_all(self._descriptor, b"\n")
+
+
+_BLOCK = 1 << 16
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from napts.records.rows import RecordError
+from napts.records.damage import RecordError
+from napts.text import shown
 
 SCHEMA = 1
 """Version of the files' format; part of every run key."""
@@ -56,7 +57,8 @@ def check_name(name: str) -> str:
     """
     if not re.fullmatch(NAME_PATTERN, name):
         raise RecordError(
-            f"invalid name {name!r}, allowed: letters, digits, '.', '_' and '-', no '.' in front"
+            f"invalid name {shown(name)}, "
+            "allowed: letters, digits, '.', '_' and '-', no '.' in front"
         )
     return name
 

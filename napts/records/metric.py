@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from napts.records.rows import RecordError
+from napts.records.damage import RecordError
+from napts.text import one_line, shown
 
 Goal = Literal["max", "min"]
 GOALS: tuple[Goal, ...] = ("max", "min")
@@ -36,10 +37,12 @@ class Metric:
     def __post_init__(self) -> None:
         if not re.fullmatch(NAME_PATTERN, self.name):
             raise ValueError(
-                f"metric: found {self.name!r}, allowed: letters, digits, '_', '.' and '-'"
+                f"metric: found {shown(self.name)}, allowed: letters, digits, '_', '.' and '-'"
             )
         if self.goal not in GOALS:
-            raise ValueError(f"metric {self.name}: found goal {self.goal!r}, allowed: max, min")
+            raise ValueError(
+                f"metric {self.name}: found goal {shown(self.goal)}, allowed: max, min"
+            )
 
     def column(self, part: str) -> str:
         """Return the column of the metric on a part of the data.
@@ -124,7 +127,7 @@ class Metric:
         try:
             return cls(stored["name"], stored["goal"], bool(stored.get("fraction", False)))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise RecordError(f"primary: found {stored!r}, {error}") from None
+            raise RecordError(f"primary: found {shown(stored)}, {one_line(error, 100)}") from None
 
 
 ACCURACY = Metric("accuracy", "max", fraction=True)

@@ -1,19 +1,30 @@
 """Many runs in one file: what is committed of sweeps with hundreds of runs."""
 
 import gzip
-import json
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from napts.records import layout
 from napts.records.absent_options import with_absent_options
-from napts.records.files import write_object
-from napts.records.read import RunRecord, load_run, purpose_of
-from napts.records.rows import RecordError, decode_numbers, dump_row
+from napts.records.damage import Damage, DamagedRun, RecordError, check_run
+from napts.records.files import refuse_links, write_atomic, write_object
+from napts.records.read import STATES, RunRecord, load_run, purpose_of
+from napts.records.reading import opened
+from napts.records.rows import Misshapen, dump_row, object_of
+from napts.records.shape import check_header, check_schema, checker
+from napts.records.step_rows import without_steps
+from napts.text import one_line, shown
 
 SUFFIX = ".runs.jsonl.gz"
 """Packed runs are files ``<experiment>.runs.jsonl.gz``, one line per run."""
+
+PACKED_BYTES = 512 << 20
+"""Bytes that a file of packed runs may have when it is unpacked."""
+
+RUN_BYTES = 64 << 20
+"""Bytes that one of its lines may have."""
 
 _FIELDS = ("run_key", "experiment", "label", "spec", "status", "environment", "epochs", "restarts")
 
@@ -35,7 +46,7 @@ def pack(run_directories: Iterable[Path], target: Path) -> Path:
     lines = (dump_row(_packed(run)) for run in runs)
     target.parent.mkdir(parents=True, exist_ok=True)
     text = "".join(f"{line}\n" for line in lines)
-    target.write_bytes(gzip.compress(text.encode(), mtime=0))
+    write_atomic(target, gzip.compress(text.encode(), mtime=0))
     return target
 
 
@@ -50,11 +61,12 @@ def unpack(path: str | Path, records_root: str | Path) -> list[Path]:
         The run directories that were written.
 
     Raises:
-        RecordError: The file is damaged.
+        RecordError: The file is damaged, or a link leads out of the records.
     """
     written = []
     for run in load_packed(path):
         directory = layout.run_directory(records_root, run.experiment, run.run_key)
+        refuse_links(Path(records_root), directory)
         if directory.exists():
             continue
         directory.mkdir(parents=True)
@@ -82,30 +94,121 @@ def load_packed(path: str | Path) -> list[RunRecord]:
     """Read the runs of one file; they have no steps.
 
     Raises:
-        RecordError: The file is damaged.
+        NewerSchema: A run is of a later version of the format.
+        DamagedRun: The file is damaged, or one of its runs.
     """
     path = Path(path)
+    runs = [_record(path, number, line) for number, line in enumerate(_lines(path), 1)]
+    if not runs:
+        raise DamagedRun(path, "damaged, no run in it")
+    return runs
+
+
+def read_packed(path: str | Path) -> tuple[list[RunRecord], list[Damage]]:
+    """Read the good ones among the runs of one file.
+
+    Returns:
+        The runs, and what is wrong with each of the others; of a file that cannot be unpacked to
+        its end no run is good.
+    """
+    path, runs, damages = Path(path), [], []
     try:
-        lines = gzip.decompress(path.read_bytes()).splitlines()
-        rows = [decode_numbers(json.loads(line)) for line in lines]
-        if not rows:
-            raise RecordError("no run in it")
-        return [_record(path, row) for row in rows]
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-        raise RecordError(f"{path}: damaged, {error}") from None
+        for number, line in enumerate(_lines(path), 1):
+            try:
+                runs.append(_record(path, number, line))
+            except RecordError as error:
+                damages.append(Damage.of(path, error))
+    except (OSError, RecordError) as error:
+        return [], [Damage.of(path, error)]
+    if not runs and not damages:
+        damages.append(Damage(path, "damaged, no run in it"))
+    return runs, damages
 
 
 def _packed(run: RunRecord) -> dict[str, Any]:
-    return {**{name: getattr(run, name) for name in _FIELDS}, **_purpose(run)}
+    fields = {name: getattr(run, name) for name in _FIELDS}
+    return {**fields, "restarts": without_steps(run.restarts), **_purpose(run)}
 
 
 def _purpose(run: RunRecord) -> dict[str, Any]:
     return {"primary": run.primary.as_dict(), "kind": run.kind}
 
 
-def _record(path: Path, row: dict[str, Any]) -> RunRecord:
+def _lines(path: Path) -> Iterator[bytes]:
+    """Unpack a file line by line, so that little is held of one that is not what it says."""
+    left = PACKED_BYTES
+    with opened(path) as packed:
+        file = gzip.GzipFile(fileobj=packed)
+        try:
+            while line := file.readline(RUN_BYTES + 1):
+                left -= len(line)
+                if left < 0 or len(line) > RUN_BYTES:
+                    limit = PACKED_BYTES if left < 0 else RUN_BYTES
+                    what = "it" if left < 0 else "a line"
+                    raise DamagedRun(path, f"damaged, {what} unpacks to more than {limit:,} bytes")
+                yield line
+        except (OSError, EOFError, zlib.error) as error:
+            raise DamagedRun(path, f"damaged, {one_line(error, 100)}") from None
+
+
+def _record(path: Path, number: int, line: bytes) -> RunRecord:
+    """Return the run of a line."""
+    try:
+        return _run(path, number, line)
+    except Misshapen as error:
+        raise DamagedRun(path, f"damaged, line {number}: {error}") from None
+
+
+def _run(path: Path, number: int, line: bytes) -> RunRecord:
+    row = object_of(line)
+    if row is None:
+        raise Misshapen("not a JSON object")
+    check_schema(path, row)
+    row = check_header(row)
     directory = path.parent / row["experiment"] / row["run_key"]
-    fields = {name: row[name] for name in _FIELDS}
-    primary, kind = purpose_of(row)
-    fields |= {"spec": with_absent_options(row["spec"]), "primary": primary, "kind": kind}
-    return RunRecord(path=directory, **fields)
+    status = _named("status", _table(row, "status"), layout.STATUS)
+    if status["state"] not in STATES:
+        raise Misshapen(f"state {shown(status['state'])}, not {', '.join(STATES)}")
+    epochs, restarts = (
+        [_named(name, each, file) for each in _rows(row, name)]
+        for name, file in (("epochs", layout.EPOCHS), ("restarts", layout.RESTARTS))
+    )
+    try:
+        primary, kind = purpose_of(row)
+        check_run(directory, row["spec"], status, epochs, restarts)
+    except RecordError as error:
+        raise Misshapen(str(error).removeprefix(f"{path.parent}/")) from None
+    return RunRecord(
+        path=directory,
+        run_key=row["run_key"],
+        experiment=row["experiment"],
+        label=row.get("label") or row["spec"]["optimizer"]["method"],
+        spec=with_absent_options(row["spec"]),
+        status=status,
+        primary=primary,
+        kind=kind,
+        environment=_named("environment", _table(row, "environment"), layout.ENVIRONMENT),
+        epochs=epochs,
+        restarts=restarts,
+    )
+
+
+def _named(name: str, row: dict[str, Any], file: str) -> dict[str, Any]:
+    try:
+        return checker(file)(row)
+    except Misshapen as error:
+        raise Misshapen(f"{name}: {error}") from None
+
+
+def _table(row: dict[str, Any], name: str) -> dict[str, Any]:
+    value = row.get(name)
+    if not isinstance(value, dict):
+        raise Misshapen(f"{name}: found {shown(value)}, allowed: a table")
+    return value
+
+
+def _rows(row: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    value = row.get(name)
+    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+        raise Misshapen(f"{name}: found {shown(value)}, allowed: a list of tables")
+    return value

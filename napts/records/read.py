@@ -8,15 +8,38 @@ work that was lost, and are dropped here, so that every reader sees one undistur
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
 from napts.records.absent_options import with_absent_options
-from napts.records.layout import KINDS, Kind, kind_by_name
+from napts.records.damage import DamagedRun, NewerSchema, RecordError, check_run, is_superseded
+from napts.records.layout import (
+    ENVIRONMENT,
+    EPOCHS,
+    KINDS,
+    RESTARTS,
+    SPEC,
+    STATUS,
+    STEPS,
+    Kind,
+    kind_by_name,
+)
 from napts.records.metric import Metric
-from napts.records.rows import RecordError, read_object, read_rows
+from napts.records.rows import read_object, read_rows
+from napts.records.shape import check_header, check_schema, checker
+from napts.records.step_rows import StepRecording, check_count, check_steps
+from napts.text import shown
 
-__all__ = ["RecordError", "RunRecord", "RunStatus", "find_runs", "load_run", "read_status"]
+__all__ = [
+    "NoRun",
+    "RecordError",
+    "RunRecord",
+    "RunStatus",
+    "find_runs",
+    "load_run",
+    "read_status",
+]
 
 Row = dict[str, Any]
 Position = tuple[int, int]
@@ -33,6 +56,13 @@ ENDED_BADLY = ("failed", "diverged")
 
 ENDED = ("done", *ENDED_BADLY)
 """States of runs that have ended."""
+
+EPOCHS_BYTES = 256 << 20
+"""Bytes that ``epochs.jsonl`` and ``restarts.jsonl`` may have."""
+
+
+class NoRun(RecordError):
+    """A folder is no run directory."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +118,7 @@ class RunRecord(RunStatus):
     @cached_property
     def steps(self) -> list[Row]:
         """Surviving rows of ``steps.jsonl`` in order, read on first use; empty if not recorded."""
-        rows = read_rows(self.path / "steps.jsonl")
-        return _surviving(rows, self.restarts, lambda row: (row["epoch"] - 1, row["step"]))
+        return read_steps(self.path, self.restarts)
 
     @property
     def method(self) -> str:
@@ -129,27 +158,72 @@ def read_status(path: str | Path) -> RunStatus:
         path: The run directory.
 
     Returns:
-        Header and status; a thousand of them take a fraction of a second.
+        Header and status; a thousand of them take a fraction of a second. Whether the rows are
+        there that they speak of is not looked at.
 
     Raises:
-        RecordError: The directory holds no readable ``spec.json``, or ``status.json`` is damaged.
+        NoRun: The directory holds no ``spec.json``.
+        NewerSchema: A file is of a later version of the format.
+        DamagedRun: A file is damaged.
     """
     path = Path(path)
+    header = read_header(path)
+    primary, kind = purpose_of(header)
+    spec = with_absent_options(header["spec"])
+    label = header.get("label") or spec["optimizer"]["method"]
+    names = (header["run_key"], header["experiment"], label)
+    return RunStatus(path, *names, spec, read_state(path), primary, kind)
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """Return the contents of ``spec.json``; arguments and errors as for `read_status`."""
     try:
-        header = read_object(path / "spec.json")
+        header = read_object(
+            path / SPEC, lambda row: check_header(_of_known_schema(path, SPEC, row))
+        )
+        purpose_of(header)
     except FileNotFoundError:
-        raise RecordError(f"{path}: not a run directory, it has no spec.json") from None
-    try:
-        spec, run_key, experiment = header["spec"], header["run_key"], header["experiment"]
-        label = header.get("label") or spec["optimizer"]["method"]
-        spec = with_absent_options(spec)
-    except (KeyError, TypeError) as error:
-        raise RecordError(f"{path / 'spec.json'}: incomplete, {error} is missing") from None
-    try:
-        primary, kind = purpose_of(header)
+        raise NoRun(f"{path}: not a run directory, it has no spec.json") from None
+    except (DamagedRun, NewerSchema):
+        raise
     except RecordError as error:
-        raise RecordError(f"{path / 'spec.json'}: {error}") from None
-    return RunStatus(path, run_key, experiment, label, spec, _status(path), primary, kind)
+        raise DamagedRun(path / SPEC, str(error)) from None
+    return header
+
+
+def read_environment(path: Path) -> dict[str, Any]:
+    """Return the contents of ``environment.json``, empty where there is none.
+
+    Args:
+        path: The run directory.
+
+    Raises:
+        NewerSchema: It is of a later version of the format.
+        DamagedRun: It is damaged.
+    """
+    return _optional(path, ENVIRONMENT) or {}
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """Return the contents of ``status.json``; of a run that has none, what stands for it.
+
+    Args:
+        path: The run directory.
+
+    Raises:
+        NewerSchema: It is of a later version of the format.
+        DamagedRun: It is damaged.
+    """
+    status = _optional(path, STATUS)
+    if status is None:
+        return dict(_INTERRUPTED)
+    if status["state"] not in STATES:
+        allowed = ", ".join(STATES)
+        raise DamagedRun(path / STATUS, f"state {shown(status['state'])}, not {allowed}")
+    return status
+
+
+_INTERRUPTED: Mapping[str, Any] = {"state": "interrupted", "final": None, "error": None}
 
 
 def purpose_of(header: Mapping[str, Any]) -> tuple[Metric, Kind]:
@@ -164,7 +238,7 @@ def purpose_of(header: Mapping[str, Any]) -> tuple[Metric, Kind]:
     """
     kind = header.get("kind") or kind_by_name(header["experiment"])
     if kind not in KINDS:
-        raise RecordError(f"kind: found {kind!r}, allowed: {', '.join(KINDS)}")
+        raise RecordError(f"kind: found {shown(kind)}, allowed: {', '.join(KINDS)}")
     return Metric.from_header(header), cast(Kind, kind)
 
 
@@ -178,25 +252,100 @@ def load_run(path: str | Path) -> RunRecord:
         The run with superseded rows dropped.
 
     Raises:
-        RecordError: The directory holds no readable ``spec.json``, or another file is damaged.
+        NoRun: The directory holds no ``spec.json``.
+        NewerSchema: A file is of a later version of the format.
+        DamagedRun: A file is damaged, or rows are missing.
     """
     path = Path(path)
+    try:
+        return _load(path)
+    except DamagedRun:
+        # What is being written, or started again, may have been seen half before and half after.
+        return _load(path)
+
+
+def _load(path: Path) -> RunRecord:
     header = read_status(path)
-    restarts = read_rows(path / "restarts.jsonl")
-    epochs = read_rows(path / "epochs.jsonl")
-    return RunRecord(
+    epochs, restarts = read_epochs(path)
+    status = header.status
+    check_run(path, header.spec, status, epochs, restarts)
+    if is_superseded(status, restarts) and status["state"] in ENDED:
+        status = {**status, **_INTERRUPTED}
+    record = RunRecord(
         path=path,
         run_key=header.run_key,
         experiment=header.experiment,
         label=header.label,
         spec=header.spec,
-        status=header.status,
+        status=status,
         primary=header.primary,
         kind=header.kind,
-        environment=_optional(path / "environment.json"),
-        epochs=_surviving(epochs, restarts, lambda row: (row["epoch"], 0)),
+        environment=read_environment(path),
+        epochs=epochs,
         restarts=restarts,
     )
+    _check_steps(record)
+    return record
+
+
+def _check_steps(record: RunRecord) -> None:
+    """Look whether the steps are there."""
+    recording = StepRecording(record.spec, record.restarts)
+    check_count(record.path, record.epochs, recording)
+    # Void rows may hide that others are missing. A run that has ended is not looked at often.
+    if len(record.restarts) > 1 and record.state in ENDED:
+        check_steps(record.path, record.steps, record.epochs, recording)
+
+
+def read_restarts(path: Path) -> list[Row]:
+    """Return the rows of ``restarts.jsonl``.
+
+    Args:
+        path: The run directory.
+
+    Raises:
+        NewerSchema: One is of a later version of the format.
+        DamagedRun: The file is damaged.
+    """
+    check = checker(RESTARTS)
+    rows = read_rows(
+        path / RESTARTS,
+        lambda row: check(_of_known_schema(path, RESTARTS, row)),
+        limit=EPOCHS_BYTES,
+    )
+    attempts = [row["attempt"] for row in rows]
+    if any(later <= earlier for earlier, later in pairwise(attempts)):
+        raise DamagedRun(path / RESTARTS, "its attempts do not follow one another")
+    return rows
+
+
+def read_epochs(path: Path) -> tuple[list[Row], list[Row]]:
+    """Return the surviving rows of ``epochs.jsonl``, and those of ``restarts.jsonl``.
+
+    Args:
+        path: The run directory.
+
+    Raises:
+        NewerSchema: A row is of a later version of the format.
+        DamagedRun: A file is damaged.
+    """
+    rows = read_rows(path / EPOCHS, checker(EPOCHS), limit=EPOCHS_BYTES)
+    restarts = read_restarts(path)  # last: no row is then of an attempt that they do not know
+    return surviving_epochs(rows, restarts), restarts
+
+
+def read_steps(path: Path, restarts: list[Row]) -> list[Row]:
+    """Return the surviving rows of ``steps.jsonl``.
+
+    Args:
+        path: The run directory.
+        restarts: Rows of its ``restarts.jsonl``.
+
+    Raises:
+        DamagedRun: The file is damaged.
+    """
+    rows = read_rows(path / STEPS, checker(STEPS))
+    return _surviving(rows, restarts, lambda row: (row["epoch"] - 1, row["step"]))
 
 
 def find_runs(root: str | Path) -> list[Path]:
@@ -212,32 +361,45 @@ def find_runs(root: str | Path) -> list[Path]:
     root = Path(root)
     patterns = ("spec.json", "*/spec.json", "*/*/spec.json")
     found = {file.parent for pattern in patterns for file in root.glob(pattern)}
-    return sorted(path for path in found if not _is_hidden(path.relative_to(root)))
+    return sorted(path for path in found if not is_hidden(path.relative_to(root)))
 
 
-def _is_hidden(path: Path) -> bool:
+def is_hidden(path: Path) -> bool:
+    """Tell whether a path leads through a name that starts with a dot.
+
+    Args:
+        path: The path, relative to a records folder.
+    """
     return any(part.startswith(".") for part in path.parts)
 
 
-def _optional(path: Path) -> dict[str, Any]:
+def _optional(path: Path, name: str) -> dict[str, Any] | None:
+    check = checker(name)
     try:
-        return read_object(path)
+        return read_object(path / name, lambda row: check(_of_known_schema(path, name, row)))
     except FileNotFoundError:
-        return {}
+        return None
 
 
-def _status(path: Path) -> dict[str, Any]:
-    status = _optional(path / "status.json")
-    if status and status.get("state") not in STATES:
-        allowed = ", ".join(STATES)
-        raise RecordError(f"{path / 'status.json'}: state {status.get('state')!r}, not {allowed}")
-    return status or {"state": "interrupted", "final": None, "error": None}
+def _of_known_schema(path: Path, name: str, row: dict[str, Any]) -> dict[str, Any]:
+    check_schema(path / name, row)
+    return row
 
 
 def _resumed_at(restart: Row) -> Position:
     if restart.get("resumed_from_epoch") is None:
         return _NOTHING
     return restart["resumed_from_epoch"], restart.get("resumed_from_step") or 0
+
+
+def surviving_epochs(rows: list[Row], restarts: list[Row]) -> list[Row]:
+    """Return the rows of ``epochs.jsonl`` that no later attempt took back, in their order.
+
+    Args:
+        rows: All of them.
+        restarts: Rows of ``restarts.jsonl``.
+    """
+    return _surviving(rows, restarts, lambda row: (row["epoch"], 0))
 
 
 def _surviving(

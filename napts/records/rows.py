@@ -2,13 +2,32 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from napts.records.damage import DamagedRun, RecordError
+from napts.records.reading import lines_of, read_bytes
 
-class RecordError(ValueError):
-    """A run directory or one of its files is not what it should be; the message names the file."""
+__all__ = [
+    "Misshapen",
+    "RecordError",
+    "decode_numbers",
+    "dump_row",
+    "encode_numbers",
+    "is_result",
+    "object_of",
+    "parse_row",
+    "read_object",
+    "read_rows",
+]
+
+Check = Callable[[dict[str, Any]], dict[str, Any]]
+"""Returns a row as it is used; raises `Misshapen`."""
+
+
+class Misshapen(ValueError):
+    """A row is not what it should be; the message says which value, without the file."""
 
 
 def encode_numbers(value: Any, key: str = "") -> Any:
@@ -28,7 +47,7 @@ def encode_numbers(value: Any, key: str = "") -> Any:
     if isinstance(value, list | tuple):
         return [encode_numbers(item, key) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
-        return str(value) if _is_result(key) else None
+        return str(value) if is_result(key) else None
     return value
 
 
@@ -46,12 +65,12 @@ def decode_numbers(value: Any, key: str = "") -> Any:
         return {name: decode_numbers(item, name) for name, item in value.items()}
     if isinstance(value, list):
         return [decode_numbers(item, key) for item in value]
-    if isinstance(value, str) and value in ("inf", "-inf", "nan") and _is_result(key):
+    if isinstance(value, str) and value in ("inf", "-inf", "nan") and is_result(key):
         return float(value)
     return value
 
 
-def _is_result(key: str) -> bool:
+def is_result(key: str) -> bool:
     """Tell whether a name is that of a loss or of a metric, which are results."""
     return key.endswith("loss") or key.startswith(("val_", "test_"))
 
@@ -61,58 +80,91 @@ def dump_row(row: Mapping[str, Any]) -> str:
     return json.dumps(encode_numbers(row), allow_nan=False, separators=(",", ":"))
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
+def read_rows(
+    path: Path, check: Check = decode_numbers, *, limit: int | None = None
+) -> list[dict[str, Any]]:
     """Read a JSON Lines file that may be being written, or was cut off while it was.
 
     Args:
         path: The file; a missing file counts as empty.
+        check: What each row goes through.
+        limit: Bytes that the file may have; None for any number.
 
     Returns:
-        The rows in file order. A last line that is not complete is left out.
+        The rows in file order. An end that is no complete row and no complete line is left out.
 
     Raises:
-        RecordError: A line before the last is not a JSON object.
+        DamagedRun: A line is not a JSON object, or not a row as it should be; or the file cannot
+            be read.
     """
+    rows: list[dict[str, Any]] = []
+    number = 0
     try:
-        lines = path.read_bytes().split(b"\n")
+        for number, line in enumerate(lines_of(path, limit), 1):
+            row = object_of(line)
+            if row is not None:
+                rows.append(check(row))
+            elif line.endswith(b"\n") and line.strip():
+                raise DamagedRun(path, f"line {number} is not a JSON object")
     except FileNotFoundError:
         return []
-    last = max((i for i, line in enumerate(lines) if line.strip()), default=-1)
-    rows: list[dict[str, Any]] = []
-    for number, line in enumerate(lines[: last + 1]):
-        if not line.strip():
-            continue
-        row = parse_row(line)
-        if row is not None:
-            rows.append(row)
-        elif number != last:
-            raise RecordError(f"{path}: line {number + 1} is not a JSON object")
+    except Misshapen as error:
+        raise DamagedRun(path, f"line {number}: {error}") from None
+    except RecursionError:
+        raise DamagedRun(path, f"line {number} is nested too deeply") from None
     return rows
 
 
 def parse_row(line: bytes) -> dict[str, Any] | None:
     """Return the JSON object that ``line`` holds, or None if it does not hold one."""
+    row = object_of(line)
     try:
-        row = json.loads(line)
-    except ValueError:
+        return None if row is None else decode_numbers(row)
+    except RecursionError:
         return None
-    return decode_numbers(row) if isinstance(row, dict) else None
 
 
-def read_object(path: Path) -> dict[str, Any]:
+def read_object(path: Path, check: Check = decode_numbers) -> dict[str, Any]:
     """Read a JSON file that holds one object.
 
     Args:
         path: The file.
+        check: What the object goes through.
 
     Returns:
         The object; losses stored as strings are floats again.
 
     Raises:
         FileNotFoundError: There is no such file.
-        RecordError: The file does not hold a JSON object.
+        DamagedRun: The file does not hold a JSON object, or not as it should be, or cannot be
+            read.
     """
-    row = parse_row(path.read_bytes())
+    row = object_of(read_bytes(path))
     if row is None:
-        raise RecordError(f"{path}: not a JSON object")
-    return row
+        raise DamagedRun(path, "not a JSON object")
+    try:
+        return check(row)
+    except Misshapen as error:
+        raise DamagedRun(path, str(error)) from None
+    except RecursionError:
+        raise DamagedRun(path, "nested too deeply") from None
+
+
+def object_of(text: bytes) -> dict[str, Any] | None:
+    """Return the JSON object that a text holds as it stands there, or None if it holds none."""
+    try:
+        row = _DECODER.decode(text.decode())
+        if b"\\ud" in text or b"\\uD" in text:
+            # A half of a pair of surrogates is no character: nothing could print or store it.
+            json.dumps(row, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
+"""Without the constants that Python's reader knows beyond JSON: NaN and the infinities."""

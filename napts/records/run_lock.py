@@ -1,5 +1,6 @@
 """One writer per run directory: an advisory lock that the kernel drops when its holder dies."""
 
+import errno
 import fcntl
 import os
 import time
@@ -7,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from napts.records.files import RecordWriteError, open_plainly
 from napts.records.layout import LOCK
 
 _PATIENCE_S = 0.25
@@ -30,6 +32,7 @@ class RunLock:
 
     Raises:
         RunBusy: On entering, if another process holds it.
+        RecordWriteError: On entering, if the lock is a symbolic link or cannot be opened.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -37,7 +40,10 @@ class RunLock:
         self._descriptor: int | None = None
 
     def __enter__(self) -> Self:
-        descriptor = os.open(self.directory / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            descriptor = open_plainly(self.directory / LOCK, os.O_RDWR | os.O_CREAT)
+        except OSError as error:
+            raise RecordWriteError(self.directory / LOCK, error) from error
         if not _acquire(descriptor, _PATIENCE_S):
             holder = os.read(descriptor, 200).decode(errors="replace").strip()
             os.close(descriptor)
@@ -65,9 +71,13 @@ def is_locked(directory: Path) -> bool:
         directory: A run directory.
     """
     try:
-        descriptor = os.open(directory / LOCK, os.O_RDONLY)
+        descriptor = open_plainly(directory / LOCK, os.O_RDONLY)
     except FileNotFoundError:
         return False
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EINVAL):  # no lock that a run would hold
+            return False
+        raise
     try:
         return not _acquire(descriptor, 0.0, shared=True)
     finally:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from napts.records import columns, layout
+from napts.records.damage import RecordError
 from napts.records.files import RowFile, write_atomic, write_object
-from napts.records.read import Position, read_rows
-from napts.records.rows import read_object
+from napts.records.read import Position, read_restarts, read_state
 
 
 class RunWriter:
@@ -20,17 +20,24 @@ class RunWriter:
     Args:
         directory: An existing run directory.
         epochs: Number of epochs that the run is to have, None if its budget names none.
+        record_steps: Whether the attempt writes the rows of all its steps; None where nobody knows.
 
     Attributes:
         directory: The run directory.
         attempt: Number of this attempt, from 1; higher than that of any row written before.
 
+        finished: Epochs of training whose rows are written.
+
     Raises:
         RecordWriteError: A file cannot be opened.
     """
 
-    def __init__(self, directory: Path, epochs: int | None) -> None:
+    def __init__(
+        self, directory: Path, epochs: int | None, *, record_steps: bool | None = None
+    ) -> None:
         self.directory = directory
+        self.finished = 0
+        self._record_steps = record_steps
         self.attempt = 1 + _last_attempt(directory)
         self._total_epochs = epochs
         self._restarts = RowFile(directory / layout.RESTARTS)
@@ -64,13 +71,15 @@ class RunWriter:
             "resumed_from_epoch": epoch,
             "resumed_from_step": step,
             "reason": reason,
+            "record_steps": self._record_steps,
         }
         # First, because from here on the rows of earlier attempts beyond this point are void.
         self._restarts.append([row])
         self._restarts.sync()
         write_object(self.directory / layout.ENVIRONMENT, environment)
         write_object(self.directory / layout.SPEC, header)
-        self.status("running", max(epoch or 0, 0))
+        self.finished = max(epoch or 0, 0)
+        self.status("running", self.finished)
 
     def epoch(self, row: Mapping[str, Any]) -> None:
         """Append the row of a finished epoch.
@@ -81,6 +90,7 @@ class RunWriter:
         """
         self._check(layout.EPOCHS, row)
         self._epochs.append([{"attempt": self.attempt, **row, "time": time.time()}])
+        self.finished = row["epoch"]
 
     def steps(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Append rows of single steps; errors as of :meth:`epoch`."""
@@ -153,8 +163,24 @@ class RunWriter:
 
 
 def _last_attempt(directory: Path) -> int:
-    rows = read_rows(directory / layout.RESTARTS)
-    return max((row["attempt"] for row in rows), default=0)
+    """Return the number of the latest attempt; one that failed before training has only a status.
+
+    Files that are damaged are set aside before a run is written to again.
+    """
+    attempts = [row["attempt"] for row in read_restarts(directory)]
+    return max(*attempts, latest_attempt(directory), 0)
+
+
+def latest_attempt(directory: Path) -> int:
+    """Return the attempt that ``status.json`` is of; 0 where there is none, or it is damaged.
+
+    Args:
+        directory: A run directory.
+    """
+    try:
+        return read_state(directory).get("attempt") or 0
+    except RecordError:
+        return 0
 
 
 def record_failure(
@@ -178,8 +204,7 @@ def record_failure(
     Raises:
         RecordWriteError: A file cannot be written.
     """
-    status = directory / layout.STATUS
-    known = read_object(status) if status.exists() else {}
+    known = read_state(directory)
     writer = RunWriter(directory, header["spec"]["budget"].get("epochs"))
     try:
         if not (directory / layout.SPEC).exists():

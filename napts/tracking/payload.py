@@ -57,7 +57,8 @@ def final_points(record: RunRecord) -> list[Point]:
     final = record.status.get("final") or {}
     if not record.epochs:
         return []
-    time_ms, epoch = milliseconds(record.status["updated"]), record.epochs[-1]["epoch"]
+    last = record.epochs[-1]
+    time_ms, epoch = milliseconds(record.status.get("updated") or last["time"]), last["epoch"]
     named = [(k, v) for k, v in _named(final, FINAL) if k.startswith("test_")]  # others: last row
     target = (record.status.get("target") or {}) if final else {}
     named += [(f"target_{k}", float(v)) for k, v in target.items() if isinstance(v, int | float)]

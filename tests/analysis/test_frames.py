@@ -52,7 +52,7 @@ def test_unfinished_runs_stay_without_final_values(tmp_path: Path, state: str) -
 
 
 def test_a_run_without_a_finished_epoch_stays(tmp_path: Path) -> None:
-    run = load_run(write_run(tmp_path, state="failed", change=lambda row: None))
+    run = load_run(write_run(tmp_path, state="failed", epochs_done=0, change=lambda row: None))
     frame = runs_frame([run])
     assert frame["state"].tolist() == ["failed"]
     assert np.isnan(frame["forwards_per_batch"]).all()

@@ -2,6 +2,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from napts.experiment import Observer, RunOutcome, method_names, run, trainer
 from napts.optim import StepRecord
 from napts.problems import DataMissing, epoch_permutation
 from napts.records import RecordWriteError, RunRecord, load_run
+from tests.helpers.full_disk import no_room_for
 
 PARTS = ("train_seconds", "eval_seconds", "checkpoint_seconds", "logging_seconds")
 TIMES = ("_seconds", "time", "attempt", "peak_memory_mb")
@@ -273,12 +275,15 @@ def test_full_disk_interrupts_and_the_run_can_go_on(tmp_path: Path, spec_of) -> 
     spec = spec_of("NAPTS")
     path = tmp_path / "tests" / spec.run_key
 
+    full = ExitStack()
+
     class FillDisk(Observer):
         def on_epoch(self, row: Mapping[str, Any]) -> None:
             if row["epoch"] == 1:
-                (path / "checkpoint.pt.tmp").symlink_to("/dev/full")
+                full.enter_context(no_room_for("checkpoint.pt"))
 
-    with pytest.raises(RecordWriteError, match=r"checkpoint\.pt: cannot be written, No space left"):
+    match = r"checkpoint\.pt: cannot be written, No space left"
+    with full, pytest.raises(RecordWriteError, match=match):
         run(spec, tmp_path, observer=FillDisk())
     record = load_run(path)
     assert record.state == "interrupted"

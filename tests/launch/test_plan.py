@@ -16,8 +16,8 @@ from napts.launch.plan import RunView, make_plan
 from napts.launch.status import as_data, failures, progress
 from napts.launch.submitted import Job, SubmittedJobs
 from napts.launch.sweepfile import Sweep, load_sweep
+from napts.records.damage import NewerSchema
 from napts.records.layout import run_directory
-from napts.records.rows import RecordError
 from tests.launch.conftest import Bench
 
 NOW = time.time()
@@ -28,7 +28,12 @@ def write_status(sweep: Sweep, root: Path, index: int, **status: Any) -> Path:
     directory = run_directory(root, spec.experiment, spec.run_key)
     directory.mkdir(parents=True, exist_ok=True)
     alive = {"pid": os.getpid(), "hostname": platform.node(), "updated": NOW, "attempt": 1}
-    (directory / "status.json").write_text(json.dumps({**alive, "error": None, **status}))
+    final = {"final": {"val_loss": 1.0}, "ended_by": "target"}
+    more = final if status["state"] == "done" else {}
+    rows = [{"attempt": 1, "epoch": n, "time": NOW} for n in range(status.get("epoch", 0) + 1)]
+    (directory / "spec.json").write_text(json.dumps(spec.header()))
+    (directory / "epochs.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    (directory / "status.json").write_text(json.dumps({**alive, "error": None, **more, **status}))
     return directory
 
 
@@ -117,12 +122,33 @@ def test_without_slurm_the_records_have_to_do(sweep: Sweep, tmp_path: Path) -> N
     assert state_of(sweep, tmp_path).state == "missing"
 
 
-def test_a_damaged_status_is_named(sweep: Sweep, tmp_path: Path) -> None:
-    directory = write_status(sweep, tmp_path, 0, state="sleeping", epoch=1)
-    with pytest.raises(RecordError, match=r"status\.json: state 'sleeping'"):
-        make_plan(sweep, tmp_path)
-    (directory / "status.json").write_text("{")
-    with pytest.raises(RecordError, match=r"status\.json"):
+@pytest.mark.parametrize(
+    ("name", "content", "what"),
+    [
+        ("status.json", '{"state": "sleeping"}', "status.json: state 'sleeping', not running"),
+        ("status.json", "{", "status.json: not a JSON object"),
+        ("epochs.jsonl", "", "epochs.jsonl: lacks epochs 0 to 4"),
+        ("spec.json", None, "spec.json: is missing"),
+    ],
+)
+def test_a_damaged_run_is_left_to_do(
+    sweep: Sweep, tmp_path: Path, name: str, content: str | None, what: str
+) -> None:
+    directory = write_status(sweep, tmp_path, 0, state="done", epoch=4)
+    (directory / name).unlink()
+    if content is not None:
+        (directory / name).write_text(content)
+    plan = make_plan(sweep, tmp_path)
+    first, second = plan.runs
+    assert (first.state, second.state) == ("damaged", "missing")
+    assert (first.error or "").startswith(what)
+    assert plan.left() == [first, second]
+
+
+def test_a_run_of_a_later_version_is_refused(sweep: Sweep, tmp_path: Path) -> None:
+    directory = write_status(sweep, tmp_path, 0, state="done", epoch=4)
+    (directory / "spec.json").write_text('{"schema": 2}')
+    with pytest.raises(NewerSchema, match=r"spec\.json: found schema 2, allowed: up to 1"):
         make_plan(sweep, tmp_path)
 
 

@@ -14,6 +14,7 @@ from napts.records.rows import (
     read_object,
     read_rows,
 )
+from tests.helpers.full_disk import no_room_for
 
 
 def test_non_finite_numbers_survive_as_far_as_json_allows() -> None:
@@ -89,8 +90,7 @@ def test_atomic_write_keeps_the_generation_before(tmp_path: Path) -> None:
 def test_failed_atomic_write_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "status.json"
     write_object(path, {"state": "running"})
-    (tmp_path / "status.json.tmp").symlink_to("/dev/full")
-    with pytest.raises(RecordWriteError) as caught:
+    with no_room_for("status.json"), pytest.raises(RecordWriteError) as caught:
         write_object(path, {"state": "done"})
     assert isinstance(caught.value.__cause__, OSError)
     assert caught.value.__cause__.errno == errno.ENOSPC

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napts.records import RecordError, condense, find_runs, load_run
+from napts.records.damage import DamagedRun
 from napts.records.layout import check_name, run_directory
 from napts.records.write import RunWriter
 
@@ -16,7 +17,12 @@ HEADER = {
     "run_key": "adam-s0-0123456789",
     "experiment": "exp",
     "label": "Adam",
-    "spec": {"seed": 4, "workload": {"name": "w"}, "optimizer": {"method": "Adam"}},
+    "spec": {
+        "seed": 4,
+        "workload": {"name": "w"},
+        "optimizer": {"method": "Adam"},
+        "budget": {"batch_size": 9},
+    },
 }
 
 
@@ -32,12 +38,13 @@ def make_run(
 ) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "spec.json").write_text(json.dumps(HEADER))
-    write_lines(directory / "epochs.jsonl", [{"attempt": a, "epoch": e} for a, e in epochs])
+    rows = [{"attempt": a, "epoch": e, "time": 1e9} for a, e in epochs]
+    write_lines(directory / "epochs.jsonl", rows)
     write_lines(
         directory / "steps.jsonl", [{"attempt": a, "epoch": e, "step": s} for a, e, s in steps]
     )
     rows = [
-        {"attempt": n, "resumed_from_epoch": e, "resumed_from_step": s}
+        {"attempt": n, "time": 1e9, "resumed_from_epoch": e, "resumed_from_step": s}
         for n, (e, s) in enumerate(resumed, 1)
     ]
     write_lines(directory / "restarts.jsonl", rows)
@@ -64,9 +71,10 @@ def test_start_from_scratch_drops_everything_before(tmp_path: Path) -> None:
     assert [(row["attempt"], row["epoch"]) for row in record.epochs] == [(2, 0)]
 
 
-def test_latest_attempt_wins_even_without_restarts(tmp_path: Path) -> None:
-    record = load_run(make_run(tmp_path, epochs=[(1, 0), (2, 1), (1, 1)]))
-    assert [(row["attempt"], row["epoch"]) for row in record.epochs] == [(1, 0), (2, 1)]
+def test_attempts_that_the_restarts_do_not_know_are_damage(tmp_path: Path) -> None:
+    make_run(tmp_path, epochs=[(1, 0), (2, 1), (1, 1)])
+    with pytest.raises(DamagedRun, match=r"restarts\.jsonl: lacks attempt 2"):
+        load_run(tmp_path)
 
 
 @given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), max_size=6))
@@ -96,8 +104,8 @@ def test_properties_and_defaults(tmp_path: Path) -> None:
 
 
 def test_losses_of_the_status_are_numbers_again(tmp_path: Path) -> None:
-    make_run(tmp_path)
-    status = {"state": "done", "final": {"val_loss": "inf", "train_loss": "nan"}}
+    make_run(tmp_path, epochs=[(1, 0)])
+    status = {"state": "done", "epoch": 0, "final": {"val_loss": "inf", "train_loss": "nan"}}
     (tmp_path / "status.json").write_text(json.dumps(status))
     final = load_run(tmp_path).final
     assert final is not None

@@ -33,6 +33,7 @@ class RunDirectory:
         self.path.mkdir(parents=True)
         self.method = method
         self.attempt = 0
+        self.finished = 0
         self.write(
             "spec.json",
             {
@@ -70,6 +71,7 @@ class RunDirectory:
     def begin(self, resumed_from: int | None = None) -> "RunDirectory":
         """Start an attempt; ``resumed_from`` is the last epoch that the checkpoint held."""
         self.attempt += 1
+        self.finished = resumed_from or 0
         row = {"attempt": self.attempt, "time": START + 1000 * (self.attempt - 1)}
         row |= {"pid": 1, "hostname": "trainer", "resumed_from_epoch": resumed_from}
         self.append("restarts.jsonl", row | {"resumed_from_step": 0, "reason": None})
@@ -106,11 +108,12 @@ class RunDirectory:
             "time": START + 1000 * (self.attempt - 1) + EPOCH_S * (1 + epoch),
         }
         self.append("epochs.jsonl", row | columns)
+        self.finished = epoch
         return self
 
     def status(self, state: str, **columns: Any) -> "RunDirectory":
         row = {"state": state, "updated": START + 500 * self.attempt, "attempt": self.attempt}
-        row |= {"epoch": 1, "epochs": 3, "final": None, "error": None}
+        row |= {"epoch": self.finished, "epochs": 3, "final": None, "error": None}
         row |= {"pid": os.getpid(), "hostname": platform.node()}
         if state == "running":
             row["updated"] = time.time()
@@ -120,7 +123,8 @@ class RunDirectory:
     def done(self, **final: float) -> "RunDirectory":
         values = {"train_loss": 0.5, "val_loss": 0.6, "val_accuracy": 0.8}
         values |= {"test_loss": 0.7, "test_accuracy": 0.75}
-        return self.status("done", final=values | final)
+        early = {} if self.finished == 3 else {"ended_by": "target"}
+        return self.status("done", final=values | final, **early)
 
     def whole(self, epochs: int = 3) -> "RunDirectory":
         """Write an undisturbed run from beginning to end."""

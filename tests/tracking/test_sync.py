@@ -201,7 +201,8 @@ def _raise(*_, **__):
     [("diverged", "FAILED"), ("failed", "FAILED"), ("interrupted", "KILLED"), ("done", "FINISHED")],
 )
 def test_status(records, make_run, mlflow_of, state, expected):
-    make_run().begin().epoch(0).status(state)
+    run = make_run().begin().epoch(0)
+    _ = run.done() if state == "done" else run.status(state)
     sync(records)
     assert mlflow_of(records).runs()["NAPTS seed 0"].info.status == expected
 
@@ -229,8 +230,11 @@ def test_keys_are_the_names_of_the_metrics(records, mlflow_of):
         experiment="first",
         metric=Metric("rmse", "min"),
         final={"test_rmse": 0.25},
-        epochs=2,
+        epochs=3,
+        epochs_done=2,
     )
+    status = json.loads((path / "status.json").read_text())
+    (path / "status.json").write_text(json.dumps({**status, "epoch": 3}))
     line = (path / "epochs.jsonl").read_text().splitlines()[-1]
     last = {**json.loads(line), "epoch": 3, "val_rmse": "inf", "val_r2": -3.5}
     with (path / "epochs.jsonl").open("a") as file:

@@ -244,7 +244,7 @@ def test_seeds_decide_about_the_samples() -> None:
     def after(method: str, seed: int | None, torch_seed: int) -> Tensor:
         torch.manual_seed(torch_seed)
         parameter = weight()
-        steps(getattr(napts, method)([parameter], seed=seed), sum_of(parameter, flat()), 3)
+        steps(getattr(napts, method)([parameter], seed=seed), sum_of(parameter, flat()), 8)
         return parameter.detach()
 
     for method in ("ASTROM", "MLVR", "SSN"):
