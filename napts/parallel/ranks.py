@@ -13,6 +13,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from napts.optim import vectors
+from napts.parallel.store import all_here, meet
 from napts.parallel.watch import RankLost, Watch
 
 TIMEOUT_S = 1800.0
@@ -143,11 +144,11 @@ def join_ranks(
     if cuda:
         torch.cuda.set_device(device)  # where NCCL puts what it gathers
     timeout = timedelta(seconds=timeout_s)
-    if ranks_in() > 1 and os.environ.get("LOCAL_WORLD_SIZE") == os.environ["WORLD_SIZE"]:
-        # All on this machine: nothing has to listen outside it.
+    if ranks_in() > 1 and all_here():
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+        os.environ.setdefault("NCCL_SOCKET_IFNAME", "lo")
     if "WORLD_SIZE" in os.environ and not alone:
-        store, rank, size = next(iter(dist.rendezvous("env://", timeout=timeout)))
+        store, rank, size = meet(timeout)
     else:
         store, rank, size = dist.HashStore(), 0, 1
     dist.init_process_group(
