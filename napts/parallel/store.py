@@ -2,11 +2,16 @@
 
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import torch.distributed as dist
 
 LOOPBACK = "127.0.0.1"
+
+_INTERFACES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
+"""Variables that name the network interface of ranks, on the CPU and on CUDA."""
 
 
 def serve(listener: socket.socket, timeout: timedelta) -> dist.TCPStore:
@@ -43,4 +48,31 @@ def meet(timeout: timedelta) -> tuple[dist.Store, int, int]:
 
 def all_here() -> bool:
     """Tell whether all ranks are on this machine, so that nothing has to listen beyond it."""
-    return os.environ.get("LOCAL_WORLD_SIZE") == os.environ.get("WORLD_SIZE", "1")
+    return os.environ.get("LOCAL_WORLD_SIZE", "1") == os.environ.get("WORLD_SIZE", "1")
+
+
+@contextmanager
+def on_loopback() -> Iterator[None]:
+    """Within the block, what connects ranks listens on loopback, unless the user has named another.
+
+    By itself it would listen where the machine's name leads, even for a process on its own.
+    """
+    name = _loopback()
+    added = [] if name is None else [each for each in _INTERFACES if each not in os.environ]
+    os.environ.update({each: name or "" for each in added})
+    try:
+        yield
+    finally:
+        for each in added:
+            os.environ.pop(each, None)
+
+
+def _loopback() -> str | None:
+    """Return the name of the loopback interface, if it works."""
+    names = {name for _, name in socket.if_nameindex()}
+    try:
+        with socket.create_server((LOOPBACK, 0)) as listener:
+            socket.create_connection(listener.getsockname(), timeout=5).close()
+    except OSError:
+        return None  # switched off
+    return next((name for name in ("lo", "lo0") if name in names), None)

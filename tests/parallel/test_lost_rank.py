@@ -116,7 +116,7 @@ def test_a_killed_parent_takes_its_ranks_with_it(tmp_path: Path, undisturbed: Pa
     assert rows(tmp_path, "epochs") == rows(undisturbed, "epochs")
     assert rows(tmp_path, "steps") == rows(undisturbed, "steps")
     restarts = (directory(tmp_path) / "restarts.jsonl").read_text().splitlines()
-    assert [json.loads(row)["reason"] for row in restarts] == ["new", "resumed"]
+    assert [json.loads(row)["reason"] for row in restarts] == ["started", "resumed"]
 
 
 def listening(pid: int) -> list[str]:
