@@ -4,11 +4,12 @@ import copy
 import io
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 import napts
 from napts.optim.sums import FiniteSum
@@ -281,6 +282,70 @@ def test_the_loss_of_a_network_on_all_samples(method: str, dtype: torch.dtype) -
     optimizer = make(method, model.parameters(), **more)
     losses = [optimizer.step(batch) for _ in range(12)]
     assert min(losses) < losses[0]
+
+
+@pytest.mark.filterwarnings("ignore:.*barrier")
+def test_a_network_that_is_averaged_over_processes_is_refused(tmp_path: Path) -> None:
+    model = nn.Linear(3, 1)
+    inputs = torch.randn(8, 3)
+    store = f"file://{tmp_path / 'store'}"
+    distributed.init_process_group("gloo", init_method=store, rank=0, world_size=1)
+    try:
+        wrapped = nn.parallel.DistributedDataParallel(model)
+        batch = napts.Batch(lambda x: wrapped(x).square().mean(), inputs)
+        with pytest.raises(ValueError, match="found DistributedDataParallel, allowed where"):
+            napts.SSN(model.parameters()).step(batch)
+    finally:
+        distributed.destroy_process_group()
+
+
+def test_a_state_of_an_older_version_keeps_the_options_that_it_lacks() -> None:
+    first, second = napts.SSN([weight()], share=0.5), napts.SSN([weight()], backtracks=3)
+    state = first.state_dict()
+    del state["param_groups"][0]["backtracks"]
+    second.load_state_dict(state)
+    assert second.param_groups[0]["backtracks"] == 3
+    assert second.param_groups[0]["share"] == 0.5
+
+
+def _counted(loss: Callable[[Tensor], Tensor], key: str | None) -> tuple[napts.Batch, list[int]]:
+    """A batch of a loss whose evaluations with a graph are counted."""
+    graphs: list[int] = []
+
+    def noted(x: Tensor) -> Tensor:
+        graphs.append(int(torch.is_grad_enabled()))
+        return loss(x)
+
+    batch = napts.Batch(noted, torch.linspace(-2.0, 2.0, 20).double())
+    batch.function_key = key
+    return batch, graphs
+
+
+@pytest.mark.parametrize(("key", "drop"), [(None, 0.0), ("one", 0.0), ("one", 0.5)])
+def test_what_is_known_of_a_loss_is_not_evaluated_again(key: str | None, drop: float) -> None:
+    """After a rejected step: for the same batch, or one that says that it has the same loss."""
+    parameter = nn.Parameter(torch.tensor([0.4, -0.3]).double())
+
+    def loss(x: Tensor) -> Tensor:
+        x = nn.functional.dropout(x, drop)
+        return (torch.sin(9 * parameter[0] * x) - 0.5 * x + parameter[1].square()).square().mean()
+
+    optimizer = napts.TRNewton([parameter], radius=2.0, eta_1=0.9, eta_2=0.99)
+    batch, graphs = _counted(loss, key)
+    verdicts, spent = [], []
+    for _ in range(20):
+        if key is not None:
+            batch, graphs = _counted(loss, key)
+        graphs.clear()
+        optimizer.step(batch)
+        record = optimizer.last_step
+        assert record is not None
+        verdicts.append(record.accepted)
+        spent.append(record.backwards)
+        assert sum(graphs) == record.backwards + (record.hessians or 0)
+    assert verdicts.count(False) >= 2
+    expected = [1.0, *(float(accepted or drop > 0.0) for accepted in verdicts[:-1])]
+    assert spent == expected
 
 
 @pytest.mark.parametrize("method", METHODS)
