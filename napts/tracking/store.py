@@ -1,5 +1,6 @@
 """The MLflow store: where it lies, how it is opened, and whether it answers."""
 
+import gc
 import logging
 import os
 import warnings
@@ -89,6 +90,26 @@ def quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+@contextmanager
+def spared_by_collector() -> Iterator[None]:
+    """Spare the objects that there are from Python's garbage collector within the block.
+
+    A batch of metrics makes objects by the thousand, and so starts collections; each looks at the
+    hundred thousands that MLflow's modules consist of. Without them a sync needs a third less time.
+
+    Yields:
+        Nothing.
+    """
+    if gc.get_freeze_count():  # somebody else does so, and may not want an end of it
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 class Store:
