@@ -26,6 +26,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from napts import lifeline
+
 OK, WORSE, BAD_INPUT, NOTHING = 0, 1, 2, 3
 QUICK = r"^steps\.StepTime|^counters\.|^parts\.|^harness\."
 LARGEST_RATIO = 1.3
@@ -119,13 +121,15 @@ def _measure(package: Path, suite: Path, pattern: str) -> dict[str, dict]:
     path = os.pathsep.join((str(suite), str(package)))
     environment = {"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": path}
     command = [sys.executable, "-P", "-m", "benchmarks.worker", pattern]
-    result = subprocess.run(
-        command, cwd=suite, env=environment, stdout=subprocess.PIPE, text=True, check=False
-    )
-    lines = [line for line in result.stdout.splitlines() if line.startswith("{")]
+    with lifeline.start(
+        command, "at once", cwd=suite, env=environment, stdout=subprocess.PIPE
+    ) as process:
+        told = process.stdout.read().decode() if process.stdout else ""
+        process.wait()
+    lines = [line for line in told.splitlines() if line.startswith("{")]
     rows = {row["name"]: row for row in map(json.loads, lines)}
-    if result.returncode and not rows:
-        raise GateError(f"the benchmarks ended with exit code {result.returncode}, see above")
+    if process.returncode and not rows:
+        raise GateError(f"the benchmarks ended with exit code {process.returncode}, see above")
     return rows
 
 

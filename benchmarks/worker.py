@@ -6,6 +6,7 @@ The package is whatever ``import napts`` finds. Prints a line of JSON for each b
 parameters: ``name``, ``kind`` ("time", in seconds, or "track"), ``unit``, ``value`` or ``error``.
 """
 
+import contextlib
 import json
 import re
 import statistics
@@ -83,4 +84,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    with contextlib.suppress(ImportError):  # a base from before there was one
+        from napts.lifeline import follow
+
+        follow()
     main()

@@ -33,7 +33,7 @@ SLOW = (
 
 JOURNEYS = (
     *("cli/test_own_code", "launch/test_local", "launch/test_own_code"),
-    *("packaging/test_wheel", "parallel/test_lost_rank"),
+    *("packaging/test_wheel", "parallel/test_lost_rank", "tracking/test_killed_ui"),
 )
 """Who goes a whole way in processes of its own, with kills and sweeps: `make journeys`."""
 

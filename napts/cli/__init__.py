@@ -7,6 +7,7 @@ person got wrong is said in one line, with exit code 2.
 import sys
 from typing import TYPE_CHECKING, Any
 
+from napts import lifeline
 from napts.extras import MissingExtra, need
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ __all__ = ["main", "program"]
 
 def program() -> None:
     """Run the command line; a package that is not installed is one line and exit code 2."""
+    lifeline.follow()  # a rank of a run
     try:
         need("click", "rich")
         from napts.cli.commands import main

@@ -18,6 +18,7 @@ from napts.cli.shared import (
     fail,
 )
 from napts.cli.sync import print_sync, sync_counts, timed_sync
+from napts.text import one_line, visible
 
 if TYPE_CHECKING:
     from napts.experiment import RunSpec
@@ -88,7 +89,7 @@ def _merge(sources: tuple[Path, ...], records: Path, wanted: set[tuple[str, str]
             return merge(sources, records, only=wanted, progress=tell)
     except MergeBusy as error:
         raise fail(error, BUSY) from None
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise fail(error) from None
 
 
@@ -112,9 +113,9 @@ def _print_merge(report: "MergeReport", records: Path, wanted: set[tuple[str, st
         click.echo(f"{missing:,} of {len(wanted):,} runs of the sweep are still missing")
     for item in report.items:
         if item.action == "advanced":
-            click.echo(f"{item.path.name}: {item.detail}")
+            click.echo(visible(f"{item.path.name}: {item.detail}"))
         elif item.action in _TOLD:
-            click.echo(f"napts: {item.action}: {item.detail}", err=True)
+            click.echo(one_line(f"napts: {item.action}: {item.detail}"), err=True)
 
 
 def _count(action: str, number: int) -> str:

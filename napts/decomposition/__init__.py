@@ -4,6 +4,7 @@ import warnings
 from typing import Any
 
 from napts.decomposition.cuts import PartitionError
+from napts.decomposition.layer_sets import LayerSubsets, Split, split_layers
 from napts.decomposition.partition import partition_layers
 from napts.decomposition.stage import Stage
 from napts.decomposition.stages import LayerPartition
@@ -12,11 +13,14 @@ from napts.decomposition.subsets import Deal, ParameterSubsets, deal_parameters
 __all__ = [
     "Deal",
     "LayerPartition",
+    "LayerSubsets",
     "ParameterSubsets",
     "PartitionError",
+    "Split",
     "Stage",
     "deal_parameters",
     "partition_layers",
+    "split_layers",
 ]
 
 

@@ -68,7 +68,7 @@ def deal_parameters(
     Raises:
         PartitionError: (a ``ValueError``) if there are fewer tensors, or layers, than subdomains.
     """
-    units = _layers(model) if deal == "layers" else _tensors(model)
+    units = layers_of(model) if deal == "layers" else _tensors(model)
     if not 1 <= n_subdomains <= len(units):
         kind = "layers with trained parameters" if deal == "layers" else "trained tensors"
         raise PartitionError(
@@ -92,7 +92,7 @@ def _tensors(model: nn.Module) -> list[list[str]]:
     return [[name] for name, parameter in model.named_parameters() if parameter.requires_grad]
 
 
-def _layers(model: nn.Module) -> list[list[str]]:
+def layers_of(model: nn.Module) -> list[list[str]]:
     """Return the names of the trained parameters of each module that has some of its own."""
     seen = {name for (name,) in _tensors(model)}
     layers = []

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from napts.experiment.clock import Times
 from napts.experiment.spending import Spent, TargetNote
 from napts.optim import StepRecord
-from napts.optim.record import SUM_FIELDS
+from napts.optim.record import OPTIONAL_FIELDS, QUASI_NEWTON_FIELDS
 
 
 @dataclass(slots=True)
@@ -17,7 +17,7 @@ class Tally:
         batches: Steps taken.
         samples: Samples seen.
         loss_sum: Sum over the steps of mean batch loss times batch size.
-        hessian_products: Like the other counts of `SUM_FIELDS` None for methods that have none.
+        hessian_products: Like the others of `OPTIONAL_FIELDS` None for methods that have none.
     """
 
     batches: int = 0
@@ -36,6 +36,9 @@ class Tally:
     hessian_products: float | None = None
     cg_iterations: int | None = None
     sample_fraction: float | None = None
+    gradients_published: float | None = None
+    gradients_concurrent: float | None = None
+    update_cost: float | None = None
 
     def add(self, record: StepRecord, samples: int) -> None:
         """Count a step on a batch of ``samples``."""
@@ -55,6 +58,8 @@ class Tally:
         self.hessian_products = _total(self.hessian_products, record.hessian_products)
         self.cg_iterations = _total(self.cg_iterations, record.cg_iterations)
         self.sample_fraction = record.sample_fraction
+        for name in QUASI_NEWTON_FIELDS:
+            setattr(self, name, _total(getattr(self, name), getattr(record, name)))
 
     def as_row(self) -> dict[str, Any]:
         """Return the sums under the names of ``epochs.jsonl``."""
@@ -64,7 +69,11 @@ class Tally:
         return {
             "train_loss": loss_sum / self.samples if self.samples else None,
             "rejections": sum(by_phase),
-            **{k: value for k, value in row.items() if value is not None or k not in SUM_FIELDS},
+            **{
+                k: value
+                for k, value in row.items()
+                if value is not None or k not in OPTIONAL_FIELDS
+            },
         }
 
 

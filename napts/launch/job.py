@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
+from napts import lifeline
 from napts.experiment.observer import RunOutcome
 from napts.experiment.plugins.loading import load
 from napts.experiment.runner import Mode
@@ -201,4 +202,5 @@ def main(path: str) -> int:
 
 
 if __name__ == "__main__":
+    lifeline.follow()
     sys.exit(main(sys.argv[1]))

@@ -15,6 +15,7 @@ from types import FrameType
 
 import psutil
 
+from napts import lifeline
 from napts.launch.cluster import LocalCluster
 from napts.launch.job import SweepJob
 from napts.launch.packs import Array, Shape
@@ -40,7 +41,8 @@ class LocalRunner:
     """Runs jobs in the foreground, a limited number at a time.
 
     Every job is a process (or, for several ranks, one each) in a session of its own, so that
-    Ctrl-C reaches it only as the SIGTERM that is passed on: it writes a checkpoint and ends.
+    Ctrl-C reaches it only as the SIGTERM that is passed on: it writes a checkpoint and ends. So it
+    does when this process ends in any other way.
 
     Args:
         cluster: How many at a time, and on which GPUs.
@@ -115,13 +117,12 @@ class LocalRunner:
         file.write_text(json.dumps(asdict(job)), encoding="utf-8")
         gpus = tuple(self._take_gpus(shape))
         with log.open("ab") as output:
-            process = subprocess.Popen(
-                [*_interpreter(shape), "-m", "napts.launch.job", str(file)],
-                stdin=subprocess.DEVNULL,
+            process = lifeline.start(
+                [sys.executable, "-m", *_module(shape), str(file)],
+                "in good order",
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=self._environment(shape, gpus),
-                start_new_session=True,
             )
         self._running.append(_Running(process, runs, log, gpus))
         keys = tuple(run.planned.spec.run_key for run in runs)
@@ -149,6 +150,7 @@ class LocalRunner:
         ended = [running for running in self._running if running.process.poll() is not None]
         for running in ended:
             self._running.remove(running)
+            lifeline.let_go(running.process)
             self._free_gpus += running.gpus
             self._tell(running.runs[0], running.process.returncode, running.log)
         return [running.process.returncode for running in ended]
@@ -199,9 +201,6 @@ def _signal(pid: int, number: signal.Signals) -> None:
         return
 
 
-def _interpreter(shape: Shape) -> list[str]:
-    if shape.ranks == 1:
-        return [sys.executable]
-    # torchrun; "-m" belongs to what it runs.
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
-    return [sys.executable, *launcher, str(shape.ranks)]
+def _module(shape: Shape) -> list[str]:
+    job = "napts.launch.job"
+    return [job] if shape.ranks == 1 else ["napts.parallel.launch", str(shape.ranks), job]

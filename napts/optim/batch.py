@@ -44,6 +44,9 @@ class Batch:
     Attributes:
         replicas: As given.
         communicator: Combines the numbers of the ranks over which the network is spread.
+        function_key: Whoever sets it says that batches with the same one have the same loss as a
+            function of the parameters, so that a method may use what it knows from the step before.
+            ``None``: nobody says so.
 
     Example:
         >>> optimizer = napts.APTSD(model.parameters(), shards=4)
@@ -52,6 +55,7 @@ class Batch:
     """
 
     communicator: Communicator = ONE_PROCESS
+    function_key: str | None = None
 
     def __init__(
         self, loss: Callable[[Any], Tensor], samples: Any, replicas: Replicas = ONE_REPLICA

@@ -8,7 +8,13 @@ from typing import Any, Literal, TypeVar
 _T = TypeVar("_T")
 
 SUM_FIELDS = ("hessians", "hessian_products", "cg_iterations", "sample_fraction")
-"""What only methods for finite sums have; the dictionaries of other methods do not name it."""
+"""What only methods for finite sums have."""
+
+QUASI_NEWTON_FIELDS = ("gradients_published", "gradients_concurrent", "update_cost")
+"""What only quasi-Newton methods have."""
+
+OPTIONAL_FIELDS = (*SUM_FIELDS, *QUASI_NEWTON_FIELDS)
+"""What only some methods have; the dictionaries of others do not name it."""
 
 Phase = Literal["proposal", "correction", "global"]
 
@@ -100,6 +106,10 @@ class StepRecord:
         hessian_products: Products of Hessians with vectors, likewise.
         cg_iterations: Iterations of conjugate gradients, whatever their share of the samples.
         sample_fraction: Share of the samples in the smallest subset.
+        gradients_published: Gradients by the convention of ASPQN's authors, which leaves out those
+            of line searches; ``backwards`` counts all.
+        gradients_concurrent: Gradients, if those that need not wait for one another count once.
+        update_cost: Vector work, in two-loop recursions over all parameters.
         trials: Every trial of the iteration, in order.
     """
 
@@ -127,6 +137,9 @@ class StepRecord:
     hessian_products: float | None = None
     cg_iterations: int | None = None
     sample_fraction: float | None = None
+    gradients_published: float | None = None
+    gradients_concurrent: float | None = None
+    update_cost: float | None = None
     trials: tuple[Trial, ...] = ()
 
     @property
@@ -137,12 +150,12 @@ class StepRecord:
     def as_dict(self) -> dict[str, float | int | bool | str | None]:
         """Return the record as a flat dictionary for JSON, without trials and checks.
 
-        Numbers that JSON cannot hold (NaN, infinity) become ``None``. Counts of finite sums are
-        there only if the method has them.
+        Numbers that JSON cannot hold (NaN, infinity) become ``None``. What only
+        some methods have is there only if this one has it.
         """
         apart = ("trials", "checks")  # a resumed process checks anew
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in apart}
-        values = {k: v for k, v in values.items() if v is not None or k not in SUM_FIELDS}
+        values = {k: v for k, v in values.items() if v is not None or k not in OPTIONAL_FIELDS}
         return {name: _finite_or_none(value) for name, value in values.items()}
 
 

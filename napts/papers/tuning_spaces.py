@@ -9,7 +9,7 @@ from napts.launch.tuning_spaces import (
     register_tuning_space,
 )
 
-_FACTORS = tuple(2.0**power for power in range(6, -5, -1))
+_FACTORS = tuple(2.0**power for power in range(8, -5, -1))
 """Step lengths in units of one over the largest Lipschitz constant of a sample's gradient."""
 
 GRIDS: Mapping[str, Mapping[str, Sequence[float]]] = {
@@ -46,8 +46,8 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "lr": {"low": 0.01, "high": 1.0, "scale": "log"},
         "history_size": {"low": 3, "high": 50, "scale": "integer"},
     },
-    "SVRG": {"lr": {"low": 2.0**-4, "high": 64.0, "scale": "log"}},
-    "SARAH": {"lr": {"low": 2.0**-4, "high": 64.0, "scale": "log"}},
+    "SVRG": {"lr": {"low": 2.0**-4, "high": 256.0, "scale": "log"}},
+    "SARAH": {"lr": {"low": 2.0**-4, "high": 256.0, "scale": "log"}},
     "SSN": {"lr": {"low": 0.05, "high": 1.0, "scale": "log"}},
 }
 """The same ranges for quasi-random search; those of LBFGS's learning rate are ours."""

@@ -13,6 +13,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from napts.optim import vectors
+from napts.parallel.store import all_here, meet, on_loopback
 from napts.parallel.watch import RankLost, Watch
 
 TIMEOUT_S = 1800.0
@@ -139,15 +140,18 @@ def join_ranks(
     Yields:
         The ranks. An exception that leaves the block is told to the other ranks.
     """
+    place = on_loopback() if alone or all_here() else _nothing()
+    with place, _group(device, alone, timedelta(seconds=timeout_s)) as ranks:
+        yield ranks
+
+
+@contextmanager
+def _group(device: torch.device | None, alone: bool, timeout: timedelta) -> Iterator[Ranks]:
     cuda = device is not None and device.type == "cuda"
     if cuda:
         torch.cuda.set_device(device)  # where NCCL puts what it gathers
-    timeout = timedelta(seconds=timeout_s)
-    if ranks_in() > 1 and os.environ.get("LOCAL_WORLD_SIZE") == os.environ["WORLD_SIZE"]:
-        # All on this machine: nothing has to listen outside it.
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     if "WORLD_SIZE" in os.environ and not alone:
-        store, rank, size = next(iter(dist.rendezvous("env://", timeout=timeout)))
+        store, rank, size = meet(timeout)
     else:
         store, rank, size = dist.HashStore(), 0, 1
     dist.init_process_group(

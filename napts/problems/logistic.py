@@ -150,7 +150,7 @@ class Logistic(Problem):
         """The smallest loss on the data that were read, found at the first time."""
         if self._minimum is None:
             samples = self._loaded(None)
-            weight = torch.zeros(samples.inputs.shape[1], dtype=torch.float64)
+            weight = nn.Parameter(torch.zeros(samples.inputs.shape[1], dtype=torch.float64))
             total = LogisticSum.of([weight], samples.inputs, samples.labels, self.penalty)
             total = total.prepared()
             key = digest([torch.tensor(self.penalty, dtype=torch.float64)])

@@ -2,15 +2,23 @@
 
 import contextlib
 import json
+import math
 import os
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from napts.optim import vectors
-from napts.optim.sums import FiniteSum, HessianProduct
+from napts.optim.acceptance import RadiusRule
+from napts.optim.local_solver import Allowance
+from napts.optim.local_trust_region import LocalTrustRegion
+from napts.optim.multilevel.conjugate_gradients import ConjugateGradients
+from napts.optim.multilevel.level import LevelProblem
+from napts.optim.multilevel.newton_cg import NewtonModels
+from napts.optim.sums import FiniteSum
 from napts.optim.vectors import Vector
 
 TOLERANCE = 1e-10
@@ -20,7 +28,7 @@ CACHE = "NAPTS_CACHE"
 """Environment variable with the folder in which minimisers are kept; ``~/.cache/napts`` if none."""
 
 _ITERATIONS, _PRODUCTS = 500, 500
-_ARMIJO = 1e-4
+_RULE = RadiusRule(1e-16, 1e16, shrink=0.5, grow=2.0, eta_1=0.25, eta_2=0.75)
 
 
 def kept_minimum(total: FiniteSum, key: str) -> float:
@@ -49,7 +57,7 @@ def kept_minimum(total: FiniteSum, key: str) -> float:
 
 @torch.no_grad()
 def minimiser(total: FiniteSum, tolerance: float = TOLERANCE) -> Vector:
-    """Return where a strictly convex sum has its minimum, by Newton's method with line searches.
+    """Return where a strictly convex sum has its minimum, by Newton's method in a trust region.
 
     Args:
         total: The sum, in double precision.
@@ -59,48 +67,23 @@ def minimiser(total: FiniteSum, tolerance: float = TOLERANCE) -> Vector:
         ArithmeticError: The gradient does not become that small.
     """
     theta = [torch.zeros_like(flat) for flat in total.layout.read()]
-    value, gradient = total.value_and_gradient(theta)
+    radius = 1.0
+    solver = LocalTrustRegion(1, _RULE, rounding=10.0 * torch.finfo(theta[0].dtype).eps)
+    size = math.inf
     for _ in range(_ITERATIONS):
+        value, gradient = total.value_and_gradient(theta)
         size = _norm(gradient)
         if size <= tolerance:
             return theta
-        step = _newton_step(total.hessian(theta), gradient, min(0.1, size))
-        slope = float(vectors.dot(gradient, step))
-        length = 1.0
-        while True:
-            trial = vectors.add_scaled(theta, length, step)
-            trial_value, trial_gradient = total.value_and_gradient(trial)
-            # Where differences of values are rounding, gradients tell.
-            close = abs(trial_value - value) <= 1e-14 * abs(value)
-            if trial_value <= value + _ARMIJO * length * slope or (
-                close and _norm(trial_gradient) < size
-            ):
-                break
-            length *= 0.5
-            if length < 1e-10:
-                raise ArithmeticError(f"no minimum found: the gradient stays at {size:.2g}")
-        theta, value, gradient = trial, trial_value, trial_gradient
-    raise ArithmeticError(f"no minimum found in {_ITERATIONS} iterations of Newton's method")
-
-
-def _newton_step(multiply: HessianProduct, gradient: Vector, relative: float) -> Vector:
-    """Return an approximate Newton step, by conjugate gradients."""
-    step = [torch.zeros_like(flat) for flat in gradient]
-    residual = direction = vectors.scale(-1.0, gradient)
-    square = first = float(vectors.dot(residual, residual))
-    for _ in range(_PRODUCTS):
-        product = multiply(direction)
-        curvature = float(vectors.dot(direction, product))
-        if curvature <= 0.0:
-            break
-        length = square / curvature
-        step = vectors.add_scaled(step, length, direction)
-        residual = vectors.add_scaled(residual, -length, product)
-        before, square = square, float(vectors.dot(residual, residual))
-        if square <= relative**2 * first:
-            break
-        direction = vectors.add_scaled(residual, square / before, direction)
-    return step
+        # More and more exact towards the end, for fast convergence.
+        exact = ConjugateGradients(_PRODUCTS, min(0.1, size))
+        models = partial(NewtonModels, solver=exact)
+        problem = LevelProblem(total, theta, gradient, value, models=models)
+        found = solver.minimise(problem, Allowance(radius, reach=math.inf))
+        assert found.theta is not None
+        assert found.radius is not None
+        theta, radius = found.theta, found.radius
+    raise ArithmeticError(f"no minimum found in {_ITERATIONS} iterations: |g| is {size:.2g} still")
 
 
 def _norm(vector: Vector) -> float:

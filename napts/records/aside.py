@@ -67,6 +67,19 @@ def damaged_files(directory: Path) -> dict[str, str]:
     return found
 
 
+def free_folder(directory: Path) -> Path:
+    """Return a folder for damaged files that is not there yet.
+
+    Args:
+        directory: The run directory.
+    """
+    return next(
+        folder
+        for number in count(1)
+        if not os.path.lexists(folder := directory / f"{FOLDER}-{number}")
+    )
+
+
 def set_aside(directory: Path, names: Iterable[str] = FILES) -> str:
     """Move files of a run into a folder of their own, from which nothing is read.
 
@@ -80,7 +93,7 @@ def set_aside(directory: Path, names: Iterable[str] = FILES) -> str:
     Raises:
         RecordWriteError: They cannot be moved.
     """
-    folder = next(folder for n in count(1) if not (folder := directory / f"{FOLDER}-{n}").exists())
+    folder = free_folder(directory)
     try:
         folder.mkdir()
         for name in names:

@@ -77,6 +77,7 @@ def _epochs() -> Iterator[Column]:
     yield Column("elapsed_seconds", file, "number", "s", "wall time so far", measured=True)
     yield from _work(file)
     yield from _sums(file, _TOTAL)
+    yield from _quasi_newton(file, _TOTAL)
     yield Column("radius", file, "number", "", "trust-region radius at the end of the epoch")
     yield Column("peak_memory_mb", file, "number", "MB", "peak memory so far", measured=True)
     yield Column("time", file, "number", "unix s", "when the row was written", measured=True)
@@ -114,6 +115,16 @@ def _sums(file: str, unit: str) -> Iterator[Column]:
     yield Column("sample_fraction", file, "number", "", meaning, since="0.2", optional=True)
 
 
+def _quasi_newton(file: str, unit: str) -> Iterator[Column]:
+    """What only quasi-Newton methods count; all gradients are backward passes."""
+    for name, meaning in (
+        ("gradients_published", "quasi-Newton: gradients but those of line searches"),
+        ("gradients_concurrent", "quasi-Newton: gradients, those at the same time counting once"),
+        ("update_cost", "quasi-Newton: vector work, in two-loop recursions of all parameters"),
+    ):
+        yield Column(name, file, "number", unit, meaning, since="0.2", optional=True)
+
+
 def _steps() -> Iterator[Column]:
     file = layout.STEPS
     yield Column("attempt", file, "integer", "", "attempt that wrote the row", measured=True)
@@ -138,6 +149,7 @@ def _steps() -> Iterator[Column]:
     yield Column("backwards", file, "number", "", "backward passes of the whole network")
     yield Column("local_passes", file, "integer", "", "local passes, all subdomains counting once")
     yield from _sums(file, "")
+    yield from _quasi_newton(file, "")
 
 
 def _status() -> Iterator[Column]:

@@ -41,7 +41,8 @@ def refuse_links(records_root: Path, directory: Path) -> None:
             folder is one that leads out of the records.
     """
     folder = directory.parent
-    if folder.is_symlink() and not folder.resolve().is_relative_to(records_root.resolve()):
+    root = Path(os.path.realpath(records_root))
+    if folder.is_symlink() and not Path(os.path.realpath(folder)).is_relative_to(root):
         raise RecordError(f"{folder}: a symbolic link out of the records, nothing is written there")
     if directory.is_symlink():
         raise RecordError(f"{directory}: a symbolic link, nothing is written there")

@@ -12,6 +12,9 @@ from typing import Literal, get_args
 
 from napts.records import layout
 from napts.records.candidate import Candidate
+from napts.records.damage import Damage, DamagedRun, RecordError
+from napts.records.files import refuse_links
+from napts.records.folder import find_headless
 from napts.records.read import find_runs, read_status
 from napts.records.run_lock import RunBusy, RunLock
 from napts.records.transfer import copy_run, identical, recover
@@ -83,7 +86,8 @@ def merge(
     copies the further one is kept: done before diverged, failed and not ended, then by epochs and
     steps, then the one that was written last. A finished result is never replaced by another
     finished result. Runs that another process is writing are copied as they stand; a run that is
-    being written in the target is left alone.
+    being written in the target is left alone. A copy that is damaged is not taken; where it lies in
+    the target, a good one takes its place and the damaged one is kept within that.
 
     Args:
         sources: Records folders, experiments in them, or single run directories.
@@ -98,6 +102,7 @@ def merge(
         FileNotFoundError: A source does not exist.
         MergeBusy: Another process is merging into ``target``.
         OSError: ``target`` cannot be created.
+        RecordError: The folder in it where merging works is a symbolic link.
     """
     roots = [Path(source) for source in sources]
     for root in roots:
@@ -115,6 +120,8 @@ def merge(
 @contextmanager
 def _alone_in(target: Path) -> Iterator[None]:
     folder = target / _WORK
+    if folder.is_symlink():
+        raise RecordError(f"{folder}: a symbolic link, nothing is written there")
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with RunLock(folder):
@@ -134,6 +141,9 @@ def _gather(
     problems: list[Merged] = []
     keys = None if only is None else {key for _, key in only}
     for root in roots:
+        for path in find_headless(root):
+            if keys is None or path.name in keys:
+                problems.append(_problem(path, DamagedRun(path / layout.SPEC, "is missing")))
         for path in find_runs(root):
             try:
                 header = read_status(path)
@@ -163,13 +173,15 @@ def _guarded(destination: Path, copies: list[Candidate]) -> list[Merged]:
 
 
 def _merge_run(destination: Path, copies: list[Candidate]) -> list[Merged]:
-    has_run = (destination / layout.SPEC).exists()
-    present = Candidate(destination, destination) if has_run else None
+    refuse_links(destination.parents[1], destination)
+    present, damage = _present(destination)
     news = _distinct(copies, present)
     readable, items = _readable(news)
+    if damage is not None:
+        return items + _replaced(destination, readable, damage)
     if not readable:
         return items or [Merged(destination, "unchanged", "")]
-    best = readable[0] if len(readable) == 1 else max(readable, key=lambda copy: copy.order)
+    best = _best(readable)
     advances = present is None or best.is_further_than(present)
     kept = best if present is None or advances else present
     conflicts = [copy for copy in readable if copy is not kept and copy.contradicts(kept)]
@@ -184,6 +196,37 @@ def _merge_run(destination: Path, copies: list[Candidate]) -> list[Merged]:
     elif not conflicts:
         items.append(Merged(destination, "unchanged", f"{present}, {best} in {best.path}"))
     return items
+
+
+def _present(destination: Path) -> tuple[Candidate | None, Damage | None]:
+    """Return the copy in the target, or what is wrong with it."""
+    if not (destination / layout.SPEC).exists():
+        lost = any((destination / name).exists() for name in (layout.STATUS, layout.EPOCHS))
+        return None, Damage(destination, f"{layout.SPEC}: is missing") if lost else None
+    present = Candidate(destination, destination)
+    try:
+        _ = present.extent
+    except DamagedRun as error:
+        return None, Damage.of(destination, error)
+    return present, None
+
+
+def _replaced(destination: Path, readable: list[Candidate], damage: Damage) -> list[Merged]:
+    """Put the best copy into the place of a damaged one."""
+    if not readable:
+        return [Merged(destination, "problem", str(damage))]
+    best = _best(readable)
+    copy_run(best.path, best.files, destination, damaged=True)
+    detail = f"damaged, {damage.what} -> {best}, from {best.path}; the damaged one is kept in it"
+    conflicts = [copy for copy in readable if copy is not best and copy.contradicts(best)]
+    return [
+        *(_conflict(destination, copy) for copy in conflicts),
+        Merged(destination, "advanced", detail),
+    ]
+
+
+def _best(copies: list[Candidate]) -> Candidate:
+    return copies[0] if len(copies) == 1 else max(copies, key=lambda copy: copy.order)
 
 
 def _distinct(copies: list[Candidate], present: Candidate | None) -> list[Candidate]:

@@ -9,7 +9,7 @@ from typing import Any
 from napts.records import layout
 from napts.records.absent_options import with_absent_options
 from napts.records.damage import Damage, DamagedRun, RecordError, check_run
-from napts.records.files import write_atomic, write_object
+from napts.records.files import refuse_links, write_atomic, write_object
 from napts.records.read import STATES, RunRecord, load_run, purpose_of
 from napts.records.reading import opened
 from napts.records.rows import Misshapen, dump_row, object_of
@@ -61,11 +61,12 @@ def unpack(path: str | Path, records_root: str | Path) -> list[Path]:
         The run directories that were written.
 
     Raises:
-        RecordError: The file is damaged.
+        RecordError: The file is damaged, or a link leads out of the records.
     """
     written = []
     for run in load_packed(path):
         directory = layout.run_directory(records_root, run.experiment, run.run_key)
+        refuse_links(Path(records_root), directory)
         if directory.exists():
             continue
         directory.mkdir(parents=True)

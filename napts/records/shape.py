@@ -26,6 +26,12 @@ from napts.text import one_line, shown
 LARGEST = 2**63 - 1
 """The largest integer: frames and databases hold no larger ones."""
 
+UNIX = "unix s"
+"""The unit of columns that say when something was."""
+
+LATEST = 1e11
+"""The latest time in unix seconds: calendars and databases end before much later ones."""
+
 DEPTH = 32
 """How deeply values may be nested that no column describes."""
 
@@ -37,6 +43,7 @@ _ALLOWED = {
     "integer": "integers from 0 on",
     "number": "finite numbers",
     "result": "finite numbers, inf, -inf and nan",
+    "time": "seconds since 1970",
     "flag": "true and false",
     "text": "text",
     "table": "a table",
@@ -58,6 +65,8 @@ class _Kinds(dict[str, str]):
         kind = "any" if described is None else described.type
         if kind == "number" and is_result(name):
             kind = "result"
+        if described is not None and described.unit == UNIX:
+            kind = "time"
         if len(self) < _REMEMBERED:
             self[name] = kind
         return kind
@@ -110,6 +119,8 @@ def checker(file: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
 
 def _converted(file: str, name: str, value: Any, kind: str) -> Any:
     """Return a value as it is used that is neither a plain number nor a plain text."""
+    if kind == "time" and type(value) in (int, float) and 0 <= value <= LATEST:
+        return value
     if kind == "flag" and isinstance(value, bool):
         return value
     if kind == "result" and isinstance(value, str) and value in _NON_FINITE:

@@ -93,5 +93,5 @@ def _process_lives(pid: Any, seen: float) -> bool:
         # Process numbers are used again; the run's own process began before its last report.
         is_same = process.create_time() <= seen + _CLOCK_SLACK_S
         return is_same and process.status() != psutil.STATUS_ZOMBIE
-    except (psutil.Error, TypeError, ValueError):
+    except (psutil.Error, TypeError, ValueError, OverflowError):
         return False

@@ -9,12 +9,14 @@ import shutil
 from pathlib import Path
 
 from napts.records import layout
+from napts.records.aside import FOLDER, free_folder
 from napts.records.read import load_run
 from napts.records.rows import RecordError
 from napts.records.run_lock import RunLock
 
 _STAGED = ".incoming"
 _ASIDE = ".replaced"
+_DAMAGED = ".damaged"
 _BLOCK = 1 << 20
 
 
@@ -33,7 +35,7 @@ def run_files(run: Path, root: Path) -> list[Path]:
     Raises:
         RecordError: A symbolic link leads out of ``root``.
     """
-    inside = root.resolve()
+    inside = Path(os.path.realpath(root))
     _check_link(run, inside)
     found = []
     for folder, subfolders, names in os.walk(run):
@@ -49,7 +51,8 @@ def run_files(run: Path, root: Path) -> list[Path]:
 
 
 def _check_link(path: Path, inside: Path) -> None:
-    if not path.resolve().is_relative_to(inside):
+    # Unlike `Path.resolve` this does not raise for links that lead in a circle.
+    if not Path(os.path.realpath(path)).is_relative_to(inside):
         raise RecordError(f"{path}: a link that leaves {inside}, not followed")
 
 
@@ -88,13 +91,14 @@ def _same_bytes(first: Path, second: Path) -> bool:
     return True
 
 
-def copy_run(source: Path, files: list[Path], target: Path) -> None:
+def copy_run(source: Path, files: list[Path], target: Path, *, damaged: bool = False) -> None:
     """Copy a run directory, also over an older copy of it.
 
     Args:
         source: The run directory; it may be being written.
         files: What to copy, as `run_files` gives it.
         target: Where to.
+        damaged: The older copy is damaged; it is kept in the new one, see `napts.records.aside`.
 
     Raises:
         RunBusy: A process is writing ``target``.
@@ -108,7 +112,7 @@ def copy_run(source: Path, files: list[Path], target: Path) -> None:
         for name in files:
             _copy_file(source / name, staged / name)
         load_run(staged)
-        _put(staged, target)
+        _put(staged, target, damaged=damaged)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
 
@@ -129,11 +133,11 @@ def _copy_file(source: Path, target: Path) -> None:
     os.utime(target, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def _put(staged: Path, target: Path) -> None:
+def _put(staged: Path, target: Path, *, damaged: bool) -> None:
     if not target.exists():
         staged.rename(target)
         return
-    aside = _beside(target, _ASIDE)
+    aside = _beside(target, _DAMAGED if damaged else _ASIDE)
     with RunLock(target):
         # The same lock file, so that who waits for the old directory's lock gets the new one's.
         os.link(target / layout.LOCK, staged / layout.LOCK)
@@ -143,6 +147,16 @@ def _put(staged: Path, target: Path) -> None:
         except BaseException:
             aside.rename(target)
             raise
+    _clear(aside, target)
+
+
+def _clear(aside: Path, target: Path) -> None:
+    """Remove the copy that was replaced; what was damaged is kept in the one that replaced it."""
+    if aside.name.endswith(_DAMAGED):
+        aside.rename(free_folder(target))
+        return
+    for folder in sorted(aside.glob(f"{FOLDER}-*")):
+        folder.rename(free_folder(target))
     shutil.rmtree(aside)
 
 
@@ -152,12 +166,13 @@ def recover(records_root: Path) -> None:
     Args:
         records_root: The records folder that was copied into; nobody else may be copying into it.
     """
-    for aside in records_root.glob(f"*/.*{_ASIDE}"):
-        target = aside.with_name(aside.name[1 : -len(_ASIDE)])
-        if target.exists():
-            shutil.rmtree(aside)
-        else:
-            aside.rename(target)
+    for suffix in (_ASIDE, _DAMAGED):
+        for aside in records_root.glob(f"*/.*{suffix}"):
+            target = aside.with_name(aside.name[1 : -len(suffix)])
+            if target.exists():
+                _clear(aside, target)
+            else:
+                aside.rename(target)
     for staged in records_root.glob(f"*/.*{_STAGED}"):
         shutil.rmtree(staged)
 

@@ -7,6 +7,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napts.records.damage import Damage, DamagedRun
+from napts.records.folder import find_headless
+from napts.records.layout import SPEC
 from napts.records.read import RunRecord, find_runs, load_run
 from napts.records.state import STALE_AFTER_S, RunState, judge
 from napts.tracking import payload
@@ -16,7 +19,6 @@ from napts.tracking.store import (
     Store,
     TrackingUnavailable,
     default_tracking_uri,
-    first_line,
     lock_path,
     quiet,
     spared_by_collector,
@@ -100,7 +102,10 @@ class Importer:
         ]
         lock = lock_path(self.records_root, self.tracking_uri)
         lock.parent.mkdir(parents=True, exist_ok=True)
-        pass_ = _Pass(progress, total=sum(len(paths) for _, paths in folders))
+        lost = find_headless(self.records_root)
+        pass_ = _Pass(progress, total=len(lost) + sum(len(paths) for _, paths in folders))
+        for path in lost:
+            pass_.fail(path, DamagedRun(path / SPEC, "is missing"))
         try:
             with quiet(), exclusive(lock, lock_wait_s):
                 self._store = self._store or Store(self.tracking_uri)
@@ -184,8 +189,7 @@ class _Pass:
             self.count("unchanged", "")
 
     def fail(self, path: Path, error: BaseException) -> None:
-        text = first_line(error)
-        self.problems[path] = text if str(path) in text else f"{path}: {text}"
+        self.problems[path] = str(Damage.of(path, error))
         self.count("failed", path.name)
 
     def failed_in(self, paths: Iterable[Path]) -> int:

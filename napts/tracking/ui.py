@@ -1,11 +1,14 @@
 """Looking at the store: MLflow's own user interface on this machine."""
 
+import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+from napts import lifeline
 from napts.extras import need
 from napts.tracking.store import (
     ARTIFACTS,
@@ -17,6 +20,9 @@ from napts.tracking.store import (
 
 HOST = "127.0.0.1"
 PORT = 5000
+
+_PATIENCE_S = 10.0
+"""Time for the server to end after an interrupt."""
 
 UI_ENVIRONMENT = ENVIRONMENT | {
     # Background jobs of MLflow's evaluation features; they cost memory and are of no use here.
@@ -84,10 +90,17 @@ def serve_ui(records_root: str | Path, tracking_uri: str | None = None, port: in
             probe.bind((HOST, port))
         except OSError:
             raise OSError(f"port {port} is in use; choose another with --port") from None
-    process = subprocess.Popen(command, env={**UI_ENVIRONMENT, **os.environ})
+    tied = lifeline.tied(command)
+    process = lifeline.start(tied, "at once", env={**UI_ENVIRONMENT, **os.environ})
     try:
         return process.wait()
     except KeyboardInterrupt:
-        # The server shares the terminal and has been interrupted as well.
-        process.wait()
+        os.killpg(process.pid, signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_PATIENCE_S)
         return 0
+    finally:
+        if process.poll() is None:
+            lifeline.end_session(process)
+            process.wait()
+        lifeline.let_go(process)

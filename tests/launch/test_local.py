@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from napts.experiment import run
@@ -18,6 +19,7 @@ from napts.launch.snapshot import Snapshot
 from napts.launch.submitted import SubmittedJobs
 from napts.launch.sweepfile import load_sweep
 from napts.records.read import find_runs, load_run
+from tests.helpers.processes import is_alive, wait_until
 from tests.launch.conftest import Bench
 
 TIMES = ("seconds", "time", "attempt", "memory")
@@ -100,6 +102,33 @@ def test_an_interruption_is_passed_on(bench: Bench) -> None:
     assert counts["missing"] == 1, "no further run was started"
     assert counts["interrupted"] == 2
     assert bench.counts() == counts
+
+
+@pytest.mark.parametrize(
+    ("number", "more"),
+    [(signal.SIGHUP, ""), (signal.SIGKILL, "ranks = 2\n[pipeline]\nstages = 4\n")],
+)
+def test_jobs_end_with_who_has_started_them(
+    bench: Bench, tmp_path: Path, more: str, number: signal.Signals
+) -> None:
+    """In good order: with a checkpoint that says why, from which the run goes on."""
+    bench.write(windows="[5]", epochs=40, more=more)
+    process = start(bench)
+    wait_for_epoch(bench, process)
+    (job,) = SubmittedJobs(bench.records, "tests").jobs()
+    ranks = [child.pid for child in psutil.Process(int(job.job_id)).children()]
+    assert len(ranks) == (2 if more else 0)
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode == -number
+    wait_until(lambda: not any(map(is_alive, [int(job.job_id), *ranks])), "the job to end")
+    (path,) = find_runs(bench.records)
+    status = load_run(path).status
+    assert status["state"] == "interrupted"
+    assert "SIGTERM" in status["error"]
+    assert bench.submit() == 1
+    calm = run(load_sweep(bench.sweep_file).runs()[0], tmp_path / "calm")
+    assert numbers(path) == numbers(calm.path)
 
 
 def test_cancelling_from_elsewhere(bench: Bench) -> None:

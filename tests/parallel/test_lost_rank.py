@@ -6,8 +6,11 @@ import signal
 import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 
+from tests.helpers.processes import is_alive
+from tests.helpers.processes import wait_until as wait_for
 from tests.helpers.rank_runs import (
     arguments,
     directory,
@@ -92,6 +95,34 @@ def test_a_killed_rank_ends_the_others_and_the_run_goes_on(
     restarts = (directory(tmp_path) / "restarts.jsonl").read_text().splitlines()
     assert len(restarts) == 2
     assert json.loads(restarts[1])["resumed_from_epoch"] >= 1
+
+
+def test_a_killed_parent_takes_its_ranks_with_it(tmp_path: Path, undisturbed: Path) -> None:
+    """They have no time to notice anything, and the run goes on from its checkpoint."""
+    write_spec(tmp_path)
+    with started(tmp_path, 2) as process:
+        wait_until(lambda: epochs_done(tmp_path) >= 2, process)
+        wait_until((directory(tmp_path) / "checkpoint.pt").exists, process)
+        ranks = rank_processes(process.pid)
+        assert sorted(ranks) == [0, 1]
+        addresses = [a for pid in (process.pid, *ranks.values()) for a in listening(pid)]
+        assert set(addresses) == {"127.0.0.1"}
+        process.kill()
+        _, told = process.communicate(timeout=60)
+    assert "lost" not in told
+    wait_for(lambda: not any(map(is_alive, ranks.values())), "the ranks to end")
+    assert epochs_done(tmp_path) < EPOCHS
+    finish(tmp_path, 2)
+    assert rows(tmp_path, "epochs") == rows(undisturbed, "epochs")
+    assert rows(tmp_path, "steps") == rows(undisturbed, "steps")
+    restarts = (directory(tmp_path) / "restarts.jsonl").read_text().splitlines()
+    assert [json.loads(row)["reason"] for row in restarts] == ["started", "resumed"]
+
+
+def listening(pid: int) -> list[str]:
+    """Return the local addresses to whose ports a process listens."""
+    connections = psutil.Process(pid).net_connections(kind="inet")
+    return [each.laddr.ip for each in connections if each.status == psutil.CONN_LISTEN]
 
 
 def test_a_polite_end_leaves_a_checkpoint(tmp_path: Path, undisturbed: Path) -> None:

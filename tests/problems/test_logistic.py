@@ -170,6 +170,6 @@ def test_a_cache_that_cannot_be_written_does_no_harm(
 
 def test_a_sum_without_a_minimum_is_an_error() -> None:
     inputs = torch.ones(2, 1).double()
-    total = LogisticSum.of([torch.zeros(1).double()], inputs, torch.ones(2), 0.0)
+    total = LogisticSum.of([nn.Parameter(torch.zeros(1).double())], inputs, torch.ones(2), 0.0)
     with pytest.raises(ArithmeticError, match="no minimum found"):
         minimiser(total, tolerance=0.0)

@@ -319,7 +319,7 @@ def test_a_further_equation_is_one_short_file(tmp_path: Path, monkeypatch: Any) 
     monkeypatch.setattr(registry, "_PROBLEMS", dict(registry._PROBLEMS))
     monkeypatch.setattr(loading, "_plugins", {})
     (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    (toml,) = re.findall(r"```toml\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    toml = re.findall(r"```toml\n(.*?)```", PAGE.read_text(), re.DOTALL)[0]
     assert len(code.splitlines()) <= 40
     (tmp_path / "documented_poisson.py").write_text(code)
     (tmp_path / "poisson.toml").write_text(toml)

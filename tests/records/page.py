@@ -12,6 +12,9 @@ it: MLflow, tables and figures are made from it. This page is made from the tabl
 `napts/records/columns.py` (`python -m tests.records.page > docs/records.md`), and a test compares
 both with what runs write.
 
+Files of a later version of the format (`schema` above 1, in any file that names one) are refused in
+one line, and nothing is touched.
+
 Names with `<metric>` stand for one column per metric of the problem: `val_accuracy`, `val_rmse`.
 Every value may be null, which means that there is none. Losses and metrics that are not finite are
 the strings `"inf"`, `"-inf"` and `"nan"`, since a diverged loss is a result; other numbers that are
@@ -37,6 +40,45 @@ Neither is part of the run key.
 What it ran on: revision of the program, versions, processor, accelerator, digest of the data.
 """
 
+_DAMAGE = """## Damaged records
+
+Records are checked on reading as specs are: every value against the table above, every row for what
+it must have (`attempt`, `epoch` and `time`; of steps `attempt`, `epoch` and `step`; of attempts
+`attempt` and `time`; of the status `state`). Integers are from 0 on and fit into 64 bits; columns
+that the table does not have are passed on. Besides, nothing may be missing:
+
+- the epochs follow one another from 0 on, up to the `epoch` of `status.json` at least and of a run
+  that is done exactly; that is the number of its budget, unless another limit or a target ended it;
+- a run that is done has its `final` values;
+- of every attempt that has rows `restarts.jsonl` tells, and there are rows up to where the last one
+  went on;
+- where an attempt says `record_steps`, there is a row for each step that its epochs count. Attempts
+  of older versions do not say it; of a run with a single one the spec does, and the file may be
+  missing as a whole, as in condensed records, which have no steps.
+
+A status that is older than the last attempt says nothing: the run was started again. An end of a
+file that is no complete line was being written, and is no damage by itself.
+
+Who reads many runs (`report`, `claims`, `tune`, the tables of `run`, `sync`, `sweep plan`, `status`
+and `collect`) says in a line which run lacks what, leaves it out, shows the others and ends with 1.
+A damaged run has never ended: `run` and `sweep submit` do it again. On resumption the rows are
+compared with the checkpoint:
+
+- all rows before it are there: the run goes on; a file that is written anew anyway (`spec.json`,
+  `status.json`, `environment.json`) and was damaged is kept aside;
+- some are missing: it could only end with a part of them, so it is started anew, and everything that
+  there was, checkpoints included, is kept aside.
+
+What is kept aside lies in `.damaged-1`, `.damaged-2`, ... in the run directory; nothing reads it, and
+it may be removed. `collect` lets a good copy take the place of a damaged one, which is kept in it
+likewise. Of several copies of a run in one folder one counts; others with another result are named.
+
+Nothing is written through a symbolic link: a run directory that is one or holds one is refused, and
+so is an experiment's folder that leads out of the records. The records folder itself may be a link.
+A packed file may unpack to 512 MiB, a run in it to 64 MiB; `epochs.jsonl` may have 256 MiB, the
+files of one object 64 MiB, and a row 1 MiB.
+"""
+
 _FILES = (
     (EPOCHS, "One row for each epoch; row 0 is the evaluation before training."),
     (STEPS, "One row for each step, unless `execution.record_steps` is false."),
@@ -52,7 +94,8 @@ _FILES = (
 
 def page() -> str:
     """Return the page."""
-    return "\n".join([_INTRODUCTION, *(line for file in _FILES for line in _section(*file))])
+    sections = (line for file in _FILES for line in _section(*file))
+    return "\n".join([_INTRODUCTION, *sections, _DAMAGE.rstrip("\n"), ""])
 
 
 def _section(file: str, meaning: str) -> Iterator[str]:

@@ -10,7 +10,7 @@ from benchmarks.made_runs import epoch_row
 from napts.experiment import RunSpec, parse_spec, run
 from napts.experiment.progress import Tally
 from napts.optim import StepRecord
-from napts.optim.record import SUM_FIELDS
+from napts.optim.record import OPTIONAL_FIELDS, QUASI_NEWTON_FIELDS, SUM_FIELDS
 from napts.records import load_run
 from napts.records.columns import COLUMNS, FINAL, TARGET, column, columns_of, metrics_in, unknown
 from napts.records.layout import EPOCHS, RESTARTS, STATUS, STEPS
@@ -62,7 +62,23 @@ def test_counts_of_finite_sums_are_optional_columns() -> None:
     for file, found in ((EPOCHS, row), (STEPS, record.as_dict())):
         assert unknown(file, found) == []
         optional = {each.name for each in columns_of(file) if each.optional}
-        assert optional == set(SUM_FIELDS) == set(SUM_FIELDS) & set(found)
+        assert optional == set(OPTIONAL_FIELDS)
+        assert set(SUM_FIELDS) == optional & set(found)
+
+
+def test_counts_of_quasi_newton_methods_are_optional_columns() -> None:
+    record = replace(StepRecord(1.0), gradients_published=6.0, gradients_concurrent=8.0)
+    tally = Tally()
+    for _ in range(3):
+        tally.add(record, 2)
+    row = tally.as_row()
+    assert {n: row[n] for n in QUASI_NEWTON_FIELDS if n in row} == {
+        "gradients_published": 18.0,
+        "gradients_concurrent": 24.0,
+    }
+    for file, found in ((EPOCHS, row), (STEPS, record.as_dict())):
+        assert unknown(file, found) == []
+        assert set(found) & set(OPTIONAL_FIELDS) == set(QUASI_NEWTON_FIELDS) - {"update_cost"}
 
 
 def test_the_status_has_the_columns_of_the_table(directory: Path) -> None:

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.made_runs import write_run
-from napts.records import MergeBusy, RunLock, find_runs, load_run, merge, read_status
+from napts.records import MergeBusy, RecordError, RunLock, find_runs, load_run, merge, read_status
 from napts.records.run_lock import is_locked
 
 EPOCHS = 4
@@ -345,6 +345,103 @@ def test_a_full_disk_leaves_the_old_copy(tmp_path, monkeypatch):
     assert [path.name for path in (tmp_path / "t" / "demo").iterdir()] == [problem.path.name]
 
 
+# --- damaged copies and links in the target ------------------------------------------------------
+
+
+def lose_rows(run: Path) -> bytes:
+    os.truncate(run / "epochs.jsonl", 900)
+    return (run / "epochs.jsonl").read_bytes()
+
+
+def test_a_copy_that_lacks_rows_is_not_taken(tmp_path):
+    lose_rows(write(tmp_path / "a"))
+    report = merge([tmp_path / "a"], tmp_path / "t")
+    assert "epochs.jsonl: lacks epochs 1 to 4" in report.of("problem")[0].detail
+    assert find_runs(tmp_path / "t") == []
+
+
+def test_a_good_copy_takes_the_place_of_a_damaged_one_which_is_kept(tmp_path):
+    rows = lose_rows(write(tmp_path / "t"))
+    write(tmp_path / "a", done=2)
+    (item,) = merge([tmp_path / "a"], tmp_path / "t").items
+    assert item.action == "advanced"
+    assert item.detail.startswith("damaged, epochs.jsonl: lacks epochs 1 to 4")
+    assert load_run(item.path).epochs[-1]["epoch"] == 2
+    assert (item.path / ".damaged-1" / "epochs.jsonl").read_bytes() == rows
+    write(tmp_path / "b")
+    merge([tmp_path / "b"], tmp_path / "t")
+    assert load_run(item.path).state == "done"
+    assert (item.path / ".damaged-1" / "epochs.jsonl").read_bytes() == rows
+
+
+@pytest.mark.parametrize("what", ["nothing", "the same"])
+def test_a_damaged_run_in_the_target_is_told(tmp_path, what):
+    run = write(tmp_path / "t")
+    lose_rows(run)
+    lose_rows(write(tmp_path / "a"))
+    if what == "nothing":
+        (tmp_path / "a" / "demo" / run.name / "environment.json").unlink()
+    report = merge([tmp_path / "a"], tmp_path / "t")
+    assert not report.clean
+    assert any(str(run) in item.detail for item in report.of("problem"))
+
+
+def test_a_run_that_lost_its_spec_is_told_and_kept(tmp_path):
+    (write(tmp_path / "a") / "spec.json").unlink()
+    (problem,) = merge([tmp_path / "a"], tmp_path / "t").items
+    assert (problem.action, problem.detail.endswith("spec.json: is missing")) == ("problem", True)
+    present = write(tmp_path / "t")
+    (present / "spec.json").unlink()
+    write(tmp_path / "b")
+    (item,) = merge([tmp_path / "b"], tmp_path / "t").items
+    assert item.action == "advanced"
+    assert (present / ".damaged-1" / "status.json").exists()
+
+
+def test_a_later_schema_in_the_target_is_left_alone(tmp_path):
+    present = write(tmp_path / "t", done=1)
+    amend(present / "status.json", schema=2)
+    write(tmp_path / "a")
+    before = tree(tmp_path / "t")
+    (problem,) = merge([tmp_path / "a"], tmp_path / "t").items
+    assert "found schema 2, allowed: up to 1" in problem.detail
+    assert tree(tmp_path / "t") == before
+
+
+@pytest.mark.parametrize("what", ["run", "experiment", "lock", ".merge"])
+def test_nothing_is_written_through_a_link_in_the_target(tmp_path, what):
+    foreign = write(tmp_path / "foreign", done=1)
+    source = write(tmp_path / "a")
+    place = tmp_path / "t" / "demo" / source.name
+    place.parent.mkdir(parents=True)
+    if what == "run":
+        place.symlink_to(foreign)
+    elif what == "experiment":
+        place.parent.rmdir()
+        place.parent.symlink_to(foreign.parent)
+    elif what == "lock":
+        write(tmp_path / "t", done=1)
+        (place / "lock").symlink_to(foreign / "status.json")
+    else:
+        (tmp_path / "t" / ".merge").symlink_to(foreign)
+    before = {path.name: path.read_bytes() for path in foreign.iterdir()}
+    if what == ".merge":
+        with pytest.raises(RecordError, match="a symbolic link"):
+            merge([tmp_path / "a"], tmp_path / "t")
+    else:
+        (problem,) = merge([tmp_path / "a"], tmp_path / "t").items
+        assert problem.action == "problem"
+        assert "a symbolic link" in problem.detail
+    assert {path.name: path.read_bytes() for path in foreign.iterdir()} == before
+
+
+def test_links_in_a_circle_are_a_problem(tmp_path):
+    run = write(tmp_path / "a")
+    (run / "status.json").unlink()
+    (run / "status.json").symlink_to(run / "status.json")
+    assert not merge([tmp_path / "a"], tmp_path / "t").clean
+
+
 # --- kills ---------------------------------------------------------------------------------------
 
 KILLED = """
@@ -388,6 +485,17 @@ def test_a_kill_before_the_rename_leaves_nothing_to_be_seen(tmp_path, killed):
     merge([tmp_path / "a"], tmp_path / "t")
     assert leftovers(tmp_path / "t") == []
     assert tree(tmp_path / "t") == tree(tmp_path / "a")
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_a_kill_loses_no_damaged_copy(tmp_path, killed, number):
+    old = write(tmp_path / "t")
+    rows = lose_rows(old)
+    write(tmp_path / "a")
+    killed(number)
+    merge([tmp_path / "a"], tmp_path / "t")
+    assert load_run(old).state == "done"
+    assert (old / ".damaged-1" / "epochs.jsonl").read_bytes() == rows
 
 
 def test_a_kill_between_the_renames_is_put_right(tmp_path, killed):

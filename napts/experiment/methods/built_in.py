@@ -12,15 +12,20 @@ from napts.optim import (
     APTSA,
     APTSD,
     APTSW,
+    ASPQN,
     ASTROM,
     MLVR,
+    MSPQN,
     NAPTS,
     NTR,
     SARAH,
     SSN,
     SVRG,
     TR,
+    AdamLBFGS,
     DoG,
+    MomentumLBFGS,
+    SSBroyden,
     TRNewton,
 )
 from napts.optim.option import Option
@@ -87,6 +92,7 @@ def lbfgs(params: Iterable[Any], **options: Unpack[LBFGSOptions]) -> torch.optim
 for _optimizer in (
     *(TR, NTR, APTS, APTSA, NAPTS, APTSW, APTSD),
     *(TRNewton, ASTROM, MLVR, SSN, SVRG, SARAH),
+    *(ASPQN, MSPQN, MomentumLBFGS, AdamLBFGS, SSBroyden),
 ):
     register_method(_optimizer.__name__)(_optimizer)
 for _name, _function, _class in (

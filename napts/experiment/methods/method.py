@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from napts.decomposition import deal_parameters, partition_layers
+from napts.decomposition import deal_parameters, partition_layers, split_layers
 from napts.experiment.methods.option_models import MethodOptions
 from napts.experiment.methods.scheduled import Scheduled
 from napts.experiment.methods.step_optimizer import StepOptimizer
@@ -25,8 +25,9 @@ class Capabilities:
 
     Attributes:
         needs: What its constructor takes first: ``"parameters"``, layer blocks (``"stages"``, from
-            :func:`napts.partition_layers`), or parameter sets (``"sets"``, from
-            :func:`napts.deal_parameters`).
+            :func:`napts.partition_layers`), parameter sets (``"sets"``, from
+            :func:`napts.deal_parameters`), or sets of layers (``"layers"``, from
+            :func:`napts.split_layers`).
         pipeline_ok: It takes a network that is given stage by stage, as by ``[pipeline]``.
         shared_by: The option that says into how many parts a batch's work is divided, which several
             processes may share: ``"subdomains"``, ``"shards"``, or ``None``.
@@ -38,7 +39,7 @@ class Capabilities:
             as they are.
     """
 
-    needs: Literal["parameters", "stages", "sets"] = "parameters"
+    needs: Literal["parameters", "stages", "sets", "layers"] = "parameters"
     pipeline_ok: bool = True
     shared_by: Literal["subdomains", "shards"] | None = None
     spread_ok: bool = False
@@ -146,4 +147,8 @@ class Method:
             )
         if not isinstance(model, nn.Module):
             raise ValueError(f"{self.name} needs a network in one process")
+        if needs == "layers":
+            return split_layers(
+                model, options.subdomains, split=options.split, overlap=options.overlap
+            )
         return deal_parameters(model, options.subdomains, deal=options.deal, seed=seed)

@@ -12,7 +12,7 @@ from pydantic import (
     model_validator,
 )
 
-from napts.decomposition import Deal
+from napts.decomposition import Deal, Split
 from napts.experiment.methods.option_fields import fields_of
 from napts.experiment.methods.path_options import SchedulerOptions
 from napts.experiment.spec_table import SpecTable
@@ -137,10 +137,36 @@ class SetOptions(TypedDict, total=False):
     ]
 
 
+class LayerOptions(TypedDict, total=False):
+    """How sets of layers are made."""
+
+    subdomains: Annotated[
+        int | None,
+        Option(None, "Number of sets of layers; the problem's by default.", within="[1, inf)"),
+    ]
+    split: Annotated[
+        Split,
+        Option(
+            "balanced",
+            "Every layer in a set, numbers that differ by one at most (ours), or those of the "
+            "authors' code; see :func:`napts.split_layers`.",
+        ),
+    ]
+    overlap: Annotated[
+        int,
+        Option(
+            0,
+            "How many layers of its neighbours on either side a subdomain has besides.",
+            within="[0, inf)",
+        ),
+    ]
+
+
 _BESIDE: Mapping[str, Definitions] = {
     "parameters": {},
     "stages": definitions_in(StageOptions),
     "sets": definitions_in(SetOptions),
+    "layers": definitions_in(LayerOptions),
 }
 
 

@@ -22,16 +22,16 @@ _WRITTEN = re.compile(r"(?<=options\.\n).*?(?=    # End of what is written)", re
 _INTRODUCTION = """# Options of the methods
 
 This page is written by `python -m napts.experiment.methods.reference` from the definitions in
-`napts/optim/options.py`, `napts/optim/sums/options.py`, `napts/optim/methods/` and
-`napts/experiment/methods/built_in.py`. An option is an argument of the constructor, as in
-`napts.NAPTS(stages, window=10)`, and a key of `[optimizer]` in a spec. Where both have defaults of
-their own, the page gives both.
+`napts/optim/options.py`, `napts/optim/sums/options.py`, `napts/optim/quasi_newton/options.py`,
+`napts/optim/methods/` and `napts/experiment/methods/built_in.py`. An option is an argument of the
+constructor, as in `napts.NAPTS(stages, window=10)`, and a key of `[optimizer]` in a spec. Where
+both have defaults of their own, the page gives both.
 """
 _BESIDE = """## In specs only
 
-How the subdomains are made, which in Python is said to `napts.partition_layers` or
-`napts.deal_parameters`. `preset` names a set of options; see `napts.PRESETS`. `scheduler` names a
-learning-rate scheduler.
+How the subdomains are made, which in Python is said to `napts.partition_layers`,
+`napts.deal_parameters` or `napts.split_layers`. `preset` names a set of options; see
+`napts.PRESETS`. `scheduler` names a learning-rate scheduler.
 """
 _HEAD = ("option", "allowed", "default", "meaning")
 

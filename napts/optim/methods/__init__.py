@@ -4,11 +4,15 @@ from napts.optim.methods.apts import APTS
 from napts.optim.methods.aptsa import APTSA
 from napts.optim.methods.aptsd import APTSD
 from napts.optim.methods.aptsw import APTSW
+from napts.optim.methods.aspqn import ASPQN
 from napts.optim.methods.astrom import ASTROM
 from napts.optim.methods.mlvr import MLVR
+from napts.optim.methods.momentum_lbfgs import AdamLBFGS, MomentumLBFGS
+from napts.optim.methods.mspqn import MSPQN
 from napts.optim.methods.napts import NAPTS
 from napts.optim.methods.ntr import NTR
 from napts.optim.methods.sarah import SARAH
+from napts.optim.methods.ssbroyden import SSBroyden
 from napts.optim.methods.ssn import SSN
 from napts.optim.methods.svrg import SVRG
 from napts.optim.methods.tr import TR
@@ -19,13 +23,18 @@ __all__ = [
     "APTSA",
     "APTSD",
     "APTSW",
+    "ASPQN",
     "ASTROM",
     "MLVR",
+    "MSPQN",
     "NAPTS",
     "NTR",
     "SARAH",
     "SSN",
     "SVRG",
     "TR",
+    "AdamLBFGS",
+    "MomentumLBFGS",
+    "SSBroyden",
     "TRNewton",
 ]

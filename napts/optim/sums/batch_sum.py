@@ -3,7 +3,7 @@
 from contextlib import AbstractContextManager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from napts.optim.batch import Batch
 from napts.optim.passes import ClosurePasses, GraphWantedError, require_graph, scalar_loss
@@ -39,7 +39,7 @@ class BatchSum(FiniteSum):
             )
         self._batch = batch
         self._passes = ClosurePasses(batch, layout.parameters, PassCounts())
-        self._replay = Replay(layout.cuda_devices)
+        self._replay = Replay(layout.cuda_devices, self._refuse)
         self._begun = False
 
     def __len__(self) -> int:
@@ -99,6 +99,15 @@ class BatchSum(FiniteSum):
                     allow_unused=True,
                     materialize_grads=True,
                 )
+            )
+
+    def _refuse(self, wrapper: nn.Module) -> None:
+        """Refuse a data-parallel wrapper around the parameters, whose processes would part ways."""
+        own = set(map(id, self.layout.parameters))
+        if any(id(parameter) in own for parameter in wrapper.parameters()):
+            raise ValueError(
+                f"found {type(wrapper).__name__}, allowed where a method needs the loss as a "
+                "function of its parameters: the network itself, in one process"
             )
 
     def _surroundings(self) -> AbstractContextManager[None]:

@@ -97,7 +97,9 @@ class LogisticSum(FiniteSum):
 
     def hessian(self, theta: Vector) -> HessianProduct:
         """Return what multiplies the Hessian: two products each."""
-        rows, penalty = self.rows.prepared(), self.penalty
+        # Kept: who wants one Hessian of a subset wants more.
+        rows = self.rows = self.rows.prepared()
+        penalty = self.penalty
         chances = rows.times(theta[0]).sigmoid_()
         curvatures = chances.mul_(1.0 - chances).mul_(1.0 / len(self))
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from napts.optim import calls, vectors
 from napts.optim.batch import Batch, as_batch
 from napts.optim.described import DescribedOptimizer
+from napts.optim.group_options import completed
 from napts.optim.local_solver import Found
 from napts.optim.record import PassCounts, StepRecord, summarise
 from napts.optim.relayout import identical
@@ -116,6 +117,7 @@ class SumOptimizer(DescribedOptimizer):
         batch = as_batch(closure)
         self._follow_options()
         layout, counts = self._current_layout(), SumCounts()
+        self._context.check_whole(layout.parameters)
         if layout.parameters[0].grad is not None:
             self._warn_of_gradients()
         before, mark, radius = layout.read(), self._mark(), self._radius()
@@ -235,7 +237,9 @@ class SumOptimizer(DescribedOptimizer):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over the options and the state of another optimizer of the same method."""
+        known = dict(self.param_groups[0])
         state = self._loaded(state_dict)
+        completed(self.param_groups, known, tuple(self.definitions))
         self._followed = {name: self.param_groups[0][name] for name in self.definitions}
         self._compose(self._followed)
         self._layout = self._kept = None

@@ -22,8 +22,8 @@ class SeedOptions(TypedDict, total=False):
         int | None,
         Option(
             None,
-            "Seed of the method's own generator, which draws the samples; ``None`` takes one from "
-            "torch's, so that ``torch.manual_seed``, or the seed of a run, decides.",
+            "Seed of the method's own generator, which draws the samples; ``None`` for torch's at "
+            "the first draw, so that ``torch.manual_seed``, or the seed of a run, decides.",
             within="[0, inf)",
         ),
     ]

@@ -6,24 +6,33 @@ from typing import Any
 import torch
 from torch import Tensor
 
+_FACTOR = 6364136223846793005
+"""Knuth's factor of linear congruences."""
+
 
 class Sampling:
     """Draws samples.
 
     Args:
-        seed: Seed of its generator; ``None`` for one from torch's, so that ``torch.manual_seed``
-            decides.
+        seed: Seed of its generator; ``None`` for that of torch's when the first sample is drawn,
+            so that ``torch.manual_seed`` decides.
     """
 
     def __init__(self, seed: int | None) -> None:
-        self._generator = torch.Generator()
-        if seed is None:
-            seed = int(torch.randint(2**62, ()).item())
-        self._generator.manual_seed(seed)
+        self._seed = seed
+        self._made: torch.Generator | None = None
         # Where the generator stood before it drew the order that is kept, and that order.
         self._before_kept: Tensor | None = None
         self._kept_count = 0
         self._kept: Tensor | None = None
+
+    @property
+    def _generator(self) -> torch.Generator:
+        if self._made is None:
+            # A stream of its own: networks are initialised from the one of torch's seed.
+            seed = torch.initial_seed() * _FACTOR % 2**63 if self._seed is None else self._seed
+            self._made = torch.Generator().manual_seed(seed)
+        return self._made
 
     def draw(self, count: int, size: int) -> Tensor:
         """Return the numbers of some of so many samples, in a random order."""
@@ -48,14 +57,19 @@ class Sampling:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state: that of the generator, now and before it drew the order that stays."""
-        state: dict[str, Any] = {"generator": self._generator.get_state()}
+        state: dict[str, Any] = {"seed": self._seed}
+        if self._made is not None:
+            state["generator"] = self._made.get_state()
         if self._before_kept is not None:
             state |= {"before_kept": self._before_kept, "kept_count": self._kept_count}
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over a saved state."""
-        self._generator.set_state(state["generator"].cpu())
+        self._seed, self._made = state["seed"], None
+        if "generator" in state:
+            self._made = torch.Generator()
+            self._made.set_state(state["generator"].cpu())
         before, self._kept = state.get("before_kept"), None
         self._before_kept = None if before is None else before.cpu()
         self._kept_count = state.get("kept_count", 0)
@@ -64,7 +78,6 @@ class Sampling:
         return self.state_dict()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self._generator = torch.Generator()
         self.load_state_dict(state)
 
 

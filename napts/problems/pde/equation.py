@@ -12,12 +12,15 @@ from pydantic import Field as Option
 from pydantic import PositiveInt, field_validator
 from torch import Tensor, nn
 
+from napts.optim import Batch
+from napts.optim.replicas import ONE_REPLICA, Replicas
 from napts.problems.evaluation import Evaluation, evaluation_mode
 from napts.problems.pde import collocation
 from napts.problems.pde.derivatives import Field
 from napts.problems.pde.networks import Architecture, pde_network
 from napts.problems.problem import Problem, ProblemOptions
 from napts.problems.samples import EVALUATION_BATCH, SampleSet
+from napts.problems.tensors import digest
 
 Function = Callable[[Tensor], Tensor]
 """A function of points: ``(n, d)`` to ``(n, 1)``."""
@@ -163,6 +166,12 @@ class Pde(Problem):
         points = batch[0]
         loss = self.residual_of(self.solution(model), points).square().mean()
         return loss + self._penalties(model, points) if self._penalised else loss
+
+    def batch(self, model: nn.Module, samples: Any, replicas: Replicas = ONE_REPLICA) -> Batch:
+        """Return what a step takes, which tells that its loss is the same for the same points."""
+        batch = super().batch(model, samples, replicas)
+        batch.function_key = digest(samples)
+        return batch
 
     def evaluate(
         self, model: nn.Module, samples: SampleSet, *, batch_size: int = EVALUATION_BATCH

@@ -4,11 +4,12 @@ import copy
 import io
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 import napts
 from napts.optim.sums import FiniteSum
@@ -244,7 +245,7 @@ def test_seeds_decide_about_the_samples() -> None:
     def after(method: str, seed: int | None, torch_seed: int) -> Tensor:
         torch.manual_seed(torch_seed)
         parameter = weight()
-        steps(getattr(napts, method)([parameter], seed=seed), sum_of(parameter, flat()), 3)
+        steps(getattr(napts, method)([parameter], seed=seed), sum_of(parameter, flat()), 8)
         return parameter.detach()
 
     for method in ("ASTROM", "MLVR", "SSN"):
@@ -281,6 +282,30 @@ def test_the_loss_of_a_network_on_all_samples(method: str, dtype: torch.dtype) -
     optimizer = make(method, model.parameters(), **more)
     losses = [optimizer.step(batch) for _ in range(12)]
     assert min(losses) < losses[0]
+
+
+@pytest.mark.filterwarnings("ignore:.*barrier")
+def test_a_network_that_is_averaged_over_processes_is_refused(tmp_path: Path) -> None:
+    model = nn.Linear(3, 1)
+    inputs = torch.randn(8, 3)
+    store = f"file://{tmp_path / 'store'}"
+    distributed.init_process_group("gloo", init_method=store, rank=0, world_size=1)
+    try:
+        wrapped = nn.parallel.DistributedDataParallel(model)
+        batch = napts.Batch(lambda x: wrapped(x).square().mean(), inputs)
+        with pytest.raises(ValueError, match="found DistributedDataParallel, allowed where"):
+            napts.SSN(model.parameters()).step(batch)
+    finally:
+        distributed.destroy_process_group()
+
+
+def test_a_state_of_an_older_version_keeps_the_options_that_it_lacks() -> None:
+    first, second = napts.SSN([weight()], share=0.5), napts.SSN([weight()], backtracks=3)
+    state = first.state_dict()
+    del state["param_groups"][0]["backtracks"]
+    second.load_state_dict(state)
+    assert second.param_groups[0]["backtracks"] == 3
+    assert second.param_groups[0]["share"] == 0.5
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -1,0 +1,159 @@
+"""The local phase: every subdomain minimises the loss over its own parameters."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from napts.optim.local_model import FirstOrder, LocalModels
+from napts.optim.local_solver import Allowance, LocalSolver, ValuedProblem
+from napts.optim.quasi_newton.function import Function, Point
+from napts.optim.quasi_newton.subspaces import Subspace, covering, restricted_gradient
+from napts.optim.replicas import ONE_REPLICA
+from napts.optim.vectors import Norm, Vector
+
+ANYWHERE = Allowance(float("inf"))
+"""Where no radius bounds the steps."""
+
+
+class Restricted(ValuedProblem):
+    """The loss as a function of a subdomain's parameters, the others being where they are.
+
+    Args:
+        function: The loss of all parameters.
+        space: The subdomain.
+        start: Its parameters.
+        loss: The loss there.
+        slope: The gradient there.
+    """
+
+    norm: Norm = "l2"
+
+    def __init__(
+        self, function: Function, space: Subspace, start: Tensor, loss: float, slope: Tensor
+    ) -> None:
+        self.slope = [slope]
+        self._function, self._space = function, space
+        self._start, self._loss = start, loss
+        self._evaluated = False
+
+    @property
+    def start(self) -> Vector:
+        """The subdomain's parameters at first."""
+        return [self._start]
+
+    @property
+    def loss(self) -> float:
+        """The loss there."""
+        return self._loss
+
+    def models(self) -> LocalModels:
+        """Return first-order models."""
+        return FirstOrder(self.norm, "scaled_gradient")
+
+    def scratch(self) -> Vector:
+        """Return a vector to be filled for :meth:`move`."""
+        return [self._space.layout.buffer(0)]
+
+    def move(self, factor: float | Tensor) -> None:
+        """Add the scratch vector, times a factor."""
+        self._space.layout.shift(0, factor)
+        self._evaluated = False
+
+    def value(
+        self, trial: Vector, predicted: Tensor | float, *, keep_graph: bool
+    ) -> tuple[float, float]:
+        """Return the loss at other parameters of the subdomain; a gradient may follow."""
+        self._space.layout.write(trial)
+        self._evaluated = True
+        return self._function.value(), float(predicted)
+
+    def gradient(self) -> Vector:
+        """Return the gradient where the parameters stand."""
+        if not self._evaluated:
+            self._function.value()
+        self._evaluated = False
+        return [restricted_gradient(self._function, self._space)]
+
+
+@dataclass(frozen=True, slots=True)
+class Corrected:
+    """What a local phase has found.
+
+    Attributes:
+        correction: ``sum_s E_s (theta_s* - R_s theta)``, over the covering where sets overlap.
+        beside: Gradients that were computed beside those of the subdomain with most of them.
+    """
+
+    correction: Tensor
+    beside: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Additive:
+    """Every subdomain starts from the same iterate, and none sees what another one does.
+
+    Attributes:
+        spaces: The subdomains.
+        solvers: What each of them runs.
+    """
+
+    spaces: Sequence[Subspace]
+    solvers: Sequence[LocalSolver[ValuedProblem]]
+
+    def run(self, function: Function, at: Point) -> Corrected:
+        """Let the subdomains minimise; several processes share them.
+
+        Their first gradient is a part of that at the iterate, which is known.
+        """
+        count = len(self.spaces)
+        total = torch.zeros_like(at.theta)
+        spent = torch.zeros(count, dtype=torch.float64, device=at.theta.device)
+        function.layout.write([at.theta])
+        for s in function.replicas.own(count):
+            space, already = self.spaces[s], function.counts.backwards
+            start = space.restrict(at.theta)
+            problem = Restricted(function, space, start, at.loss, space.restrict(at.gradient))
+            found = self.solvers[s].minimise(problem, ANYWHERE).theta
+            end = space.layout.read()[0] if found is None else found[0]
+            space.add_to(total, end - start)
+            space.layout.write([start])
+            spent[s] = function.counts.backwards - already
+        if function.replicas is not ONE_REPLICA:
+            own = spent.sum().item()
+            function.replicas.add([total, spent])
+            function.counts.forwards += spent.sum().item() - own
+            function.counts.backwards += spent.sum().item() - own
+        total.div_(covering(self.spaces, total))
+        return Corrected(total, (spent.sum() - spent.max()).item())
+
+
+@dataclass(frozen=True, slots=True)
+class Multiplicative:
+    """Every subdomain starts from what the one before it has found, from input to output.
+
+    Attributes:
+        spaces: The subdomains.
+        solvers: What each of them runs.
+    """
+
+    spaces: Sequence[Subspace]
+    solvers: Sequence[LocalSolver[ValuedProblem]]
+
+    def run(self, function: Function, at: Point) -> Corrected:
+        """Let the subdomains minimise in turn; all but the first need a gradient to start with."""
+        loss = at.loss
+        function.layout.write([at.theta])
+        for s, (space, solver) in enumerate(zip(self.spaces, self.solvers, strict=True)):
+            start = space.layout.read()[0]
+            if s == 0:
+                slope = space.restrict(at.gradient)
+            else:
+                loss = function.value()
+                slope = restricted_gradient(function, space)
+            problem = Restricted(function, space, start, loss, slope)
+            found = solver.minimise(problem, ANYWHERE).theta
+            if found is not None:
+                space.layout.write(found)
+        return Corrected(function.layout.read()[0] - at.theta)
