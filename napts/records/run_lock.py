@@ -32,7 +32,7 @@ class RunLock:
 
     Raises:
         RunBusy: On entering, if another process holds it.
-        RecordWriteError: On entering, if the lock is a symbolic link or cannot be opened.
+        RecordWriteError: On entering, if the lock is a symbolic link or cannot be written.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -48,9 +48,13 @@ class RunLock:
             holder = os.read(descriptor, 200).decode(errors="replace").strip()
             os.close(descriptor)
             raise RunBusy(self.directory, holder)
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"process {os.getpid()} on {os.uname().nodename}\n".encode())
         self._descriptor = descriptor
+        try:
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"process {os.getpid()} on {os.uname().nodename}\n".encode())
+        except OSError as error:
+            self._release()
+            raise RecordWriteError(self.directory / LOCK, error) from error
         return self
 
     def __exit__(
@@ -59,6 +63,9 @@ class RunLock:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._release()
+
+    def _release(self) -> None:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None

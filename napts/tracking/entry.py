@@ -186,8 +186,8 @@ class Entry:
         # otherwise replace that one again with every epoch.
         metrics = [Metric(*point) for point in reversed(points)]
         last = [RunTag(*item) for item in tags.items()]
-        for batch in _batches(metrics, params, last):
-            self.client.log_batch(run_id, *batch)
+        for some_metrics, some_params, some_tags in _batches(metrics, params, last):
+            self.client.log_batch(run_id, metrics=some_metrics, params=some_params, tags=some_tags)
 
     def _changed_tags(self, present: Mapping[str, str]) -> dict[str, str]:
         desired = payload.run_tags(self.record, self.state.name) | {PARENT: self.parent_id}

@@ -28,7 +28,7 @@ _WATCHER_S = 180.0
 
 
 class _Odd(http.server.BaseHTTPRequestHandler):
-    """Answers every request wrongly, in the way of its class attribute."""
+    """Answers every request wrongly, in the way that is its class's attribute."""
 
     protocol_version = "HTTP/1.1"
     way = ""
@@ -126,6 +126,9 @@ _WAYS: Mapping[str, Callable[[_Odd], None]] = {
 class _Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
     left = -1
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of clients that go away."""
 
     def spent(self) -> bool:
         """Tell whether this request is the one at which the server dies."""
