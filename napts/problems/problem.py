@@ -106,6 +106,14 @@ class Problem(ABC):
         """
         return {}
 
+    def keepsake(self, model: nn.Module) -> Mapping[str, Any]:
+        """Return arrays that a run that is done keeps beside its records, for pictures.
+
+        Args:
+            model: The network at the end, in evaluation mode.
+        """
+        return {}
+
     def batch(self, model: nn.Module, samples: Any, replicas: Replicas = ONE_REPLICA) -> Batch:
         """Return what an optimizer's ``step`` takes; a finite sum can return one that knows more.
 

@@ -19,7 +19,8 @@ Names with `<metric>` stand for one column per metric of the problem: `val_accur
 Every value may be null, which means that there is none. Losses and metrics that are not finite are
 the strings `"inf"`, `"-inf"` and `"nan"`, since a diverged loss is a result; other numbers that are
 not finite are null. Columns marked * differ between two runs of the same numbers.
-Rows have the columns that are said to be of finite sums only where the method counts them.
+Rows have the columns that are said to be of finite sums or of quasi-Newton methods only where the
+method counts them.
 
 ## spec.json
 
@@ -38,6 +39,12 @@ Neither is part of the run key.
 ## environment.json
 
 What it ran on: revision of the program, versions, processor, accelerator, digest of the data.
+
+## kept.npz
+
+Arrays that the problem keeps of a run that is done, for pictures alone: the solution of a differential
+equation on the test grid, say. Most have none; nothing else depends on it, packed and condensed
+records leave it out, and one that cannot be read counts as none.
 """
 
 _DAMAGE = """## Damaged records

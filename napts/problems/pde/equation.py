@@ -197,6 +197,17 @@ class Pde(Problem):
         }
         return self.evaluation(residual / len(samples) + penalty, metrics)
 
+    @torch.no_grad()
+    def keepsake(self, model: nn.Module) -> dict[str, Any]:
+        """Return coordinates, what the network says and the solution, on the test grid."""
+        values = collocation.axes(self.domain, self.test_grid)
+        like = next(model.parameters())
+        found = self.solution(model)(self._grid(self.test_grid).to(like)).cpu()
+        exact = _solution(type(self), self.test_grid)
+        arrays = dict(zip(self.domain, (axis.reshape(-1) for axis in values), strict=True))
+        arrays |= {"u": found.reshape(exact.shape), "exact": exact}
+        return {name: array.float().numpy() for name, array in arrays.items()}
+
     @property
     def _penalised(self) -> bool:
         return self.options.conditions == "penalty"
