@@ -333,7 +333,7 @@ def test_an_error_that_no_run_recorded_ends_a_series(
 
 WRITTEN = (
     *("spec.json", "environment.json", "status.json", "epochs.jsonl", "steps.jsonl"),
-    *("restarts.jsonl", "lock", "traceback.txt", CHECKPOINT, PREVIOUS_CHECKPOINT),
+    *("restarts.jsonl", "lock", "traceback.txt", "kept.npz", CHECKPOINT, PREVIOUS_CHECKPOINT),
     *("status.json.tmp", f"{CHECKPOINT}.tmp"),
 )
 
