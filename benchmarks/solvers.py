@@ -28,8 +28,8 @@ from unittest import mock
 import numpy as np
 import torch
 
-LIMIT = 300.0
-"""Gradients and Hessian-vector products after which a method of ours is given up."""
+LIMIT = 300
+"""Gradients and Hessian-vector products, or iterations of scikit-learn, after which is given up."""
 
 OURS: dict[str, tuple[str, dict[str, Any]]] = {
     "TRNewton": ("TRNewton", {}),
@@ -157,7 +157,7 @@ def scikit_learn(task: Task, solver: str, gap: float, seed: int) -> Work:
         tolerance = 10.0 ** (-exponent / 2)
         with _counted() as work:
             found, work.gap = _fit(task, solver, tolerance, seed)
-        if work.gap <= gap or exponent == 20:
+        if work.gap <= gap or found.n_iter_[0] >= LIMIT or exponent == 20:
             break
         exponent += 1
     start = time.process_time()
@@ -176,7 +176,7 @@ def _fit(task: Task, solver: str, tolerance: float, seed: int) -> tuple[Any, flo
         C=1.0 / (task.penalty * len(task.labels)),
         solver=solver,
         tol=tolerance,
-        max_iter=1000,
+        max_iter=LIMIT,
         fit_intercept=False,
         random_state=seed,
     )
