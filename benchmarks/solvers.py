@@ -233,6 +233,9 @@ def _counted() -> Iterator[Work]:
 
 def main(name: str, gap: float, repeats: int) -> None:
     """Print the table."""
+    # Limits hold for libraries that are loaded, which scikit-learn and SciPy bring with them.
+    import scipy.optimize  # noqa: F401
+    import sklearn.linear_model  # noqa: F401
     from threadpoolctl import threadpool_limits
 
     torch.set_num_threads(1)
