@@ -25,7 +25,7 @@ _NO_GRADIENTS = "does not require grad"
 class ProblemOptions(BaseModel):
     """Options of a problem: fields of a subclass, which stand beside its name in a spec."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Problem(ABC):

@@ -9,12 +9,13 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field as Option
-from pydantic import PositiveInt, field_validator
+from pydantic import field_validator
 from torch import Tensor, nn
 
 from napts.optim import Batch
 from napts.optim.replicas import ONE_REPLICA, Replicas
 from napts.problems.evaluation import Evaluation, evaluation_mode
+from napts.problems.numbers import GridPoints, Layers, Samples, Width
 from napts.problems.pde import collocation
 from napts.problems.pde.derivatives import Field
 from napts.problems.pde.networks import Architecture, pde_network
@@ -45,13 +46,13 @@ class PdeOptions(ProblemOptions):
         grid: Points of the validation grid along each coordinate.
     """
 
-    points: PositiveInt = 10_000
-    hidden_layers: PositiveInt = 8
-    width: PositiveInt = 20
+    points: Samples = 10_000
+    hidden_layers: Layers = 8
+    width: Width = 20
     architecture: Architecture = "resnet_adaptive"
-    network_time: float = Option(2.0, gt=0)
+    network_time: float = Option(2.0, gt=0, le=1e6)
     conditions: Literal["built-in", "penalty"] = "built-in"
-    grid: tuple[PositiveInt, ...] = (101, 201)
+    grid: tuple[GridPoints, ...] = (101, 201)
 
     @field_validator("grid", mode="before")
     @classmethod
