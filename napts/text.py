@@ -46,16 +46,30 @@ def visible(text: str) -> str:
     return "".join(_spelled(character) if is_hidden(character) else character for character in text)
 
 
-def one_line(text: object, limit: int = LINE) -> str:
+def one_line(text: object, limit: int = LINE, tail: float = 1 / 3) -> str:
     """Return a text as one line without hidden characters, shortened in its middle.
 
     Args:
         text: What is to be told; anything but a string by its ``str``.
         limit: Characters that the line may have, at least 8.
+        tail: Share of a shortened text that is its end.
     """
     # What a few characters are spelled with may be longer than they, so both ends are kept longer.
-    cut = _shortened(str(text), 4 * limit)
-    return _shortened(visible(" ".join(cut.split())), limit)
+    cut = _shortened(str(text), 4 * limit, tail)
+    return _shortened(visible(" ".join(cut.split())), limit, tail)
+
+
+def placed(place: object, problem: str, limit: int = LINE) -> str:
+    """Return a place and what is wrong there as one line; of a long place the ends.
+
+    Args:
+        place: A file, an option or the like.
+        problem: What was found there, and what is allowed.
+        limit: Characters that the line may have, at least 100.
+    """
+    said = one_line(problem, limit - 40)
+    # A file's own name is at its end.
+    return f"{one_line(place, limit - len(said) - 2, 2 / 3)}: {said}"
 
 
 def shown(value: object, limit: int = VALUE) -> str:
@@ -87,11 +101,11 @@ def plain_label(text: str) -> str:
     return text
 
 
-def _shortened(text: str, limit: int) -> str:
+def _shortened(text: str, limit: int, tail: float = 1 / 3) -> str:
     if len(text) <= limit:
         return text
-    tail = (limit - 3) // 2
-    return f"{text[: limit - 3 - tail]}...{text[len(text) - tail :]}"
+    end = int((limit - 3) * tail)
+    return f"{text[: limit - 3 - end]}...{text[len(text) - end :]}"
 
 
 def _spelled(character: str) -> str:

@@ -36,7 +36,10 @@ MEASURES = tuple(
 OPTIONAL = tuple(each.name for each in columns_of(EPOCHS) if each.optional)
 """Further such columns, which are there where some run has them."""
 
-SUMMED = ("hessians", "hessian_products", "cg_iterations")
+GRADIENTS = ("gradients_published", "gradients_concurrent")
+"""Those of them that count gradients in ways of their own; for other methods they are all."""
+
+SUMMED = ("hessians", "hessian_products", "cg_iterations", *GRADIENTS, "update_cost")
 """Those of them that are counts, and have running totals."""
 
 
@@ -154,8 +157,9 @@ def _with_rates(frame: pd.DataFrame) -> pd.DataFrame:
 def _with_totals(frame: pd.DataFrame) -> pd.DataFrame:
     costs = ["train_seconds", "cpu_seconds", "pass_equivalents", "backwards"]
     counts = [name for name in SUMMED if name in frame]
-    # What a method does not count it does not have.
-    known = frame.fillna(dict.fromkeys(counts, 0.0))
+    # What a method does not count it does not have; but it has gradients, and vector work.
+    filled = {name: frame[name].fillna(_without(frame, name)) for name in counts}
+    known = frame.assign(**filled)
     training = known[[*costs, *counts]].where(frame["epoch"] > 0, 0.0)
     keys = [frame[name] for name in ("experiment", "run_key")]
     totals = training.groupby(keys).cumsum()
@@ -164,6 +168,13 @@ def _with_totals(frame: pd.DataFrame) -> pd.DataFrame:
         evaluations = totals["backwards"] + totals["hessian_products"]
         frame = frame.assign(evaluations_total=evaluations)
     return frame
+
+
+def _without(frame: pd.DataFrame, name: str) -> Any:
+    """Return what a method has of a count that it does not make."""
+    if name in GRADIENTS:
+        return frame["backwards"]
+    return float("nan") if name == "update_cost" else 0.0
 
 
 def runs_frame(runs: Sequence[RunRecord], epochs: pd.DataFrame | None = None) -> pd.DataFrame:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from napts.text import one_line
+
 if TYPE_CHECKING:
     from napts.records import Damage
 
@@ -39,11 +41,21 @@ def fail(message: object, code: int = BAD_INPUT) -> click.exceptions.Exit:
     """Say on standard error what is wrong, and return the exception that ends the command.
 
     Args:
-        message: One line per problem.
+        message: One line per problem; each is shortened to what a terminal shows.
         code: Exit code.
     """
-    click.echo(f"napts: {message}", err=True)
+    say(message)
     return click.exceptions.Exit(code)
+
+
+def say(message: object) -> None:
+    """Say something on standard error, under the program's name.
+
+    Args:
+        message: One line or several; each is shortened, and hidden characters are spelled out.
+    """
+    for line in f"napts: {message}".splitlines():
+        click.echo(one_line(line), err=True)
 
 
 class LeftOut:
@@ -62,7 +74,7 @@ class LeftOut:
             damage: The run, and what is wrong with it.
         """
         if damage not in self._told:
-            click.echo(f"napts: left out: {damage}", err=True)
+            say(f"left out: {damage}")
         self._told.add(damage)
 
     def __bool__(self) -> bool:

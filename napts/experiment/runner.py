@@ -25,9 +25,9 @@ from napts.parallel.ranks import ALONE, Ranks, join_ranks
 from napts.records.damage import DamagedRun
 from napts.records.environment import capture_environment
 from napts.records.files import RecordWriteError, refuse_links
+from napts.records.held import held
 from napts.records.layout import TRACEBACK, run_directory
 from napts.records.read import ENDED, NoRun, RunRecord, load_run, read_environment
-from napts.records.run_lock import RunLock
 from napts.records.write import RunWriter
 
 Mode = Literal["cached", "retry", "force"]
@@ -92,9 +92,8 @@ def run(
     if mode == "cached" and known is not None and not has_checkpoints(directory):
         observer.on_run_end(known)
         return known
-    directory.mkdir(parents=True, exist_ok=True)
     with (
-        RunLock(directory),
+        held(directory),
         threads(spec.execution.threads),
         StopRequest() as stop,
         _group(spec, ranks) as ranks,

@@ -67,6 +67,7 @@ class Setup:
         if spec.execution.channels_last and spec.method.capabilities.channels_last_ok:
             model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         splits.train.check(spec.batch_size, spec.budget.overlap)
+        _check_shards(spec, len(splits.train))
         examples = problem.example_inputs(splits.train.first(_EXAMPLES))
         network = network_of(spec)(spec, problem, model, examples, ranks)
         optimizer = build_optimizer(
@@ -104,3 +105,17 @@ class Setup:
         self.network.restore(state, self.optimizer)
         restore_random_state(state["random"])
         return Progress.from_dict(state["progress"])
+
+
+def _check_shards(spec: RunSpec, samples: int) -> None:
+    """Check that every batch can be divided, before some last one cannot."""
+    if spec.method.capabilities.shared_by != "shards":
+        return
+    size = samples if spec.batch_size == "full" else min(spec.batch_size, samples)
+    smallest = samples % size or size
+    shards = getattr(spec.optimizer, "shards", 1)
+    if shards > smallest:
+        raise ValueError(
+            f"optimizer.shards: found {shards}, allowed: 1 to {smallest}, the samples of the "
+            "smallest batch"
+        )

@@ -20,7 +20,8 @@ from napts.experiment.seeding import random_state
 from napts.experiment.setup import Setup
 from napts.experiment.spending import limit_reached, note_target, share_spent
 from napts.optim import StepRecord
-from napts.problems import samples_in
+from napts.problems import evaluation_mode, samples_in
+from napts.records.kept import write_kept
 from napts.records.write import RunWriter
 
 
@@ -88,7 +89,18 @@ class Trainer:
         self._clock.switch("evaluation")
         with contained:
             test = self.setup.network.evaluate(self.setup.splits.test)
+            if self._writer is not None:
+                self._keep(self._writer)
         return {**progress.latest, **_named("test", test)}
+
+    def _keep(self, writer: RunWriter) -> None:
+        """Write what the problem wants to be kept of the network."""
+        if self.setup.spec.pipeline is None:
+            module = self.setup.network.module
+            with evaluation_mode(module):
+                arrays = self.setup.problem.keepsake(module)
+            if arrays:
+                write_kept(writer.directory, arrays)
 
     def flush(self) -> None:
         """Write the rows of the steps taken since the last checkpoint."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from napts.experiment.spec.reading import SpecError, read_toml, validated
+from napts.experiment.spec.reading import read_toml, spec_error, validated
 from napts.experiment.spec_table import SpecTable
 from napts.launch.bounds import (
     ArraySize,
@@ -109,5 +109,5 @@ def load_cluster(path: str | Path) -> Cluster:
     data = read_toml(Path(path))
     kind = data.get("kind")
     if not isinstance(kind, str) or kind not in _KINDS:
-        raise SpecError([f"{path}: kind: found {shown(kind)}, allowed: {', '.join(_KINDS)}"])
+        raise spec_error(path, f"kind: found {shown(kind)}, allowed: {', '.join(_KINDS)}")
     return validated(_KINDS[kind], data, str(path))

@@ -39,6 +39,10 @@ class Range(SpecTable):
                 raise ValueError(f"found low {self.low} and high {self.high}, allowed: low < high")
             if self.scale == "log" and self.low <= 0:
                 raise ValueError(f"found low {self.low}, allowed with a log scale: above 0")
+            span = self.high / self.low if self.scale == "log" else self.high - self.low
+            if not math.isfinite(span):
+                found = f"found low {self.low} and high {self.high}"
+                raise ValueError(f"{found}, allowed: what is less far apart")
         return self
 
     def at(self, share: float) -> Any:
@@ -68,7 +72,7 @@ class Random(SpecTable):
     """
 
     samples: Annotated[int, Field(ge=1, le=100_000)]
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     ranges: Annotated[dict[str, Range], Field(min_length=1)]
 
     @model_validator(mode="before")

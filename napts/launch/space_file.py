@@ -1,11 +1,13 @@
 """What a method is tuned over, from a TOML file: a grid, or random points of ranges."""
 
+import math
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, model_validator
 
-from napts.experiment.spec.reading import SpecError, read_toml, validated
+from napts.experiment.spec.reading import read_toml, spec_error, validated
+from napts.experiment.spec.study import check_count
 from napts.experiment.spec_table import SpecTable
 from napts.launch.search import Cell, Random, Values, grid_cells
 
@@ -31,6 +33,7 @@ class SpaceFile(SpecTable):
         both = sorted({*(varied or {})} & {*self.fixed})
         if both:
             raise ValueError(f"found {both[0]} in [fixed], too, allowed: in one of the tables")
+        check_count(math.prod(map(len, (self.grid or {}).values())))
         return self
 
     def cells(self) -> list[Cell]:
@@ -57,7 +60,7 @@ def load_space(path: Path, samples: int | None) -> SpaceFile:
     table = data.get("random")
     if samples is not None and (not isinstance(table, dict) or "samples" in table):
         there = "a grid" if "grid" in data else "samples of its own"
-        raise SpecError([f"--samples: found {samples}, but {path} has {there}, allowed: one"])
+        raise spec_error("--samples", f"found {samples}, but {path} has {there}, allowed: one")
     if isinstance(table, dict):
         data["random"] = {"samples": samples or _SAMPLES, **table}
     return validated(SpaceFile, data, str(path))

@@ -1,5 +1,6 @@
 """A sweep: a study whose settings are varied, and what its jobs ask for."""
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,17 +10,19 @@ from pydantic import Field, model_validator
 
 from napts.experiment.methods.registry import method_named
 from napts.experiment.spec.reading import (
-    SpecError,
     apply_overrides,
     parse_spec,
     read_toml,
+    spec_error,
     validated,
 )
 from napts.experiment.spec.run_spec import Name, RunSpec, Seed
-from napts.experiment.spec_table import SpecTable
+from napts.experiment.spec.study import check_count
+from napts.experiment.spec_table import Epochs, Label, SpecTable
 from napts.launch.bounds import MemoryGb, RunsPerJob, TimeoutMin
 from napts.launch.search import Cell, Random, Values, cell_label, grid_cells
 from napts.records.layout import Kind
+from napts.text import shown
 
 Grid = dict[str, Values]
 Seeds = Annotated[tuple[Seed, ...], Field(strict=False, min_length=1)]
@@ -65,8 +68,8 @@ class SweepMethod(SpecTable):
     """
 
     method: str
-    label: Annotated[str, Field(min_length=1, max_length=_MAX_LABEL)] | None = None
-    epochs: Annotated[int, Field(ge=1)] | None = None
+    label: Label | None = None
+    epochs: Epochs | None = None
     seeds: Seeds | None = None
     grid: Grid = Field(default_factory=dict)
     random: Random | None = None
@@ -120,6 +123,17 @@ class SweepFile(SpecTable):
     alternatives: Annotated[tuple[dict[str, Any], ...], Field(strict=False)] = ()
     resources: Resources = Resources()
     methods: Annotated[tuple[SweepMethod, ...], Field(strict=False, min_length=1)]
+
+    @model_validator(mode="after")
+    def _countable(self) -> "SweepFile":
+        check_count(sum(self._most_runs(method) for method in self.methods))
+        return self
+
+    def _most_runs(self, method: SweepMethod) -> int:
+        """Return how many runs of a method there may be, without making them."""
+        cells = math.prod(map(len, {**self.grid, **method.grid}.values()))
+        points = method.random.samples if method.random else 1
+        return len(method.seeds or self.seeds) * (1 + len(self.alternatives)) * cells * points
 
     def cells(self, method: SweepMethod) -> list[Cell]:
         """Return the settings to try with a method."""
@@ -255,7 +269,8 @@ def _run_data(
         if key and table in _TABLES:
             data[table] = _placed(data.get(table, {}), key.split("."), value)
         elif key:
-            raise SpecError([f"{name}: found a place in {table!r}, allowed: {', '.join(_TABLES)}"])
+            problem = f"found a place in {shown(table)}, allowed: {', '.join(_TABLES)}"
+            raise spec_error(name, problem)
         else:
             data["optimizer"][name] = value
     return data
@@ -274,11 +289,9 @@ def _check_distinct(planned: Iterable[PlannedRun], source: str) -> None:
     for run in planned:
         key, label = run.spec.run_key, (run.spec.display_label, run.spec.seed)
         if key in names:
-            raise SpecError(
-                [f"{source}: {names[key]} and {run.name} are the same run, allowed: once"]
-            )
+            both = f"{names[key]} and {run.name}"
+            raise spec_error(source, f"{both} are the same run, allowed: once")
         if label in labels:
-            raise SpecError(
-                [f"{source}: found two settings called {run.name}, allowed: a label for each"]
-            )
+            problem = f"found two settings called {run.name}, allowed: a label for each"
+            raise spec_error(source, problem)
         names[key], labels[label] = run.name, key

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from napts.analysis.tuning import Setting, experiment_name
-from napts.experiment.spec.reading import SpecError, apply_overrides
+from napts.experiment.spec.reading import apply_overrides, spec_error
 from napts.launch.search import Cell, Random, cell_label, grid_cells
 from napts.launch.space_file import SpaceFile
 from napts.launch.sweepfile import Sweep, make_sweep
 from napts.launch.tuning_spaces import SPACES
+from napts.text import shown
 
 Search = Literal["grid", "random"]
 
@@ -55,12 +56,9 @@ class TuningPlan:
         if self.space is not None:
             return self.space.cells()
         if self.method not in SPACES:
-            raise SpecError(
-                [
-                    f"tune: found method {self.method!r} without --space, allowed: "
-                    f"--space FILE.toml, or one of {', '.join(SPACES)}"
-                ]
-            )
+            allowed = f"--space FILE.toml, or one of {', '.join(SPACES)}"
+            problem = f"found method {shown(self.method)} without --space, allowed: {allowed}"
+            raise spec_error("tune", problem)
         space = SPACES[self.method]
         if self.search == "grid":
             return grid_cells(space.grid)

@@ -146,8 +146,9 @@ class Definition:
             return " or ".join(choices)
         if interval is None:
             return ""
-        if kind is int and interval.high == math.inf:
-            return f"integer >= {interval.low:g}"
+        if kind is int:
+            whole = interval.high == math.inf
+            return f"integer >= {interval.low:g}" if whole else f"integer {interval}"
         return f"{self.option.noun} {interval}".strip()
 
     @property

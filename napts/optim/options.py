@@ -81,7 +81,7 @@ class TrustRegionOptions(TypedDict, total=False):
             5,
             "Tries on one batch; 1 is the textbook iteration. The loop also ends at the smallest "
             "radius, where a further try would repeat the last.",
-            within="[1, inf)",
+            within="[1, 1000]",
         ),
     ]
     radius_floor: Annotated[
@@ -136,7 +136,7 @@ class ModelOptions(TypedDict, total=False):
             5,
             "How many pairs of steps and changes of the gradient the curvature is made of. 5 is "
             "the number of APTS in weights (2023), section 3.1.",
-            within="[1, inf)",
+            within="[1, 1000]",
             before=5,
         ),
     ]
@@ -151,7 +151,7 @@ class HistoryOptions(TypedDict, total=False):
             5,
             "Number of past successes that are remembered; 0 gives the monotone method. Not "
             "printed in the NAPTS paper, 5 is our choice.",
-            within="[0, inf)",
+            within="[0, 1000000]",
         ),
     ]
     history: Annotated[
@@ -186,7 +186,7 @@ class SchwarzOptions(TypedDict, total=False):
             5,
             "CAdam steps ``T`` per subdomain. Not printed in the NAPTS paper; 5 is the number of "
             "local steps of APTS in weights (2023).",
-            within="[1, inf)",
+            within="[1, 10000]",
         ),
     ]
     cap: Annotated[Cap, Option("scale", "How CAdam shortens its steps.")]

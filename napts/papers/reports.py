@@ -5,7 +5,9 @@ from pathlib import Path
 
 from napts.analysis import Collection, Section, Table
 from napts.papers.claims import CLAIMS, claims_frame, claims_tables, judge
+from napts.papers.equations import equation_tables
 from napts.papers.figures.calibration import calibration_files, calibration_parts
+from napts.papers.figures.equations import equation_drawings
 from napts.papers.figures.figure2 import figure2_drawings
 from napts.papers.figures.finite_sums import finite_sum_drawings
 from napts.papers.figures.weights_and_data import weights_and_data_drawings
@@ -107,6 +109,14 @@ for _report in (
         drawings=finite_sum_drawings,
         tables=finite_sum_tables,
         files=_files("sums", finite_sum_drawings, finite_sum_tables),
+    ),
+    Report(
+        "equations",
+        "quasi-Newton methods and differential equations: error by gradients, the solution",
+        30,
+        drawings=equation_drawings,
+        tables=equation_tables,
+        files=_files("equations", equation_drawings, equation_tables),
     ),
     Report(
         "window",

@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
 from napts.extras import need
 from napts.problems.diabetes import standardised
 from napts.problems.holdout import SplitOptions
+from napts.problems.numbers import Samples, Scale
 from napts.problems.problem import Problem
 from napts.problems.registry import register_problem
 from napts.problems.samples import SampleSet
@@ -42,8 +42,8 @@ class CancerLogistic(Problem):
             penalty: Factor of the quadratic penalty.
         """
 
-        validation_size: PositiveInt = 114
-        penalty: NonNegativeFloat = 1e-3
+        validation_size: Samples = 114
+        penalty: Scale = 1e-3
 
     def network(self) -> nn.Module:
         """Return the linear map, zero at the beginning as is usual for convex problems."""

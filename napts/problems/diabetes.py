@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from napts.extras import need
 from napts.problems.holdout import SplitOptions, fixed_permutation, split
 from napts.problems.models import fcnn
+from napts.problems.numbers import Samples, Width
 from napts.problems.registry import register_problem
 from napts.problems.supervised import Regression
 from napts.problems.tensors import RawSet
@@ -37,8 +37,8 @@ class DiabetesMlp(Regression):
             hidden: Units of each of the two hidden layers.
         """
 
-        validation_size: PositiveInt = 89
-        hidden: PositiveInt = 32
+        validation_size: Samples = 89
+        hidden: Width = 32
 
     def network(self) -> nn.Module:
         """Return the network."""

@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import PositiveInt
 from torch import nn
 
 from napts.extras import need
 from napts.problems.holdout import SplitOptions, fixed_permutation, held_out
 from napts.problems.models import cnn
+from napts.problems.numbers import Samples
 from napts.problems.registry import register_problem
 from napts.problems.supervised import Classification
 from napts.problems.tensors import Normalisation, RawData, RawSet
@@ -34,7 +34,7 @@ class DigitsCnn(Classification):
     class Options(SplitOptions):
         """Options of `digits-cnn`."""
 
-        validation_size: PositiveInt = 300
+        validation_size: Samples = 300
 
     def network(self) -> nn.Module:
         """Return the network."""

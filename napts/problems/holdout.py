@@ -1,9 +1,9 @@
 """The fixed split of a source's training set, which the package's own data sets use."""
 
 import torch
-from pydantic import PositiveInt
 
 from napts.problems.memory import TensorSamples
+from napts.problems.numbers import Samples
 from napts.problems.problem import ProblemOptions
 from napts.problems.tensors import Normalisation, RawData, RawSet
 
@@ -60,8 +60,8 @@ class SplitOptions(ProblemOptions):
         validation_size: Samples of the source's training set that are held out.
     """
 
-    train_samples: PositiveInt | None = None
-    validation_size: PositiveInt
+    train_samples: Samples | None = None
+    validation_size: Samples
 
 
 def held_out(

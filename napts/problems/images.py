@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from pydantic import PositiveInt
 from torch import nn
 from torch.nn import functional
 
 from napts.problems.holdout import SplitOptions, fixed_permutation, held_out
 from napts.problems.models import cnn, fcnn, lenet, resnet18
+from napts.problems.numbers import Samples
 from napts.problems.registry import register_problem
 from napts.problems.supervised import Classification
 from napts.problems.tensors import Normalisation, RawData, RawSet
@@ -38,7 +38,7 @@ class ImageClassification(Classification):
     class Options(SplitOptions):
         """Options of most problems on images."""
 
-        validation_size: PositiveInt = 5000
+        validation_size: Samples = 5000
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -143,8 +143,8 @@ class Cifar10Mini(ImageClassification):
     class Options(ImageClassification.Options):
         """Options of `cifar10-mini`."""
 
-        train_samples: PositiveInt | None = 10_000
-        validation_size: PositiveInt = 2000
+        train_samples: Samples | None = 10_000
+        validation_size: Samples = 2000
 
     def network(self) -> nn.Module:
         """Return the network."""

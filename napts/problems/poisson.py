@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from napts.problems.models import fcnn
+from napts.problems.numbers import Samples, Width
 from napts.problems.problem import Problem, ProblemOptions
 from napts.problems.registry import register_problem
 from napts.problems.samples import SampleSet
@@ -37,8 +37,8 @@ class PoissonPinn(Problem):
             hidden: Units of each of the two hidden layers.
         """
 
-        points: PositiveInt = 128
-        hidden: PositiveInt = 32
+        points: Samples = 128
+        hidden: Width = 32
 
     def network(self) -> nn.Module:
         """Return the network: ``tanh``, since the residual takes its second derivative."""

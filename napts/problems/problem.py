@@ -25,7 +25,7 @@ _NO_GRADIENTS = "does not require grad"
 class ProblemOptions(BaseModel):
     """Options of a problem: fields of a subclass, which stand beside its name in a spec."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Problem(ABC):
@@ -103,6 +103,14 @@ class Problem(ABC):
             model: The network.
             samples: Validation or test samples: ``len(samples)``, ``samples.batches(size)``,
                 ``samples.all()``.
+        """
+        return {}
+
+    def keepsake(self, model: nn.Module) -> Mapping[str, Any]:
+        """Return arrays that a run that is done keeps beside its records, for pictures.
+
+        Args:
+            model: The network at the end, in evaluation mode.
         """
         return {}
 

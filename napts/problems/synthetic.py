@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import nn
 
 from napts.problems.holdout import SplitOptions, held_out
 from napts.problems.models import fcnn, regularised_fcnn
+from napts.problems.numbers import DataSeed, Samples, Scale
 from napts.problems.registry import register_problem
 from napts.problems.supervised import Classification
 from napts.problems.tensors import RawData, RawSet
@@ -32,10 +32,10 @@ class SyntheticOptions(SplitOptions):
         noise: Standard deviation within a class; the centres are standard normal.
     """
 
-    validation_size: PositiveInt = 80
-    test_size: PositiveInt = 80
-    data_seed: NonNegativeInt = 0
-    noise: NonNegativeFloat = 0.7
+    validation_size: Samples = 80
+    test_size: Samples = 80
+    data_seed: DataSeed = 0
+    noise: Scale = 0.7
 
 
 @register_problem("synthetic-blobs")

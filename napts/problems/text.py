@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
 from napts.problems.gpt import gpt
+from napts.problems.numbers import DataSeed, Layers, Samples, Width
 from napts.problems.problem import ProblemOptions
 from napts.problems.registry import register_problem
 from napts.problems.supervised import Supervised
@@ -53,14 +53,14 @@ class TextGpt(Supervised):
             blocks: Blocks of the network.
         """
 
-        train_samples: PositiveInt = 256
-        validation_size: PositiveInt = 64
-        test_size: PositiveInt = 64
-        data_seed: NonNegativeInt = 0
-        context: PositiveInt = 32
-        width: PositiveInt = 32
-        heads: PositiveInt = 4
-        blocks: PositiveInt = 4
+        train_samples: Samples = 256
+        validation_size: Samples = 64
+        test_size: Samples = 64
+        data_seed: DataSeed = 0
+        context: Width = 32
+        width: Width = 32
+        heads: Width = 4
+        blocks: Layers = 4
 
     def network(self) -> nn.Module:
         """Return the network."""

@@ -21,6 +21,7 @@ CHECKPOINT = "checkpoint.pt"
 PREVIOUS_CHECKPOINT = "checkpoint.previous.pt"
 LOCK = "lock"
 TRACEBACK = "traceback.txt"
+KEPT = "kept.npz"
 
 NAME_PATTERN = r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$"
 """What experiments and run keys may be called; no such name leaves the records folder."""

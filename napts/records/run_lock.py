@@ -28,11 +28,11 @@ class RunLock:
     """Holds the lock of a run directory within a ``with`` block.
 
     Args:
-        directory: An existing run directory.
+        directory: A run directory, made if missing.
 
     Raises:
         RunBusy: On entering, if another process holds it.
-        RecordWriteError: On entering, if the lock is a symbolic link or cannot be opened.
+        RecordWriteError: On entering, if the lock is a symbolic link or cannot be written.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -40,18 +40,26 @@ class RunLock:
         self._descriptor: int | None = None
 
     def __enter__(self) -> Self:
+        descriptor = self._acquired()
+        while not _is_at(descriptor, self.directory / LOCK):  # its last holder has removed it
+            os.close(descriptor)
+            descriptor = self._acquired()
+        self._descriptor = descriptor
         try:
-            descriptor = open_plainly(self.directory / LOCK, os.O_RDWR | os.O_CREAT)
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"process {os.getpid()} on {os.uname().nodename}\n".encode())
         except OSError as error:
+            self._release()
             raise RecordWriteError(self.directory / LOCK, error) from error
+        return self
+
+    def _acquired(self) -> int:
+        descriptor = _opened(self.directory)
         if not _acquire(descriptor, _PATIENCE_S):
             holder = os.read(descriptor, 200).decode(errors="replace").strip()
             os.close(descriptor)
             raise RunBusy(self.directory, holder)
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"process {os.getpid()} on {os.uname().nodename}\n".encode())
-        self._descriptor = descriptor
-        return self
+        return descriptor
 
     def __exit__(
         self,
@@ -59,6 +67,9 @@ class RunLock:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._release()
+
+    def _release(self) -> None:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -82,6 +93,24 @@ def is_locked(directory: Path) -> bool:
         return not _acquire(descriptor, 0.0, shared=True)
     finally:
         os.close(descriptor)
+
+
+def _opened(directory: Path) -> int:
+    while True:
+        directory.mkdir(parents=True, exist_ok=True)
+        try:
+            return open_plainly(directory / LOCK, os.O_RDWR | os.O_CREAT)
+        except FileNotFoundError:  # another process has just removed the directory
+            continue
+        except OSError as error:
+            raise RecordWriteError(directory / LOCK, error) from error
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def _acquire(descriptor: int, patience_s: float, *, shared: bool = False) -> bool:

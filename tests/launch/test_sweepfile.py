@@ -175,7 +175,7 @@ def test_mistakes_are_told_in_a_line(tmp_path: Path, text: str, told: str) -> No
         sweep_of(tmp_path, text)
     (line,) = caught.value.problems
     assert told in line
-    assert str(tmp_path / "sweep.toml") in line or "place" in line
+    assert "toml: " in line or "place" in line
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_mistakes_in_a_profile(tmp_path: Path, text: str, told: str) -> None:
     with pytest.raises(SpecError) as caught:
         load_cluster(path)
     assert told in str(caught.value)
-    assert str(path) in str(caught.value)
+    assert "cluster.toml: " in str(caught.value)
 
 
 def test_overrides_reach_the_runs(tmp_path: Path) -> None:

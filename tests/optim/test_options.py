@@ -56,8 +56,8 @@ def test_a_method_may_have_its_own_default_and_note() -> None:
         ({"eta_2": -1}, r"Invalid eta_2: -1, must be in \(0, 1\)"),
         ({"norm": ["l2"]}, r"Invalid norm: \['l2'\], must be one of l2, inf"),
         ({"order": 1.0}, "Invalid order: 1.0, must be 1 or 2"),
-        ({"pairs": True}, "Invalid pairs: True, must be integer >= 1"),
-        ({"window": -1}, "Invalid window: -1, must be integer >= 0"),
+        ({"pairs": True}, r"Invalid pairs: True, must be integer in \[1, 1000\]"),
+        ({"window": -1}, r"Invalid window: -1, must be integer in \[0, 1000000\]"),
         ({"weight_decay": 1.5, "decoupled_weight_decay": True}, "below 1 if it is decoupled"),
     ],
 )

@@ -32,6 +32,7 @@ batch_size = 75
 checkpoint_every_s = 0.2
 """
 WEIGHTS = 'method = "APTSW"\nsubdomains = 4\nlocal_steps = 3'
+LAYERS = 'method = "ASPQN"\nsubdomains = 3\nlocal_steps = 3\nlocal_memory = "keep"'
 DATA = 'method = "APTSD"\nshards = 3'
 
 
@@ -48,11 +49,14 @@ def trained(folder: Path, ranks: int) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("workload", "options"),
-    [("synthetic-blobs", ""), ("synthetic-batchnorm", "order = 2\nforced_decrease = true")],
+    ("workload", "optimizer"),
+    [
+        ("synthetic-blobs", WEIGHTS),
+        ("synthetic-batchnorm", f"{WEIGHTS}\norder = 2\nforced_decrease = true"),
+        ("synthetic-blobs", LAYERS),
+    ],
 )
-def test_subdomains_agree_to_the_last_bit(tmp_path: Path, workload: str, options: str) -> None:
-    optimizer = f"{WEIGHTS}\n{options}"
+def test_subdomains_agree_to_the_last_bit(tmp_path: Path, workload: str, optimizer: str) -> None:
     alone = trained(make(tmp_path / "alone", optimizer, workload), 1)
     assert trained(make(tmp_path / "together", optimizer, workload), 2) == alone
     assert {row["epoch"] for row in alone} >= {1, 2, 3, 4}

@@ -1,13 +1,18 @@
 """Logistic regression in runs, and the known minima of real sets, where there are the files."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
+import napts
 from napts.experiment import RunSpec, run
+from napts.optim.sums import LogisticSum
 from napts.problems import DataMissing, get_problem, problem_class
 from napts.problems.logistic import Logistic
+from napts.problems.minimum import minimiser
 from napts.records.read import load_run
 
 MINIMA = {
@@ -96,3 +101,63 @@ def test_the_line_without_a_label_of_w8a_is_said() -> None:
     with pytest.warns(UserWarning, match=r"w8a.*: 1 line without a label skipped: 49750"):
         whole = real("w8a-logistic").load(dtype=torch.float64).train
     assert len(whole) == 49749
+
+
+@pytest.mark.usefixtures("own_cache")
+@pytest.mark.parametrize(
+    ("name", "condition"),
+    [
+        ("australian-logistic", 5.3e6),
+        ("australian-scale-logistic", 181),
+        ("mushrooms-logistic", 429),
+        ("phishing-logistic", 483),
+        ("a9a-logistic", 2.4e4),
+    ],
+)
+def test_hessians_at_minima_have_the_known_conditions(name: str, condition: float) -> None:
+    problem = real(name)
+    samples = problem.load(dtype=torch.float64).train
+    inputs, labels = samples.all()
+    weight = nn.Parameter(torch.zeros(inputs.shape[1]).double())
+    total = LogisticSum.of([weight], inputs, labels, problem.penalty).prepared()
+    multiply = total.hessian(minimiser(total))
+    columns = [multiply([unit])[0] for unit in torch.eye(len(weight)).double()]
+    sizes = torch.linalg.eigvalsh(torch.stack(columns))
+    assert (sizes[-1] / sizes[0]).item() == pytest.approx(condition, rel=0.05)
+
+
+COSTS = [
+    ("australian-scale-logistic", "SSN", {"share": 0.1}, 10, 10),
+    ("australian-scale-logistic", "MLVR", {"shares": (0.1,)}, 29, 46),
+    ("australian-scale-logistic", "MLVR", {"shares": (0.01, 0.1)}, 43, 5),
+    ("australian-scale-logistic", "SVRG", {"lr": 1.0}, 121, 0),
+    ("australian-scale-logistic", "SARAH", {"lr": 1.0}, 115, 0),
+    ("mushrooms-logistic", "SSN", {"share": 0.1}, 14, 14),
+    ("mushrooms-logistic", "MLVR", {"shares": (0.1,)}, 44, 76),
+    ("mushrooms-logistic", "MLVR", {"shares": (0.01, 0.1)}, 64, 11),
+]
+"""Gradients and Hessian-vector products to a gap of 1e-6, of prototypes and one seed: pointers."""
+
+
+@pytest.mark.usefixtures("own_cache")
+@pytest.mark.parametrize(("name", "method", "options", "gradients", "products"), COSTS)
+def test_costs_are_about_those_of_prototypes(
+    name: str, method: str, options: dict[str, Any], gradients: float, products: float
+) -> None:
+    problem = real(name)
+    samples = problem.load(dtype=torch.float64).train.all()
+    spent = []
+    for seed in range(3):
+        model = problem.build_model(0).double()
+        (weight,) = model.parameters()
+        total = problem.sum(model, samples)
+        optimizer = getattr(napts, method)([weight], seed=seed, **options)
+        cost = [0.0, 0.0]
+        while total.value([weight.detach().reshape(-1)]) - problem.minimum > 1e-6:
+            optimizer.step(total)
+            cost[0] += optimizer.last_step.backwards
+            cost[1] += optimizer.last_step.hessian_products
+            assert cost[0] < 3 * gradients
+        spent.append(cost)
+    (_, middle, _) = sorted(spent)
+    assert middle == pytest.approx([gradients, products], rel=0.4, abs=2)

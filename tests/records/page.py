@@ -19,7 +19,8 @@ Names with `<metric>` stand for one column per metric of the problem: `val_accur
 Every value may be null, which means that there is none. Losses and metrics that are not finite are
 the strings `"inf"`, `"-inf"` and `"nan"`, since a diverged loss is a result; other numbers that are
 not finite are null. Columns marked * differ between two runs of the same numbers.
-Rows have the columns that are said to be of finite sums only where the method counts them.
+Rows have the columns that are said to be of finite sums or of quasi-Newton methods only where the
+method counts them.
 
 ## spec.json
 
@@ -38,6 +39,12 @@ Neither is part of the run key.
 ## environment.json
 
 What it ran on: revision of the program, versions, processor, accelerator, digest of the data.
+
+## kept.npz
+
+Arrays that the problem keeps of a run that is done, for pictures alone: the solution of a differential
+equation on the test grid, say. Most have none; nothing else depends on it, packed and condensed
+records leave it out, and one that cannot be read counts as none.
 """
 
 _DAMAGE = """## Damaged records
@@ -66,12 +73,13 @@ compared with the checkpoint:
 
 - all rows before it are there: the run goes on; a file that is written anew anyway (`spec.json`,
   `status.json`, `environment.json`) and was damaged is kept aside;
-- some are missing: it could only end with a part of them, so it is started anew, and everything that
-  there was, checkpoints included, is kept aside.
+- some are missing: it could only end with a part of them, so it is started anew, and everything
+  that there was, checkpoints included, is kept aside.
 
-What is kept aside lies in `.damaged-1`, `.damaged-2`, ... in the run directory; nothing reads it, and
-it may be removed. `collect` lets a good copy take the place of a damaged one, which is kept in it
-likewise. Of several copies of a run in one folder one counts; others with another result are named.
+What is kept aside lies in `.damaged-1`, `.damaged-2`, ... in the run directory; nothing reads it,
+and it may be removed. `collect` lets a good copy take the place of a damaged one, which is kept in
+it likewise. Of several copies of a run in one folder one counts; others with another result are
+named.
 
 Nothing is written through a symbolic link: a run directory that is one or holds one is refused, and
 so is an experiment's folder that leads out of the records. The records folder itself may be a link.

@@ -56,14 +56,14 @@ class LBFGSOptions(TypedDict, total=False):
         float,
         Option(1.0, "Learning rate, the first trial length of the line search.", within="(0, inf)"),
     ]
-    history_size: Annotated[int, Option(10, "Pairs that are remembered.", within="[1, inf)")]
+    history_size: Annotated[int, Option(10, "Pairs that are remembered.", within="[1, 10000]")]
     max_iter: Annotated[
         int,
         Option(
             1,
             "Iterations on one batch. One is our choice: the curvature pairs then come from "
             "successive batches and a step costs about as much as those of the other methods.",
-            within="[1, inf)",
+            within="[1, 10000]",
         ),
     ]
     line_search: Annotated[

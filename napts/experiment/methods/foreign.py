@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 _Patterns = Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
 
+_LAYERS = 3
+"""Of the network on which constructors are tried."""
+
 
 class ForeignOptions(MethodOptions):
     """Options of an optimizer that is named by its import path: its keyword arguments, as data.
@@ -162,10 +165,11 @@ def check(options: MethodOptions) -> None:
         return
     if getattr(options, "parameters", None) is not None:
         options = options.model_copy(update={"parameters": "matrices"})
-    layers = max(3, getattr(options, "subdomains", None) or 0)
+    if (getattr(options, "subdomains", None) or 1) > _LAYERS:
+        options = options.model_copy(update={"subdomains": _LAYERS})
     try:
         with guarded():
-            build_optimizer(options, nn.Sequential(*(nn.Linear(2, 2) for _ in range(layers))))
+            build_optimizer(options, nn.Sequential(*(nn.Linear(2, 2) for _ in range(_LAYERS))))
     except ValueError:
         raise
     except Exception as error:  # whatever an own constructor raises

@@ -20,6 +20,7 @@ from typing import Any
 
 from napts import extras
 from napts.exits import guarded, raised
+from napts.text import shown
 
 _OF_PACKAGES = ("site-packages", "dist-packages")
 
@@ -41,12 +42,14 @@ def load_class(path: str, base: type, *, key: str) -> type:
         with guarded():
             module = importlib.import_module(module_name)
     except Exception as error:  # whatever foreign code raises when it is imported
-        raise ValueError(f"{key}: found {path!r}, whose import fails: {one_line(error)}") from error
+        raise ValueError(
+            f"{key}: found {shown(path)}, whose import fails: {one_line(error)}"
+        ) from error
     found = getattr(module, name, None)
     if not (isinstance(found, type) and issubclass(found, base)):
         there = "nothing" if found is None else f"no {base.__name__}"
         known = [n for n, c in vars(module).items() if isinstance(c, type) and issubclass(c, base)]
-        raise ValueError(f"{key}: found {path!r}, which is {there}{_meant(name, known)}")
+        raise ValueError(f"{key}: found {shown(path)}, which is {there}{_meant(name, known)}")
     return found
 
 
@@ -74,13 +77,13 @@ def check_installed(package: str, *, key: str = "optimizer.method") -> None:
     if outside or not places:
         where = outside[0] if outside else "no file"
         raise ValueError(
-            f"{key}: found {package!r} in {where}, allowed: installed packages; code of your own "
-            "is registered with napts.register_method and named by --import"
+            f"{key}: found {shown(package)} in {where}, allowed: installed packages; code of your "
+            "own is registered with napts.register_method and named by --import"
         )
 
 
 def _absent(package: str, key: str) -> str:
-    return f"{key}: found {package!r}, of which no package is installed here"
+    return f"{key}: found {shown(package)}, of which no package is installed here"
 
 
 def _is_shipped(package: str) -> bool:

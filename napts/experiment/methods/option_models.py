@@ -108,7 +108,7 @@ class StageOptions(TypedDict, total=False):
 
     subdomains: Annotated[
         int | None,
-        Option(None, "Number of layer blocks; the problem's by default.", within="[1, inf)"),
+        Option(None, "Number of layer blocks; the problem's by default.", within="[1, 1024]"),
     ]
     compile_local: Annotated[
         bool,
@@ -125,7 +125,7 @@ class SetOptions(TypedDict, total=False):
 
     subdomains: Annotated[
         int | None,
-        Option(None, "Number of parameter sets; the problem's by default.", within="[1, inf)"),
+        Option(None, "Number of parameter sets; the problem's by default.", within="[1, 1024]"),
     ]
     deal: Annotated[
         Deal,
@@ -142,7 +142,7 @@ class LayerOptions(TypedDict, total=False):
 
     subdomains: Annotated[
         int | None,
-        Option(None, "Number of sets of layers; the problem's by default.", within="[1, inf)"),
+        Option(None, "Number of sets of layers; the problem's by default.", within="[1, 1024]"),
     ]
     split: Annotated[
         Split,
@@ -157,7 +157,7 @@ class LayerOptions(TypedDict, total=False):
         Option(
             0,
             "How many layers of its neighbours on either side a subdomain has besides.",
-            within="[0, inf)",
+            within="[0, 1000000]",
         ),
     ]
 

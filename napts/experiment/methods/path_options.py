@@ -6,6 +6,8 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from napts.text import shown
+
 _PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+", re.ASCII)  # a run key is made of it
 
 
@@ -52,9 +54,11 @@ def check_path(path: str) -> None:
         ValueError: It is none, or one of this package, whose methods have names.
     """
     if not _PATH.fullmatch(path):
-        raise ValueError(f"found {path!r}, allowed: an import path such as torch.optim.AdamW")
+        raise ValueError(f"found {shown(path)}, allowed: an import path such as torch.optim.AdamW")
     if path.startswith("napts."):
-        raise ValueError(f"found {path!r}, allowed: {path.rpartition('.')[2]!r}, without the path")
+        raise ValueError(
+            f"found {shown(path)}, allowed: {shown(path.rpartition('.')[2])}, without the path"
+        )
 
 
 def check_plain(name: str, value: Any) -> None:
@@ -76,6 +80,5 @@ def check_plain(name: str, value: Any) -> None:
     elif isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{name}: found {value}, allowed: finite numbers")
     elif not (value is None or isinstance(value, (bool, int, float, str))):
-        raise ValueError(
-            f"{name}: found {value!r}, allowed: numbers, strings, true, false, lists and tables"
-        )
+        allowed = "numbers, strings, true, false, lists and tables"
+        raise ValueError(f"{name}: found {shown(value)}, allowed: {allowed}")

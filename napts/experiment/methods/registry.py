@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from napts import entry_points
 from napts.experiment.methods.method import Capabilities, Method, StepOptimizer
 from napts.experiment.methods.option_models import MethodOptions, options_model
+from napts.text import shown
 
 if TYPE_CHECKING:
     from napts.parallel.pipeline import Pipeline
@@ -129,10 +130,8 @@ def method_named(name: str) -> Method:
         return _by_path[0](name)
     if not isinstance(name, str) or name not in _METHODS:
         if name not in method_names():
-            raise ValueError(
-                f"found {name!r}, allowed: {', '.join(method_names())}; an optimizer of your own "
-                "needs --import FILE"
-            )
+            allowed = f"{', '.join(method_names())}; an optimizer of your own needs --import FILE"
+            raise ValueError(f"found {shown(name)}, allowed: {allowed}")
         entry_points.load(entry_points.METHODS, name, _METHODS)
     return _METHODS[name]
 

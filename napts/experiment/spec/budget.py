@@ -11,13 +11,18 @@ from pydantic import (
     model_validator,
 )
 
-from napts.experiment.spec_table import SpecTable
+from napts.experiment.spec_table import Epochs, Samples, Seconds, SpecTable
+from napts.quantity import Unit
 from napts.records.metric import Goal, Metric
+from napts.text import shown
 
 LIMITS = ("epochs", "passes", "samples", "seconds")
 """What a budget may limit; the first limit that is reached ends the run."""
 
 _LEFT_OUT_IF_NONE = (*LIMITS, "target")  # older specs and keys had no such fields
+
+_LARGEST = 2**53
+"""Samples of a batch, which is not larger than the data in any case."""
 
 
 class Target(SpecTable):
@@ -38,7 +43,7 @@ class Target(SpecTable):
     @classmethod
     def _known(cls, metric: str) -> str:
         if metric != "train_loss" and not metric.startswith("val_"):
-            raise ValueError(f"found {metric!r}, allowed: train_loss, val_loss or val_METRIC")
+            raise ValueError(f"found {shown(metric)}, allowed: train_loss, val_loss or val_METRIC")
         return metric
 
     def resolved(self, primary: Metric) -> "Target":
@@ -96,10 +101,10 @@ class Budget(SpecTable):
         target: Where to stop before.
     """
 
-    epochs: Annotated[int, Field(ge=1)] | None = None
-    passes: Annotated[float, Field(gt=0.0)] | None = None
-    samples: Annotated[int, Field(ge=1)] | None = None
-    seconds: Annotated[float, Field(gt=0.0)] | None = None
+    epochs: Epochs | None = None
+    passes: Annotated[float, Field(gt=0.0, le=2**53), Unit("passes")] | None = None
+    samples: Samples | None = None
+    seconds: Seconds | None = None
     batch_size: int | Literal["full"] | None = None
     overlap: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     target: Target | None = None
@@ -107,10 +112,10 @@ class Budget(SpecTable):
     @field_validator("batch_size", mode="before")
     @classmethod
     def _size(cls, size: object) -> object:
-        whole = isinstance(size, int) and not isinstance(size, bool) and size >= 1
+        whole = isinstance(size, int) and not isinstance(size, bool) and 1 <= size <= _LARGEST
         if size is None or size == "full" or whole:
             return size
-        raise ValueError(f"found {size!r}, allowed: integer >= 1, or full")
+        raise ValueError(f"found {shown(size)}, allowed: integer >= 1 (samples), or full")
 
     @model_validator(mode="after")
     def _limited(self) -> "Budget":

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field
 
-from napts.experiment.spec_table import SpecTable
+from napts.experiment.spec_table import Ranks, SpecTable, Threads
+from napts.quantity import Unit
 
 
 class Pipelining(SpecTable):
@@ -22,8 +23,8 @@ class Pipelining(SpecTable):
             they do not divide is cut into the next smaller number of equal parts.
     """
 
-    stages: Annotated[int, Field(ge=1)] | None = None
-    micro_batches: Annotated[int, Field(ge=1)] = 1
+    stages: Annotated[int, Field(ge=1, le=1024), Unit("stages")] | None = None
+    micro_batches: Annotated[int, Field(ge=1, le=65_536), Unit("parts of a batch")] = 1
 
 
 class Execution(SpecTable):
@@ -50,11 +51,11 @@ class Execution(SpecTable):
     """
 
     device: Literal["cpu", "cuda", "auto"] = "cpu"
-    threads: Annotated[int, Field(ge=1)] = 1
-    ranks: Annotated[int, Field(ge=1)] = 1
+    threads: Threads = 1
+    ranks: Ranks = 1
     schedule: Literal["gpipe", "1f1b"] = "gpipe"
     channels_last: bool = False
-    checkpoint_every_s: Annotated[float, Field(ge=0.0)] = 60.0
+    checkpoint_every_s: Annotated[float, Field(ge=0.0, le=1e9), Unit("seconds")] = 60.0
     record_steps: bool = True
     packages: Literal["any", "exact"] = "any"
     data: Literal["any", "exact"] = "any"

@@ -2,7 +2,6 @@
 
 import difflib
 import math
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from copy import deepcopy
@@ -13,9 +12,22 @@ from pydantic import BaseModel, ValidationError
 
 from napts.experiment.methods.registry import method_named
 from napts.experiment.spec.run_spec import RunSpec
-from napts.experiment.spec.shipped import shipped
+from napts.experiment.spec.spec_error import SpecError, spec_error, spec_line
 from napts.experiment.spec.study import Study
+from napts.experiment.spec.toml_file import DEEPEST, check_data, dotted, parse_toml, read_toml
 from napts.problems import options_model
+from napts.quantity import Unit
+from napts.text import shown
+
+__all__ = [
+    "SpecError",
+    "apply_overrides",
+    "load_spec",
+    "parse_spec",
+    "read_toml",
+    "spec_error",
+    "validated",
+]
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -40,32 +52,8 @@ _TYPES = {
 _IN_METHODS = 4
 """Length of the place of a key of ``[[methods]]``, with the nesting of the models."""
 
-
-class SpecError(ValueError):
-    """A spec is invalid; one line per problem.
-
-    Attributes:
-        problems: The lines: where, what was found, what is allowed.
-    """
-
-    def __init__(self, problems: Iterable[str]) -> None:
-        self.problems = list(problems)
-        super().__init__("\n".join(self.problems))
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file; ``studies/NAME.toml`` may be one that comes with the package.
-
-    Raises:
-        SpecError: The file is missing or is not TOML.
-    """
-    path = shipped(path)
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SpecError([f"{path}: cannot be read, {error.strerror}"]) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SpecError([f"{path}: not valid TOML, {error}"]) from None
+_LONGEST_KEY = 100
+"""Characters of a key by which a known one is looked for that may have been meant."""
 
 
 def load_spec(path: str | Path, overrides: Iterable[str] = ()) -> RunSpec | Study:
@@ -108,20 +96,21 @@ def apply_overrides(data: Mapping[str, Any], assignments: Iterable[str]) -> dict
     Raises:
         SpecError: An assignment has no ``=``, or its path leads through something not a table.
     """
+    check_data(data, "spec")
     result = deepcopy(dict(data))
     for assignment in assignments:
         key, separator, text = assignment.partition("=")
         names = [name.strip() for name in key.split(".")]
-        if not separator or not all(names):
-            raise SpecError([f"--set: found {assignment!r}, allowed: name.name=value"])
+        if not separator or not all(names) or len(names) > DEEPEST:
+            raise spec_error("--set", f"found {shown(assignment)}, allowed: name.name=value")
         _assign(result, names, _literal(text.strip()), assignment)
     return result
 
 
 def _literal(text: str) -> Any:
     try:
-        parsed = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+        parsed = parse_toml(f"value = {text}")
+    except ValueError:
         return text
     value = parsed["value"] if set(parsed) == {"value"} else text
     # No setting may be infinite, and "inf" is the name of a norm.
@@ -138,7 +127,8 @@ def _assign(data: dict[str, Any], names: list[str], value: Any, assignment: str)
         else:
             place.update({names[-1]: value})
     except (AttributeError, IndexError, ValueError):
-        raise SpecError([f"--set: {assignment!r} does not name a place in the spec"]) from None
+        problem = f"{shown(assignment)} does not name a place in the spec"
+        raise spec_error("--set", problem) from None
 
 
 def validated(model: type[Model], data: Mapping[str, Any], source: str) -> Model:
@@ -152,6 +142,7 @@ def validated(model: type[Model], data: Mapping[str, Any], source: str) -> Model
     Raises:
         SpecError: They are not valid; one line per problem.
     """
+    check_data(data, source)
     try:
         return model.model_validate(dict(data))
     except ValidationError as error:
@@ -177,39 +168,64 @@ def _problem(
     if item["type"] == "extra_forbidden":
         explained = _unknown_key(place, model, data)
     else:
-        explained = _explain(item)
-    return ": ".join(part for part in (source, _dotted(place), explained) if part)
+        explained = _explain(item) + _unit_of(item, model, data)
+    where = _dotted(place)
+    return spec_line(source, f"{where}: {explained}" if where else explained)
 
 
 def _dotted(place: tuple[int | str, ...]) -> str:
     """Return the path as it stands in the file: without the nesting of the models."""
-    text = ""
     nested = place[:1] == ("methods",)
-    for part in place:
-        if nested and part == "optimizer":
-            continue
-        if "[" in str(part):  # pydantic's name of a member of a union
-            continue
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return text
+    return dotted(
+        tuple(
+            part
+            for part in place
+            # The last is pydantic's name of a member of a union.
+            if not (nested and part == "optimizer") and "[" not in str(part)
+        )
+    )
 
 
 def _unknown_key(
     place: tuple[int | str, ...], model: type[BaseModel], data: Mapping[str, Any]
 ) -> str:
     """Say which keys there are where an unknown one was found, the likeliest first."""
-    if "optimizer" in place[:-1]:
-        model = method_named(_table_at(data, place[:-1])["method"]).options
-    elif place[0] == "workload":
-        model = options_model(data["workload"]["name"])
-    else:
-        model = _model_at(model, place[:-1])
-    known = list(model.model_fields)
+    known = list(_model_of(place, model, data).model_fields)
     if place[0] == "methods" and len(place) <= _IN_METHODS:
         known += ["label", "epochs"]
-    close = difflib.get_close_matches(str(place[-1]), known, n=1)
+    close = difflib.get_close_matches(str(place[-1])[:_LONGEST_KEY], known, n=1)
     hint = f", did you mean {close[0]}?" if close else ","
     return f"unknown key{hint} allowed: {', '.join(known)}"
+
+
+def _model_of(
+    place: tuple[int | str, ...], model: type[BaseModel], data: Mapping[str, Any]
+) -> type[BaseModel]:
+    """Return the model of the table that a place lies in."""
+    if "optimizer" in place[:-1]:
+        return method_named(_table_at(data, place[:-1])["method"]).options
+    if place[0] == "workload":
+        return options_model(data["workload"]["name"])
+    return _model_at(model, place[:-1])
+
+
+def _unit_of(item: dict[str, Any], model: type[BaseModel], data: Mapping[str, Any]) -> str:
+    """Return the unit of a number that is out of bounds, in parentheses; empty if it has none."""
+    place = item["loc"]
+    bounded = not _COMPARISONS.keys().isdisjoint(item.get("ctx", {}))
+    # Options of methods say in their meaning what they are measured in.
+    if not bounded or "optimizer" in place or not isinstance(place[-1], str):
+        return ""
+    field = _model_of(place, model, data).model_fields.get(str(place[-1]))
+    units = [] if field is None else [*_units_in(field.metadata), *_units_in([field.annotation])]
+    return f" ({units[0].name})" if units else ""
+
+
+def _units_in(annotations: Iterable[Any]) -> Iterator[Unit]:
+    for annotation in annotations:
+        if isinstance(annotation, Unit):
+            yield annotation
+        yield from _units_in(get_args(annotation))
 
 
 def _table_at(data: Any, place: tuple[int | str, ...]) -> Any:
@@ -244,7 +260,7 @@ def _explain(item: dict[str, Any]) -> str:
         return item["msg"]
     if kind == "value_error":
         return str(context["error"])
-    return f"found {item['input']!r}, allowed: {_allowed(kind, context, item['msg'])}"
+    return f"found {shown(item['input'])}, allowed: {_allowed(kind, context, item['msg'])}"
 
 
 def _allowed(kind: str, context: dict[str, Any], message: str) -> str:

@@ -15,11 +15,12 @@ from napts.experiment.plugins.error_line import error_line
 from napts.experiment.plugins.own_code import check_files, code_of, differing_code
 from napts.experiment.spec.budget import Budget
 from napts.experiment.spec.execution import Execution, Pipelining
-from napts.experiment.spec_table import SpecTable
+from napts.experiment.spec_table import Label, SpecTable
 from napts.problems import Problem, get_problem, options_model, problem_names
 from napts.problems.registry import problem_modules
 from napts.records.layout import NAME_PATTERN, SCHEMA, Kind, kind_by_name
 from napts.records.metric import Metric
+from napts.text import shown
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=100)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -55,10 +56,8 @@ class WorkloadSpec(BaseModel):
     @classmethod
     def _known(cls, name: str) -> str:
         if name not in problem_names():
-            allowed = ", ".join(problem_names())
-            raise ValueError(
-                f"found {name!r}, allowed: {allowed}; a problem of your own needs --import FILE"
-            )
+            allowed = f"{', '.join(problem_names())}; a problem of your own needs --import FILE"
+            raise ValueError(f"found {shown(name)}, allowed: {allowed}")
         return name
 
     def build(self) -> Problem:
@@ -102,7 +101,7 @@ class RunSpec(SpecTable):
 
     experiment: Name
     kind: Kind | None = None
-    label: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    label: Label | None = None
     seed: Seed = 0
     precision: Precision | None = None
     workload: WorkloadSpec

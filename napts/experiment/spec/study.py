@@ -9,8 +9,22 @@ from napts.experiment.methods.registry import OptimizerOptions
 from napts.experiment.spec.budget import Budget
 from napts.experiment.spec.execution import Execution, Pipelining
 from napts.experiment.spec.run_spec import Name, Precision, RunSpec, Seed, WorkloadSpec
-from napts.experiment.spec_table import SpecTable
+from napts.experiment.spec_table import Epochs, Label, SpecTable
 from napts.records.layout import Kind
+from napts.text import shown
+
+MOST_RUNS = 100_000
+"""Runs of one file; a day at one a second."""
+
+
+def check_count(runs: int) -> None:
+    """Check how many runs a file describes, before they are made.
+
+    Raises:
+        ValueError: There are too many.
+    """
+    if runs > MOST_RUNS:
+        raise ValueError(f"found {shown(runs)} runs, allowed: at most {MOST_RUNS:,} runs in a file")
 
 
 class StudyMethod(SpecTable):
@@ -23,8 +37,8 @@ class StudyMethod(SpecTable):
     """
 
     optimizer: OptimizerOptions
-    label: Annotated[str, Field(min_length=1, max_length=100)] | None = None
-    epochs: Annotated[int, Field(ge=1)] | None = None
+    label: Label | None = None
+    epochs: Epochs | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -71,6 +85,7 @@ class Study(SpecTable):
         repeated = [str(seed) for seed, n in Counter(self.seeds).items() if n > 1]
         if repeated:
             raise ValueError(f"seeds: found {', '.join(repeated)} twice, allowed: once each")
+        check_count(len(self.seeds) * len(self.methods))
         labels = Counter(method.display_label for method in self.methods)
         repeated = [label for label, n in labels.items() if n > 1]
         if repeated:

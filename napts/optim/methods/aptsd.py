@@ -16,14 +16,14 @@ from napts.optim.shards import Shards
 class APTSDOptions(TrustRegionOptions, ModelOptions, total=False):
     """Options of :class:`APTSD`."""
 
-    shards: Annotated[int, Option(2, "Number of shards ``P``.", within="[1, inf)")]
+    shards: Annotated[int, Option(2, "Number of shards ``P``.", within="[1, 1000000]")]
     local_steps: Annotated[
         int,
         Option(
             5,
             "Local trust-region steps ``nu`` of each shard, rejected ones included. 5 in the "
             "authors' code.",
-            within="[1, inf)",
+            within="[1, 10000]",
         ),
     ]
     consistent: Annotated[

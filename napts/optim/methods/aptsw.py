@@ -23,7 +23,7 @@ class APTSWOptions(TrustRegionOptions, ModelOptions, total=False):
         Option(
             5,
             "Local trust-region steps ``nu`` of each subdomain, rejected ones included.",
-            within="[1, inf)",
+            within="[1, 10000]",
         ),
     ]
     local_budget: Annotated[

@@ -44,7 +44,7 @@ class ASTROMOptions(SeedOptions, RadiusOptions, ConjugateGradientOptions, TypedD
             2,
             "Trust-region steps on the subset for one test on all samples. Derived: more Hessians "
             "than iterations in the published table.",
-            within="[1, inf)",
+            within="[1, 1000000]",
         ),
     ]
 

@@ -70,12 +70,12 @@ class MLVROptions(SeedOptions, ConjugateGradientOptions, LineSearchOptions, Type
             "Gradient steps before the coarse correction, on each level but the coarsest. The "
             "authors' configuration has up to 2, of which one may succeed. 0 saves a gradient of "
             "all samples.",
-            within="[0, inf)",
+            within="[0, 1000000]",
         ),
     ]
     post_smoothing_steps: Annotated[
         int,
-        Option(0, "Gradient steps after it, likewise (our choice).", within="[0, inf)"),
+        Option(0, "Gradient steps after it, likewise (our choice).", within="[0, 1000000]"),
     ]
     coarse_solver: Annotated[
         CoarseSolver,
@@ -91,7 +91,7 @@ class MLVROptions(SeedOptions, ConjugateGradientOptions, LineSearchOptions, Type
             None,
             "Steps on the coarsest level; ``None`` for 5 Newton steps or 10 gradient steps. The "
             "authors' configuration has up to 10, of which 5 may succeed.",
-            within="[1, inf)",
+            within="[1, 1000000]",
         ),
     ]
     lr: Annotated[

@@ -46,7 +46,7 @@ class MomentumLBFGS(QuasiNewtonOptimizer):
 class AdamLBFGSOptions(QuasiNewtonOptions, TypedDict, total=False):
     """Options of :class:`AdamLBFGS`."""
 
-    adam_steps: Annotated[int, Option(1000, "Steps of Adam (our choice).", within="[0, inf)")]
+    adam_steps: Annotated[int, Option(1000, "Steps of Adam (our choice).", within="[0, 1000000]")]
     adam_lr: Annotated[float, Option(1e-3, "Its learning rate.", within="(0, inf)")]
 
 

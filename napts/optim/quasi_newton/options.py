@@ -16,7 +16,7 @@ class LineSearchOptions(TypedDict, total=False):
             25,
             "Largest number of evaluations of a line search after its first one, as in "
             ":class:`torch.optim.LBFGS`.",
-            within="[1, inf)",
+            within="[1, 1000000]",
         ),
     ]
 
@@ -29,7 +29,7 @@ class QuasiNewtonOptions(LineSearchOptions, TypedDict, total=False):
         Option(
             3,
             "Pairs of steps and changes of the gradient that are remembered. 3 on the slides.",
-            within="[1, inf)",
+            within="[1, 1000000]",
         ),
     ]
     momentum: Annotated[
@@ -51,7 +51,7 @@ class LocalPhaseOptions(TypedDict, total=False):
             10,
             "L-BFGS steps ``k_s`` of each subdomain. 10 in the authors' code; those of the slides "
             "are lost. 0 leaves the local phase out.",
-            within="[0, inf)",
+            within="[0, 1000000]",
         ),
     ]
     local_pairs: Annotated[
@@ -59,7 +59,7 @@ class LocalPhaseOptions(TypedDict, total=False):
         Option(
             3,
             "Pairs that local L-BFGS remembers. 3 on the slides, 10 in the authors' code.",
-            within="[1, inf)",
+            within="[1, 1000000]",
         ),
     ]
     local_memory: Annotated[
@@ -76,6 +76,6 @@ class LocalPhaseOptions(TypedDict, total=False):
             0,
             "L-BFGS steps on the first layers of all subdomains together, before the local phase; "
             "5 in the authors' code for two levels (arXiv 2406.10997).",
-            within="[0, inf)",
+            within="[0, 1000000]",
         ),
     ]

@@ -42,6 +42,11 @@ class BatchSum(FiniteSum):
         self._replay = Replay(layout.cuda_devices, self._refuse)
         self._begun = False
 
+    @property
+    def draws(self) -> bool:
+        """Whether evaluations have been seen to draw random numbers."""
+        return self._begun and self._replay.draws()
+
     def __len__(self) -> int:
         """Return the number of samples.
 

@@ -37,6 +37,11 @@ class FiniteSum(Batch):
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
 
+    @property
+    def draws(self) -> bool:
+        """Whether evaluations draw random numbers, so that another object is another function."""
+        return False
+
     @abstractmethod
     def __len__(self) -> int:
         """Return the number of samples ``p``."""

@@ -1,6 +1,6 @@
 """Loss and gradient at an iterate, kept for the next step, which may start there."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -20,16 +20,19 @@ class Kept:
         loss: The loss there.
         gradient: The gradient there.
         of: What they belong to; ``None`` if they come from a saved state, and are to be verified.
+        key: The ``function_key`` of that batch, by which another one with the same loss is known.
     """
 
     theta: Vector
     loss: float
     gradient: Vector
     of: Batch | None
+    key: str | None = None
 
     def known(self, batch: Batch, theta: Vector) -> bool:
         """Tell whether they are those of a batch at these parameters."""
-        return self.of is batch and _equal(self.theta, theta)
+        same = self.of is batch or (self.key is not None and self.key == batch.function_key)
+        return same and _equal(self.theta, theta)
 
     def confirmed(self, batch: Batch, total: CountedSum, theta: Vector) -> "Kept | None":
         """Return them for a batch if what was saved is what is evaluated now.
@@ -40,13 +43,18 @@ class Kept:
             return None
         loss, gradient = total.uncounted.value_and_gradient(theta)
         same = loss == self.loss and _equal(gradient, self.gradient)
-        return Kept(self.theta, self.loss, self.gradient, batch) if same else None
+        return replace(self, of=batch, key=batch.function_key) if same else None
 
     def saved(self) -> dict[str, Any] | None:
         """Return what a state holds: only what belongs to a sum that may come again."""
-        if self.of is not None and not isinstance(self.of, FiniteSum):
+        if self.key is None and self.of is not None and not isinstance(self.of, FiniteSum):
             return None
-        return {"theta": self.theta, "loss": self.loss, "gradient": self.gradient}
+        return {
+            "theta": self.theta,
+            "loss": self.loss,
+            "gradient": self.gradient,
+            "key": self.key,
+        }
 
 
 def _equal(first: Vector, second: Vector) -> bool:

@@ -46,6 +46,7 @@ class LogisticSum(FiniteSum):
             )
         self.rows, self.penalty, self._loss = rows, penalty, loss
         self._curvature: float | None = None
+        self._prepared: Rows | None = None
 
     @classmethod
     def of(
@@ -97,9 +98,11 @@ class LogisticSum(FiniteSum):
 
     def hessian(self, theta: Vector) -> HessianProduct:
         """Return what multiplies the Hessian: two products each."""
-        # Kept: who wants one Hessian of a subset wants more.
-        rows = self.rows = self.rows.prepared()
-        penalty = self.penalty
+        # Kept for further Hessians, but not for gradients, whose rounding is to depend on nothing
+        # that was computed before.
+        if self._prepared is None:
+            self._prepared = self.rows.prepared()
+        rows, penalty = self._prepared, self.penalty
         chances = rows.times(theta[0]).sigmoid_()
         curvatures = chances.mul_(1.0 - chances).mul_(1.0 / len(self))
 

@@ -171,8 +171,10 @@ class SumOptimizer(DescribedOptimizer):
             checks = int(unverified and kept is not None)
         if kept is None:
             loss, gradient = total.value_and_gradient(theta)
-            kept = Kept(theta, loss, gradient, batch)
-        self._kept = kept
+            kept = Kept(theta, loss, gradient, batch, batch.function_key)
+        # With random numbers of its own the loss of the next step is another function.
+        alike = total.uncounted is batch or not total.uncounted.draws
+        self._kept = kept if alike else None
         return Start(batch, total, kept.theta, kept.loss, kept.gradient), checks
 
     def _current_layout(self) -> Layout:

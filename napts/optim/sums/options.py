@@ -24,7 +24,7 @@ class SeedOptions(TypedDict, total=False):
             None,
             "Seed of the method's own generator, which draws the samples; ``None`` for torch's at "
             "the first draw, so that ``torch.manual_seed``, or the seed of a run, decides.",
-            within="[0, inf)",
+            within="[0, 1000000]",
         ),
     ]
 
@@ -38,7 +38,7 @@ class ConjugateGradientOptions(TypedDict, total=False):
             10,
             "Largest number of iterations for one step: 10 in the published counts and in the "
             "authors' configuration.",
-            within="[1, inf)",
+            within="[1, 1000000]",
         ),
     ]
     cg_tolerance: Annotated[
@@ -63,7 +63,7 @@ class LineSearchOptions(TypedDict, total=False):
     backtrack: Annotated[
         float, Option(0.5, "Factor by which a step is shortened.", within="(0, 1)")
     ]
-    backtracks: Annotated[int, Option(15, "How often at most.", within="[0, inf)")]
+    backtracks: Annotated[int, Option(15, "How often at most.", within="[0, 1000000]")]
 
 
 class RadiusOptions(TypedDict, total=False):
@@ -144,7 +144,7 @@ class InnerOptions(SeedOptions, total=False):
             100,
             "Stochastic steps between two gradients of all samples; 100 in the authors' "
             "configuration.",
-            within="[1, inf)",
+            within="[1, 1000000]",
         ),
     ]
     batch: Annotated[
@@ -153,7 +153,7 @@ class InnerOptions(SeedOptions, total=False):
             None,
             "Samples of a stochastic step; ``None`` for a hundredth of all, at least 1 (our "
             "choice). No more than all are taken.",
-            within="[1, inf)",
+            within="[1, 1000000]",
         ),
     ]
     draw: Annotated[

@@ -67,7 +67,8 @@ class Subsets:
                 return sampling.kept_order(count)[:size]
 
             taken = nested(total, self._shares, first)
-            known = self._taken = batch, total.layout, [subset.uncounted for subset in taken]
+            known = batch, total.layout, [subset.uncounted for subset in taken]
+            self._taken = None if total.uncounted.draws else known
         whole = len(total)
         return [
             total if inner is total.uncounted else CountedSum(inner, total.counts, whole)

@@ -9,12 +9,13 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field as Option
-from pydantic import PositiveInt, field_validator
+from pydantic import field_validator
 from torch import Tensor, nn
 
 from napts.optim import Batch
 from napts.optim.replicas import ONE_REPLICA, Replicas
 from napts.problems.evaluation import Evaluation, evaluation_mode
+from napts.problems.numbers import GridPoints, Layers, Samples, Width
 from napts.problems.pde import collocation
 from napts.problems.pde.derivatives import Field
 from napts.problems.pde.networks import Architecture, pde_network
@@ -45,13 +46,13 @@ class PdeOptions(ProblemOptions):
         grid: Points of the validation grid along each coordinate.
     """
 
-    points: PositiveInt = 10_000
-    hidden_layers: PositiveInt = 8
-    width: PositiveInt = 20
+    points: Samples = 10_000
+    hidden_layers: Layers = 8
+    width: Width = 20
     architecture: Architecture = "resnet_adaptive"
-    network_time: float = Option(2.0, gt=0)
+    network_time: float = Option(2.0, gt=0, le=1e6)
     conditions: Literal["built-in", "penalty"] = "built-in"
-    grid: tuple[PositiveInt, ...] = (101, 201)
+    grid: tuple[GridPoints, ...] = (101, 201)
 
     @field_validator("grid", mode="before")
     @classmethod
@@ -196,6 +197,17 @@ class Pde(Problem):
             "residual": math.sqrt(residual / len(samples)),
         }
         return self.evaluation(residual / len(samples) + penalty, metrics)
+
+    @torch.no_grad()
+    def keepsake(self, model: nn.Module) -> dict[str, Any]:
+        """Return coordinates, what the network says and the solution, on the test grid."""
+        values = collocation.axes(self.domain, self.test_grid)
+        like = next(model.parameters())
+        found = self.solution(model)(self._grid(self.test_grid).to(like)).cpu()
+        exact = _solution(type(self), self.test_grid)
+        arrays = dict(zip(self.domain, (axis.reshape(-1) for axis in values), strict=True))
+        arrays |= {"u": found.reshape(exact.shape), "exact": exact}
+        return {name: array.float().numpy() for name, array in arrays.items()}
 
     @property
     def _penalised(self) -> bool:

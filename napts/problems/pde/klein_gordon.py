@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 import torch
-from pydantic import PositiveInt
 from torch import Tensor
 
+from napts.problems.numbers import Layers, Width
 from napts.problems.pde.collocation import Domain
 from napts.problems.pde.derivatives import Field
 from napts.problems.pde.equation import OnSide, Pde, PdeOptions
@@ -16,8 +16,8 @@ END = 12.0
 
 
 class _KleinGordonOptions(PdeOptions):
-    hidden_layers: PositiveInt = 6
-    width: PositiveInt = 50
+    hidden_layers: Layers = 6
+    width: Width = 50
 
 
 @register_problem("klein-gordon")

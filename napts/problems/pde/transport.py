@@ -5,10 +5,10 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from pydantic import PositiveInt
 from torch import Tensor
 
 from napts.extras import need
+from napts.problems.numbers import GridPoints, Layers, Width
 from napts.problems.pde import chebyshev
 from napts.problems.pde.collocation import Domain
 from napts.problems.pde.derivatives import Field
@@ -21,9 +21,9 @@ NODES = 256
 
 
 class _TransportOptions(PdeOptions):
-    hidden_layers: PositiveInt = 10
-    width: PositiveInt = 50
-    grid: tuple[PositiveInt, ...] = (51, 51)
+    hidden_layers: Layers = 10
+    width: Width = 50
+    grid: tuple[GridPoints, ...] = (51, 51)
 
 
 @register_problem("transport")

@@ -308,6 +308,46 @@ def test_a_state_of_an_older_version_keeps_the_options_that_it_lacks() -> None:
     assert second.param_groups[0]["share"] == 0.5
 
 
+def _counted(loss: Callable[[Tensor], Tensor], key: str | None) -> tuple[napts.Batch, list[int]]:
+    """A batch of a loss whose evaluations with a graph are counted."""
+    graphs: list[int] = []
+
+    def noted(x: Tensor) -> Tensor:
+        graphs.append(int(torch.is_grad_enabled()))
+        return loss(x)
+
+    batch = napts.Batch(noted, torch.linspace(-2.0, 2.0, 20).double())
+    batch.function_key = key
+    return batch, graphs
+
+
+@pytest.mark.parametrize(("key", "drop"), [(None, 0.0), ("one", 0.0), ("one", 0.5)])
+def test_what_is_known_of_a_loss_is_not_evaluated_again(key: str | None, drop: float) -> None:
+    """After a rejected step: for the same batch, or one that says that it has the same loss."""
+    parameter = nn.Parameter(torch.tensor([0.4, -0.3]).double())
+
+    def loss(x: Tensor) -> Tensor:
+        x = nn.functional.dropout(x, drop)
+        return (torch.sin(9 * parameter[0] * x) - 0.5 * x + parameter[1].square()).square().mean()
+
+    optimizer = napts.TRNewton([parameter], radius=2.0, eta_1=0.9, eta_2=0.99)
+    batch, graphs = _counted(loss, key)
+    verdicts, spent = [], []
+    for _ in range(20):
+        if key is not None:
+            batch, graphs = _counted(loss, key)
+        graphs.clear()
+        optimizer.step(batch)
+        record = optimizer.last_step
+        assert record is not None
+        verdicts.append(record.accepted)
+        spent.append(record.backwards)
+        assert sum(graphs) == record.backwards + (record.hessians or 0)
+    assert verdicts.count(False) >= 2
+    expected = [1.0, *(float(accepted or drop > 0.0) for accepted in verdicts[:-1])]
+    assert spent == expected
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_frozen_parameters_stay(method: str) -> None:
     model, batch = _network(torch.float64)

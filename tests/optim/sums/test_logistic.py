@@ -120,6 +120,16 @@ def test_large_margins_neither_overflow_nor_lose_their_digits(kind: str) -> None
     np.testing.assert_allclose(gradient, [-math.exp(-40) / 2, 0.5], rtol=1e-14)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_round_the_same_whatever_was_computed_before(kind: str) -> None:
+    part = sum_of(kind).take(torch.arange(0, SAMPLES, 2))
+    theta = [direction(2)]
+    before = part.value_and_gradient(theta)[1][0]
+    first = part.hessian(theta)([direction(3)])[0]
+    assert torch.equal(part.hessian(theta)([direction(3)])[0], first)
+    assert torch.equal(part.value_and_gradient(theta)[1][0], before)
+
+
 def test_a_call_may_be_of_a_network() -> None:
     calls = []
 

@@ -1,0 +1,125 @@
+"""Reports on differential equations and quasi-Newton methods, on records whose counts are known."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.made_runs import Row, write_run
+from napts.analysis import Section, load_collection
+from napts.experiment import Study, load_spec
+from napts.experiment.spec.run_spec import RunSpec
+from napts.papers.equations import equation_tables
+from napts.papers.figures.equations import equation_drawings, fields_of, with_iterations
+from napts.plotting.style import style
+from napts.records.kept import write_kept
+from napts.records.metric import Metric
+
+ERROR = Metric("relative_error", "min")
+ROOT = Path(__file__).parents[2]
+
+
+def course(rate: float, gradients: float, published: float | None = None) -> Callable[[Row], Row]:
+    """Rows whose error falls by a rate per epoch and rises in the last one."""
+
+    def change(row: Row) -> Row:
+        epoch = row["epoch"]
+        row = {**row, "val_relative_error": rate**epoch if epoch < 6 else 1.0, "radius": None}
+        if epoch:
+            row |= {"backwards": gradients, "forwards": gradients}
+        if epoch and published is not None:
+            row |= {"gradients_published": published, "gradients_concurrent": gradients / 2}
+            row |= {"update_cost": 3.0}
+        return row
+
+    return change
+
+
+@pytest.fixture
+def section(tmp_path: Path) -> Section:
+    courses = {"ASPQN": course(0.1, 50.0, 12.0), "Adam": course(0.5, 1.0)}
+    for method, change in courses.items():
+        for seed in (0, 1):
+            path = write_run(
+                tmp_path,
+                method=method,
+                seed=seed,
+                workload="burgers",
+                epochs=6,
+                batches=1,
+                metric=ERROR,
+                change=change,
+            )
+            axis = np.linspace(0, 1, 5)
+            exact = np.add.outer(axis, axis)
+            error = {"ASPQN": 1e-3, "Adam": 1e-1}[method] * (1 + seed)
+            write_kept(path, {"t": axis, "x": axis, "u": exact + error, "exact": exact})
+    (found,) = load_collection(tmp_path).sections
+    return found
+
+
+def test_the_table_has_the_best_iterate_and_what_it_had_cost(section: Section) -> None:
+    (table,) = equation_tables(section)
+    rows = {row[0]: row[1:] for row in table.rows}
+    # Best in epoch 5 of 6: five steps.
+    runs, error, iterations, gradients, published, parallel, update, _, whole = rows["ASPQN"]
+    assert (runs, error) == ("2/2", "1.00e-05") or float(error) == pytest.approx(1e-5)
+    counts = [float(each) for each in (iterations, gradients, published, parallel, update, whole)]
+    assert counts == [5, 250, 60, 125, 15, 300]
+    plain = rows["Adam"]
+    assert [float(each) for each in plain[2:6]] == [5, 5, 5, 5]
+    assert plain[6] == "–"
+
+
+def test_the_figures_draw_what_is_there(section: Section) -> None:
+    drawings = {drawing.name: drawing for drawing in equation_drawings(section)}
+    assert set(drawings) == {"gradients-burgers", "solution-burgers"}
+    with style():
+        for drawing in drawings.values():
+            for narrow in (False, True):
+                figure = drawing.figure(narrow=narrow)
+                figure.draw_without_rendering()
+        axes = drawings["gradients-burgers"].figure().axes
+    assert [a.get_title(loc="left") for a in axes] == [
+        "By iterations",
+        "By gradients",
+        "By gradients without searches",
+        "By gradients in parallel",
+    ]
+    lines = {tuple(line.get_xdata()[:2]) for line in axes[2].get_lines()}
+    assert {(1.0, 2.0), (12.0, 24.0)} <= lines
+    data = drawings["solution-burgers"].data.set_index("label")
+    assert data.loc["ASPQN", "largest"] == pytest.approx(1e-3), "the first seed"
+    assert data.loc["Adam", "mean"] == pytest.approx(0.1)
+    titles = [a.get_title(loc="left") for a in drawings["solution-burgers"].figure().axes]
+    assert {"reference", "ASPQN", "ASPQN, error", "Adam", "Adam, error"} <= set(titles)
+
+
+def test_counts_follow_for_methods_without_counts_of_their_own(section: Section) -> None:
+    frame = with_iterations(section.epochs)
+    adam = frame[(frame["label"] == "Adam") & (frame["seed"] == 0)]
+    assert adam["gradients_published_total"].tolist() == list(range(7))
+    assert adam["iterations"].tolist() == list(range(7))
+    assert adam["update_cost_total"].tolist()[0] == 0
+    assert adam["update_cost_total"].isna().tolist()[1:] == [True] * 6
+
+
+def test_sections_of_other_kinds_have_none(tmp_path: Path) -> None:
+    write_run(tmp_path, method="TR", seed=0, epochs=2)
+    (section,) = load_collection(tmp_path).sections
+    assert equation_tables(section) == []
+    assert list(equation_drawings(section)) == []
+    assert fields_of(section) == {}
+
+
+def test_the_small_study_is_what_its_comment_says() -> None:
+    study = load_spec(ROOT / "studies" / "pinn-small-burgers.toml")
+    assert isinstance(study, Study)
+    runs = study.runs()
+    assert [run.display_label for run in runs] == ["ASPQN", "MSPQN", "L-BFGS", "Adam"]
+    for run in runs:
+        assert isinstance(run, RunSpec)
+        assert run.precision == "float64"
+        assert run.budget.passes == 2500
+        assert run.workload.build().options.points == 400
