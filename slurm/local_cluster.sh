@@ -94,7 +94,6 @@ readonly MARK=made-by-local_cluster
 mark() { echo "a cluster of slurm/local_cluster.sh in $dir"; }
 
 make_folder() {
-  [[ -d "$(dirname -- "$dir")" ]] || refuse "$dir: allowed: a path in a folder that is there"
   mkdir -m 0700 -- "$dir" # fails if anything is there, and follows no link
   mark >"$dir/$MARK"
   inspect
@@ -296,6 +295,7 @@ up() {
   local there=""
   umask 077
   if inspect; then there=yes; fi
+  [[ -d "$(dirname -- "$dir")" ]] || refuse "$dir: allowed: a path in a folder that is there"
   ((EUID == 0)) || { say "up: needs root"; exit 1; }
   if missing; then
     say "up: Slurm is not installed; run: slurm/local_cluster.sh install"

@@ -163,6 +163,11 @@ def test_a_path_that_cannot_be_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_cluster_is_not_started_in_a_folder_that_is_missing(tmp_path: Path) -> None:
+    refused("up", "--dir", f"{tmp_path}/missing/folder", because="a folder that is there")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("number", ["0", "many", "1e3", "a[$(touch here)]", "1000"])
 def test_a_number_of_nodes_is_a_number(
     number: str, made: Path, monkeypatch: pytest.MonkeyPatch
