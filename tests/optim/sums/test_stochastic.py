@@ -245,8 +245,8 @@ def test_a_rate_that_is_too_large_ends_in_a_loss_that_is_not_finite(method: Any)
 def test_options_are_checked(method: Any) -> None:
     for options, message in (
         ({"lr": 0.0}, r"Invalid lr: 0.0, must be above 0"),
-        ({"batch": 0}, r"Invalid batch: 0, must be integer >= 1"),
-        ({"snapshot_steps": 0}, r"Invalid snapshot_steps: 0, must be integer >= 1"),
+        ({"batch": 0}, r"Invalid batch: 0, must be integer"),
+        ({"snapshot_steps": 0}, r"Invalid snapshot_steps: 0, must be integer"),
         ({"draw": "all"}, r"Invalid draw: all, must be one of blocks, reshuffled, independent"),
     ):
         with pytest.raises(ValueError, match=message):
