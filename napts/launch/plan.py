@@ -4,13 +4,14 @@ import os
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from napts.launch.submitted import Job, SubmittedJobs
 from napts.launch.sweepfile import PlannedRun, Sweep
 from napts.records.damage import Damage, DamagedRun
-from napts.records.layout import SPEC, STATUS, run_directory
+from napts.records.layout import ENVIRONMENT, EPOCHS, RESTARTS, SPEC, STATUS, STEPS, run_directory
 from napts.records.read import ENDED, NoRun, load_run, read_status
 from napts.records.state import judge
 
@@ -129,10 +130,29 @@ def _view(
 def _status(path: Path) -> tuple[dict[str, Any], str | None]:
     """Return the contents of ``status.json``, and what is wrong with the records of the run.
 
-    The rows of a run that has ended are looked at as well.
+    The rows of a run that has ended are looked at as well, once as long as its files stay the same:
+    who watches a sweep asks again and again.
     """
     if not os.path.lexists(path / STATUS):
         return {}, None
+    return _read(path, tuple(_mark(path / name) for name in _LOOKED_AT))
+
+
+_LOOKED_AT = (STATUS, SPEC, EPOCHS, STEPS, RESTARTS, ENVIRONMENT)
+_REMEMBERED = 1 << 14
+
+
+def _mark(file: Path) -> tuple[int, int, int] | None:
+    """Return what changes whenever a file does."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _read(path: Path, marks: tuple[object, ...]) -> tuple[dict[str, Any], str | None]:
     status: dict[str, Any] = {}
     try:
         status = read_status(path).status

@@ -17,6 +17,7 @@ from napts.launch.script_text import check_place
 from napts.launch.snapshot import Snapshot, take_snapshot
 from napts.launch.submitted import Job, SubmittedJobs
 from napts.launch.sweepfile import Sweep
+from napts.records.files import open_plainly, refuse_links
 
 
 class SubmissionBusy(RuntimeError):
@@ -108,10 +109,12 @@ class Submitter:
                 records are.
             SubmissionBusy: Another process is submitting the same sweep.
             SlurmUnavailable: Slurm does not answer or refuses.
+            RecordError: The folder for logs and code is a symbolic link or holds one.
             ValueError: A run cannot be carried out on this cluster.
         """
         check_place(self.records_root, slurm=isinstance(self.cluster, SlurmCluster))
         known_jobs = SubmittedJobs(self.records_root, sweep.experiment)
+        refuse_links(self.records_root, known_jobs.folder)
         with _one_at_a_time(known_jobs.folder):
             plan = self.look(sweep)
             arrays = self.arrays(plan)
@@ -199,7 +202,7 @@ def check_methods(runs: Iterable[RunView]) -> None:
 def _one_at_a_time(folder: Path) -> Iterator[None]:
     """Hold the sweep's lock, which goes with the process that holds it."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as file:
+    with open(folder / "lock", "w", opener=open_plainly) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

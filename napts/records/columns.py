@@ -273,7 +273,7 @@ def metrics_in(rows: Iterable[Mapping[str, Any]], part: str = "val") -> list[str
     prefix = f"{part}_"
     found = (name for row in rows for name in row if name.startswith(prefix))
     names = (name.removeprefix(prefix) for name in dict.fromkeys(found))
-    return [name for name in names if name != "loss"]
+    return [name for name in names if name != "loss" and re.fullmatch(NAME_PATTERN, name)]
 
 
 PER_BATCH: Mapping[str, str] = {

@@ -32,7 +32,7 @@ class RunLock:
 
     Raises:
         RunBusy: On entering, if another process holds it.
-        RecordWriteError: On entering, if the lock is a symbolic link or cannot be opened.
+        RecordWriteError: On entering, if the lock is a symbolic link or cannot be written.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -44,9 +44,13 @@ class RunLock:
         while not _is_at(descriptor, self.directory / LOCK):  # its last holder has removed it
             os.close(descriptor)
             descriptor = self._acquired()
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"process {os.getpid()} on {os.uname().nodename}\n".encode())
         self._descriptor = descriptor
+        try:
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"process {os.getpid()} on {os.uname().nodename}\n".encode())
+        except OSError as error:
+            self._release()
+            raise RecordWriteError(self.directory / LOCK, error) from error
         return self
 
     def _acquired(self) -> int:
@@ -63,6 +67,9 @@ class RunLock:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._release()
+
+    def _release(self) -> None:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None

@@ -91,7 +91,8 @@ def checker(file: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
     Returns:
         A function that returns the row that it is given, or raises `Misshapen`.
     """
-    kinds = _KINDS[file]
+    kinds, isfinite = _KINDS[file], math.isfinite
+    required, largest = kinds.required, LARGEST
 
     def check(row: dict[str, Any]) -> dict[str, Any]:
         # No function call for what most values are: there are millions of them.
@@ -100,22 +101,24 @@ def checker(file: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
                 continue
             found, kind = type(value), kinds[name]
             if found is float:
-                if (kind == "number" or kind == "result") and math.isfinite(value):
+                if kind in _FLOATS and isfinite(value):
                     continue
             elif found is int:
-                if kind == "integer" and 0 <= value <= LARGEST:
-                    continue
-                if (kind == "number" or kind == "result") and -LARGEST <= value <= LARGEST:
+                if kind in _INTEGERS and (0 if kind == "integer" else -largest) <= value <= largest:
                     continue
             elif found is str and kind == "text":
                 continue
             row[name] = _converted(file, name, value, kind)
-        for name in kinds.required:
+        for name in required:
             if row.get(name) is None:
                 raise Misshapen(f"lacks {name}")
         return row
 
     return check
+
+
+_FLOATS = frozenset({"number", "result"})
+_INTEGERS = frozenset({"integer", "number", "result"})
 
 
 def _converted(file: str, name: str, value: Any, kind: str) -> Any:

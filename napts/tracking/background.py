@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from types import TracebackType
 
+from napts.records.files import open_plainly
 from napts.tracking.store import ENVIRONMENT, default_tracking_uri
 from napts.tracking.watcher import INTERVAL_S
 
@@ -89,7 +90,7 @@ def start_watcher(
     uri = tracking_uri or default_tracking_uri(root)
     command = [sys.executable, "-m", "napts.tracking", str(root)]
     command += ["--tracking-uri", uri, "--interval-s", str(interval_s)]
-    with (root / LOG).open("ab") as log:
+    with open(root / LOG, "ab", opener=open_plainly) as log:
         process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,

@@ -23,6 +23,11 @@ PARENT = "mlflow.parentRunId"
 ARTIFACT_FILES = ("spec.json", "environment.json")
 ENTITIES_PER_REQUEST = 1000
 """MLflow's limit for metrics, parameters and tags in one batch."""
+PARAMS_PER_REQUEST = 100
+"""Its limit for parameters in one batch; another is for tags, of which no run has so many."""
+
+Batch = tuple[list[Any], list[Any], list[Any]]
+"""Metrics, parameters and tags."""
 
 _BOOKKEEPING = (CURSOR, ARTIFACTS)
 
@@ -171,19 +176,18 @@ class Entry:
     def _log(
         self, run_id: str, params: list[Any], points: list[payload.Point], tags: dict[str, str]
     ) -> None:
-        """Send metrics and then tags, so that the cursor never runs ahead of the metrics."""
+        """Send everything in as few batches as MLflow takes, the cursor with the last metrics.
+
+        Of one batch MLflow's stores write the tags last, so the cursor never runs ahead.
+        """
         from mlflow.entities import Metric, RunTag
 
         # The last epoch first: MLflow compares each value with the latest it has, and would
         # otherwise replace that one again with every epoch.
         metrics = [Metric(*point) for point in reversed(points)]
-        room = ENTITIES_PER_REQUEST - len(params)
-        if params or metrics:
-            self.client.log_batch(run_id, metrics=metrics[:room], params=params)
-        for chunk in _chunks(metrics[room:], ENTITIES_PER_REQUEST):
-            self.client.log_batch(run_id, metrics=chunk)
-        if tags:
-            self.client.log_batch(run_id, tags=[RunTag(*item) for item in tags.items()])
+        last = [RunTag(*item) for item in tags.items()]
+        for some_metrics, some_params, some_tags in _batches(metrics, params, last):
+            self.client.log_batch(run_id, metrics=some_metrics, params=some_params, tags=some_tags)
 
     def _changed_tags(self, present: Mapping[str, str]) -> dict[str, str]:
         desired = payload.run_tags(self.record, self.state.name) | {PARENT: self.parent_id}
@@ -268,6 +272,22 @@ def _added_by_people(tags: Mapping[str, str]) -> dict[str, str]:
         for key, value in tags.items()
         if key == "mlflow.note.content" or not key.startswith(("mlflow.", "napts."))
     }
+
+
+def _batches(metrics: list[Any], params: list[Any], tags: list[Any]) -> list[Batch]:
+    """Cut into batches within MLflow's limits; the tags come with the last of them."""
+    batches: list[Batch] = []
+    for some in _chunks(params, PARAMS_PER_REQUEST):
+        room = ENTITIES_PER_REQUEST - len(some)
+        batches.append((metrics[:room], some, []))
+        metrics = metrics[room:]
+    batches += [(some, [], []) for some in _chunks(metrics, ENTITIES_PER_REQUEST)]
+    if tags and batches and sum(map(len, batches[-1])) + len(tags) <= ENTITIES_PER_REQUEST:
+        some, others, _ = batches.pop()
+        batches.append((some, others, tags))
+    elif tags:
+        batches.append(([], [], tags))
+    return batches
 
 
 def _chunks(items: list[Any], size: int) -> Iterable[list[Any]]:

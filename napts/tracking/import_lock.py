@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from napts.records.files import open_plainly
+
 LOCK_WAIT_S = 60.0
 """Longest wait for another importer in seconds, unless the caller says otherwise."""
 
@@ -32,9 +34,10 @@ def exclusive(path: Path, wait_s: float) -> Iterator[None]:
 
     Raises:
         SyncBusy: Another process kept the lock for longer than ``wait_s``.
+        OSError: The lock file is a link, or cannot be opened.
     """
     deadline = time.monotonic() + wait_s
-    with path.open("a") as file:
+    with open(path, "a", opener=open_plainly) as file:
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

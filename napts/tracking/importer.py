@@ -21,6 +21,7 @@ from napts.tracking.store import (
     default_tracking_uri,
     lock_path,
     quiet,
+    spared_by_collector,
 )
 from napts.tracking.sweep import finish_sweep, sweep_run
 
@@ -108,8 +109,9 @@ class Importer:
         try:
             with quiet(), exclusive(lock, lock_wait_s):
                 self._store = self._store or Store(self.tracking_uri)
-                for name, paths in folders:
-                    self._import_folder(self._store, name, paths, pass_)
+                with spared_by_collector():
+                    for name, paths in folders:
+                        self._import_folder(self._store, name, paths, pass_)
         except TrackingUnavailable:
             # What comes back may be another, empty store: compare everything anew then.
             self._store = None

@@ -96,9 +96,11 @@ def attach_artifacts(
     uri = tracking_uri or default_tracking_uri(root)
     with quiet(), exclusive(lock_path(root, uri), lock_wait_s):
         store = Store(uri)
-        found = store.client.get_experiment_by_name(experiment)
-        runs = store.runs(found.experiment_id) if found else []
+        with store.usable():
+            found = store.client.get_experiment_by_name(experiment)
+            runs = store.runs(found.experiment_id) if found else []
         parents = [run for run in runs if run.data.tags.get(SWEEP) == experiment]
         if not parents:
             raise LookupError(f"experiment {experiment!r} is not in MLflow yet; sync it first")
-        return upload(store.client, parents[0], [Path(file) for file in files])
+        with store.usable():
+            return upload(store.client, parents[0], [Path(file) for file in files])

@@ -12,10 +12,12 @@ from pathlib import Path
 from tests.campaign import children
 from tests.campaign.damage import DAMAGE
 from tests.campaign.kills import DISK, KILLS
+from tests.campaign.labels import LABELS
 from tests.campaign.outcome import Part, campaign, one_case
+from tests.campaign.servers import SERVERS
 from tests.campaign.specs import SPECS
 
-PARTS: tuple[Part, ...] = (KILLS, DISK, SPECS, DAMAGE)
+PARTS: tuple[Part, ...] = (KILLS, DISK, SPECS, DAMAGE, LABELS, SERVERS)
 
 
 def main() -> int:

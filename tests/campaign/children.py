@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+ROOT = Path(__file__).resolve().parents[2]
+
 Disturb = Callable[[], None]
 
 _LIMIT_S = 120.0
@@ -157,6 +159,7 @@ def _child(
             os.dup2(descriptor, number)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.environ |= {"HOME": str(notes), "TMPDIR": str(notes), "COLUMNS": "200"}
+        os.environ["PYTHONPATH"] = str(ROOT)  # of processes that it starts
         tempfile.tempdir = None
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -11,10 +11,9 @@ from typing import Any
 import tomli_w
 
 from tests.campaign import mutations, runs
-from tests.campaign.children import Ended, napts
+from tests.campaign.children import ROOT, Ended, napts
 from tests.campaign.outcome import Case, Part
 
-ROOT = Path(__file__).resolve().parents[2]
 _FOLDERS = ("studies", "studies/tuned", "slurm/sweeps", "slurm/clusters")
 
 _LONGEST_LINE, _MOST_LINES = 200, 9  # a line for each problem, and one for the rest

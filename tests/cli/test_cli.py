@@ -167,20 +167,22 @@ def test_a_damaged_experiment_beside_hides_nothing(study: Path) -> None:
     assert result.exit_code == 0
     assert "Work per batch" in result.stdout
     result = napts("run", study, "--no-track", "--json", "--report", "out")
-    assert result.exit_code == BAD_INPUT
+    assert result.exit_code == FAILED
     assert len(json.loads(result.stdout)) == 4
-    assert "tr-s0-0123456789" in result.stderr.splitlines()[-1]
+    assert "tr-s0-0123456789: spec.json: not a JSON object" in result.stderr.splitlines()[-1]
     assert "Traceback" not in result.stderr
+    assert Path("out", "report.html").exists()
 
 
-def test_a_damaged_run_of_the_same_experiment_costs_the_tables_only(study: Path) -> None:
+def test_a_damaged_run_of_the_same_experiment_is_left_out_of_the_tables(study: Path) -> None:
     damaged = study.parent / "records" / "study" / "tr-s0-0123456789"
     damaged.mkdir(parents=True)
     (damaged / "spec.json").write_text("{")
     result = napts("run", study, "--no-track")
-    assert result.exit_code == 0
+    assert result.exit_code == FAILED
     assert "Records:" in result.stdout
-    assert "napts: no tables: " in result.stderr
+    assert "Work per batch" in result.stdout
+    assert "napts: left out: " in result.stderr
 
 
 def test_a_report_of_no_runs(tmp_path: Path) -> None:

@@ -163,3 +163,30 @@ def test_a_later_schema_is_refused_in_one_line(folder: Path, command: str) -> No
     (line,) = [line for line in result.stderr.splitlines() if "schema" in line]
     assert "found schema 2, allowed: up to 1" in line
     assert {path: path.read_bytes() for path in damaged(folder).iterdir()} == before
+
+
+@pytest.mark.parametrize("name", [".launch", ".launch/study", ".launch/study/lock"])
+def test_a_submission_writes_through_no_link(folder: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "lock").write_text("precious")
+    link = folder / "records" / name
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(tmp_path / "foreign" / ("lock" if name.endswith("lock") else ""))
+    arguments = ("sweep", "submit", folder / "study.toml", "--records", folder / "records")
+    result = call(*arguments, "--allow-dirty")
+    assert result.exit_code == 2
+    assert "a symbolic link" in result.stderr
+    assert [path.name for path in (tmp_path / "foreign").iterdir()] == ["lock"]
+    assert (tmp_path / "foreign" / "lock").read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["mlflow.db.lock", "sync.log"])
+def test_mlflow_s_files_are_written_through_no_link(
+    folder: Path, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "foreign").write_text("precious")
+    (folder / "records" / name).symlink_to(tmp_path / "foreign")
+    command = ("run", folder / "study.toml", "--records") if name == "sync.log" else ("sync",)
+    result = call(*command, folder / "records")
+    assert result.exit_code == 2
+    assert (tmp_path / "foreign").read_text() == "precious"

@@ -42,9 +42,9 @@ What it ran on: revision of the program, versions, processor, accelerator, diges
 
 ## kept.npz
 
-Arrays that the problem keeps of a run that is done, for pictures alone: the solution of a differential
-equation on the test grid, say. Most have none; nothing else depends on it, packed and condensed
-records leave it out, and one that cannot be read counts as none.
+Arrays that the problem keeps of a run that is done, for pictures alone: the solution of a
+differential equation on the test grid, say. Most have none; nothing else depends on it, packed and
+condensed records leave it out, and one that cannot be read counts as none.
 """
 
 _DAMAGE = """## Damaged records
@@ -73,12 +73,13 @@ compared with the checkpoint:
 
 - all rows before it are there: the run goes on; a file that is written anew anyway (`spec.json`,
   `status.json`, `environment.json`) and was damaged is kept aside;
-- some are missing: it could only end with a part of them, so it is started anew, and everything that
-  there was, checkpoints included, is kept aside.
+- some are missing: it could only end with a part of them, so it is started anew, and everything
+  that there was, checkpoints included, is kept aside.
 
-What is kept aside lies in `.damaged-1`, `.damaged-2`, ... in the run directory; nothing reads it, and
-it may be removed. `collect` lets a good copy take the place of a damaged one, which is kept in it
-likewise. Of several copies of a run in one folder one counts; others with another result are named.
+What is kept aside lies in `.damaged-1`, `.damaged-2`, ... in the run directory; nothing reads it,
+and it may be removed. `collect` lets a good copy take the place of a damaged one, which is kept in
+it likewise. Of several copies of a run in one folder one counts; others with another result are
+named.
 
 Nothing is written through a symbolic link: a run directory that is one or holds one is refused, and
 so is an experiment's folder that leads out of the records. The records folder itself may be a link.

@@ -1,9 +1,11 @@
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
 from napts.records import RunBusy, RunLock, is_locked
+from napts.records.files import RecordWriteError
 
 
 def test_lock_excludes_and_is_given_back(tmp_path: Path) -> None:
@@ -36,3 +38,14 @@ def test_probing_does_not_turn_a_run_away(tmp_path: Path) -> None:
     with RunLock(tmp_path):
         assert is_locked(tmp_path)
     release.join()
+
+
+def test_a_full_disk_is_told_and_leaves_no_lock(tmp_path: Path, monkeypatch) -> None:
+    def write(descriptor: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", write)
+        with pytest.raises(RecordWriteError, match=r"lock: cannot be written, No space left"):
+            RunLock(tmp_path).__enter__()
+    assert not is_locked(tmp_path)

@@ -45,7 +45,7 @@ def test_sixty_runs_arrive_and_a_second_sync_has_nothing_to_do(records, mlflow_o
     assert report == SyncReport(created=RUNS)
     assert told == [(number, RUNS) for number in range(1, RUNS + 1)]
     assert requests["create_run"] == RUNS + 1
-    assert requests["log_batch"] == 2 * RUNS, "one for numbers and parameters, one for tags"
+    assert requests["log_batch"] == RUNS, "numbers, parameters and tags go together"
     assert requests["search_runs"] == 1, "none for each run"
     assert requests["get_run"] == requests["log_metric"] == 0
     runs = mlflow_of(records).runs("demo")
@@ -73,13 +73,14 @@ def test_more_metrics_than_fit_into_one_request(records, mlflow_of):
     assert run.data.metrics["val_loss"] == rows[-1]["val_loss"]
 
 
-@pytest.mark.parametrize("request_number", [1, 2, 3])
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("what", ["batch", "tags of a batch"])
 def test_a_sync_that_broke_off_is_completed_without_doubles(
-    records, mlflow_of, monkeypatch, request_number
+    records, mlflow_of, monkeypatch, what, number
 ):
     write_run(records, method="NAPTS", epochs=70)
     importer = open_importer(records)
-    _break_at(request_number, records, importer, monkeypatch)
+    _break_at(what, number, records, importer, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         importer.run_pass()
     monkeypatch.undo()
@@ -94,19 +95,21 @@ def test_a_sync_that_broke_off_is_completed_without_doubles(
 
 
 def _break_at(
-    request_number: int, records: Path, importer: Any, monkeypatch: pytest.MonkeyPatch
+    what: str, number: int, records: Path, importer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Interrupt the importer before its n-th batch."""
+    """Interrupt the importer before its n-th batch, or before that batch's tags are written."""
     with quiet():
         store = Store(default_tracking_uri(records))
     importer._store = store
-    send, sent = store.client.log_batch, 0
+    place = store.client if what == "batch" else store.client._tracking_client.store
+    name = "log_batch" if what == "batch" else "_set_tags"
+    send, sent = getattr(place, name), 0
 
-    def log_batch(*arguments: Any, **options: Any) -> Any:
+    def interrupted(*arguments: Any, **options: Any) -> Any:
         nonlocal sent
         sent += 1
-        if sent == request_number:
+        if sent == number:
             raise KeyboardInterrupt
         return send(*arguments, **options)
 
-    monkeypatch.setattr(store.client, "log_batch", log_batch)
+    monkeypatch.setattr(place, name, interrupted)

@@ -1,18 +1,26 @@
 """Importing run directories into a real SQLite store."""
 
+import http.server
 import json
 import math
 import os
 import platform
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from benchmarks.made_runs import write_run
 from napts.records.metric import Metric
-from napts.tracking import SyncReport, attach_artifacts, default_tracking_uri, sync
+from napts.tracking import (
+    SyncReport,
+    TrackingUnavailable,
+    attach_artifacts,
+    default_tracking_uri,
+    sync,
+)
 from napts.tracking.importer import open_importer
 
 
@@ -290,6 +298,41 @@ def test_unusual_paths(tmp_path, empty_database, make_run, mlflow_of, name):
 def test_paths_that_no_database_address_can_carry(tmp_path, name):
     with pytest.raises(ValueError, match="--tracking-uri"):
         default_tracking_uri(tmp_path / name)
+
+
+class _Nonsense(http.server.BaseHTTPRequestHandler):
+    """A server of something else: every answer is well-formed and means nothing."""
+
+    def do_GET(self) -> None:
+        body = b'{"experiment": {"experiment_id": 1}, "runs": "' + b"x" * 500 + b'"}'
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET
+
+    def log_message(self, format, *arguments):
+        pass
+
+
+def test_answers_that_make_no_sense_are_told_in_one_line(records, make_run, tmp_path):
+    make_run().whole()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Nonsense) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        uri = f"http://127.0.0.1:{server.server_port}"
+        for action in (
+            lambda: sync(records, uri),
+            lambda: attach_artifacts(records, "first", [tmp_path / "figure.svg"], uri),
+        ):
+            with pytest.raises(TrackingUnavailable) as caught:
+                action()
+            assert uri in str(caught.value)
+            assert len(str(caught.value).splitlines()) == 1
+            assert len(f"napts: {caught.value}") <= 200
+        server.shutdown()
+        thread.join()
 
 
 def test_missing_folder(tmp_path):
