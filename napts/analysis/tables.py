@@ -162,7 +162,7 @@ class Table:
         return table
 
 
-_IN_MARKDOWN = re.compile(r"[\\`*<>|$~&#!]|\b_|_\b|\](?=[(\[:])")
+_IN_MARKDOWN = re.compile(r"[\\`*<>|$~]|^#|&(?=#?\w+;)|\b_|_\b|\](?=[(\[:])")
 """What begins something in GitHub's Markdown: code, emphasis, tags, formulas, links, cells."""
 
 
