@@ -196,7 +196,11 @@ def cancel(file: Path, records: Path, overrides: tuple[str, ...], as_json: bool)
     from napts.launch.local import cancel_local
     from napts.launch.submitted import SubmittedJobs
 
-    jobs = SubmittedJobs(records, _load(file, overrides).experiment).jobs()
+    submitted = SubmittedJobs(records, _load(file, overrides).experiment)
+    try:
+        jobs = submitted.jobs()
+    except (OSError, ValueError) as error:
+        raise fail(error) from None
     ended = cancel_local(jobs)
     if any(job.kind == "slurm" for job in jobs):
         from napts.launch.slurm import SlurmUnavailable

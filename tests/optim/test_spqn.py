@@ -513,6 +513,12 @@ def test_the_baseline_has_the_memory_of_the_methods() -> None:
     assert records[-1].trial_loss != others[-1].trial_loss
 
 
+def test_there_is_no_learning_rate_that_would_be_ignored() -> None:
+    for method in ("ASPQN", "MSPQN", "MomentumLBFGS", "SSBroyden"):
+        with pytest.raises(TypeError, match="unexpected keyword argument 'lr'"):
+            make(method, network(), lr=0.1)
+
+
 # --- as optimizers -----------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from benchmarks.made_runs import Row, write_run
 from napts.analysis import Section, load_collection
 from napts.experiment import Study, load_spec
 from napts.experiment.spec.run_spec import RunSpec
+from napts.papers.claims import Verdict, judge_section
 from napts.papers.equations import equation_tables
 from napts.papers.figures.equations import equation_drawings, fields_of, with_iterations
 from napts.plotting.style import style
@@ -103,6 +105,74 @@ def test_counts_follow_for_methods_without_counts_of_their_own(section: Section)
     assert adam["iterations"].tolist() == list(range(7))
     assert adam["update_cost_total"].tolist()[0] == 0
     assert adam["update_cost_total"].isna().tolist()[1:] == [True] * 6
+
+
+# --- claims ------------------------------------------------------------------------------------
+
+
+def judged(root: Path, seeds: int = 4, **courses: Any) -> dict[str, Any]:
+    """Return the findings of P1 to P3 by their words."""
+    for method, change in courses.items():
+        options = {"pairs": 3, "momentum": 0.9} if method == "MomentumLBFGS" else {}
+        for seed in range(seeds):
+            write_run(
+                root,
+                method=method,
+                seed=seed,
+                workload="burgers",
+                epochs=6,
+                batches=1,
+                metric=ERROR,
+                options=options,
+                change=change,
+            )
+    (section,) = load_collection(root).sections
+    tuned = {"Adam": {}}
+    return {j.claim.name: j for j in judge_section(section, tuned) if j.claim.name in "P1P2P3"}
+
+
+def test_the_target_is_the_best_of_lbfgs_seed_by_seed(tmp_path: Path) -> None:
+    """L-BFGS comes to 0.5^5 in 5 steps, ASPQN to less than that in 2, MSPQN in 1, Adam never."""
+    found = judged(
+        tmp_path,
+        MomentumLBFGS=course(0.5, 1.0, 1.0),
+        ASPQN=course(0.1, 50.0, 12.0),
+        MSPQN=course(0.01, 60.0, 42.0),
+        Adam=course(0.9, 1.0),
+    )
+    numbers = {f.what: f for judgement in found.values() for f in judgement.findings}
+    best = "relative error of the best of L-BFGS"
+    for words, value, verdict in (
+        (f"iterations to {best}, ASPQN / L-BFGS", 2 / 5, Verdict.REFUTED),
+        (f"iterations to {best}, MSPQN / L-BFGS", 1 / 5, Verdict.CONFIRMED),
+        (f"gradients to {best}, ASPQN / L-BFGS", 100 / 5, Verdict.CONFIRMED),  # only told
+        (f"gradients without searches to {best}, ASPQN / L-BFGS", 24 / 5, Verdict.CONFIRMED),
+        (f"gradients in parallel to {best}, ASPQN / L-BFGS", 50 / 2.5, Verdict.REFUTED),
+        (f"iterations to {best}, MSPQN / ASPQN", 0.5, Verdict.CONFIRMED),
+        ("best relative error, ASPQN / L-BFGS", 0.1**5 / 0.5**5, Verdict.CONFIRMED),
+        ("best relative error, ASPQN / tuned Adam", 0.1**5 / 0.9**5, Verdict.CONFIRMED),
+    ):
+        finding = numbers[words]
+        assert finding.estimate is not None, finding.needs
+        assert finding.estimate.value == pytest.approx(value), words
+        assert finding.estimate.n == 4
+        assert finding.verdict is verdict, words
+    assert numbers[f"gradients to {best}, ASPQN / L-BFGS"].region is None
+    assert found["P1"].verdict is Verdict.REFUTED
+    assert found["P3"].verdict is Verdict.CONFIRMED
+
+
+def test_adam_that_gets_there_refutes_and_one_seed_tests_nothing(tmp_path: Path) -> None:
+    courses = {"MomentumLBFGS": course(0.5, 1.0, 1.0), "Adam": course(0.5, 1.0)}
+    (finding,) = judged(tmp_path / "four", **courses)["P3"].findings
+    assert finding.verdict is Verdict.REFUTED
+    assert finding.estimate.value == 1.0
+    (finding,) = judged(tmp_path / "one", seeds=1, **courses)["P3"].findings
+    assert finding.verdict is Verdict.NOT_TESTED
+    assert "at least 3 seeds" in finding.needs
+    missing = judged(tmp_path / "four", seeds=0)["P1"].findings
+    assert all(f.verdict is Verdict.NOT_TESTED for f in missing)
+    assert missing[0].needs == "runs of ASPQN"
 
 
 def test_sections_of_other_kinds_have_none(tmp_path: Path) -> None:

@@ -42,9 +42,9 @@ What it ran on: revision of the program, versions, processor, accelerator, diges
 
 ## kept.npz
 
-Arrays that the problem keeps of a run that is done, for pictures alone: the solution of a differential
-equation on the test grid, say. Most have none; nothing else depends on it, packed and condensed
-records leave it out, and one that cannot be read counts as none.
+Arrays that the problem keeps of a run that is done, for pictures alone: the solution of a
+differential equation on the test grid, say. Most have none; nothing else depends on it, packed and
+condensed records leave it out, and one that cannot be read counts as none.
 """
 
 _DAMAGE = """## Damaged records

@@ -47,6 +47,7 @@ class LogisticSum(FiniteSum):
         self.rows, self.penalty, self._loss = rows, penalty, loss
         self._curvature: float | None = None
         self._prepared: Rows | None = None
+        self._here: tuple[Tensor, Tensor] | None = None
 
     @classmethod
     def of(
@@ -84,26 +85,26 @@ class LogisticSum(FiniteSum):
 
     def value(self, theta: Vector) -> float:
         """Return ``L(theta)``: one product."""
-        return self._value(theta[0], self.rows.times(theta[0]))
+        return self._value(theta[0], self._margins(theta[0]))
 
     def value_and_gradient(self, theta: Vector) -> tuple[float, Vector]:
-        """Return ``L(theta)`` and its gradient: two products."""
+        """Return ``L(theta)`` and its gradient: two products, one after a value there."""
         (weights,) = theta
-        margins = self.rows.times(weights)
+        margins = self._margins(weights)
         value = self._value(weights, margins)
         gradient = self.rows.transposed_times(
-            margins.neg_().sigmoid_(), weights, alpha=-1.0 / len(self), beta=self.penalty
+            margins.neg().sigmoid_(), weights, alpha=-1.0 / len(self), beta=self.penalty
         )
         return value, [gradient]
 
     def hessian(self, theta: Vector) -> HessianProduct:
-        """Return what multiplies the Hessian: two products each."""
+        """Return what multiplies the Hessian: two products each, and one unless it was here."""
         # Kept for further Hessians, but not for gradients, whose rounding is to depend on nothing
         # that was computed before.
         if self._prepared is None:
             self._prepared = self.rows.prepared()
         rows, penalty = self._prepared, self.penalty
-        chances = rows.times(theta[0]).sigmoid_()
+        chances = self._margins(theta[0]).sigmoid()
         curvatures = chances.mul_(1.0 - chances).mul_(1.0 / len(self))
 
         def product(vector: Vector) -> Vector:
@@ -136,6 +137,12 @@ class LogisticSum(FiniteSum):
         if self._curvature is None:
             self._curvature = self.rows.squares().max().item() / 4.0 + self.penalty
         return self._curvature
+
+    def _margins(self, weights: Tensor) -> Tensor:
+        """Return ``c_j x_j . theta``, which are kept: an accepted trial's gradient comes next."""
+        if self._here is None or not torch.equal(self._here[0], weights):
+            self._here = weights.clone(), self.rows.times(weights)
+        return self._here[1]
 
     def _value(self, weights: Tensor, margins: Tensor) -> float:
         squares = torch.dot(weights, weights).mul_(0.5 * self.penalty)

@@ -24,7 +24,7 @@ class SeedOptions(TypedDict, total=False):
             None,
             "Seed of the method's own generator, which draws the samples; ``None`` for torch's at "
             "the first draw, so that ``torch.manual_seed``, or the seed of a run, decides.",
-            within="[0, 1000000]",
+            within="[0, 4294967295]",
         ),
     ]
 

@@ -9,6 +9,7 @@ from napts.papers.claims.claim import Claim
 from napts.papers.claims.curves import Sooner
 from napts.papers.claims.evidence import Who
 from napts.papers.claims.finite_sums import FINITE_SUMS
+from napts.papers.claims.quasi_newton import QUASI_NEWTON
 from napts.papers.claims.rules import Difference, Identical, Level, Longer, Ratio, Spread
 from napts.papers.claims.verdict import Region
 from napts.papers.claims.weights_and_data import WEIGHTS_AND_DATA
@@ -191,29 +192,6 @@ _OF_INEXACT = (
     ),
 )
 
-_SPQN = "SPQN (ASPQN, MSPQN) and a physics-informed problem, which are not part of the package"
-
-_OF_PHYSICS = (
-    Claim(
-        "P1",
-        "ASPQN and MSPQN converge in far fewer iterations, to a lower error than LBFGS and Adam.",
-        "SPQN (arXiv 2306.17648), abstract",
-        needs=_SPQN,
-    ),
-    Claim(
-        "P2",
-        "ASPQN is fastest in wall time through model parallelism; MSPQN takes fewer iterations.",
-        "SPQN (arXiv 2306.17648), slides",
-        needs=_SPQN,
-    ),
-    Claim(
-        "P3",
-        "Adam never reaches the error that LBFGS reaches.",
-        "SPQN (arXiv 2306.17648), slides",
-        needs=_SPQN,
-    ),
-)
-
 _OF_LEVELS = (
     Claim(
         "R1",
@@ -227,7 +205,7 @@ CLAIMS: tuple[Claim, ...] = (
     *_OF_NAPTS,
     *_OF_INEXACT,
     *WEIGHTS_AND_DATA,
-    *_OF_PHYSICS,
+    *QUASI_NEWTON,
     *FINITE_SUMS,
     *_OF_LEVELS,
 )

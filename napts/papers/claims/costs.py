@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-from napts.analysis.columns import split
+import numpy as np
+
+from napts.analysis.columns import floats, split
 from napts.analysis.outcome import ENDED_BADLY
 from napts.analysis.target import Arrival, arrival, ratio_of_medians
 from napts.papers.claims.evidence import Evidence, MissingError, Who
@@ -13,12 +15,41 @@ NAMES = {
     "epoch": "iterations",
     "train_seconds_total": "seconds of training",
     "backwards_total": "gradients",
+    "gradients_published_total": "gradients without searches",
+    "gradients_concurrent_total": "gradients in parallel",
     "evaluations_total": "gradients and Hessian-vector products",
     "hessians_total": "Hessians",
     "hessian_products_total": "Hessian-vector products",
     "cg_iterations_total": "iterations of conjugate gradients",
 }
 """What costs are counted in, in words. With the whole data as a batch an epoch is an iteration."""
+
+
+@dataclass(frozen=True)
+class BestOf:
+    """The smallest value that somebody's run comes to, seed by seed, as a target for others.
+
+    Attributes:
+        who: Whose runs.
+    """
+
+    who: Who
+
+    def by_seed(self, evidence: Evidence, metric: str) -> dict[int, float]:
+        """Return the targets; a run that ended badly sets none."""
+        rows, states = evidence.rows(self.who), evidence.states(self.who)
+        if metric not in rows:
+            raise MissingError(f"{metric} in the records of {self.who}")
+        runs = {int(run["seed"].iloc[0]): run for run in split(rows, "seed")}
+        return {
+            seed: float(np.nanmin(floats(run, metric)))
+            for seed, run in runs.items()
+            if states[seed] not in ENDED_BADLY and np.isfinite(floats(run, metric)).any()
+        }
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        return f"of the best of {self.who}"
 
 
 @dataclass(frozen=True)
@@ -35,7 +66,7 @@ class CostOfTarget:
         to: Whose cost it is divided by.
         region: Where the ratio must lie.
         metric: Column that is to fall to the target.
-        target: The value.
+        target: The value, or whose best one.
     """
 
     cost: str
@@ -43,11 +74,12 @@ class CostOfTarget:
     to: Who
     region: Region | None
     metric: str
-    target: float
+    target: float | BestOf
 
     def what(self) -> str:
         """Return the number in words."""
-        wanted = f"{self.metric.removeprefix('val_').replace('_', ' ')} {self.target:g}"
+        value = f"{self.target:g}" if isinstance(self.target, float) else str(self.target)
+        wanted = f"{self.metric.removeprefix('val_').replace('_', ' ')} {value}"
         return f"{NAMES[self.cost]} to {wanted}, {self.of} / {self.to}"
 
     def estimate(self, evidence: Evidence) -> Estimate:
@@ -69,9 +101,14 @@ class CostOfTarget:
             if name not in rows:
                 raise MissingError(f"{NAMES.get(name, name)} in the records of {who}")
         runs = {int(run["seed"].iloc[0]): run for run in split(rows, "seed")}
+        if isinstance(self.target, BestOf):
+            targets = self.target.by_seed(evidence, self.metric)
+        else:
+            targets = dict.fromkeys(runs, self.target)
         found = {}
-        for seed, run in runs.items():
-            there = arrival(run, self.cost, self.metric, self.target, rising=False)
+        for seed in sorted(runs.keys() & targets.keys()):
+            run = runs[seed]
+            there = arrival(run, self.cost, self.metric, targets[seed], rising=False)
             # A run that has met it and diverges later has no result either.
             reached = there.reached and states[seed] not in ENDED_BADLY
             found[seed] = there._replace(reached=reached)

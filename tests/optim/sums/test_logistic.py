@@ -200,3 +200,21 @@ def test_sparse_rows_are_dense_ones(samples: int, columns: int, seed: int) -> No
             0.5 * expected.T @ weights - 2.0 * vector,
         )
         torch.testing.assert_close(found.squares(), expected.square().sum(1))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_evaluations_are_the_same_whatever_was_evaluated_before(kind: str) -> None:
+    """Margins are kept from one evaluation to the next, those of this point and no other."""
+    total, theta = sum_of(kind), [direction(2)]
+    value = sum_of(kind).value(theta)
+    gradient = sum_of(kind).value_and_gradient(theta)[1][0]
+    product = sum_of(kind).hessian(theta)([direction(3)])[0]
+    for _ in range(2):
+        assert total.value(theta) == value
+        found = total.value_and_gradient([theta[0].clone()])
+        assert found[0] == value
+        assert torch.equal(found[1][0], gradient)
+        assert torch.equal(total.hessian(theta)([direction(3)])[0], product)
+        theta[0].mul_(2.0)  # in place
+        assert total.value(theta) == sum_of(kind).value(theta) != value
+        theta[0].div_(2.0)

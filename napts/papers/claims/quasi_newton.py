@@ -1,0 +1,131 @@
+"""The claims about ASPQN and MSPQN, from the slides and the abstract of their paper.
+
+As on the slides, the target is the best error that L-BFGS reaches, here seed by seed, so that the
+claims can be tested on problems of any size. Thresholds are ours and were fixed before the runs:
+"far fewer" iterations are at most a fifth. The claims name no unit of cost but iterations and
+time, so that the others are only told: gradients, those of line searches included, are what one
+process pays for. Time with a processor for each subdomain is modelled by gradients in parallel.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from napts.papers.claims.claim import Claim
+from napts.papers.claims.costs import BestOf, CostOfTarget
+from napts.papers.claims.evidence import BySeed, Evidence, MissingError, Who
+from napts.papers.claims.paired import ratio, some_ended_well
+from napts.papers.claims.verdict import Estimate, Region
+from napts.records.metric import Metric
+
+ERROR = Metric("relative_error", "min")
+_COLUMN = ERROR.column("val")
+_SPQN = "SPQN (arXiv 2306.17648)"
+
+_ASPQN, _MSPQN = Who("ASPQN"), Who("MSPQN")
+_LBFGS = Who("MomentumLBFGS", {"pairs": 3, "momentum": 0.9}, "L-BFGS")
+_ADAM = Who("Adam", tuned=True)
+
+
+@dataclass(frozen=True)
+class LowestRatio:
+    """The ratio of the smallest values that two methods come to, paired by seed.
+
+    Attributes:
+        of: Whose value.
+        to: Whose value it is divided by.
+        region: Where the ratio must lie.
+    """
+
+    of: Who
+    to: Who
+    region: Region | None
+
+    def what(self) -> str:
+        """Return the number in words."""
+        return f"best relative error, {self.of} / {self.to}"
+
+    def estimate(self, evidence: Evidence) -> Estimate:
+        """Estimate it; a run that ended badly has an infinite error."""
+        some_ended_well(evidence, self.of, self.to)
+        bad = evidence.ended_badly(self.of, self.to)
+        of, to = (_lowest(evidence, who) for who in (self.of, self.to))
+        return ratio(of, to, bad, f"an error of {self.to}")
+
+
+@dataclass(frozen=True)
+class ShareReaching:
+    """The share of seeds with which somebody reaches the best error of somebody else.
+
+    Attributes:
+        of: Who is to reach it.
+        target: Whose best error.
+        region: Where the share must lie.
+    """
+
+    of: Who
+    target: Who
+    region: Region | None
+
+    def what(self) -> str:
+        """Return the number in words."""
+        return f"share of seeds with which {self.of} reaches the best error of {self.target}"
+
+    def estimate(self, evidence: Evidence) -> Estimate:
+        """Return it, exactly."""
+        some_ended_well(evidence, self.of, self.target)
+        targets = BestOf(self.target).by_seed(evidence, _COLUMN)
+        found = _lowest(evidence, self.of)
+        shared = sorted(targets.keys() & found.keys())
+        if not shared:
+            raise MissingError(f"runs of {self.of} and {self.target} with the same seeds")
+        share = float(np.mean([found[seed] <= targets[seed] for seed in shared]))
+        bad = evidence.ended_badly(self.of).intersection(shared)
+        missing = len(targets.keys() | found.keys()) - len(shared)
+        return Estimate(share, share, share, len(shared), missing, len(bad))
+
+
+def _lowest(evidence: Evidence, who: Who) -> BySeed:
+    found = BestOf(who).by_seed(evidence, _COLUMN)
+    return {seed: found.get(seed, math.inf) for seed in evidence.states(who)}
+
+
+def _cost(count: str, of: Who, to: Who, region: Region | None = None) -> CostOfTarget:
+    return CostOfTarget(count, of, to, region, _COLUMN, BestOf(_LBFGS))
+
+
+_LESS, _FAR_FEWER = Region(at_most=1.0), Region(at_most=0.2)
+
+QUASI_NEWTON = (
+    Claim(
+        "P1",
+        "ASPQN and MSPQN converge in far fewer iterations, to a lower error than LBFGS and Adam.",
+        f"{_SPQN}, abstract",
+        (
+            *(_cost("epoch", of, _LBFGS, _FAR_FEWER) for of in (_ASPQN, _MSPQN)),
+            *(LowestRatio(of, to, _LESS) for of in (_ASPQN, _MSPQN) for to in (_LBFGS, _ADAM)),
+            *(_cost("backwards_total", of, _LBFGS) for of in (_ASPQN, _MSPQN)),
+            *(_cost("gradients_published_total", of, _LBFGS) for of in (_ASPQN, _MSPQN)),
+        ),
+        metric=ERROR,
+    ),
+    Claim(
+        "P2",
+        "ASPQN is fastest in wall time through model parallelism; MSPQN takes fewer iterations.",
+        f"{_SPQN}, slides",
+        (
+            *(_cost("gradients_concurrent_total", _ASPQN, to, _LESS) for to in (_LBFGS, _MSPQN)),
+            _cost("epoch", _MSPQN, _ASPQN, _LESS),
+            *(_cost("train_seconds_total", _ASPQN, to) for to in (_LBFGS, _MSPQN)),
+        ),
+        metric=ERROR,
+    ),
+    Claim(
+        "P3",
+        "Adam never reaches the error that LBFGS reaches.",
+        f"{_SPQN}, slides",
+        (ShareReaching(_ADAM, _LBFGS, Region(0.0, 0.0)),),
+        metric=ERROR,
+    ),
+)
