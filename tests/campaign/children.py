@@ -4,11 +4,13 @@ The parent has imported everything and never trains, so that a child costs a few
 second and no thread is lost in the fork.
 """
 
+import atexit
 import contextlib
 import gc
 import ipaddress
 import os
 import resource
+import shutil
 import signal
 import sys
 import tempfile
@@ -76,7 +78,9 @@ def warm_up() -> None:
     """Import what commands import, so that children need not."""
     sys.dont_write_bytecode = True
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    os.environ.setdefault("MPLCONFIGDIR", tempfile.mkdtemp(prefix="napts-campaign-mpl-"))
+    caches = tempfile.mkdtemp(prefix="napts-campaign-mpl-")
+    atexit.register(shutil.rmtree, caches, ignore_errors=True)
+    os.environ["MPLCONFIGDIR"] = caches
     import mlflow  # noqa: F401
     import torch
     import torch._dynamo
