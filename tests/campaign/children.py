@@ -15,6 +15,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -162,6 +163,7 @@ def _child(
             descriptor = os.open(notes / name, os.O_WRONLY | os.O_CREAT, 0o600)
             os.dup2(descriptor, number)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        sys.stdout, sys.stderr = (os.fdopen(n, "w", closefd=False) for n in (1, 2))
         os.environ |= {"HOME": str(notes), "TMPDIR": str(notes), "COLUMNS": "200"}
         os.environ["PYTHONPATH"] = str(ROOT)  # of processes that it starts
         tempfile.tempdir = None
@@ -172,6 +174,8 @@ def _child(
         if disturb is not None:
             disturb()
         code = _program(arguments)
+    except BaseException:
+        traceback.print_exc()
     finally:
         _flush()
         os._exit(code)
