@@ -14,6 +14,7 @@ from napts.experiment import (
     method_names,
     parse_spec,
 )
+from napts.text import one_line
 
 SPEC = """
 experiment = "mnist"
@@ -158,7 +159,7 @@ def test_missing_parts_are_named() -> None:
     assert set(caught.value.problems) == {
         "here: workload: missing",
         "here: budget: missing",
-        "here: optimizer.method: missing, allowed: " + ", ".join(method_names()),
+        one_line("here: optimizer.method: missing, allowed: " + ", ".join(method_names()), 193),
     }
 
 
@@ -312,3 +313,21 @@ def test_an_unknown_key_of_a_method_in_a_study_gets_one_line() -> None:
         parse_spec(data)
     allowed = "method, scheduler, lr, momentum, label, epochs"
     assert caught.value.problems == [f"spec: methods[0].passes: unknown key, allowed: {allowed}"]
+
+
+def test_what_only_a_run_of_a_study_can_tell_is_told_in_one_line(tmp_path: Path) -> None:
+    """Whether the problem can be built is not known to the study itself."""
+    workload = '[workload]\nname = "burgers"\ngrid = []'
+    text = f"""
+experiment = "grids"
+seeds = [0]
+{workload}
+[budget]
+passes = 3
+[[methods]]
+method = "Adam"
+"""
+    with pytest.raises(SpecError) as caught:
+        load_study(tmp_path / "study.toml", text)
+    (problem,) = caught.value.problems
+    assert problem.endswith("grid: found (), allowed: 2 numbers")
