@@ -19,7 +19,7 @@ import argparse
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -231,7 +231,7 @@ def _counted() -> Iterator[Work]:
         yield work
 
 
-def main(name: str, gap: float, repeats: int) -> None:
+def main(name: str, gap: float, repeats: int, only: Sequence[str] = ()) -> None:
     """Print the table."""
     # Limits hold for libraries that are loaded, which scikit-learn and SciPy bring with them.
     import scipy.optimize  # noqa: F401
@@ -252,6 +252,8 @@ def main(name: str, gap: float, repeats: int) -> None:
     solvers["SciPy trust-ncg"] = lambda _: trust_ncg(task, gap)
     with threadpool_limits(1):
         for title, run in solvers.items():
+            if only and title not in only:
+                continue
             print(_row(title, [run(seed) for seed in range(repeats)], gap), flush=True)
 
 
@@ -277,5 +279,6 @@ if __name__ == "__main__":
     parser.add_argument("--problem", default="a9a-logistic")
     parser.add_argument("--gap", type=float, default=1e-6)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--methods", nargs="*", default=(), help="some of them, by their titles")
     given = parser.parse_args()
-    main(given.problem, given.gap, given.repeats)
+    main(given.problem, given.gap, given.repeats, given.methods)
