@@ -14,7 +14,6 @@ from napts.experiment import (
     method_names,
     parse_spec,
 )
-from napts.text import one_line
 
 SPEC = """
 experiment = "mnist"
@@ -156,11 +155,10 @@ def test_every_problem_is_reported_on_a_line_of_its_own(spec_file: Path) -> None
 def test_missing_parts_are_named() -> None:
     with pytest.raises(SpecError) as caught:
         parse_spec({"experiment": "x", "optimizer": {}}, "here")
-    assert set(caught.value.problems) == {
-        "here: workload: missing",
-        "here: budget: missing",
-        one_line("here: optimizer.method: missing, allowed: " + ", ".join(method_names()), 193),
-    }
+    workload, budget, method = sorted(caught.value.problems, key=len)
+    assert {workload, budget} == {"here: workload: missing", "here: budget: missing"}
+    first = ", ".join(method_names()[:5])  # the line is too short for all of them
+    assert method.startswith(f"here: optimizer.method: missing, allowed: {first}")
 
 
 @pytest.mark.parametrize(
