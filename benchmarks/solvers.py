@@ -19,7 +19,7 @@ import argparse
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,8 +28,8 @@ from unittest import mock
 import numpy as np
 import torch
 
-LIMIT = 300.0
-"""Gradients and Hessian-vector products after which a method of ours is given up."""
+LIMIT = 300
+"""Gradients and Hessian-vector products, or iterations of scikit-learn, after which is given up."""
 
 OURS: dict[str, tuple[str, dict[str, Any]]] = {
     "TRNewton": ("TRNewton", {}),
@@ -157,7 +157,7 @@ def scikit_learn(task: Task, solver: str, gap: float, seed: int) -> Work:
         tolerance = 10.0 ** (-exponent / 2)
         with _counted() as work:
             found, work.gap = _fit(task, solver, tolerance, seed)
-        if work.gap <= gap or exponent == 20:
+        if work.gap <= gap or found.n_iter_[0] >= LIMIT or exponent == 20:
             break
         exponent += 1
     start = time.process_time()
@@ -176,7 +176,7 @@ def _fit(task: Task, solver: str, tolerance: float, seed: int) -> tuple[Any, flo
         C=1.0 / (task.penalty * len(task.labels)),
         solver=solver,
         tol=tolerance,
-        max_iter=1000,
+        max_iter=LIMIT,
         fit_intercept=False,
         random_state=seed,
     )
@@ -231,8 +231,11 @@ def _counted() -> Iterator[Work]:
         yield work
 
 
-def main(name: str, gap: float, repeats: int) -> None:
+def main(name: str, gap: float, repeats: int, only: Sequence[str] = ()) -> None:
     """Print the table."""
+    # Limits hold for libraries that are loaded, which scikit-learn and SciPy bring with them.
+    import scipy.optimize  # noqa: F401
+    import sklearn.linear_model  # noqa: F401
     from threadpoolctl import threadpool_limits
 
     torch.set_num_threads(1)
@@ -249,6 +252,8 @@ def main(name: str, gap: float, repeats: int) -> None:
     solvers["SciPy trust-ncg"] = lambda _: trust_ncg(task, gap)
     with threadpool_limits(1):
         for title, run in solvers.items():
+            if only and title not in only:
+                continue
             print(_row(title, [run(seed) for seed in range(repeats)], gap), flush=True)
 
 
@@ -274,5 +279,6 @@ if __name__ == "__main__":
     parser.add_argument("--problem", default="a9a-logistic")
     parser.add_argument("--gap", type=float, default=1e-6)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--methods", nargs="*", default=(), help="some of them, by their titles")
     given = parser.parse_args()
-    main(given.problem, given.gap, given.repeats)
+    main(given.problem, given.gap, given.repeats, given.methods)

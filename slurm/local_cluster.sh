@@ -53,8 +53,7 @@ find_folder() { # FOLDER -> sets $dir to its path without links, but for its own
   name="$(basename -- "$1")"
   [[ "$name" != / && "$name" != . && "$name" != .. ]] \
     || refuse "--dir: found $shown, allowed: a path that ends in a name"
-  parent="$(realpath -e -- "$(dirname -- "$1")" 2>/dev/null)" \
-    || refuse "--dir: found $shown, allowed: a path in a folder that is there"
+  parent="$(realpath -m -- "$(dirname -- "$1")")"
   dir="${parent%/}/$name"
   ((${#dir} <= LONGEST_DIR)) \
     || refuse "--dir: found $shown of ${#dir} characters, allowed: at most $LONGEST_DIR"
@@ -78,6 +77,7 @@ inspect_parents() { # whoever can write to one of them could put another folder 
   local parent="$dir" mode owner
   while [[ "$parent" != / ]]; do
     parent="$(dirname -- "$parent")"
+    [[ -e "$parent" ]] || continue # somebody has cleaned up, and `down` still ends the processes
     read -r mode owner < <(stat -c '%a %u' -- "$parent")
     mode=$((8#$mode))
     # In a sticky folder everybody can write, but can rename nothing of anybody else's.
@@ -277,6 +277,7 @@ TEXT
 install() {
   missing || return 0
   ((EUID == 0)) || { say "install: needs root"; exit 1; }
+  command -v apt-get >/dev/null || { say "install: needs apt-get"; exit 1; }
   apt-get update >&2
   # The distribution would start daemons of its own for the whole machine.
   DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y --no-install-recommends \
@@ -295,6 +296,7 @@ up() {
   local there=""
   umask 077
   if inspect; then there=yes; fi
+  [[ -d "$(dirname -- "$dir")" ]] || refuse "$dir: allowed: a path in a folder that is there"
   ((EUID == 0)) || { say "up: needs root"; exit 1; }
   if missing; then
     say "up: Slurm is not installed; run: slurm/local_cluster.sh install"

@@ -3,12 +3,14 @@
 import html
 import itertools
 import math
+import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napts.records.metric import Metric
+from napts.text import visible
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
@@ -116,11 +118,9 @@ class Table:
     def to_markdown(self) -> str:
         """Return the table in GitHub's Markdown, with the title as a bold line."""
         rule = ["---" if self._left(i) else "---:" for i in range(len(self.columns))]
-        lines = [
-            [cell.replace("|", "\\|") for cell in line] for line in [self.columns, rule, *self.rows]
-        ]
-        table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-        return "\n\n".join([f"**{self.title}**", table, *self.notes])
+        head, *rows = [[markdown(cell) for cell in line] for line in [self.columns, *self.rows]]
+        table = "\n".join(f"| {' | '.join(line)} |" for line in [head, rule, *rows])
+        return "\n\n".join([f"**{markdown(self.title)}**", table, *map(markdown, self.notes)])
 
     def to_html(self) -> str:
         """Return the table as HTML with a caption; every text is escaped."""
@@ -141,13 +141,13 @@ class Table:
     def to_rich(self) -> "RichTable":
         """Return the table for a terminal; rich is imported here and nowhere else."""
         from rich.box import SIMPLE_HEAD
-        from rich.markup import escape
         from rich.table import Table as RichTable
+        from rich.text import Text
 
-        caption = "\n".join(escape(note) for note in self.notes)
+        caption = Text("\n".join(self.notes))
         table = RichTable(
-            title=escape(self.title),
-            caption=caption or None,
+            title=Text(self.title),
+            caption=caption if self.notes else None,
             title_justify="left",
             caption_justify="left",
             box=SIMPLE_HEAD,
@@ -156,10 +156,23 @@ class Table:
         )
         for index, name in enumerate(self.columns):
             left, words = self._left(index), name in self.words
-            table.add_column(escape(name), justify="left" if left else "right", no_wrap=not words)
+            table.add_column(Text(name), justify="left" if left else "right", no_wrap=not words)
         for row in self.rows:
-            table.add_row(*(escape(cell) for cell in row))
+            table.add_row(*map(Text, row))
         return table
+
+
+_IN_MARKDOWN = re.compile(r"[\\`*<>|$~]|^#|&(?=#?\w+;)|\b_|_\b|\](?=[(\[:])")
+"""What begins something in GitHub's Markdown: code, emphasis, tags, formulas, links, cells."""
+
+
+def markdown(text: str) -> str:
+    """Return a text as it is written in a cell or a paragraph of Markdown.
+
+    Args:
+        text: Any text; what is hidden in it is spelled out.
+    """
+    return _IN_MARKDOWN.sub(lambda found: f"\\{found[0]}", visible(text))
 
 
 def _html_cells(row: Sequence[str], words: Sequence[bool]) -> str:

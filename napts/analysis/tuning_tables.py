@@ -12,8 +12,8 @@ def tuning_table(tuning: Tuning) -> Table:
     rows = [
         [
             _name(tuning, setting),
-            number(tuning.value(setting.mean), places=4),
-            *(number(tuning.value(score), places=4) for _, score in sorted(setting.scores.items())),
+            _four(tuning.value(setting.mean)),
+            *(_four(tuning.value(score)) for _, score in sorted(setting.scores.items())),
         ]
         for setting in tuning.finalists
     ]
@@ -31,10 +31,15 @@ def tuning_table(tuning: Tuning) -> Table:
             f"{len(tuning.settings)} settings, {tuning.runs} runs ({failed} failed or diverged), "
             f"{tuning.cpu_seconds:.0f} s of CPU time; all settings were tried with the first seed, "
             f"these with every one. Had {few} settings been drawn at random, the best would have "
-            f"had {number(expected[few - 1], places=4)} on average, with one "
-            f"{number(expected[0], places=4)}."
+            f"had {_four(expected[few - 1])} on average, with one "
+            f"{_four(expected[0])}."
         ],
     )
+
+
+def _four(value: float) -> str:
+    """Return a number with four digits behind the point, unless it is smaller than these show."""
+    return number(value) if 0.0 < abs(value) < 0.01 else number(value, places=4)
 
 
 def _name(tuning: Tuning, setting: Setting) -> str:

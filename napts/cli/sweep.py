@@ -17,6 +17,7 @@ from napts.cli.shared import (
     JSON,
     OVERRIDES,
     RECORDS,
+    Seconds,
     fail,
 )
 
@@ -147,7 +148,9 @@ def submit(
 @RECORDS
 @OVERRIDES
 @click.option("--watch", is_flag=True, help="Draw it again until all have ended, or Ctrl-C.")
-@click.option("--interval", "interval_s", default=2.0, show_default=True, help="Seconds between.")
+@click.option(
+    "--interval", "interval_s", type=Seconds(), default=2.0, show_default=True, help="Between."
+)
 @JSON
 @IMPORTS
 def status(
@@ -196,7 +199,11 @@ def cancel(file: Path, records: Path, overrides: tuple[str, ...], as_json: bool)
     from napts.launch.local import cancel_local
     from napts.launch.submitted import SubmittedJobs
 
-    jobs = SubmittedJobs(records, _load(file, overrides).experiment).jobs()
+    submitted = SubmittedJobs(records, _load(file, overrides).experiment)
+    try:
+        jobs = submitted.jobs()
+    except (OSError, ValueError) as error:
+        raise fail(error) from None
     ended = cancel_local(jobs)
     if any(job.kind == "slurm" for job in jobs):
         from napts.launch.slurm import SlurmUnavailable

@@ -29,6 +29,7 @@ from napts.records.held import held
 from napts.records.layout import TRACEBACK, run_directory
 from napts.records.read import ENDED, NoRun, RunRecord, load_run, read_environment
 from napts.records.write import RunWriter
+from napts.text import one_line
 
 Mode = Literal["cached", "retry", "force"]
 MODES: tuple[Mode, ...] = ("cached", "retry", "force")
@@ -151,7 +152,7 @@ def _run_locked(
     environment["ranks"] = ranks.size
     (directory / TRACEBACK).unlink(missing_ok=True)
     if start.notice is not None:
-        observer.on_notice(f"{spec.run_key}: {start.notice}")
+        observer.on_notice(one_line(f"{spec.run_key}: {start.notice}"))
     recorded = spec.execution.record_steps
     writer = RunWriter(directory, spec.budget.epochs, record_steps=recorded)
     try:
@@ -228,11 +229,16 @@ def _attempt(trainer: Trainer, writer: RunWriter) -> RunOutcome:
     )
     if state != "interrupted":
         remove_checkpoints(writer.directory)
-    return _result(writer.directory, trainer.setup.spec)
+    return result(writer.directory, trainer.setup.spec)
 
 
-def _result(directory: Path, spec: RunSpec) -> RunOutcome:
-    """Return how a run has ended just now."""
+def result(directory: Path, spec: RunSpec) -> RunOutcome:
+    """Return how a run has ended just now.
+
+    Args:
+        directory: The run directory.
+        spec: The run.
+    """
     try:
         return _outcome(load_run(directory), spec, ran=True)
     except DamagedRun as error:
@@ -243,7 +249,7 @@ def _result(directory: Path, spec: RunSpec) -> RunOutcome:
             label=spec.display_label,
             state="failed",
             final=None,
-            error=f"its records were damaged meanwhile: {error}",
+            error=one_line(f"its records were damaged meanwhile: {error}"),
             ran=True,
             metric=spec.primary,
         )

@@ -1,13 +1,12 @@
 """Running several specs one after the other: one that fails does not stop the others."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from napts.experiment.failures import is_recorded
 from napts.experiment.methods import foreign
 from napts.experiment.observer import Observer, RunOutcome
-from napts.experiment.runner import Mode, ended, run
+from napts.experiment.runner import Mode, ended, result, run
 from napts.experiment.spec.run_spec import RunSpec
 from napts.parallel.ranks import ALONE, Ranks
 from napts.parallel.watch import RankLost
@@ -71,8 +70,7 @@ def run_all(
         except Exception as error:
             if ranks.size > 1 or not is_recorded(error):
                 raise
-            # It has ended, so this only reads how; it was this call that ran it.
-            outcome = replace(run(spec, records_root, mode="cached"), ran=True)
+            outcome = result(_directory(spec, records_root), spec)
             observer.on_run_end(outcome)
         outcomes.append(outcome)
         if outcome.state == "interrupted":
@@ -82,4 +80,8 @@ def run_all(
 
 def _has_ended(spec: RunSpec, records_root: str | Path) -> bool:
     """Tell whether a run has ended, well or not."""
-    return ended(run_directory(records_root, spec.experiment, spec.run_key), spec) is not None
+    return ended(_directory(spec, records_root), spec) is not None
+
+
+def _directory(spec: RunSpec, records_root: str | Path) -> Path:
+    return run_directory(records_root, spec.experiment, spec.run_key)

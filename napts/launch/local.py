@@ -25,6 +25,9 @@ from napts.launch.submitted import Job, SubmittedJobs
 
 _POLL_S = 0.05
 
+_MODULE = "napts.launch.job"
+"""What a job's process runs, with the job's file as its only argument."""
+
 Tell = Callable[[RunView, int, Path], None]
 """Called when a job has ended with: its first run, its exit code, its log."""
 
@@ -186,10 +189,15 @@ def cancel_local(jobs: Sequence[Job]) -> list[Job]:
 
 
 def _is_there(job: Job) -> bool:
+    """Tell whether a job still runs: its number and start are a process's that does this job."""
+    if not job.job_id.isdecimal():
+        return False
     try:
         process = psutil.Process(int(job.job_id))
-        return process.create_time() == job.started and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
+        if process.create_time() != job.started or process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        return process.cmdline()[-2:] == [_MODULE, str(Path(job.log).with_suffix(".json"))]
+    except (psutil.Error, OverflowError):
         return False
 
 
@@ -202,5 +210,4 @@ def _signal(pid: int, number: signal.Signals) -> None:
 
 
 def _module(shape: Shape) -> list[str]:
-    job = "napts.launch.job"
-    return [job] if shape.ranks == 1 else ["napts.parallel.launch", str(shape.ranks), job]
+    return [_MODULE] if shape.ranks == 1 else ["napts.parallel.launch", str(shape.ranks), _MODULE]

@@ -20,6 +20,7 @@ from napts.launch.job import SweepJob
 from napts.launch.packs import Array, Shape
 from napts.launch.snapshot import Snapshot
 from napts.launch.submitted import Job, SubmittedJobs
+from napts.text import one_line
 
 _ANSWER_S = 30.0
 _DEFAULT_ARRAY_SIZE = 1001
@@ -63,7 +64,7 @@ def submit_array(
         with executor.batch():
             submitted = [executor.submit(job) for job in jobs]
     except (OSError, subprocess.SubprocessError, RuntimeError) as error:
-        raise SlurmUnavailable(f"sbatch: {_last_line(error)}") from error
+        raise SlurmUnavailable(f"sbatch: {_last_line(str(error), type(error).__name__)}") from error
     now = time.time()
     written = [
         Job(
@@ -257,16 +258,20 @@ def _rows(text: str) -> list[tuple[str, str, str]]:
 
 def _ask(*command: str) -> str:
     try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=_ANSWER_S)
+        # Among what is told are paths of other people's, which may be in any encoding.
+        result = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=_ANSWER_S
+        )
     except FileNotFoundError:
         raise SlurmUnavailable(f"{command[0]}: not found, is this a Slurm cluster?") from None
+    except OSError as error:
+        raise SlurmUnavailable(f"{command[0]}: {error.strerror}") from None
     except subprocess.TimeoutExpired:
         raise SlurmUnavailable(f"{command[0]}: no answer within {_ANSWER_S:.0f} s") from None
     if result.returncode:
-        reason = (result.stderr.strip().splitlines() or ["failed"])[-1]
-        raise SlurmUnavailable(f"{command[0]}: {reason}")
+        raise SlurmUnavailable(f"{command[0]}: {_last_line(result.stderr, 'failed')}")
     return result.stdout
 
 
-def _last_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
+def _last_line(text: str, otherwise: str) -> str:
+    return one_line((text.strip().splitlines() or [otherwise])[-1], 160)

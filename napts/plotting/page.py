@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from napts.analysis import Table
 from napts.plotting.provenance import Provenance
-from napts.plotting.style import style
+from napts.plotting.style import as_text, style
 from napts.records import RunRecord
 
 ENVIRONMENT = {
@@ -106,6 +106,7 @@ def svg_data(figure: Figure) -> Image:
     """
     buffer = io.BytesIO()
     with style():
+        as_text(figure)
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
     width, height = (round(96 * inches) for inches in figure.get_size_inches())

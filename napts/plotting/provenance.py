@@ -1,6 +1,7 @@
 """Where a figure comes from, written into the files themselves."""
 
 import contextlib
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +13,9 @@ from matplotlib.figure import Figure
 from napts._version import __version__
 from napts.analysis import Collection, Section
 from napts.analysis.collection import records_digest
-from napts.plotting.style import style
+from napts.plotting.style import as_text, style
 from napts.records import RunRecord
+from napts.text import one_line, visible
 
 
 @dataclass(frozen=True)
@@ -122,16 +124,47 @@ def save_figure(
         Paths of the files written.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
-    text = "; ".join(provenance.lines())
+    text = visible("; ".join(provenance.lines()))
     paths = [out_dir / f"{name}.{kind}" for kind in ("pdf", "svg", "png", "csv")]
     pdf, svg, png, csv = paths
     with style():
+        as_text(figure)
         pdf_metadata = {"Title": name, "Keywords": text, "CreationDate": None}
         figure.savefig(pdf, metadata=pdf_metadata)
         figure.savefig(svg, metadata={"Title": name, "Description": text, "Date": None})
         figure.savefig(png, metadata={"Title": name, "Description": text})
     write_csv(csv, data, provenance)
     return paths
+
+
+_COMMENT = 2000
+"""Characters of a comment line; revisions and commands may be long."""
+
+_FORMULA = re.compile(
+    r"[=@\t\r]|[+-](?!\d+(\.\d+)?(e[+-]?\d+)?( [^()=|!@+*/^&]*)?$)", re.IGNORECASE
+)
+"""What begins a formula in a spreadsheet; numbers do not, nor a number and words after it."""
+
+
+def without_formulas(data: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame whose texts no spreadsheet takes for a formula: an apostrophe stands before.
+
+    Args:
+        data: The frame; numbers in it stay what they are.
+    """
+
+    def plain(value: object) -> object:
+        if isinstance(value, str):
+            text = visible(value)
+            return f"'{text}" if _FORMULA.match(text) else text
+        return value
+
+    texts = [name for name in data.columns if data[name].dtype.kind not in "biuf"]
+    columns = {
+        name: pd.Series([plain(value) for value in data[name]], data.index, dtype=object)
+        for name in texts
+    }
+    return data.assign(**columns).rename(columns=plain)
 
 
 def write_csv(path: Path, data: pd.DataFrame, provenance: Provenance) -> None:
@@ -145,7 +178,7 @@ def write_csv(path: Path, data: pd.DataFrame, provenance: Provenance) -> None:
         provenance: Its origin.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    comments = "".join(f"# {line}\n" for line in provenance.lines())
+    comments = "".join(f"# {one_line(line, _COMMENT)}\n" for line in provenance.lines())
     with path.open("w", encoding="utf-8", newline="\n") as file:
         file.write(comments)
-        data.to_csv(file, index=False, lineterminator="\n", float_format="%.10g")
+        without_formulas(data).to_csv(file, index=False, lineterminator="\n", float_format="%.10g")

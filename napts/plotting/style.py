@@ -1,6 +1,7 @@
 """One look for every figure: sizes, fonts, and what tells methods apart."""
 
 import itertools
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,8 +12,11 @@ import matplotlib as mpl
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import FixedFormatter, FuncFormatter
 
 from napts.analysis.labels import grouped
 from napts.analysis.looks import LOOKS, Dashes, Look
@@ -66,7 +70,9 @@ RC: dict[str, Any] = {
 @contextmanager
 def style() -> Iterator[None]:
     """Apply the look of the project; whatever was set before comes back afterwards."""
-    with mpl.rc_context():
+    with mpl.rc_context(), warnings.catch_warnings():
+        # A letter that the font does not have is drawn as a box.
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)
         sns.set_theme(style="whitegrid", rc=RC)
         yield
 
@@ -129,6 +135,32 @@ def new_figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def as_text(figure: Figure) -> None:
+    """Let a figure show every text as it is, wherever it came from: ``$`` begins no formula.
+
+    To be called before the figure is written. What Matplotlib formats itself, such as powers of
+    ten at a logarithmic axis, stays as it is.
+
+    Args:
+        figure: The figure.
+    """
+    ticks = {id(text) for text in _formatted_ticks(figure)}
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        if id(text) not in ticks:
+            text.set_parse_math(False)
+
+
+def _formatted_ticks(figure: Figure) -> Iterator[Text]:
+    """Yield the labels of ticks that are numbers rather than names."""
+    for axis in figure.findobj(Axis):
+        assert isinstance(axis, Axis)
+        if not isinstance(axis.get_major_formatter(), FixedFormatter | FuncFormatter):
+            yield from axis.get_majorticklabels()
+        yield from axis.get_minorticklabels()
+        yield axis.get_offset_text()
 
 
 def finish(axes: Axes, *, title: str, x: str = "", y: str = "") -> None:

@@ -50,15 +50,14 @@ def mnist49(root: Path | None) -> tuple[Tensor, Tensor]:
 
 def _features(pixels: Tensor) -> Tensor:
     rng = numpy.random.default_rng(0)
-    kept = pixels[:, torch.from_numpy(rng.permutation(pixels.shape[1])[:_PIXELS])]
-    first, second = (
-        torch.from_numpy(rng.integers(0, pixels.shape[1], _PRODUCTS)) for _ in range(2)
-    )
-    real = torch.cat([kept, pixels[:, first] * pixels[:, second]], 1)
-    copied = rng.integers(0, real.shape[1], _PROBES)
-    probes = [real[torch.from_numpy(rng.permutation(len(real))), j] for j in copied]
-    table = torch.cat([real, torch.stack(probes, 1)], 1)
-    return scaled(table[:, torch.from_numpy(rng.permutation(table.shape[1]))], "minmax")
+    rows = pixels.t().contiguous()  # a row for each feature: these are taken and shuffled
+    kept = rows[torch.from_numpy(rng.permutation(len(rows))[:_PIXELS])]
+    first, second = (torch.from_numpy(rng.integers(0, len(rows), _PRODUCTS)) for _ in range(2))
+    real = torch.cat([kept, rows[first] * rows[second]])
+    copied = rng.integers(0, len(real), _PROBES)
+    probes = [real[j, torch.from_numpy(rng.permutation(len(pixels)))] for j in copied]
+    table = torch.cat([real, torch.stack(probes)])
+    return scaled(table[torch.from_numpy(rng.permutation(len(table)))].t(), "minmax").contiguous()
 
 
 def _first_of(targets: Tensor, digit: int) -> Tensor:

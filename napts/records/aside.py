@@ -30,7 +30,7 @@ CHECKPOINTS = (layout.CHECKPOINT, layout.PREVIOUS_CHECKPOINT)
 FILES = (
     *CHECKPOINTS,
     *ROWS,
-    *(layout.ENVIRONMENT, layout.TRACEBACK, layout.STATUS, layout.SPEC),
+    *(layout.ENVIRONMENT, layout.TRACEBACK, layout.KEPT, layout.STATUS, layout.SPEC),
 )
 """In the order in which they go: what a kill in between leaves behind is damaged still."""
 

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,12 @@ from numpy.typing import NDArray
 
 from napts.records import layout
 from napts.records.files import write_atomic
+from napts.records.reading import read_bytes
+
+KEPT_BYTES = 256 << 20
+"""Bytes that the arrays of a run may have."""
+
+_UNREADABLE = (OSError, ValueError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error)
 
 
 def write_kept(directory: Path, arrays: Mapping[str, Any]) -> None:
@@ -37,8 +44,11 @@ def read_kept(directory: Path) -> dict[str, NDArray[Any]]:
         directory: The run directory; that of a packed run need not exist.
     """
     try:
-        content = io.BytesIO((directory / layout.KEPT).read_bytes())
+        content = io.BytesIO(read_bytes(directory / layout.KEPT))
+        with zipfile.ZipFile(content) as archive:
+            if sum(part.file_size for part in archive.infolist()) > KEPT_BYTES:
+                return {}
         with np.load(content, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+    except _UNREADABLE:
         return {}

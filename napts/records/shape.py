@@ -37,6 +37,7 @@ DEPTH = 32
 
 _NON_FINITE = ("inf", "-inf", "nan")
 _NAME_CHARACTERS = 40
+_LONGEST_NAME = 150
 _REMEMBERED = 4096
 
 _ALLOWED = {
@@ -207,8 +208,16 @@ def check_header(row: dict[str, Any]) -> dict[str, Any]:
     _expect(row, "spec", "table", required=True)
     check_depth(row["spec"], "spec")
     _check_spec(row["spec"])
-    row["spec"] = decode_numbers(row["spec"])
+    row["spec"] = spec = decode_numbers(row["spec"])
+    # Names reach terminals and figures, whoever has written them.
+    for table, name in ((row, "label"), (row, "experiment"), (row, "run_key"), *_names_in(spec)):
+        if isinstance(table.get(name), str):
+            table[name] = one_line(table[name], _LONGEST_NAME)
     return row
+
+
+def _names_in(spec: Mapping[str, Any]) -> tuple[tuple[dict[str, Any], str], ...]:
+    return (spec["optimizer"], "method"), (spec["workload"], "name")
 
 
 def _check_spec(spec: Mapping[str, Any]) -> None:

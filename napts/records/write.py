@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from napts.records import columns, layout
+from napts.records.aside import FILES, ROWS, damaged_files, set_aside
 from napts.records.damage import RecordError
 from napts.records.files import RowFile, write_atomic, write_object
 from napts.records.read import Position, read_restarts, read_state
@@ -192,7 +193,8 @@ def record_failure(
 ) -> None:
     """Record a run as failed that could not begin to train, whatever it was before.
 
-    Rows and checkpoints of an earlier attempt stay: a retry goes on from there.
+    Rows and checkpoints of an earlier attempt stay: a retry goes on from there. Files that are
+    damaged are kept aside, with the others if rows are among them.
 
     Args:
         directory: The run directory, whose lock the caller holds.
@@ -204,6 +206,9 @@ def record_failure(
     Raises:
         RecordWriteError: A file cannot be written.
     """
+    if damaged := damaged_files(directory):
+        # Without its rows the run could only be started anew.
+        set_aside(directory, damaged if damaged.keys().isdisjoint(ROWS) else FILES)
     known = read_state(directory)
     writer = RunWriter(directory, header["spec"]["budget"].get("epochs"))
     try:

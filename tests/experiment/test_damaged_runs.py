@@ -233,6 +233,40 @@ def test_rows_that_vanish_while_a_run_trains_make_it_no_result(
     assert run(spec, tmp_path).state == "done"
 
 
+@pytest.mark.parametrize("name", ["status.json", "restarts.jsonl", "epochs.jsonl"])
+def test_a_failure_before_training_is_recorded_beside_damage(
+    spec: RunSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    directory = interrupted(spec, tmp_path)
+    (directory / name).write_text("[]\n")
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError("no good")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runner_module.Setup, "of", broken)
+        (outcome,) = run_all([spec], tmp_path)
+    assert (outcome.state, outcome.ran) == ("failed", True)
+    assert "no good" in (outcome.error or "")
+    assert (directory / ".damaged-1" / name).read_text() == "[]\n"
+    assert run(spec, tmp_path, mode="retry").state == "done"
+
+
+def test_a_run_that_fails_while_its_rows_vanish_does_not_end_a_series(
+    spec: RunSpec, tmp_path: Path
+) -> None:
+    path = tmp_path / spec.experiment / spec.run_key
+
+    class Vandal(Observer):
+        def on_epoch(self, row: Any) -> None:
+            if row["epoch"] == 2:
+                empty(path / "epochs.jsonl")
+                raise ZeroDivisionError("no good")
+
+    (outcome,) = run_all([spec], tmp_path, observer=Vandal())
+    assert outcome.state == "failed"
+
+
 # --- later versions ------------------------------------------------------------------------------
 
 
@@ -290,7 +324,7 @@ def test_an_error_that_no_run_recorded_ends_a_series(
     def broken(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError("elsewhere")
 
-    monkeypatch.setattr(runner_module, "RunLock", broken)
+    monkeypatch.setattr(runner_module, "held", broken)
     with pytest.raises(ZeroDivisionError, match="elsewhere"):
         run_all([spec], tmp_path, mode="retry")
 
@@ -299,7 +333,7 @@ def test_an_error_that_no_run_recorded_ends_a_series(
 
 WRITTEN = (
     *("spec.json", "environment.json", "status.json", "epochs.jsonl", "steps.jsonl"),
-    *("restarts.jsonl", "lock", "traceback.txt", CHECKPOINT, PREVIOUS_CHECKPOINT),
+    *("restarts.jsonl", "lock", "traceback.txt", "kept.npz", CHECKPOINT, PREVIOUS_CHECKPOINT),
     *("status.json.tmp", f"{CHECKPOINT}.tmp"),
 )
 

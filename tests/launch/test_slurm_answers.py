@@ -62,3 +62,27 @@ def test_without_a_queue_nothing_is_known(slurm: Install) -> None:
     slurm(None, "")
     with pytest.raises(SlurmUnavailable, match="squeue"):
         job_states([job("7", "a")])
+
+
+def test_answers_in_any_encoding(slurm: Install, tmp_path: Path) -> None:
+    """The queue holds everybody's jobs, with the paths of their scripts."""
+    slurm("", None)
+    lines = b"7|RUNNING|/records/jobs/a/script.sh\n8|RUNNING|/home/\xff\xfe/script.sh\n"
+    (tmp_path / "answer").write_bytes(lines)
+    (tmp_path / "squeue").write_text(f"#!/bin/sh\ncat {tmp_path}/answer\n")
+    assert job_states([job("7", "a")]) == {job("7", "a"): "RUNNING"}
+
+
+def test_a_refusal_is_one_line(slurm: Install, tmp_path: Path) -> None:
+    slurm("", "")
+    text = "first\n\033[31m" + "x" * 5000
+    (tmp_path / "answer").write_text(text)
+    (tmp_path / "squeue").write_text(f"#!/bin/sh\ncat {tmp_path}/answer >&2\nexit 1\n")
+    with pytest.raises(SlurmUnavailable) as caught:
+        job_states([job("7", "a")])
+    told = str(caught.value)
+    assert told.startswith(r"squeue: \x1b[31mxxx")
+    assert len(told) <= 200
+    (tmp_path / "squeue").chmod(0o644)
+    with pytest.raises(SlurmUnavailable, match="squeue: "):
+        job_states([job("7", "a")])

@@ -12,6 +12,8 @@ from napts.analysis import Section, load_collection
 from napts.experiment import Study, load_spec
 from napts.experiment.spec.run_spec import RunSpec
 from napts.papers.claims import Verdict, judge_section
+from napts.papers.claims.evidence import Who
+from napts.papers.claims.quasi_newton import _LBFGS
 from napts.papers.equations import equation_tables
 from napts.papers.figures.equations import equation_drawings, fields_of, with_iterations
 from napts.plotting.style import style
@@ -193,3 +195,16 @@ def test_the_small_study_is_what_its_comment_says() -> None:
         assert run.precision == "float64"
         assert run.budget.passes == 2500
         assert run.workload.build().options.points == 400
+
+
+def test_the_larger_studies_have_what_the_claims_speak_of() -> None:
+    for name, points in (("pinn-claims-burgers", 2_500), ("pinn-burgers", 10_000)):
+        study = load_spec(ROOT / "studies" / f"{name}.toml")
+        assert isinstance(study, Study)
+        runs = study.runs()
+        assert len(study.seeds) == 3
+        assert {run.workload.build().options.points for run in runs} == {points}
+        found = [run.optimizer.model_dump() for run in runs]
+        for who in (_LBFGS, Who("ASPQN"), Who("MSPQN"), Who("Adam")):
+            wanted = {"method": who.method, **who.options}
+            assert len([o for o in found if wanted.items() <= o.items()]) == 3, who

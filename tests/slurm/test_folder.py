@@ -152,7 +152,7 @@ def test_a_place_where_others_can_write_is_refused(command: str, made: Path) -> 
     "path",
     [
         *("/", ".", "..", "sub/..", "//", "with space", "new\nline", "quo'te", "$(id)", "a;b"),
-        *("missing/folder", "long" * 25),
+        "long" * 25,
     ],
 )
 def test_a_path_that_cannot_be_is_refused(
@@ -160,6 +160,11 @@ def test_a_path_that_cannot_be_is_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     refused("down", "--dir", path, because="--dir: found ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cluster_is_not_started_in_a_folder_that_is_missing(tmp_path: Path) -> None:
+    refused("up", "--dir", f"{tmp_path}/missing/folder", because="a folder that is there")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -236,10 +241,14 @@ def test_what_is_of_the_cluster_ends(start: Starter, made: Path, tmp_path: Path)
     assert not made.exists()
 
 
-def test_down_ends_what_a_deleted_folder_has_left(start: Starter, made: Path) -> None:
-    job = start(SLURM_CLUSTER_NAME="napts", SLURM_CONF=f"{made}/slurm.conf")
-    shutil.rmtree(made)
-    assert script("down", "--dir", str(made)).returncode == 0
+@pytest.mark.parametrize("parent", ["", "there/"])
+def test_down_ends_what_a_deleted_folder_has_left(
+    start: Starter, tmp_path: Path, parent: str
+) -> None:
+    """Also if all around it has been deleted with it."""
+    folder = tmp_path / f"{parent}gone"
+    job = start(SLURM_CLUSTER_NAME="napts", SLURM_CONF=f"{folder}/slurm.conf")
+    assert script("down", "--dir", str(folder)).returncode == 0
     job.wait(60)
 
 

@@ -69,7 +69,9 @@ class InnerBatches:
         count = len(whole)
         blocks = count // self.size(count)
         order = sampling.kept_order(count)
-        if self._of is None or self._of[0] is not batch or self._of[1] is not whole.layout:
+        known = self._of is not None and self._of[0] is batch and self._of[1] is whole.layout
+        # With random numbers of its own the loss of another step is another function.
+        if not known or whole.draws:
             self._of, self._blocks = (batch, whole.layout), {}
         for index in sampling.integers(blocks, steps).tolist():
             part = self._blocks.get(index)

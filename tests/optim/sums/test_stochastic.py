@@ -173,6 +173,21 @@ def test_blocks_of_another_sum_are_its_own() -> None:
     assert not any(a.total is b.total for a in before for b in after)
 
 
+def test_blocks_of_a_loss_with_random_numbers_are_new_in_every_step() -> None:
+    """Else a block would keep its first dropout masks for ever."""
+    torch.manual_seed(0)
+    weight_ = nn.Parameter(torch.ones(4).double())
+    batch = Batch(
+        lambda x: nn.functional.dropout(x * weight_).square().mean(), torch.ones(6, 4).double()
+    )
+    optimizer = napts.SVRG([weight_], batch=2, snapshot_steps=8, lr=1e-3)
+    seen = []
+    for _ in range(2):
+        optimizer.step(batch)
+        seen.append([part.total for part in optimizer._batches._blocks.values()])
+    assert not any(old is new for old in seen[0] for new in seen[1])
+
+
 def test_without_replacement_until_all_are_drawn() -> None:
     total, batches = noted(), InnerBatches(7, "reshuffled")
     parts = drawn(total, batches, Sampling(1), 20)
