@@ -15,7 +15,7 @@ OUT ?= out
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: environment reproduce test quick journeys zoo test-slurm lint bench bench-check clean
+.PHONY: environment reproduce test quick journeys campaign zoo test-slurm lint bench bench-check clean
 
 environment: $(READY)
 
@@ -32,6 +32,11 @@ quick: $(READY)
 # Whole ways in processes of their own: the installed wheel, own code, sweeps on this machine, kills.
 journeys: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "journey and not slurm" --ignore tests/zoo $(ARGS)
+
+# Faults drawn from a seed: kills, full disks, mutated specs, damaged records, hostile labels, odd
+# servers; the short form. The long ones: python -m tests.campaign PART --seed S --count N.
+campaign: $(READY)
+	$(BIN)/python -m tests.campaign all $(ARGS)
 
 # Models of torchvision, timm and transformers with random weights, and training loops around them.
 zoo: $(ZOO)

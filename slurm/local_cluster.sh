@@ -277,6 +277,7 @@ TEXT
 install() {
   missing || return 0
   ((EUID == 0)) || { say "install: needs root"; exit 1; }
+  command -v apt-get >/dev/null || { say "install: needs apt-get"; exit 1; }
   apt-get update >&2
   # The distribution would start daemons of its own for the whole machine.
   DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y --no-install-recommends \

@@ -11,7 +11,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SLOW = (
-    *("cli/", "packaging/", "parallel/", "plotting/", "slurm/", "tracking/", "zoo/", "input/"),
+    *("campaign/", "cli/", "packaging/", "parallel/", "plotting/", "slurm/", "tracking/"),
+    *("zoo/", "input/"),
     *("benchmarks/test_asv", "benchmarks/test_gate"),
     *(
         "experiment/test_damaged",

@@ -19,7 +19,7 @@ from napts.text import shown
 _LINE = re.compile(rb"\s*([^\s:#]+)((?:\s+\d+:[^\s:#]+)*)\s*(?:#.*)?\s*")
 _UNLABELLED = re.compile(rb"(?:\s*\d+:[^\s:#]+)*\s*(?:#.*)?\s*")
 _PAIR = re.compile(rb"(\d+):([^:]+)")
-_CHUNK = 4096
+_CHUNK = 512
 """Lines that are read at once."""
 
 LARGEST_INDEX = 2**31 - 1

@@ -30,6 +30,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, help="faults; by default those of the short form")
     parser.add_argument("--jobs", type=int, default=2, help="processes beside each other")
+    parser.add_argument("--minutes", type=float, help="begin no case after this time")
     parser.add_argument("--out", type=Path, help="file for the result, in JSON")
     parser.add_argument("--case", type=int, help="run only this case, and show it")
     parser.add_argument("--keep", type=Path, help="with --case: keep its files in this folder")
@@ -42,7 +43,8 @@ def main() -> int:
         return int(bool(case.findings))
     results = []
     for part in parts:
-        result = campaign(part, given.seed, given.count or part.short, given.jobs)
+        count = given.count or part.short
+        result = campaign(part, given.seed, count, given.jobs, given.minutes)
         results.append(result)
         print(
             f"{part.name}: {result[part.unit]:,} {part.unit} in {result['cases']:,} cases, "

@@ -4,15 +4,18 @@ The parent has imported everything and never trains, so that a child costs a few
 second and no thread is lost in the fork.
 """
 
+import atexit
 import contextlib
 import gc
 import ipaddress
 import os
 import resource
+import shutil
 import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,7 +79,9 @@ def warm_up() -> None:
     """Import what commands import, so that children need not."""
     sys.dont_write_bytecode = True
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    os.environ.setdefault("MPLCONFIGDIR", tempfile.mkdtemp(prefix="napts-campaign-mpl-"))
+    caches = tempfile.mkdtemp(prefix="napts-campaign-mpl-")
+    atexit.register(shutil.rmtree, caches, ignore_errors=True)
+    os.environ["MPLCONFIGDIR"] = caches
     import mlflow  # noqa: F401
     import torch
     import torch._dynamo
@@ -158,6 +163,7 @@ def _child(
             descriptor = os.open(notes / name, os.O_WRONLY | os.O_CREAT, 0o600)
             os.dup2(descriptor, number)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        sys.stdout, sys.stderr = (os.fdopen(n, "w", closefd=False) for n in (1, 2))
         os.environ |= {"HOME": str(notes), "TMPDIR": str(notes), "COLUMNS": "200"}
         os.environ["PYTHONPATH"] = str(ROOT)  # of processes that it starts
         tempfile.tempdir = None
@@ -168,6 +174,8 @@ def _child(
         if disturb is not None:
             disturb()
         code = _program(arguments)
+    except BaseException:
+        traceback.print_exc()
     finally:
         _flush()
         os._exit(code)

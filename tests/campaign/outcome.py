@@ -1,6 +1,7 @@
 """What a part of the campaign counts and finds, and how its cases are shared among processes."""
 
 import json
+import math
 import os
 import platform
 import random
@@ -59,7 +60,9 @@ class Part:
     run: Run
 
 
-def campaign(part: Part, seed: int, count: int, jobs: int) -> dict[str, Any]:
+def campaign(
+    part: Part, seed: int, count: int, jobs: int, minutes: float | None = None
+) -> dict[str, Any]:
     """Run cases until as many faults have struck as asked for.
 
     Args:
@@ -67,18 +70,20 @@ def campaign(part: Part, seed: int, count: int, jobs: int) -> dict[str, Any]:
         seed: Case ``i`` is a function of the part's name, this and ``i`` (but for moments in time).
         count: Faults.
         jobs: Processes beside each other.
+        minutes: Wall time after which no case is begun, if there is such a limit.
 
     Returns:
         The result, to be written as JSON.
     """
     begin = time.monotonic()
+    deadline = begin + 60 * minutes if minutes else math.inf
     with tempfile.TemporaryDirectory(prefix=f"napts-campaign-{part.name}-") as name:
         folder = Path(name).resolve()
         (folder / "common").mkdir()
         prepared = part.prepare(folder / "common")
         shares = [count // jobs + (job < count % jobs) for job in range(jobs)]
         workers = [
-            _fork(part, seed, range(job, 10 * count + 100, jobs), share, folder, prepared)
+            _fork(part, seed, range(job, 10 * count + 100, jobs), share, deadline, folder, prepared)
             for job, share in enumerate(shares)
         ]
         codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid, _ in workers]
@@ -90,6 +95,7 @@ def campaign(part: Part, seed: int, count: int, jobs: int) -> dict[str, Any]:
     return {
         "part": part.name,
         "seed": seed,
+        "asked for": count,
         "cases": len(rows),
         part.unit: sum(row["counted"] for row in rows),
         "kinds": dict(sorted(kinds.items())),
@@ -113,7 +119,13 @@ def one_case(part: Part, seed: int, number: int, keep: Path | None = None) -> Ca
 
 
 def _fork(
-    part: Part, seed: int, numbers: range, share: int, folder: Path, prepared: Any
+    part: Part,
+    seed: int,
+    numbers: range,
+    share: int,
+    deadline: float,
+    folder: Path,
+    prepared: Any,
 ) -> tuple[int, Path]:
     log = folder / f"worker-{numbers.start}.jsonl"
     log.touch()
@@ -125,7 +137,7 @@ def _fork(
         counted = 0
         with log.open("a") as lines:
             for number in numbers:
-                if counted >= share:
+                if counted >= share or time.monotonic() > deadline:
                     break
                 case = _case(part, seed, number, folder, prepared)
                 counted += case.counted

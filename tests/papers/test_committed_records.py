@@ -5,6 +5,7 @@ from pathlib import Path
 
 import napts
 from napts.analysis import load_collection
+from napts.papers.claims import judge
 from napts.papers.claims.calibration import SCORED, score_cells
 from napts.papers.claims.verdict import Verdict
 from tests.papers.committed_records import committed
@@ -48,3 +49,18 @@ def test_the_paper_preset_is_among_the_best_cells_of_the_calibration(tmp_path: P
     confirmed = {j.claim.name for j in chosen.judgements if j.verdict == Verdict.CONFIRMED}
     assert confirmed == {"N1", "N6", "N10"}
     assert tuple(j.claim.name for j in chosen.judgements) == SCORED
+
+
+def test_verdicts_on_finite_sums(tmp_path: Path) -> None:
+    """MLVR is no cheaper than a line search with sub-sampled Newton steps, as was foreseen."""
+    for path in (*RECORDS.glob("finite-sums*"), *RECORDS.glob("tune-*-logistic-*")):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    judged = [j for j in judge(load_collection(tmp_path)) if j.section]
+    found = {(j.claim.name, j.section.workload): j for j in judged if j.section}
+    verdicts = {key: str(judgement.verdict) for key, judgement in found.items()}
+    workloads = ("a9a-logistic", "australian-scale-logistic", "mushrooms-logistic")
+    assert {verdicts["L1", name] for name in workloads} == {"confirmed"}
+    assert {verdicts["L2", name] for name in workloads} == {"refuted"}
+    rivals = {f.what: str(f.verdict) for f in found["L2", "a9a-logistic"].findings if f.region}
+    assert rivals["gradients to gap 1e-06, MLVR2 / tuned SVRG"] == "confirmed"
+    assert rivals["gradients to gap 1e-06, MLVR3 / SSN 0.1 with line search"] == "refuted"

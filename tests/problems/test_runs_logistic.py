@@ -161,3 +161,20 @@ def test_costs_are_about_those_of_prototypes(
         spent.append(cost)
     (_, middle, _) = sorted(spent)
     assert middle == pytest.approx([gradients, products], rel=0.4, abs=2)
+
+
+def test_the_stand_in_for_gisette_is_of_its_size_and_the_same_in_every_run() -> None:
+    whole = real("mnist49-logistic").load(dtype=torch.float64).train
+    inputs, labels = whole.all()
+    assert inputs.shape == (6000, 5000)
+    assert inputs.layout is torch.strided
+    assert int((labels > 0).sum()) == 3000
+    inputs = inputs[:, inputs.any(0)]  # some products of pixels are always zero
+    assert inputs.shape[1] > 4900
+    assert (inputs.amin(0) == -1).all()
+    assert (inputs.amax(0) == 1).all()
+    # Half of the features tell nothing of the labels: their correlations are those of chance.
+    correlations = (labels @ (inputs - inputs.mean(0))).abs() / inputs.std(0) / 6000
+    chance = 6000**-0.5
+    assert 0.45 < (correlations < 2.5 * chance).double().mean() < 0.7
+    assert whole.fingerprint() == ("2799c94cb1cb4c79", True)
