@@ -175,7 +175,7 @@ class Evidence:
 
     def rows(self, who: Who) -> pd.DataFrame:
         """Return somebody's rows of the epochs frame, epoch 0 included; none before the first."""
-        none = self.section.epochs.iloc[:0]
+        none = self.section.epochs.head(0)
         return self._epochs_by_label.get(self.label_of(who), none)
 
     def states(self, who: Who) -> dict[int, str]:
