@@ -27,6 +27,8 @@ from napts.cli.shared import (
     RECORDS,
     TRACKING_URI,
     LeftOut,
+    Program,
+    Seconds,
     fail,
 )
 from napts.cli.sweep import sweep
@@ -34,7 +36,9 @@ from napts.cli.sync import print_sync, timed_sync
 from napts.cli.tune import tune
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__, prog_name="napts")
 def main() -> None:
     """Train with TR, NTR, APTS, APTSA and NAPTS, compare with Adam and SGD, and report."""
@@ -120,7 +124,9 @@ main.add_command(tune)
 @click.argument("records", type=click.Path(path_type=Path))
 @TRACKING_URI
 @click.option("--watch", "keep_watching", is_flag=True, help="Go on until interrupted.")
-@click.option("--interval", "interval_s", default=5.0, show_default=True, help="Seconds between.")
+@click.option(
+    "--interval", "interval_s", type=Seconds(), default=5.0, show_default=True, help="Between."
+)
 @JSON
 def sync(
     records: Path,

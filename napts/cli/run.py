@@ -209,7 +209,10 @@ def make_reports(
     wanted = "all" if not names or "all" in names else list(names)
     try:
         return render(wanted, records, out, tell=left_out)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        inside = error.filename is None or Path(str(error.filename)).is_relative_to(out)
+        raise fail(f"{out if inside else error.filename}: {error.strerror or error}") from None
+    except ValueError as error:
         raise fail(error) from None
 
 

@@ -1,7 +1,9 @@
 """What the commands share: options, exit codes, and how a mistake is said."""
 
+import math
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -9,6 +11,9 @@ from napts.text import one_line
 
 if TYPE_CHECKING:
     from napts.records import Damage
+
+_USAGE = 130
+"""Characters of what is wrong with an argument."""
 
 FAILED, BAD_INPUT, BUSY, INTERRUPTED = 1, 2, 3, 130
 
@@ -37,6 +42,66 @@ OVERRIDES = click.option(
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 
 
+class Seconds(click.FloatRange):
+    """A time in seconds; NaN, which lies in every range, is none."""
+
+    name = "seconds"
+
+    def __init__(self) -> None:
+        super().__init__(0.1, 86_400.0)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the number."""
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is not in the range {self._describe_range()}.", param, ctx)
+        return number
+
+
+class Program(click.Group):
+    """The group of all commands: whatever is wrong with the input is said in one line."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run a command, and end the process with its exit code; as that of click.
+
+        Arguments that are not right, and what the operating system refuses (a disk that is full, a
+        folder that is not ours), are one line and exit code 2.
+        """
+        if not options.pop("standalone_mode", True):
+            return super().main(*args, standalone_mode=False, **options)
+        try:
+            code = super().main(*args, standalone_mode=False, **options)
+        except click.ClickException as error:
+            sys.exit(_told(error))
+        except click.Abort:
+            sys.exit(FAILED)
+        except OSError as error:
+            say(reason_of(error))
+            sys.exit(BAD_INPUT)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def reason_of(error: OSError) -> str:
+    """Return what the operating system refused, and where."""
+    if not error.strerror:
+        return str(error)
+    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+
+
+def _told(error: click.ClickException) -> int:
+    """Say what is wrong with the arguments; without any, show the help."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        return error.exit_code
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    program = context.command_path if context is not None else "napts"
+    said = one_line(error.format_message().rstrip("."), _USAGE)
+    say(f"{said}; see {one_line(program, 30)} --help")
+    return error.exit_code
+
+
 def fail(message: object, code: int = BAD_INPUT) -> click.exceptions.Exit:
     """Say on standard error what is wrong, and return the exception that ends the command.
 
@@ -44,7 +109,7 @@ def fail(message: object, code: int = BAD_INPUT) -> click.exceptions.Exit:
         message: One line per problem; each is shortened to what a terminal shows.
         code: Exit code.
     """
-    say(message)
+    say(reason_of(message) if isinstance(message, OSError) else message)
     return click.exceptions.Exit(code)
 
 

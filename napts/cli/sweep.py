@@ -17,6 +17,7 @@ from napts.cli.shared import (
     JSON,
     OVERRIDES,
     RECORDS,
+    Seconds,
     fail,
 )
 
@@ -147,7 +148,9 @@ def submit(
 @RECORDS
 @OVERRIDES
 @click.option("--watch", is_flag=True, help="Draw it again until all have ended, or Ctrl-C.")
-@click.option("--interval", "interval_s", default=2.0, show_default=True, help="Seconds between.")
+@click.option(
+    "--interval", "interval_s", type=Seconds(), default=2.0, show_default=True, help="Between."
+)
 @JSON
 @IMPORTS
 def status(

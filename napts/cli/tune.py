@@ -20,6 +20,7 @@ from napts.cli.shared import (
     LeftOut,
     fail,
 )
+from napts.text import shown
 
 if TYPE_CHECKING:
     from napts.analysis.tuning import Tuning
@@ -44,16 +45,18 @@ _SAMPLES = 20
     type=click.Path(path_type=Path),
     help="Settings to try, in TOML: a table [grid] or [random], and [fixed]; for any method.",
 )
-@click.option("--samples", type=click.IntRange(1), help="Random points; 20 by default.")
+@click.option("--samples", type=click.IntRange(1, 100_000), help="Random points; 20 by default.")
 @click.option("--seeds", default="0,1,2", show_default=True, help="The first one screens.")
 @click.option(
     "--finalists",
     default=5,
     show_default=True,
-    type=click.IntRange(1),
+    type=click.IntRange(1, 100_000),
     help="Settings that are tried with every seed.",
 )
-@click.option("--epochs", type=click.IntRange(1), help="Of every run; by default the workload's.")
+@click.option(
+    "--epochs", type=click.IntRange(1, 10**9), help="Of every run; by default the workload's."
+)
 @click.option(
     "--metric",
     help="What the winner is best in: the problem's own metric on validation data, which is the "
@@ -114,7 +117,7 @@ def tune(
     if samples is not None and space_file is None and search != "random":
         raise fail(f"--samples: found {samples} with a grid, allowed: with --search random")
     if epochs is None and workload not in EPOCHS:
-        raise fail(f"tune: found workload {workload!r} without --epochs, allowed: --epochs N")
+        raise fail(f"tune: found workload {shown(workload)} without --epochs, allowed: --epochs N")
     try:
         space = None if space_file is None else load_space(space_file, samples)
     except ValueError as error:
@@ -145,9 +148,9 @@ def _seeds(text: str) -> tuple[int, ...]:
     try:
         seeds = tuple(dict.fromkeys(int(part) for part in text.split(",")))
     except ValueError:
-        raise fail(f"--seeds: found {text!r}, allowed: integers such as 0,1,2") from None
-    if min(seeds) < 0:
-        raise fail(f"--seeds: found {text!r}, allowed: integers from 0 on")
+        raise fail(f"--seeds: found {shown(text)}, allowed: integers such as 0,1,2") from None
+    if min(seeds) < 0 or max(seeds) >= 2**32:
+        raise fail(f"--seeds: found {shown(text)}, allowed: integers from 0 to {2**32 - 1}")
     return seeds
 
 

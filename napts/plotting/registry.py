@@ -44,17 +44,19 @@ class Report:
     parts: Callable[[Collection, str], Iterable[Body]] = _nothing
     files: Callable[[Collection, Path, str], list[Path]] | None = None
 
-    def make(self, collection: Collection, out_dir: Path) -> list[Path]:
+    def make(self, collection: Collection, out_dir: Path, into: Path | None = None) -> list[Path]:
         """Write it.
 
         Args:
             collection: The records.
             out_dir: Folder of the results, created if it does not exist.
+            into: Folder that is written to, if the files are brought there later.
 
         Returns:
-            Paths of its files.
+            Paths of its files, where they are written.
         """
         command = report_command(self.name, collection.root, out_dir)
+        out_dir = into or out_dir
         if self.files is not None:
             return self.files(collection, out_dir, command)
         sections = collection.of_kind("comparison")

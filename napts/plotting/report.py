@@ -9,7 +9,9 @@ from napts.plotting.drawings import COMPARE, comparison_drawings, tuning_studies
 from napts.plotting.files import save_drawings, save_tables
 from napts.plotting.provenance import provenance_of, write_csv
 from napts.plotting.registry import REPORTS, Report, ordered, register_report
+from napts.plotting.staging import staged
 from napts.records import Damage
+from napts.text import shown
 
 
 def render(
@@ -39,11 +41,14 @@ def render(
     wanted = known if "all" in asked else asked
     unknown = [name for name in wanted if name not in REPORTS]
     if unknown:
-        raise ValueError(f"report {unknown[0]!r} is not one of {', '.join(known)}, all")
+        raise ValueError(f"report {shown(unknown[0])} is not one of {', '.join(known)}, all")
     collection = load_collection(records_root)
     for damage in collection.damages:
         tell(damage)
-    return [path for name in wanted for path in REPORTS[name].make(collection, Path(out_dir))]
+    out_dir = Path(out_dir)
+    with staged(out_dir) as new:
+        paths = [path for name in wanted for path in REPORTS[name].make(collection, out_dir, new)]
+        return [out_dir / path.relative_to(new) for path in paths]
 
 
 def write_report(records_root: Path, out_dir: Path) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 
 from napts.records.files import open_plainly
-from napts.tracking.store import ENVIRONMENT, default_tracking_uri
+from napts.tracking.store import ENVIRONMENT, checked_uri
 from napts.tracking.watcher import INTERVAL_S
 
 LOG = "sync.log"
@@ -86,8 +86,8 @@ def start_watcher(
         The handle to end it with.
     """
     root = Path(records_root).resolve()
+    uri = checked_uri(tracking_uri, root)
     root.mkdir(parents=True, exist_ok=True)
-    uri = tracking_uri or default_tracking_uri(root)
     command = [sys.executable, "-m", "napts.tracking", str(root)]
     command += ["--tracking-uri", uri, "--interval-s", str(interval_s)]
     with open(root / LOG, "ab", opener=open_plainly) as log:

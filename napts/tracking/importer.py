@@ -18,7 +18,7 @@ from napts.tracking.import_lock import LOCK_WAIT_S, exclusive
 from napts.tracking.store import (
     Store,
     TrackingUnavailable,
-    default_tracking_uri,
+    checked_uri,
     lock_path,
     quiet,
     spared_by_collector,
@@ -242,7 +242,7 @@ def open_importer(
     root = Path(records_root)
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: no such records folder")
-    return Importer(root.resolve(), tracking_uri or default_tracking_uri(root), stale_after_s)
+    return Importer(root.resolve(), checked_uri(tracking_uri, root), stale_after_s)
 
 
 def _fingerprint(path: Path) -> tuple[tuple[int, int], ...]:

@@ -3,12 +3,12 @@
 import gc
 import logging
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from napts.extras import need
 from napts.text import LINE, one_line
@@ -16,6 +16,12 @@ from napts.text import LINE, one_line
 SQLITE_PREFIX = "sqlite:///"
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlartifacts"
+_SCHEMES = (
+    *("http", "https", "sqlite", "postgresql", "mysql", "mssql", "file"),
+    *("databricks", "databricks-uc"),
+)
+_LONGEST_URI = 70
+
 PING_TIMEOUT_S = 10.0
 
 _LINE = LINE - len("napts: ")
@@ -69,8 +75,31 @@ def sqlite_path(tracking_uri: str) -> Path | None:
 
 def shown(tracking_uri: str) -> str:
     """Return ``tracking_uri`` without user name and password, for messages."""
-    parts = urlsplit(tracking_uri)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return one_line(re.sub(r"(?<=://)[^/?#]*@", "", tracking_uri, count=1), _LONGEST_URI)
+
+
+def checked_uri(tracking_uri: str | None, records_root: str | Path) -> str:
+    """Return the address of a store, if it is one that lasts.
+
+    Args:
+        tracking_uri: MLflow's address; None for the SQLite store inside the records folder.
+        records_root: The records folder.
+
+    Raises:
+        ValueError: It is no address of a store, or a database in memory, which would be gone.
+    """
+    if not tracking_uri:
+        return default_tracking_uri(records_root)
+    scheme, separator, rest = tracking_uri.partition("://")
+    known = separator and scheme.partition("+")[0] in _SCHEMES
+    place = rest.partition("?")[0].removeprefix("/")
+    in_memory = scheme.startswith("sqlite") and place in ("", ":memory:")
+    if not known or in_memory or not rest:
+        raise ValueError(
+            f"--tracking-uri: found {shown(tracking_uri)}, allowed: http://HOST:PORT, "
+            "sqlite:///FILE, or the address of another database"
+        )
+    return tracking_uri
 
 
 def lock_path(records_root: Path, tracking_uri: str) -> Path:

@@ -13,7 +13,7 @@ from napts.extras import need
 from napts.tracking.store import (
     ARTIFACTS,
     ENVIRONMENT,
-    default_tracking_uri,
+    checked_uri,
     shown,
     sqlite_path,
 )
@@ -50,7 +50,7 @@ def ui_command(
         FileNotFoundError: Nothing was synced into the SQLite store yet.
     """
     need("mlflow")
-    uri = tracking_uri or default_tracking_uri(records_root)
+    uri = checked_uri(tracking_uri, records_root)
     if uri.startswith(("http://", "https://")):
         raise ValueError(f"{shown(uri)} is a server already; open it in a browser")
     if not 1 <= port <= 65535:

@@ -12,6 +12,7 @@ from napts.tracking.store import TrackingUnavailable
 
 INTERVAL_S = 5.0
 LONGEST_PAUSE_S = 60.0
+LONGEST_INTERVAL_S = 86_400.0
 LAST_TRIES_S = 20.0
 """How long the store is tried again after the training ended, in seconds."""
 
@@ -62,8 +63,9 @@ def watch(
         FileNotFoundError: There is no such folder.
         ValueError: ``interval_s`` is not positive.
     """
-    if interval_s <= 0:
-        raise ValueError(f"interval_s must be positive, got {interval_s}")
+    if not 0 < interval_s <= LONGEST_INTERVAL_S:
+        allowed = f"positive and at most {LONGEST_INTERVAL_S:.0f} seconds"
+        raise ValueError(f"interval_s must be {allowed}, got {interval_s}")
     importer = open_importer(records_root, tracking_uri)
     return _Watch(importer, interval_s, until or (lambda: False), report).run(last_tries_s)
 
