@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from napts.text import one_line, shown
+from napts.text import LINE, one_line, shown
 
 Row = dict[str, Any]
 
@@ -65,7 +65,7 @@ class Damage:
         return cls(run, one_line(text.removeprefix(f"{run}/").removeprefix(f"{run}: ")))
 
     def __str__(self) -> str:
-        return one_line(f"{self.run}: {self.what}")
+        return one_line(f"{self.run}: {self.what}", LINE - len("napts: damaged: "))
 
 
 def check_run(

@@ -27,7 +27,7 @@ _SHARE_OF_WRONG_CLOCKS = 0.15
 _FAILED, _INTERRUPTED = 1, 130
 # SIGTERM kills like SIGKILL before training has begun and after it has ended.
 _ENDS = (_FAILED, _INTERRUPTED, -signal.SIGKILL, -signal.SIGTERM)
-_NEED_ROOM = ("open", "write", "fsync", "replace")
+_NEED_ROOM = ("write", "fsync", "replace")
 
 
 Draw = Callable[[random.Random, "_Undisturbed"], tuple[str, dict[str, Any]]]
@@ -158,7 +158,7 @@ def _run(draw: Draw, choice: random.Random, folder: Path, all_known: list[_Undis
             case.findings += runs.differences(records, known.science)
     rest = runs.left_over(folder, {"spec.toml", "records"})
     rest += [f"records: {name}" for name in runs.left_over(records, {"campaign"})]
-    rest += [str(path.name) for path in records.rglob("checkpoint*")]
+    rest += [str(path.name) for path in records.glob("*/*/checkpoint*")]
     case.findings += [f"left behind: {name}" for name in rest]
     label = known.spec["label"]
     case.findings = [f"{label} on {known.spec['workload']['name']}: {f}" for f in case.findings]
