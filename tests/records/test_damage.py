@@ -412,4 +412,4 @@ def test_without_any_good_run_the_first_damage_is_the_error(tmp_path: Path) -> N
 
 def test_what_is_said_of_a_run_is_one_line(tmp_path: Path) -> None:
     line = str(Damage(Path("x" * 300), "what\nis\x1b[31m wrong"))
-    assert (len(line), line.isprintable()) == (LINE, True)
+    assert (len(f"napts: damaged: {line}"), line.isprintable()) == (LINE, True)
