@@ -67,9 +67,10 @@ def _part(result: Mapping[str, Any] | None) -> Iterator[str]:
     for kind, number in sorted(counts.items()):
         yield f"| {kind} | {number:,} |"
     if result["findings"]:
-        yield "\nFindings that are open:\n"
+        yield "\nFindings:\n"
         for found in result["findings"]:
-            yield f"- case {found['case']}: {_plain(found['what'])}"
+            since = " (fixed since)" if found.get("fixed since") else ""
+            yield f"- case {found['case']}{since}: {_plain(found['what'])}"
 
 
 def _short(kind: str) -> str:
