@@ -74,7 +74,7 @@ def _last_write(path: Path) -> float:
     times = []
     for file in path.iterdir():
         try:
-            times.append(file.stat().st_mtime)
+            times.append(file.lstat().st_mtime)  # of a link that leads nowhere, too
         except FileNotFoundError:  # a temporary file that was renamed meanwhile
             continue
     return max(times, default=path.stat().st_mtime)

@@ -448,4 +448,4 @@ def _not_as(run: Path, wanted: Mapping[str, Any], *, exact: bool) -> str | None:
     return None
 
 
-DAMAGE = Part("damage", "damaged inputs", 24, _prepare, _case)
+DAMAGE = Part("damage", "damaged inputs", 20, _prepare, _case)

@@ -23,6 +23,7 @@ _SOUND = "sound label"
 _EVIL = "evil()"
 _LONGEST_LINE = 200
 _BAD_INPUT = 2
+_REPORT_S = 900.0
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 _PIECES = (
@@ -127,7 +128,9 @@ def _case(choice: random.Random, folder: Path, sound: _Sound) -> Case:
             case.findings.append(f"run: {trained.said()}")
     if records.exists():
         out = folder / "out"
-        ended = napts(["report", "all", records, "--out", out], folder, writable=[out])
+        ended = napts(
+            ["report", "all", records, "--out", out], folder, writable=[out], limit_s=_REPORT_S
+        )
         case.findings += [f"report: {what}" for what in _wrong(ended)]
         case.findings += _ill_formed(out, ended)
     if (folder / "owned").exists():

@@ -234,4 +234,4 @@ def _watches(process: psutil.Process, records: Path) -> bool:
     return "napts.tracking" in command and str(records.resolve()) in command
 
 
-SERVERS = Part("servers", "servers", 4, _prepare, _case)
+SERVERS = Part("servers", "servers", 2, _prepare, _case)

@@ -247,4 +247,4 @@ def control_characters(text: str) -> str:
     return "".join(sorted({c for c in text if (ord(c) < 32 and c not in "\n\t") or ord(c) == 127}))
 
 
-SPECS = Part("specs", "specs", 400, _prepare, _case)
+SPECS = Part("specs", "specs", 300, _prepare, _case)

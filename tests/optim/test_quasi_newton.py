@@ -71,6 +71,31 @@ def test_the_search_is_torch_s_own(seed: int, length: float) -> None:
     torch.testing.assert_close(found.gradient, gradient, rtol=1e-6, atol=1e-9)
 
 
+def test_the_second_place_may_be_higher_than_the_first() -> None:
+    """A peculiarity of minFunc's search: from the third on a rise ends the extrapolation."""
+    script = [(-1.0, -1.0), (-0.9, -5.0), (3.0, 10.0)]
+    one = torch.ones(1, dtype=DOUBLE)
+
+    def told(places: list[float]) -> Any:
+        def function(a: float) -> tuple[float, Tensor]:
+            value, slope = script[len(places)] if len(places) < len(script) else (-1.5, 0.0)
+            places.append(float(a))
+            return value, slope * one
+
+        return function
+
+    ours: list[float] = []
+    theirs: list[float] = []
+    found = StrongWolfe().search(told(ours), Reached(0.0, 0.0, -one, -1.0), one, 1.0)
+    evaluate = told(theirs)
+    value, _, at, _ = _strong_wolfe(
+        lambda _x, a, _d: evaluate(a), one, 1.0, one, 0.0, -one, torch.dot(one, -one)
+    )
+    assert ours == pytest.approx(theirs)
+    assert len(ours) == 4
+    assert (found.length, found.loss) == pytest.approx((float(at), value))
+
+
 def test_the_search_comes_back_from_where_the_loss_is_not_finite() -> None:
     def function(a: float) -> tuple[float, Tensor]:
         value = a**2 - 2 * a if a < 3 else math.nan

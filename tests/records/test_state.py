@@ -86,3 +86,9 @@ def test_an_ended_run_keeps_its_state(run_dir, state):
 
 def test_a_run_without_a_status_is_not_running(run_dir):
     assert judge(run_dir, {"state": "interrupted", "final": None}).mlflow_status == "KILLED"
+
+
+@pytest.mark.parametrize("target", ["nothing", "epochs.jsonl"])
+def test_a_link_that_leads_nowhere_is_no_obstacle(run_dir, target):
+    (run_dir / "epochs.jsonl").symlink_to(target)
+    assert judge(run_dir, {"state": "interrupted"}).name == "interrupted"

@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from napts.experiment.methods.registry import OptimizerOptions
 from napts.experiment.spec.budget import Budget
@@ -93,6 +93,17 @@ class Study(SpecTable):
                 f"methods: found the label {', '.join(repeated)} twice, "
                 "allowed: a label of its own for each method"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _runs_can_be_made(self) -> "Study":
+        """Look for what only a run can tell: whether its problem can be built, above all."""
+        try:
+            for method in self.methods:
+                self._run(method, self.seeds[0])
+        except ValidationError as error:
+            found = error.errors()[0]
+            raise ValueError(str(found.get("ctx", {}).get("error", found["msg"]))) from None
         return self
 
     def runs(self) -> list[RunSpec]:

@@ -139,8 +139,8 @@ def _minimum_of_cubic(first: Reached, second: Reached, low: float, high: float) 
     if square < 0:
         return (low + high) / 2
     d2 = math.sqrt(square)
-    if x1 <= x2:
-        place = x2 - (x2 - x1) * ((g2 + d2 - d1) / (g2 - g1 + 2 * d2))
-    else:
-        place = x1 - (x1 - x2) * ((g1 + d2 - d1) / (g1 - g2 + 2 * d2))
-    return min(max(place, low), high)
+    (left, g_left), (right, g_right) = ((x1, g1), (x2, g2))[:: 1 if x1 <= x2 else -1]
+    above, below = g_right + d2 - d1, g_right - g_left + 2 * d2
+    if below == 0:  # no minimum, as on a straight line
+        return (low + high) / 2 if above == 0 else (high if above < 0 else low)
+    return min(max(right - (right - left) * (above / below), low), high)

@@ -291,6 +291,26 @@ def test_a_hierarchy_of_trust_regions(of: str, visits: int) -> None:
     assert functions[-1].slope(theta).norm() < (1e-6 if of == "newton" else 1e-2)
 
 
+def test_a_promise_within_rounding_is_some_promise_if_there_is_a_step() -> None:
+    """The difference of two almost equal values may come out as 0, or as less."""
+    fine, theta = _quadratic(1), _random(2)
+    problem = _start(fine, theta)
+    noise = 1e-16 * abs(problem.loss)
+    step = [-1e-12 * fine.slope(theta)]
+    for decrease in (0.0, -noise, noise):
+        found = TrustRegion(RULE, rounding=2e-15).take(problem, step, lambda: decrease, 1.0)  # noqa: B023
+        assert found.trials[0].accepted
+        assert found.radius == 2.0
+        found = TrustRegion(RULE).take(problem, step, lambda: decrease, 1.0)  # noqa: B023
+        assert not found.trials[0].accepted
+        assert found.radius == 0.5
+    for guarded in (0.0, 2e-15):
+        region = TrustRegion(RULE, rounding=guarded)
+        nothing = [torch.zeros(N).double()]
+        assert not region.take(problem, nothing, lambda: noise, 1.0).trials[0].accepted
+        assert not region.take(problem, step, lambda: -1.0, 1.0).trials[0].accepted
+
+
 @dataclass
 class Spying(LocalSolver[Any]):
     """A solver whose moves are noted, with what they were allowed."""

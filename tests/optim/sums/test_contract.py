@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 import napts
-from napts.optim.sums import FiniteSum
+from napts.optim.sums import FiniteSum, LogisticSum
 from tests.helpers.sums import flat, sum_of, weight
 
 OPTIONS: dict[str, list[dict[str, Any]]] = {
@@ -99,6 +99,28 @@ def test_going_on_from_a_saved_state(method: str, options: dict[str, Any], stop:
     after = steps(second, sum_of(again, flat()), 9 - stop)
     assert before + after == whole
     assert torch.equal(straight, again)
+
+
+@pytest.mark.parametrize(
+    ("method", "options"), [("ASTROM", {"share": 0.3}), ("MLVR", {"resample": "never"})]
+)
+def test_going_on_with_sparse_data(method: str, options: dict[str, Any]) -> None:
+    """A subset that is taken again rounds as the one that was there."""
+
+    def sparse(parameter: nn.Parameter) -> FiniteSum:
+        problem = flat()
+        inputs = torch.from_numpy(problem.x * (abs(problem.x) > 0.5)).to_sparse_csr()
+        return LogisticSum.of([parameter], inputs, torch.from_numpy(problem.c), problem.lam)
+
+    straight, parameter = weight(), weight()
+    whole = steps(make(method, [straight], **options), sparse(straight), 9)
+    optimizer = make(method, [parameter], **options)
+    found = []
+    for _ in range(9):
+        found += steps(optimizer, sparse(parameter), 1)
+        optimizer = _reloaded(optimizer, make(method, [parameter], **options))
+    assert found == whole
+    assert torch.equal(straight, parameter)
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))])

@@ -92,6 +92,24 @@ def test_with_all_samples_it_is_the_trust_region_method_bit_for_bit() -> None:
         assert first.as_dict() == {**second.as_dict(), "sample_fraction": 1.0}
 
 
+def test_with_all_samples_a_step_is_several_iterations() -> None:
+    ours, theirs = weight(), weight()
+    astrom = napts.ASTROM([ours], share=1.0, coarse_steps=3, radius=0.3)
+    plain = napts.TRNewton([theirs], radius=0.3)
+    sums = sum_of(ours, flat()), sum_of(theirs, flat())
+    for _ in range(4):
+        astrom.step(sums[0])
+        spent = 0.0
+        for _ in range(3):
+            plain.step(sums[1])
+            assert plain.last_step is not None
+            spent += plain.last_step.backwards
+        assert torch.equal(ours, theirs)
+        assert astrom.radius == plain.radius
+        assert astrom.last_step is not None
+        assert (len(astrom.last_step.trials), astrom.last_step.backwards) == (3, spent)
+
+
 def _rejecting() -> tuple[nn.Parameter, FiniteSum]:
     """A sum on which long steps fail: sines, of a network's kind."""
     parameter = nn.Parameter(torch.tensor([0.4, -0.3]).double())
@@ -118,6 +136,25 @@ def test_a_rejected_iteration_computes_no_gradient_of_all_samples(method: str) -
     assert verdicts.count(False) >= 3
     # The gradient where the last step has led to is left to the next one.
     assert full.call_count == 1 + sum(verdicts[:-1])
+
+
+def test_what_was_saved_is_verified_and_that_is_counted_apart() -> None:
+    parameter, total = _rejecting()
+    optimizer = napts.TRNewton([parameter], radius=2.0)
+    for _ in range(30):
+        optimizer.step(total)
+        if optimizer.last_step is not None and not optimizer.last_step.accepted:
+            break
+    at = parameter.detach().clone()
+    for same in (True, False):
+        again = napts.TRNewton([parameter])
+        again.load_state_dict(optimizer.state_dict())
+        with torch.no_grad():
+            parameter.copy_(at)
+        again.step(total if same else total.take(slice(0, 10)))
+        record = again.last_step
+        assert record is not None
+        assert (record.checks, record.backwards) == ((1, 0.0) if same else (0, 1.0))
 
 
 def test_counts_of_an_iteration_on_a_subset() -> None:
