@@ -1,5 +1,6 @@
 """Claims on records whose answers are known."""
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,9 @@ from typing import Any
 import pytest
 
 import napts
+from benchmarks.made_runs import write_comparison
 from napts.analysis import load_collection
-from napts.papers.claims import CLAIMS, Judgement, Verdict, claims_frame, judge_section
+from napts.papers.claims import CLAIMS, Judgement, Verdict, claims_frame, judge, judge_section
 from napts.papers.claims.catalogue import INEXACT
 from napts.papers.claims.tables import claims_tables
 from tests.papers.conftest import BATCHES, MakeSection, write
@@ -360,3 +362,15 @@ def test_iapts_of_the_claims_is_the_preset() -> None:
     preset = napts.preset("APTS", "iapts")
     assert preset.pop("radius_floor") == "fixed"  # what a spec has that says nothing of it
     assert {**preset, "correction": []} == INEXACT
+
+
+def test_runs_that_ended_before_their_first_row_are_judged(tmp_path: Path) -> None:
+    write_comparison(tmp_path, seeds=2, epochs=2)
+    paths = list(tmp_path.glob("*/apts-*"))
+    assert paths
+    for path in paths:
+        (path / "epochs.jsonl").write_text("")
+        status = json.loads((path / "status.json").read_text())
+        status |= {"state": "interrupted", "epoch": 0, "final": None}
+        (path / "status.json").write_text(json.dumps(status))
+    assert judge(load_collection(tmp_path))

@@ -58,7 +58,7 @@ def test_verdicts_on_finite_sums(tmp_path: Path) -> None:
     judged = [j for j in judge(load_collection(tmp_path)) if j.section]
     found = {(j.claim.name, j.section.workload): j for j in judged if j.section}
     verdicts = {key: str(judgement.verdict) for key, judgement in found.items()}
-    workloads = ("a9a-logistic", "australian-scale-logistic", "mushrooms-logistic")
+    workloads = tuple(f"{n}-logistic" for n in ("a9a", "australian-scale", "mushrooms", "w8a"))
     assert {verdicts["L1", name] for name in workloads} == {"confirmed"}
     assert {verdicts["L2", name] for name in workloads} == {"refuted"}
     rivals = {f.what: str(f.verdict) for f in found["L2", "a9a-logistic"].findings if f.region}

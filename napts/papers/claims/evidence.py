@@ -174,8 +174,9 @@ class Evidence:
         }
 
     def rows(self, who: Who) -> pd.DataFrame:
-        """Return somebody's rows of the epochs frame, epoch 0 included."""
-        return self._epochs_by_label[self.label_of(who)]
+        """Return somebody's rows of the epochs frame, epoch 0 included; none before the first."""
+        none = self.section.epochs.head(0)
+        return self._epochs_by_label.get(self.label_of(who), none)
 
     def states(self, who: Who) -> dict[int, str]:
         """Return how somebody's runs ended, by seed."""
