@@ -3,7 +3,12 @@
 import os
 from pathlib import Path
 
+from napts.text import one_line
+
 ENVIRONMENT_VARIABLE = "NAPTS_DATA"
+
+_LONGEST_FOLDER = 30
+"""Characters of a folder, so that what can be done fits into the line, too."""
 
 
 class DataMissing(ValueError):
@@ -29,8 +34,8 @@ class DataMissing(ValueError):
             "layout"
         )
         super().__init__(
-            f"data set {dataset!r} {reason} in {root}: {remedy} with --data-root or the "
-            f"environment variable {ENVIRONMENT_VARIABLE}"
+            f"data set {dataset!r} {reason} in {one_line(root, _LONGEST_FOLDER, 2 / 3)}: {remedy} "
+            f"with --data-root or {ENVIRONMENT_VARIABLE}"
         )
         self.dataset = dataset
         self.root = root

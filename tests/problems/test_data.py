@@ -43,7 +43,8 @@ def test_missing_data_say_both_ways_out_in_one_line(tmp_path):
     with pytest.raises(DataMissing) as caught:
         get_problem("mnist-fcnn").load(tmp_path)
     text = str(caught.value)
-    for part in ("'mnist'", str(tmp_path), "napts data prepare mnist", "NAPTS_DATA", "--data-root"):
+    ways = ("napts data prepare mnist", "NAPTS_DATA", "--data-root")
+    for part in ("'mnist'", str(tmp_path)[-15:], *ways):
         assert part in text
     assert "\n" not in text
     assert isinstance(caught.value, ValueError)

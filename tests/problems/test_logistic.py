@@ -121,10 +121,9 @@ def test_what_is_missing_or_wrong_is_said_in_one_line(rows_root: Path) -> None:
     with pytest.raises(DataMissing) as caught:
         get_problem("a9a-logistic").load(rows_root)
     told = str(caught.value)
-    assert told.startswith(
-        f"data set 'a9a' is not (completely) in {rows_root / 'libsvm'}: put a9a.txt or "
-    )
-    assert told.endswith("--data-root or the environment variable NAPTS_DATA")
+    assert told.startswith("data set 'a9a' is not (completely) in ")
+    assert "/libsvm: put a9a.txt or " in told
+    assert told.endswith("--data-root or NAPTS_DATA")
     assert "napts data prepare" not in told
     with pytest.raises(DataMissing, match=r"data set 'other.txt' is not .*: put it there, or name"):
         small(file="other.txt").load(rows_root)
