@@ -266,15 +266,15 @@ def problem_of(budget: Mapping[str, Any]) -> str:
             {"batch_size": 3},
             "budget: found no limit, allowed: one or more of epochs, passes, samples, seconds",
         ),
-        ({"passes": 0}, "budget.passes: found 0, allowed: number > 0.0"),
+        ({"passes": 0}, "budget.passes: found 0, allowed: number > 0.0 (passes)"),
         ({"samples": 1.5}, "budget.samples: found 1.5, allowed: integer"),
         (
             {"epochs": 1, "batch_size": 0},
-            "budget.batch_size: found 0, allowed: integer >= 1, or full",
+            "budget.batch_size: found 0, allowed: integer >= 1 (samples), or full",
         ),
         (
             {"epochs": 1, "batch_size": "all"},
-            "budget.batch_size: found 'all', allowed: integer >= 1, or full",
+            "budget.batch_size: found 'all', allowed: integer >= 1 (samples), or full",
         ),
         (
             {"epochs": 1, "target": {"metric": "accuracy", "value": 1}},
