@@ -89,4 +89,4 @@ def test_steps_only_note_what_the_next_refresh_shows() -> None:
     run = observer._bars.tasks[-1]
     assert run.total == 1.0
     assert run.completed == 1000 / 3000
-    assert run.fields["detail"] == "epoch 1/3 loss 999.000 rej 0.00 radius 0.1"
+    assert run.fields["detail"] == "epoch 1/3 loss 999.0000 rej 0.00 radius 0.1"

@@ -91,9 +91,7 @@ def test_a_name_is_given_once() -> None:
     for name in ("heavy.ball", "", "-/", "-x", 3):
         with pytest.raises(ValueError, match="Invalid name of a method"):
             napts.register_method(name)  # pyright: ignore[reportArgumentType]
-    message = (
-        "allowed: TR, NTR, APTS, APTSA, NAPTS, APTSW, APTSD, Adam, SGD, LBFGS, DoG, heavy-ball"
-    )
+    message = "allowed: TR, NTR, APTS, .*, Adam, SGD, LBFGS, DoG, heavy-ball"
     with pytest.raises(ValueError, match=f"found 'x', {message}"):
         method_named("x")
 
