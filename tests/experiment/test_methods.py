@@ -87,3 +87,19 @@ def test_schwarz_methods_get_their_subdomains() -> None:
     assert len(optimizer.param_groups) == 3  # pyright: ignore[reportAttributeAccessIssue]
     with pytest.raises(ValueError, match="at most 3 blocks"):
         build_optimizer(options("NAPTS", subdomains=4), model())
+
+
+def test_lbfgs_searches_where_it_may_evaluate() -> None:
+    """With one iteration per batch torch 2.13 leaves no evaluation for the line search."""
+    assert options("LBFGS").science() == options("LBFGS", max_eval=None).science()
+    assert "max_eval" not in options("LBFGS").science()
+    ends = []
+    for more in ({}, {"max_eval": 26}):
+        point = nn.Parameter(torch.tensor([-1.2, 1.0], dtype=torch.float64))
+        chosen = build_optimizer(options("LBFGS", **more), nn.ParameterList([point]))
+        for _ in range(40):
+            chosen.step(lambda p=point: 100 * (p[1] - p[0] ** 2) ** 2 + (1 - p[0]) ** 2)
+        assert chosen.last_step is not None
+        ends.append(chosen.last_step.loss)
+    assert ends[1] < 1e-6
+    assert ends[1] <= ends[0]  # other versions search in any case

@@ -69,6 +69,17 @@ class LBFGSOptions(TypedDict, total=False):
     line_search: Annotated[
         Literal["strong_wolfe", "none"], Option("strong_wolfe", "How a length is found.")
     ]
+    max_eval: Annotated[
+        int | None,
+        Option(
+            None,
+            "Evaluations on one batch at most, those of line searches included; ``None`` for "
+            "torch's 1.25 times ``max_iter``. With one iteration torch 2.13 leaves none for the "
+            "search, so that a step has the length ``lr``; 26 lets it search.",
+            within="[1, 1000000]",
+            before=None,
+        ),
+    ]
 
 
 def adam(params: Iterable[Any], **options: Unpack[AdamOptions]) -> torch.optim.Adam:
