@@ -112,8 +112,12 @@ def test_jobs_end_with_who_has_started_them(
     bench: Bench, tmp_path: Path, more: str, number: signal.Signals
 ) -> None:
     """In good order: with a checkpoint that says why, from which the run goes on."""
-    bench.write(windows="[5]", epochs=40, more=more)
-    process = start(bench)
+    bench.write(windows="[5]", epochs=100, more=more)
+    ignored = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # as it may be where tests run
+    try:
+        process = start(bench)
+    finally:
+        signal.signal(signal.SIGHUP, ignored)
     wait_for_epoch(bench, process)
     (job,) = SubmittedJobs(bench.records, "tests").jobs()
     ranks = [child.pid for child in psutil.Process(int(job.job_id)).children()]

@@ -107,15 +107,16 @@ def test_runs_whose_code_fails_in_the_job_have_failed(sweep: Sweep, tmp_path: Pa
     assert [run.state for run in failed] == ["failed", "failed"]
     assert "of_the_other_machine" in (failed[0].error or "")
     assert load_run(failed[0].path).label == "NTR"
-    # One that was interrupted has failed now, and keeps its place; a result stays a result.
+    # One that was interrupted has failed now, and keeps its place; so has one that says that it is
+    # done, and lacks its rows.
     for run, state in zip(failed, ("interrupted", "done"), strict=True):
         status = json.loads((run.path / STATUS).read_text())
         (run.path / STATUS).write_text(json.dumps({**status, "state": state, "epoch": 1}))
         (run.path / CHECKPOINT).write_bytes(b"kept")
     with pytest.raises(RunsFailed, match=told):
         job()
-    again = [load_run(run.path).status for run in failed]
-    assert [(each["state"], each["epoch"]) for each in again] == [("failed", 1), ("done", 1)]
+    again = [json.loads((run.path / STATUS).read_text()) for run in failed]
+    assert [(each["state"], each["epoch"]) for each in again] == [("failed", 1), ("failed", 1)]
     assert all((run.path / CHECKPOINT).read_bytes() == b"kept" for run in failed)
     other = replace(job, imports=())
     other = replace(other, specs=tuple({**s, "code": {"line.py": "0"}} for s in job.specs))
