@@ -176,7 +176,7 @@ def _tweak(choice: random.Random, container: Any, key: Any) -> None:
         value + 1,
         value * 10**6,
         value * 10**20,
-        value / 3,
+        value / 3 if abs(value) < 2**1000 else value // 3,
         float(value),
         str(value),
     )
