@@ -166,9 +166,14 @@ def _wrap(choice: random.Random, container: Any, key: Any) -> None:
     container[key] = choice.choice(([value], {"value": value}, [value, value], str(value)))
 
 
+_TOO_LARGE = 2**1000
+"""No float holds such an integer."""
+
+
 def _tweak(choice: random.Random, container: Any, key: Any) -> None:
     value = container[key]
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or (isinstance(value, int) and abs(value) >= _TOO_LARGE):
         container[key] = choice.choice(_NUMBERS)
         return
     changed = (
@@ -176,7 +181,7 @@ def _tweak(choice: random.Random, container: Any, key: Any) -> None:
         value + 1,
         value * 10**6,
         value * 10**20,
-        value / 3 if abs(value) < 2**1000 else value // 3,
+        value / 3,
         float(value),
         str(value),
     )
