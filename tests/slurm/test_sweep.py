@@ -352,9 +352,10 @@ def test_a_failed_run_is_told_and_retried_only_when_asked(bench: Bench, tmp_path
 
 def test_a_full_disk(bench: Bench, tmp_path: Path) -> None:
     """The run stops with a clear word, its checkpoint intact, and goes on when there is room."""
-    bench.records.mkdir()
+    full = bench.records / "sweep"  # where the runs are; what belongs to jobs is beside it
+    full.mkdir(parents=True)
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(bench.records)],
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(full)],
         capture_output=True,
         text=True,
         check=False,
@@ -363,9 +364,6 @@ def test_a_full_disk(bench: Bench, tmp_path: Path) -> None:
         pytest.skip(f"cannot mount a small file system: {mounted.stderr.strip()}")
     try:
         bench.write(epochs=400)
-        log = tmp_path / "log"
-        (bench.records / ".launch").symlink_to(log)
-        log.mkdir()
         bench.submit()
         bench.wait_for_end()
         view = bench.run(0)
@@ -373,14 +371,14 @@ def test_a_full_disk(bench: Bench, tmp_path: Path) -> None:
         assert view.job is not None
         assert "No space left on device" in Path(view.job.log).read_text()
         assert (view.path / CHECKPOINT).exists()
-        subprocess.run(["mount", "-o", "remount,size=100m", str(bench.records)], check=True)
+        subprocess.run(["mount", "-o", "remount,size=100m", str(full)], check=True)
         assert bench.submit() == 1
         bench.wait_for_end()
         assert bench.restarts(0)[1]["reason"] == "resumed"
         assert_undisturbed(bench, tmp_path)
     finally:
         bench.napts("cancel")
-        subprocess.run(["umount", "--lazy", str(bench.records)], check=True)
+        subprocess.run(["umount", "--lazy", str(full)], check=True)
 
 
 def _environment(pid: int) -> list[str]:
