@@ -80,7 +80,8 @@ def test_what_would_leave_its_line_is_refused(tmp_path: Path, text: str) -> None
 @pytest.mark.parametrize("name", ["", "a b", "a\nb", "a=b", "$(id)", "-a", "x" * 61])
 def test_a_setting_has_a_name(tmp_path: Path, name: str) -> None:
     told = refused(tmp_path, additional={name: "value"})
-    assert told.startswith(("additional: found the name ", "additional: a key: found the "))
+    # Where the line would be too long it begins with the place of the file.
+    assert "additional: found the name " in told or "additional: a key: found the " in told
 
 
 @pytest.mark.parametrize("value", [[1], {"a": 1}, "x" * 1001])
