@@ -22,6 +22,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 from unittest import mock
 
@@ -234,8 +235,8 @@ def _counted() -> Iterator[Work]:
 def main(name: str, gap: float, repeats: int, only: Sequence[str] = ()) -> None:
     """Print the table."""
     # Limits hold for libraries that are loaded, which scikit-learn and SciPy bring with them.
-    import scipy.optimize  # noqa: F401
-    import sklearn.linear_model  # noqa: F401
+    for library in ("scipy.optimize", "sklearn.linear_model"):
+        import_module(library)
     from threadpoolctl import threadpool_limits
 
     torch.set_num_threads(1)

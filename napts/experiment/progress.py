@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from napts.experiment.clock import Times
 from napts.experiment.spending import Spent, TargetNote
 from napts.optim import StepRecord
-from napts.optim.record import OPTIONAL_FIELDS, QUASI_NEWTON_FIELDS
+from napts.optim.record import OPTIONAL_COUNTS, OPTIONAL_FIELDS
 
 
 @dataclass(slots=True)
@@ -54,11 +54,8 @@ class Tally:
         self.accepted += record.accepted
         self.nonmonotone += record.nonmonotone
         self.radius = record.radius_after
-        self.hessians = _total(self.hessians, record.hessians)
-        self.hessian_products = _total(self.hessian_products, record.hessian_products)
-        self.cg_iterations = _total(self.cg_iterations, record.cg_iterations)
         self.sample_fraction = record.sample_fraction
-        for name in QUASI_NEWTON_FIELDS:
+        for name in OPTIONAL_COUNTS:
             setattr(self, name, _total(getattr(self, name), getattr(record, name)))
 
     def as_row(self) -> dict[str, Any]:

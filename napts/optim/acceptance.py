@@ -5,7 +5,9 @@ follows the verdict, by one rule for all methods.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from napts.optim.record import Phase, Trial
 
@@ -197,6 +199,18 @@ class RadiusRule:
     grow: float
     eta_1: float
     eta_2: float
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> "RadiusRule":
+        """Return the rule that the options of a method describe."""
+        return cls(
+            minimum=options["radius_min"],
+            maximum=options["radius_max"],
+            shrink=options["shrink"],
+            grow=options["grow"],
+            eta_1=options["eta_1"],
+            eta_2=options["eta_2"],
+        )
 
     def update(self, radius: float, verdict: Verdict) -> float:
         """Return the radius after a trial with this verdict."""

@@ -133,6 +133,54 @@ class LocalModels(Protocol):
         ...
 
 
+class Memoryless:
+    """The part of :class:`LocalModels` that remembers, for those that remember nothing."""
+
+    __slots__ = ()
+
+    def forget(self) -> None:
+        """Do nothing."""
+
+    def mark(self) -> None:
+        """Return nothing."""
+
+    def rollback(self, mark: Any) -> None:
+        """Do nothing."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return nothing."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Do nothing."""
+
+
+class CurvedModel(LocalModel):
+    """What all models with curvature share.
+
+    Their numbers are known at once, and what a multiple or a mixture of steps promises has to be
+    computed anew.
+    """
+
+    def shares(self) -> list[Share]:
+        """Return nothing: the numbers are known."""
+        return []
+
+    def complete(self, *numbers: float) -> None:
+        """Do nothing."""
+
+    def shorten(self, step: Step, share: float) -> Step:
+        """Return ``share * s`` with its prediction."""
+        shorter = step.shortened(share, 0.0)
+        return step.shortened(share, self.reduction(shorter.vector))
+
+    def mix(self, weight: float, first: Step, second: Step) -> Step:
+        """Return ``weight * first + (1 - weight) * second``, eq. (10), with its prediction."""
+        part = vectors.scale(weight * first.factor, first.direction)
+        mixture = vectors.add_scaled(part, (1 - weight) * second.factor, second.direction)
+        return Step(mixture, self.reduction(mixture))
+
+
 class LinearModel:
     """The first-order model around one iterate.
 
@@ -206,7 +254,7 @@ class LinearModel:
 
 
 @dataclass(frozen=True, slots=True)
-class FirstOrder:
+class FirstOrder(Memoryless):
     """Makes the first-order model of an iterate; spec of the step in its norm and direction.
 
     The direction is the gradient scaled to length 1 in the trust-region norm (the step of APTS in
@@ -228,22 +276,6 @@ class FirstOrder:
     def restricted(self, block: int | None) -> "FirstOrder":
         """Return the same models: nothing is known of any block."""
         return self
-
-    def forget(self) -> None:
-        """Do nothing."""
-
-    def mark(self) -> None:
-        """Return nothing."""
-
-    def rollback(self, mark: Any) -> None:
-        """Do nothing."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return nothing."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Do nothing."""
 
     def at(self, gradient: Vector, communicator: Communicator = ONE_PROCESS) -> LinearModel:
         """Return the model around the iterate that has this gradient; waits for no device.

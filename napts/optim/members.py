@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from napts.optim.acceptance import RadiusRule
 from napts.optim.cadam import CAdam
 from napts.optim.correction import ConvexCombinations, Correction, ShrinkingRadius
 from napts.optim.history import ConstantMemory, History, Window
@@ -20,18 +19,6 @@ def local_model(options: Mapping[str, Any]) -> LocalModels:
     if options.get("order") == 2:
         return SecondOrder(options["norm"], LimitedMemorySR1(options["pairs"]))
     return FirstOrder(options["norm"], options["direction"])
-
-
-def radius_rule(options: Mapping[str, Any]) -> RadiusRule:
-    """Compose the radius rule."""
-    return RadiusRule(
-        minimum=options["radius_min"],
-        maximum=options["radius_max"],
-        shrink=options["shrink"],
-        grow=options["grow"],
-        eta_1=options["eta_1"],
-        eta_2=options["eta_2"],
-    )
 
 
 def history(options: Mapping[str, Any]) -> History:

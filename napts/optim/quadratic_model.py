@@ -6,13 +6,13 @@ from typing import Any
 import torch
 
 from napts.optim import subproblem, vectors
-from napts.optim.communicator import ONE_PROCESS, Communicator, Share
-from napts.optim.local_model import Step
+from napts.optim.communicator import ONE_PROCESS, Communicator
+from napts.optim.local_model import CurvedModel, Step
 from napts.optim.sr1 import Curvature, LimitedMemorySR1
 from napts.optim.vectors import Norm, Vector
 
 
-class QuadraticModel:
+class QuadraticModel(CurvedModel):
     """``m_k(s) = f(theta_k) + g_k^T s + s^T B_k s / 2``.
 
     Args:
@@ -35,13 +35,6 @@ class QuadraticModel:
         # Below that it is rounding, and has no direction.
         negligible = 10 * torch.finfo(gradient[0].dtype).eps * whole
         self._rest_length = 0.0 if length <= negligible else length
-
-    def shares(self) -> list[Share]:
-        """Return nothing: the numbers are known."""
-        return []
-
-    def complete(self, *numbers: float) -> None:
-        """Do nothing."""
 
     def minimise(self, radius: float) -> Step:
         """Return the global minimiser in the ball of that radius."""
@@ -72,17 +65,6 @@ class QuadraticModel:
             for value, a in zip(curvature.values, along, strict=True)
         )
         return -slope - 0.5 * (curvature.base * square + curved)
-
-    def shorten(self, step: Step, share: float) -> Step:
-        """Return ``share * s`` with its prediction."""
-        shorter = step.shortened(share, 0.0)
-        return step.shortened(share, self.reduction(shorter.vector))
-
-    def mix(self, weight: float, first: Step, second: Step) -> Step:
-        """Return ``weight * first + (1 - weight) * second``, eq. (10), with its prediction."""
-        part = vectors.scale(weight * first.factor, first.direction)
-        mixture = vectors.add_scaled(part, (1 - weight) * second.factor, second.direction)
-        return Step(mixture, self.reduction(mixture))
 
     def _beyond(self) -> Vector:
         """Return a unit vector orthogonal to the known eigenvectors; the gradient has no rest."""

@@ -16,6 +16,9 @@ QUASI_NEWTON_FIELDS = ("gradients_published", "gradients_concurrent", "update_co
 OPTIONAL_FIELDS = (*SUM_FIELDS, *QUASI_NEWTON_FIELDS)
 """What only some methods have; the dictionaries of others do not name it."""
 
+OPTIONAL_COUNTS = tuple(name for name in OPTIONAL_FIELDS if name != "sample_fraction")
+"""That of it which adds up from step to step."""
+
 Phase = Literal["proposal", "correction", "global"]
 
 

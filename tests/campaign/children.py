@@ -18,6 +18,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -75,6 +76,13 @@ class Ended:
         return f"exit {self.code}, {len(lines)} lines: {last[:160]!r}"
 
 
+_OF_COMMANDS = (
+    *("mlflow", "torch._dynamo", "napts.cli.commands", "napts.console", "napts.experiment"),
+    *("napts.launch.submit", "napts.papers.claims", "napts.plotting", "napts.tracking"),
+)
+"""What commands import while they run."""
+
+
 def warm_up() -> None:
     """Import what commands import, so that children need not."""
     sys.dont_write_bytecode = True
@@ -82,17 +90,9 @@ def warm_up() -> None:
     caches = tempfile.mkdtemp(prefix="napts-campaign-mpl-")
     atexit.register(shutil.rmtree, caches, ignore_errors=True)
     os.environ["MPLCONFIGDIR"] = caches
-    import mlflow  # noqa: F401
+    for module in _OF_COMMANDS:
+        import_module(module)
     import torch
-    import torch._dynamo
-
-    import napts.cli.commands
-    import napts.console
-    import napts.experiment
-    import napts.launch.submit
-    import napts.papers.claims
-    import napts.plotting
-    import napts.tracking  # noqa: F401
 
     torch.set_num_threads(1)
     gc.collect()
@@ -193,8 +193,8 @@ def _program(arguments: list[str]) -> int:
             return end.code or 0
         print(end.code, file=sys.stderr)
         return 1
-    except BaseException:
-        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]  # there is an error
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
         return 1
     return 0
 

@@ -423,7 +423,7 @@ def _go_on(folder: Path, damage: _Damage, sound: _Records) -> list[str]:
 def _told_by_steps(record: RunRecord) -> bool:
     """Tell whether whoever reads the steps of a run is told that they are damaged."""
     try:
-        record.steps  # noqa: B018
+        list(record.steps)
     except DamagedRun:
         return True
     return False

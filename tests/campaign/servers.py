@@ -34,7 +34,8 @@ class _Odd(http.server.BaseHTTPRequestHandler):
     way = ""
 
     def do_GET(self) -> None:
-        if self.server.spent():  # type: ignore[attr-defined]
+        assert isinstance(self.server, _Server)
+        if self.server.spent():
             os._exit(0)
         length = int(self.headers.get("Content-Length") or 0)
         if length:

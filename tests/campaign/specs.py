@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import tomli_w
 
@@ -216,7 +217,7 @@ def stop_before_training() -> None:
     def train(self: Trainer) -> Any:
         raise Interrupted("stopped before its first step")
 
-    Trainer.train = train  # type: ignore[method-assign]
+    mock.patch.object(Trainer, "train", train).start()
 
 
 def _wrong(verb: str, ended: Ended, rest: Sequence[str]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Unpack
 
 import napts
 from napts.optim import members
-from napts.optim.acceptance import Reference
+from napts.optim.acceptance import RadiusRule, Reference
 from napts.optim.bases import PlainTrustRegion
 from napts.optim.composition import Composition
 from napts.optim.history import Success
@@ -74,7 +74,7 @@ class AverageTR(PlainTrustRegion):
     def _compose(self, options: dict[str, Any]) -> Composition:
         return Composition(
             members.local_model(options),
-            members.radius_rule(options),
+            RadiusRule.of(options),
             options["max_tries"],
             global_history=AverageLoss(options["memory"]),
         )

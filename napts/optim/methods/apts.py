@@ -3,6 +3,7 @@
 from typing import Any, Unpack
 
 from napts.optim import members
+from napts.optim.acceptance import RadiusRule
 from napts.optim.bases import SchwarzMethod
 from napts.optim.composition import Composition
 from napts.optim.history import Window
@@ -38,7 +39,7 @@ class APTS(SchwarzMethod):
     def _compose(self, options: dict[str, Any]) -> Composition:
         return Composition(
             members.local_model(options),
-            members.radius_rule(options),
+            RadiusRule.of(options),
             options["max_tries"],
             global_history=Window(0),
             proposal_history=Window(0),

@@ -3,6 +3,7 @@
 from typing import Any, Unpack
 
 from napts.optim import members
+from napts.optim.acceptance import RadiusRule
 from napts.optim.bases import SchwarzMethod
 from napts.optim.composition import Composition
 from napts.optim.history import Window
@@ -39,7 +40,7 @@ class APTSA(SchwarzMethod):
     def _compose(self, options: dict[str, Any]) -> Composition:
         return Composition(
             members.local_model(options),
-            members.radius_rule(options),
+            RadiusRule.of(options),
             options["max_tries"],
             global_history=Window(0),
             preconditioner=members.schwarz(options, self._decomposition),

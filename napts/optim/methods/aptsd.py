@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any, Unpack
 
 from napts.optim import members
+from napts.optim.acceptance import RadiusRule
 from napts.optim.bases import PlainTrustRegion
 from napts.optim.composition import Composition
 from napts.optim.history import Window
@@ -79,7 +80,7 @@ class APTSD(PlainTrustRegion):
         super().__init__(params, options)
 
     def _compose(self, options: dict[str, Any]) -> Composition:
-        model, rule = members.local_model(options), members.radius_rule(options)
+        model, rule = members.local_model(options), RadiusRule.of(options)
         solver = LocalTrustRegion(options["local_steps"], rule)
         return Composition(
             model,

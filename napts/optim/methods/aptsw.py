@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Unpack
 
 from napts.optim import members
+from napts.optim.acceptance import RadiusRule
 from napts.optim.bases import SubdomainMethod
 from napts.optim.composition import Composition
 from napts.optim.correction import ForcedAs, ForcedDecrease
@@ -121,7 +122,7 @@ class APTSW(SubdomainMethod):
         super().__init__(sets, options)
 
     def _compose(self, options: dict[str, Any]) -> Composition:
-        model, rule = members.local_model(options), members.radius_rule(options)
+        model, rule = members.local_model(options), RadiusRule.of(options)
         weights = tuple(options["correction"])
         forced = options["forced_decrease"] and bool(weights)
         return Composition(

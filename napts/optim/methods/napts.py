@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Unpack
 
 from napts.optim import members
+from napts.optim.acceptance import RadiusRule
 from napts.optim.bases import SchwarzMethod
 from napts.optim.composition import Composition
 from napts.optim.option import Amendment, Option
@@ -63,7 +64,7 @@ class NAPTS(SchwarzMethod):
         memory = members.history(options)
         return Composition(
             members.local_model(options),
-            members.radius_rule(options),
+            RadiusRule.of(options),
             options["max_tries"],
             global_history=memory,
             proposal_history=memory if options["shared_history"] else members.history(options),

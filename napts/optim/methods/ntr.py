@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any, Unpack
 
 from napts.optim import members
+from napts.optim.acceptance import RadiusRule
 from napts.optim.bases import PlainTrustRegion
 from napts.optim.composition import Composition
 from napts.optim.option import Amendment
@@ -37,7 +38,7 @@ class NTR(PlainTrustRegion):
     def _compose(self, options: dict[str, Any]) -> Composition:
         return Composition(
             members.local_model(options),
-            members.radius_rule(options),
+            RadiusRule.of(options),
             options["max_tries"],
             global_history=members.history(options),
             reevaluate=options["history_scope"] == "reeval",

@@ -1,13 +1,13 @@
 """Newton steps from conjugate gradients, as a local solver and as a trust region's model."""
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor
 
 from napts.optim import vectors
-from napts.optim.communicator import ONE_PROCESS, Communicator, Share
-from napts.optim.local_model import Step
+from napts.optim.communicator import ONE_PROCESS, Communicator
+from napts.optim.local_model import CurvedModel, Memoryless, Step
 from napts.optim.local_solver import Allowance, Found, LocalSolver
 from napts.optim.multilevel.armijo import Armijo
 from napts.optim.multilevel.conjugate_gradients import ConjugateGradients
@@ -60,7 +60,7 @@ class NewtonCG(LocalSolver[LevelProblem]):
         return Found(theta, loss)
 
 
-class NewtonModel:
+class NewtonModel(CurvedModel):
     """The quadratic model with the Hessian itself, minimised by truncated conjugate gradients.
 
     Args:
@@ -75,13 +75,6 @@ class NewtonModel:
         self.gradient = gradient
         self._multiply, self._solver = multiply, solver
 
-    def shares(self) -> list[Share]:
-        """Return nothing: the numbers are known."""
-        return []
-
-    def complete(self, *numbers: float) -> None:
-        """Do nothing."""
-
     def minimise(self, radius: float) -> Step:
         """Return the truncated step in the ball of that radius."""
         found = self._solver.solve(self._multiply, self.gradient, radius)
@@ -92,19 +85,8 @@ class NewtonModel:
         curved = vectors.dot(step, self._multiply(step))
         return -(vectors.dot(self.gradient, step) + 0.5 * curved)
 
-    def shorten(self, step: Step, share: float) -> Step:
-        """Return ``share * s`` with its prediction."""
-        shorter = step.shortened(share, 0.0)
-        return step.shortened(share, self.reduction(shorter.vector))
 
-    def mix(self, weight: float, first: Step, second: Step) -> Step:
-        """Return ``weight * first + (1 - weight) * second``, eq. (10), with its prediction."""
-        part = vectors.scale(weight * first.factor, first.direction)
-        mixture = vectors.add_scaled(part, (1 - weight) * second.factor, second.direction)
-        return Step(mixture, self.reduction(mixture))
-
-
-class NewtonModels:
+class NewtonModels(Memoryless):
     """Makes the model with the Hessian of a function at each iterate.
 
     Args:
@@ -135,19 +117,3 @@ class NewtonModels:
         if block is not None:
             raise ValueError("models with a Hessian are for all blocks together")
         return self
-
-    def forget(self) -> None:
-        """Do nothing: nothing of other iterates is known."""
-
-    def mark(self) -> None:
-        """Return nothing."""
-
-    def rollback(self, mark: Any) -> None:
-        """Do nothing."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return nothing."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Do nothing."""

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, TypedDict
 
-from napts.optim.acceptance import RadiusRule
 from napts.optim.multilevel.armijo import Armijo
 from napts.optim.multilevel.conjugate_gradients import ConjugateGradients
 from napts.optim.option import Option
@@ -177,15 +176,3 @@ def conjugate_gradients(options: Mapping[str, Any]) -> ConjugateGradients:
 def line_search(options: Mapping[str, Any]) -> Armijo:
     """Compose the line search."""
     return Armijo(options["armijo"], options["backtrack"], options["backtracks"])
-
-
-def radius_rule(options: Mapping[str, Any]) -> RadiusRule:
-    """Compose the radius rule."""
-    return RadiusRule(
-        minimum=options["radius_min"],
-        maximum=options["radius_max"],
-        shrink=options["shrink"],
-        grow=options["grow"],
-        eta_1=options["eta_1"],
-        eta_2=options["eta_2"],
-    )

@@ -28,18 +28,18 @@ class Rows(ABC):
 
     matrix: Tensor
 
-    @abstractmethod
     def __len__(self) -> int:
         """Return the number of rows."""
+        return self.matrix.shape[0]
 
     @property
-    @abstractmethod
     def columns(self) -> int:
         """Number of columns."""
+        return self.matrix.shape[1]
 
-    @abstractmethod
     def times(self, vector: Tensor) -> Tensor:
         """Return the product ``X v``, ``(rows,)``, of a vector ``(columns,)``."""
+        return torch.mv(self.matrix, vector)
 
     @abstractmethod
     def transposed_times(
@@ -85,19 +85,6 @@ class DenseRows(Rows):
     def __init__(self, matrix: Tensor) -> None:
         self.matrix = matrix
 
-    def __len__(self) -> int:
-        """Return the number of rows."""
-        return self.matrix.shape[0]
-
-    @property
-    def columns(self) -> int:
-        """Number of columns."""
-        return self.matrix.shape[1]
-
-    def times(self, vector: Tensor) -> Tensor:
-        """Return ``X v``."""
-        return torch.mv(self.matrix, vector)
-
     def transposed_times(
         self, weights: Tensor, plus: Tensor, *, alpha: float, beta: float
     ) -> Tensor:
@@ -137,19 +124,6 @@ class SparseRows(Rows):
     def __init__(self, matrix: Tensor, transposed: Tensor | None = None) -> None:
         self.matrix = _with_short_indices(matrix)
         self._transposed = transposed
-
-    def __len__(self) -> int:
-        """Return the number of rows."""
-        return self.matrix.shape[0]
-
-    @property
-    def columns(self) -> int:
-        """Number of columns."""
-        return self.matrix.shape[1]
-
-    def times(self, vector: Tensor) -> Tensor:
-        """Return ``X v``."""
-        return torch.mv(self.matrix, vector)
 
     def transposed_times(
         self, weights: Tensor, plus: Tensor, *, alpha: float, beta: float

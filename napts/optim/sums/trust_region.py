@@ -7,12 +7,13 @@ from typing import Any
 
 import torch
 
+from napts.optim.acceptance import RadiusRule
 from napts.optim.local_solver import Allowance, Found
 from napts.optim.local_trust_region import LocalTrustRegion
 from napts.optim.multilevel.level import LevelProblem, Models
 from napts.optim.multilevel.newton_cg import NewtonModels
 from napts.optim.sums.optimizer import Start, SumOptimizer
-from napts.optim.sums.options import conjugate_gradients, radius_rule
+from napts.optim.sums.options import conjugate_gradients
 from napts.optim.vectors import Vector
 
 
@@ -21,7 +22,7 @@ class SumTrustRegion(SumOptimizer):
 
     def _compose(self, options: Mapping[str, Any]) -> None:
         self._region = float(options["radius"])
-        self._rule, self._units = radius_rule(options), float(options["rounding"])
+        self._rule, self._units = RadiusRule.of(options), float(options["rounding"])
         self._models: Models = partial(NewtonModels, solver=conjugate_gradients(options))
 
     @property

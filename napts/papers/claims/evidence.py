@@ -146,8 +146,6 @@ class Evidence:
         planned = floats(self._runs(self.label_of(who)), "epochs_planned")
         if not all(map(math.isfinite, planned)):
             raise MissingError(f"runs of {who} with a number of epochs")
-        if not all(map(math.isfinite, planned)):
-            raise MissingError(f"runs of {who} with a number of epochs")
         return int(planned.max())
 
     def rate(self, who: Who, column: str) -> BySeed:
