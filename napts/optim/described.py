@@ -66,6 +66,33 @@ class DescribedOptimizer(Optimizer):
         """Return all options, checked; those that are not given have their defaults."""
         return signature.completed(cls.__name__, options, cls.definitions)
 
+    def _common_options(self) -> dict[str, Any]:
+        """Return the options as the groups have them now.
+
+        Raises:
+            ValueError: The groups differ.
+        """
+        first = {name: self.param_groups[0][name] for name in self.definitions}
+        for index, group in enumerate(self.param_groups[1:], 1):
+            for name, value in first.items():
+                if group[name] != value:
+                    raise ValueError(
+                        f"Invalid parameter groups: {name} cannot differ between groups, found "
+                        f"{value} in group 0 and {group[name]} in group {index}"
+                    )
+        return first
+
+    def _check_trained(self, trained: Sequence[Any]) -> None:
+        """Refuse to train nothing.
+
+        Raises:
+            ValueError: No parameter requires a gradient.
+        """
+        if not trained:
+            raise ValueError(
+                f"{type(self).__name__}: no parameter requires a gradient, all are frozen"
+            )
+
     @property
     def _step_supports_amp_scaling(self) -> bool:
         # What torch.amp.GradScaler.step looks up before it does anything.

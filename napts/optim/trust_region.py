@@ -178,10 +178,7 @@ class TrustRegionOptimizer(DescribedOptimizer):
         if self._layout is not None and identical(trained, self._trained_then):
             return self._layout
         before, layout = self._last_layout(), Layout(self._blocks())
-        if not layout.parameters:
-            raise ValueError(
-                f"{type(self).__name__}: no parameter requires a gradient, all are frozen"
-            )
+        self._check_trained(layout.parameters)
         if before is not None and not _alike(before, layout):
             self._move(Move(before, layout), layout)
         self._layout, self._trained_then, self._remembered = layout, trained, None

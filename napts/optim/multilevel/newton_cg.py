@@ -1,63 +1,40 @@
 """Newton steps from conjugate gradients, as a local solver and as a trust region's model."""
 
-from dataclasses import dataclass, field
-from typing import ClassVar
-
 from torch import Tensor
 
 from napts.optim import vectors
 from napts.optim.communicator import ONE_PROCESS, Communicator
 from napts.optim.local_model import CurvedModel, Memoryless, Step
-from napts.optim.local_solver import Allowance, Found, LocalSolver
 from napts.optim.multilevel.armijo import Armijo
 from napts.optim.multilevel.conjugate_gradients import ConjugateGradients
-from napts.optim.multilevel.level import Function, LevelProblem
-from napts.optim.multilevel.room import Room
+from napts.optim.multilevel.descent import Descent
+from napts.optim.multilevel.level import Function
 from napts.optim.sums.finite_sum import HessianProduct
 from napts.optim.vectors import Norm, Vector
 
 
-@dataclass(frozen=True, slots=True)
-class NewtonCG(LocalSolver[LevelProblem]):
+class NewtonCG(Descent):
     """Takes truncated Newton steps on a level.
 
-    Attributes:
+    Args:
         steps: Their number.
         length: Fixed factor of each; ``None`` for the line search, which starts at 1.
         solver: Finds the directions.
         search: The line search.
     """
 
-    needs_values: ClassVar[bool] = True
+    def __init__(
+        self,
+        steps: int = 1,
+        length: float | None = None,
+        solver: ConjugateGradients | None = None,
+        search: Armijo | None = None,
+    ) -> None:
+        super().__init__(steps, length, search)
+        self._solver = solver or ConjugateGradients()
 
-    steps: int = 1
-    length: float | None = None
-    solver: ConjugateGradients = field(default_factory=ConjugateGradients)
-    search: Armijo = field(default_factory=Armijo)
-
-    def minimise(self, problem: LevelProblem, allowance: Allowance) -> Found:
-        """Take the steps, each cut to what is left of the allowance."""
-        function, room = problem.function, Room(problem, allowance)
-        theta, gradient, loss = problem.start, problem.slope, None
-        for turn in range(self.steps):
-            if turn:
-                if room.nothing_left(theta):
-                    break
-                loss, gradient = function.value_and_gradient(theta)
-            step = self.solver.solve(function.hessian(theta), gradient).step
-            longest = room.longest(theta, step)
-            if self.length is not None:
-                theta, loss = vectors.add_scaled(theta, min(self.length, longest), step), None
-                continue
-            if loss is None:
-                loss = problem.loss
-            (slope,) = vectors.to_host([vectors.dot(gradient, step)])
-            first = min(1.0, longest)
-            reached = self.search.search(function, theta, loss, slope, step, first)
-            if reached is None:
-                break
-            theta, loss = reached.theta, reached.loss
-        return Found(theta, loss)
+    def _direction(self, function: Function, theta: Vector, gradient: Vector) -> Vector:
+        return self._solver.solve(function.hessian(theta), gradient).step
 
 
 class NewtonModel(CurvedModel):

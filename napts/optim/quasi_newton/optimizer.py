@@ -188,14 +188,7 @@ class QuasiNewtonOptimizer(DescribedOptimizer):
 
     def _check_options(self) -> None:
         """Check edited options; all groups have the same."""
-        options = self._own_options()
-        for index, group in enumerate(self.param_groups[1:], 1):
-            for name, value in options.items():
-                if group[name] != value:
-                    raise ValueError(
-                        f"Invalid parameter groups: {name} cannot differ between groups, found "
-                        f"{value} in group 0 and {group[name]} in group {index}"
-                    )
+        options = self._common_options()
         if options != self._checked:
             check(options, self.definitions)
             if self._checked:
@@ -215,10 +208,7 @@ class QuasiNewtonOptimizer(DescribedOptimizer):
         """Return the layout of what is trained now; where that has changed, all is forgotten."""
         trained = self._trained()
         if self._layout is None or not identical(trained, self._trained_then):
-            if not trained:
-                raise ValueError(
-                    f"{type(self).__name__}: no parameter requires a gradient, all are frozen"
-                )
+            self._check_trained(trained)
             moved = self._layout is not None
             self._layout, self._trained_then = Layout([trained]), trained
             if moved:

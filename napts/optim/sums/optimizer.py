@@ -182,24 +182,14 @@ class SumOptimizer(DescribedOptimizer):
         groups = [[p for p in g["params"] if p.requires_grad] for g in self.param_groups]
         trained = [p for group in groups for p in group]
         if self._layout is None or not identical(trained, self._trained_then):
-            layout = Layout([block for group in groups for block in blocks_by_kind(group)])
-            if not layout.parameters:
-                raise ValueError(
-                    f"{type(self).__name__}: no parameter requires a gradient, all are frozen"
-                )
-            self._layout, self._trained_then = layout, trained
+            self._check_trained(trained)
+            self._layout = Layout([block for group in groups for block in blocks_by_kind(group)])
+            self._trained_then = trained
         return self._layout
 
     def _follow_options(self) -> None:
         """Obey edits of the parameter groups, from hand or from a scheduler."""
-        first = {name: self.param_groups[0][name] for name in self.definitions}
-        for index, group in enumerate(self.param_groups[1:], 1):
-            for name, value in first.items():
-                if group[name] != value:
-                    raise ValueError(
-                        f"Invalid parameter groups: {name} cannot differ between groups, found "
-                        f"{value} in group 0 and {group[name]} in group {index}"
-                    )
+        first = self._common_options()
         if first == self._followed:
             return
         check(first, self.definitions)
