@@ -295,7 +295,10 @@ missing() { # succeeds if a program is missing
 up() {
   local there=""
   umask 077
-  if inspect; then there=yes; fi
+  if inspect; then
+    inspect_pids
+    there=yes
+  fi
   [[ -d "$(dirname -- "$dir")" ]] || refuse "$dir: allowed: a path in a folder that is there"
   ((EUID == 0)) || { say "up: needs root"; exit 1; }
   if missing; then

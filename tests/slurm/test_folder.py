@@ -5,6 +5,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -39,13 +40,14 @@ def start() -> Iterator[Starter]:
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> Path:
-    """A folder as `up` makes it, of a cluster that has ended."""
-    folder = tmp_path / "made"
-    folder.mkdir(0o700)
-    (folder / MARK).write_text(f"{SENTENCE} {folder}\n")
-    (folder / "run").mkdir()
-    return folder
+def made() -> Iterator[Path]:
+    """A folder as `up` makes it, of a cluster that has ended; its path is short, as it must be."""
+    with tempfile.TemporaryDirectory(prefix="napts-", ignore_cleanup_errors=True) as parent:
+        folder = Path(parent) / "made"
+        folder.mkdir(0o700)
+        (folder / MARK).write_text(f"{SENTENCE} {folder}\n")
+        (folder / "run").mkdir()
+        yield folder
 
 
 def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
@@ -163,12 +165,10 @@ def test_a_path_that_cannot_be_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_cluster_is_not_started_in_a_folder_that_is_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)  # the whole path may be longer than a cluster's
-    refused("up", "--dir", "missing/folder", because="a folder that is there")
-    assert list(tmp_path.iterdir()) == []
+def test_a_cluster_is_not_started_in_a_folder_that_is_missing() -> None:
+    with tempfile.TemporaryDirectory(prefix="napts-") as short:  # as a cluster's path must be
+        refused("up", "--dir", f"{short}/missing/folder", because="a folder that is there")
+        assert not os.listdir(short)
 
 
 @pytest.mark.parametrize("number", ["0", "many", "1e3", "a[$(touch here)]", "1000"])
@@ -191,9 +191,10 @@ def test_nobody_else_can_write_where_the_folder_is_by_default() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_number_of_another_process_is_refused(
-    command: str, start: Starter, made: Path, tmp_path: Path
+    command: str, start: Starter, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither its number nor its start time makes a process a daemon, nor half of what does."""
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")  # whether Slurm is installed comes after that
     configuration = f"{made}/slurm.conf"
     lookalike = tmp_path / "munged"
     shutil.copy(shutil.which("sleep") or "", lookalike)
