@@ -53,7 +53,7 @@ class DescribedOptimizer(Optimizer):
 
     def step(self, closure: Closure | Batch | None = None) -> float:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Take one step; the closure returns the loss and calls no ``backward()``."""
-        raise NotImplementedError
+        raise NotImplementedError  # as in torch's Optimizer, which is no abstract class either
 
     def train_mode(self) -> None:
         """Do nothing: these methods are evaluated where they take their steps."""

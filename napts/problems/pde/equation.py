@@ -123,7 +123,7 @@ class Pde(Problem):
         Args:
             on: ``u, t, x = on(t=0.0)`` gives the function and the coordinates on a side.
         """
-        raise NotImplementedError
+        raise NotImplementedError  # without them, penalties are refused when the problem is made
 
     # --- what follows from it ------------------------------------------------------------------
 
