@@ -1,6 +1,7 @@
 """The examples of docs/problems.md, run as they stand there."""
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def test_every_problem_of_the_page_trains(names):
             for batch in problem.training_batches(
                 data.train, EpochOrder(problem.batch_size, 0, epoch)
             ):
-                optimizer.step(napts.Batch(lambda b: problem.loss(model, b), batch))  # noqa: B023
+                optimizer.step(napts.Batch(partial(problem.loss, model), batch))
         assert problem.evaluate(model, data.validation).loss < before.loss, kind
 
 

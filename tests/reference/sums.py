@@ -200,8 +200,8 @@ def astrom(
         dg = problem.gradient(theta) - problem.gradient(theta, some)
         origin, away, within = theta, np.zeros_like(theta), radius
 
-        def h(t: Array) -> float:
-            return problem.value(t, some) + float(dg @ (t - origin))  # noqa: B023
+        def h(t: Array, some: Array = some, dg: Array = dg, origin: Array = origin) -> float:
+            return problem.value(t, some) + float(dg @ (t - origin))
 
         for _ in range(mu):
             g = problem.gradient(theta + away, some) + dg

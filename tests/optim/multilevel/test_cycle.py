@@ -298,10 +298,11 @@ def test_a_promise_within_rounding_is_some_promise_if_there_is_a_step() -> None:
     noise = 1e-16 * abs(problem.loss)
     step = [-1e-12 * fine.slope(theta)]
     for decrease in (0.0, -noise, noise):
-        found = TrustRegion(RULE, rounding=2e-15).take(problem, step, lambda: decrease, 1.0)  # noqa: B023
+        promise = partial(float, decrease)
+        found = TrustRegion(RULE, rounding=2e-15).take(problem, step, promise, 1.0)
         assert found.trials[0].accepted
         assert found.radius == 2.0
-        found = TrustRegion(RULE).take(problem, step, lambda: decrease, 1.0)  # noqa: B023
+        found = TrustRegion(RULE).take(problem, step, promise, 1.0)
         assert not found.trials[0].accepted
         assert found.radius == 0.5
     for guarded in (0.0, 2e-15):
