@@ -10,6 +10,10 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+
+# The defaults of its functions are the group that there is when it is first imported. That would
+# keep our group, and its threads, beyond the end of the interpreter, where they crash.
+import torch.distributed.nn.functional
 from torch import Tensor
 
 from napts.optim import vectors

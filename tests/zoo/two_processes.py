@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import torch.distributed as dist
+import torch.distributed.nn.functional  # noqa: F401 - imported within a group it would keep it
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
