@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import fx, nn
@@ -16,6 +17,7 @@ from napts.decomposition.consistency import Copies
 from napts.decomposition.visits import Cut
 
 _MADE = "_tensor_constant"
+_RETURNED_BY = "returned by"
 _COLLECTIONS = (dict, list, set)
 
 
@@ -52,6 +54,25 @@ class _Tracer(fx.Tracer):
         if isinstance(m, nn.Sequential):
             return False
         return super().is_leaf_module(m, module_qualified_name) if self._deep else True
+
+    def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
+        """Trace a call; what a layer of the user's own returns is marked as its output."""
+        found = super().call_module(m, forward, args, kwargs)
+        name = self.path_of_module(m)
+        if _is_own_layer(m) and not self.is_leaf_module(m, name) and isinstance(found, fx.Proxy):
+            found.node.meta[_RETURNED_BY] = name
+        return found
+
+
+def _is_own_layer(module: nn.Module) -> bool:
+    """Tell whether a module has parameters, and no modules inside."""
+    own = next(module.parameters(recurse=False), None)
+    return own is not None and next(module.children(), None) is None
+
+
+def returned_by(node: fx.Node) -> str | None:
+    """Return the name of the module whose output a node is, if it is one's."""
+    return str(node.target) if node.op == "call_module" else node.meta.get(_RETURNED_BY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,9 +287,10 @@ def _is_cut(model: nn.Module, nodes: list[fx.Node], index: int, hidden: set[int]
     later = set(after)
     crossing = {n for n in before if any(user in later or user.op == "output" for user in n.users)}
     inputs = {i for n in after for i in n.all_input_nodes if i.op == "placeholder"}
-    if node.op != "call_module" or crossing != {node} or inputs:
+    name = returned_by(node)
+    if name is None or crossing != {node} or inputs:
         return False
-    if id(model.get_submodule(str(node.target))) in hidden:
+    if id(model.get_submodule(name)) in hidden:
         return False
     if any(_in_place(model, user) for user in node.users):
         return False
@@ -305,14 +327,17 @@ def _own(model: nn.Module, nodes: list[fx.Node]) -> list[nn.Parameter]:
 def cut_after(model: nn.Module, graph: fx.Graph, block: Unit) -> Cut:
     """Return the place where a block of the graph ends."""
     last = block.nodes[-1]
-    module = model.get_submodule(str(last.target))
-    calls = [n for n in graph.nodes if n.op == "call_module" and _is(model, n, module)]
-    return Cut(module, str(last.target), calls.index(last))
+    name = returned_by(last)
+    assert name is not None  # that is where units end
+    module = model.get_submodule(name)
+    calls = [node for node in graph.nodes if _is(model, node, module)]
+    return Cut(module, name, calls.index(last))
 
 
 def _is(model: nn.Module, node: fx.Node, module: nn.Module) -> bool:
-    """Tell whether a node calls a module, under whichever of its names."""
-    return model.get_submodule(str(node.target)) is module
+    """Tell whether a node is what a module returned, under whichever of its names."""
+    name = returned_by(node)
+    return name is not None and model.get_submodule(name) is module
 
 
 def extract(model: nn.Module, nodes: list[fx.Node]) -> nn.Module:

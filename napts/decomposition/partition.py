@@ -13,6 +13,7 @@ from napts.decomposition.cuts import (
     Unit,
     cut_after,
     extract,
+    returned_by,
     traced,
     units,
     what_helps,
@@ -85,7 +86,7 @@ def partition_layers(
             Stage(
                 module=extract(model, block.nodes) if trace.copies != "none" else None,
                 parameter_list=block.parameters,
-                names=[str(n.target) for n in block.nodes if n.op == "call_module"],
+                names=[name for n in block.nodes if (name := returned_by(n)) is not None],
                 mode=model.training if any("training" in n.kwargs for n in block.nodes) else None,
                 compile_local=compile_local,
             )

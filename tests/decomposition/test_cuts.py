@@ -266,3 +266,33 @@ def test_parts_of_a_batch_need_traced_blocks() -> None:
     optimizer = napts.NAPTS(napts.partition_layers(model, cuts=["h.2"]), local_fraction=0.5)
     with pytest.raises(RuntimeError, match=r"local_fraction: found 0.5, allowed .* 1"):
         optimizer.step(lambda: model(tokens=tokens)["loss"])
+
+
+class Scaled(nn.Linear):
+    """A layer of the user's own: one step of a residual network, with a slope that is trained."""
+
+    def __init__(self, *, in_place: bool = False) -> None:
+        super().__init__(6, 6)
+        self.slope, self.in_place = nn.Parameter(torch.tensor(0.7)), in_place
+
+    def forward(self, input: Tensor) -> Tensor:
+        change = torch.tanh(self.slope * super().forward(input))
+        return input.add_(change) if self.in_place else input + change
+
+
+def test_a_model_is_cut_between_layers_of_the_users_own() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 6), *(Scaled() for _ in range(3)), nn.Linear(6, 4)).double()
+    stages = napts.partition_layers(model, 5)
+    found = [{id(p) for p in part} for part in stages.parameter_sets]
+    assert found == [{id(p) for p in layer.parameters()} for layer in model]
+    assert [stage.names for stage in stages] == [["0"], ["1"], ["2"], ["3"], ["4"]]
+    assert gap(stages, closure(model, batch())) < ROUNDING
+
+
+def test_no_cut_before_a_layer_of_the_users_own_that_overwrites_what_it_takes() -> None:
+    model = nn.Sequential(nn.Linear(6, 6), Scaled(in_place=True), nn.Linear(6, 4)).double()
+    stages = napts.partition_layers(model, 2)
+    assert [len(part) for part in stages.parameter_sets] == [5, 2]
+    with pytest.raises(napts.PartitionError, match="at most 2 blocks"):
+        napts.partition_layers(model, 3)
