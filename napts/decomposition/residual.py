@@ -115,10 +115,19 @@ def squares_in_time(model: nn.Module, blocks: str = BLOCKS) -> Tensor:
         model: The network.
         blocks: What the lists of blocks are called.
     """
-    shares: dict[Tensor, float] = {}
-    for _, stage in stages_in(model, blocks):
-        found = stage._modules[blocks]
+    lists = [stage._modules[blocks] for _, stage in stages_in(model, blocks)]
+    stages = [list(found.parameters()) for found in lists if isinstance(found, nn.ModuleList)]
+    inside = {id(p) for parameters in stages for p in parameters}
+    rest = [p for p in model.parameters() if id(p) not in inside]
+    total = _squares(rest)
+    for found, parameters in zip(lists, stages, strict=True):
         assert isinstance(found, nn.ModuleList)
-        shares |= dict.fromkeys(found.parameters(), 1.0 / len(found))
-    squares = [shares.get(p, 1.0) * p.square().sum() for p in model.parameters()]
-    return torch.stack(squares).sum()
+        total = total + _squares(parameters) / len(found)
+    return total
+
+
+def _squares(parameters: list[nn.Parameter]) -> Tensor:
+    """Return the sum of squares, by few operations whatever the number of tensors."""
+    if not parameters:
+        return torch.zeros(())
+    return torch.cat([p.reshape(-1) for p in parameters]).square().sum()

@@ -41,7 +41,7 @@ class Claim:
         rules: What is measured and where it must lie, declared beforehand; all must hold. A rule
             without a region is only told. Empty if the package does not test the claim.
         needs: What a test would need, where there are no rules.
-        on: The workloads it speaks of: those whose names begin with this.
+        on: The workloads it speaks of: those whose names begin with this, or one of these.
         least_batch: It speaks of batches of at least so many samples.
         metric: It speaks of runs that are compared by this.
     """
@@ -51,7 +51,7 @@ class Claim:
     source: str
     rules: tuple[Rule, ...] = ()
     needs: str = ""
-    on: str = ""
+    on: str | tuple[str, ...] = ""
     least_batch: int = 1
     metric: Metric = ACCURACY
 
