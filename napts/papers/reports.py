@@ -10,9 +10,11 @@ from napts.papers.figures.calibration import calibration_files, calibration_part
 from napts.papers.figures.equations import equation_drawings
 from napts.papers.figures.figure2 import figure2_drawings
 from napts.papers.figures.finite_sums import finite_sum_drawings
+from napts.papers.figures.levels import level_drawings
 from napts.papers.figures.weights_and_data import weights_and_data_drawings
 from napts.papers.figures.window import window_drawings
 from napts.papers.finite_sums import finite_sum_tables
+from napts.papers.levels import level_tables
 from napts.papers.published import published_table
 from napts.plotting.drawings import Drawing
 from napts.plotting.files import save_drawings, save_tables
@@ -117,6 +119,14 @@ for _report in (
         drawings=equation_drawings,
         tables=equation_tables,
         files=_files("equations", equation_drawings, equation_tables),
+    ),
+    Report(
+        "levels",
+        "multilevel training: loss by work, share of work by level, cycles, cost of a loss",
+        30,
+        drawings=level_drawings,
+        tables=level_tables,
+        files=_files("levels", level_drawings, level_tables),
     ),
     Report(
         "window",
