@@ -1,6 +1,6 @@
-"""Tables of methods for differential equations: the best error, and what it has cost."""
+"""Tables of methods for differential equations: the best error and its cost, costs of targets."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,35 +10,87 @@ from napts.analysis.columns import floats, split, texts
 from napts.analysis.labels import grouped
 from napts.analysis.outcome import ENDED_BADLY
 from napts.analysis.tables import MISSING, Table, number
-from napts.papers.figures.equations import COUNTS, has_counts, with_iterations
+from napts.papers.claims.costs import BestOf, PrintedTarget
+from napts.papers.claims.evidence import Evidence, MissingError
+from napts.papers.claims.quasi_newton import BEST_OF_LBFGS, ERROR, SLIDES_TARGET
+from napts.papers.figures.equations import CLOCKS, has_counts, with_iterations
+from napts.records.metric import Metric
 
-CLOCKS = {**COUNTS, "update_cost_total": "update cost", "train_seconds_total": "s"}
-"""Columns of the epochs frame, and of the table."""
+_ERROR = ERROR.column("val")
 
 
 def equation_tables(section: Section) -> Sequence[Table]:
-    """Return the best error of each method and what it had cost until then."""
+    """Return the best error of each method with its cost, and the costs of targets."""
     if not has_counts(section):
         return []
     frame, metric = with_iterations(section.epochs), section.metric
+    found = [_best_errors(frame, metric)]
+    if metric.column("val") == _ERROR:
+        evidence = Evidence(section)
+        targets = (BEST_OF_LBFGS, SLIDES_TARGET)
+        found += [t for each in targets if (t := _cost_of(each, evidence, frame)) is not None]
+    return found
+
+
+def _best_errors(frame: pd.DataFrame, metric: Metric) -> Table:
     rows = [
         [label, *_cells(group, metric.column("val"), rising=metric.goal == "max")]
         for _, label, group in grouped(frame)
     ]
-    return [
-        Table(
-            f"Best {metric.label} and its cost",
-            ["method", "runs", f"best {metric.label}", *CLOCKS.values(), "in all"],
-            rows,
-            [
-                "Medians over the runs of the best iterate that was evaluated, for every method "
-                "alike, and of what had been spent until then; in all: gradients of the whole run. "
-                "Gradients: all of them, those of line searches too; without searches: the "
-                "convention of the authors of ASPQN; in parallel: those that need not wait for one "
-                "another count once. A run that ended badly has no best iterate."
-            ],
-        )
+    return Table(
+        f"Best {metric.label} and its cost",
+        ["method", "runs", f"best {metric.label}", *CLOCKS.values(), "in all"],
+        rows,
+        [
+            "Medians over the runs of the best iterate that was evaluated, for every method "
+            "alike, and of what had been spent until then; in all: gradients of the whole run. "
+            "Gradients: all of them, those of line searches too; without searches: the "
+            "convention of the authors of ASPQN; in parallel: those that need not wait for one "
+            "another count once. A run that ended badly has no best iterate."
+        ],
+    )
+
+
+def _cost_of(
+    target: BestOf | PrintedTarget, evidence: Evidence, frame: pd.DataFrame
+) -> Table | None:
+    """Return what it has cost to bring the error to a target; None where there is no target."""
+    try:
+        targets = target.by_seed(evidence, _ERROR)
+    except MissingError:
+        return None
+    rows = [
+        [label, *_reached([run for run in split(group, "seed") if _seed(run) in targets], targets)]
+        for _, label, group in grouped(frame)
     ]
+    values = [number(value) for value in (min(targets.values()), max(targets.values()))]
+    return Table(
+        f"Cost of a relative error {target}: {' to '.join(dict.fromkeys(values))}",
+        ["method", "reached", *CLOCKS.values()],
+        rows,
+        [
+            "Medians over the seeds until the first iterate that is at least as good, if more than "
+            "half of the runs have one. The columns are those of the table above."
+        ],
+    )
+
+
+def _seed(run: pd.DataFrame) -> int:
+    return int(run["seed"].iloc[0])
+
+
+def _reached(runs: Sequence[pd.DataFrame], targets: Mapping[int, float]) -> list[str]:
+    """Return how many runs reach their targets, and the medians of what that has cost."""
+    costs = [
+        {name: float(floats(run, name)[there[0]]) for name in CLOCKS}
+        for run in runs
+        if texts(run, "state")[0] not in ENDED_BADLY
+        and len(there := np.flatnonzero(floats(run, _ERROR) <= targets[_seed(run)]))
+    ]
+    share = f"{len(costs)}/{len(runs)}"
+    if len(costs) <= len(runs) / 2:
+        return [share, *["not reached" if not costs else MISSING] * len(CLOCKS)]
+    return [share, *(_shown(float(np.median([cost[name] for cost in costs]))) for name in CLOCKS)]
 
 
 def _cells(group: pd.DataFrame, error: str, *, rising: bool) -> list[str]:

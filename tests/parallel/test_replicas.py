@@ -62,6 +62,35 @@ def test_subdomains_agree_to_the_last_bit(tmp_path: Path, workload: str, optimiz
     assert {row["epoch"] for row in alone} >= {1, 2, 3, 4}
 
 
+EQUATION = """
+experiment = "ranks"
+[workload]
+name = "burgers"
+points = 40
+hidden_layers = 4
+width = 5
+grid = [5, 5]
+[optimizer]
+method = "ASPQN"
+local_steps = 2
+[budget]
+epochs = 4
+"""
+
+
+@pytest.mark.journey
+def test_an_equation_has_the_same_bits_on_one_two_and_four_ranks(tmp_path: Path) -> None:
+    """A rank for each of the four layers, two for each rank, or all of them on one."""
+    found = []
+    for ranks in (1, 2, 4):
+        folder = tmp_path / str(ranks)
+        folder.mkdir()
+        (folder / "spec.toml").write_text(EQUATION)
+        found.append(trained(folder, ranks))
+    assert found[0] == found[1] == found[2]
+    assert len({row["train_loss"] for row in found[0] if row.get("train_loss")}) > 3
+
+
 @pytest.mark.parametrize(
     ("workload", "options"),
     [

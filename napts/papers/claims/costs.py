@@ -1,5 +1,6 @@
 """Statements about what it costs to get somewhere, in whatever is counted."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,6 +54,31 @@ class BestOf:
 
 
 @dataclass(frozen=True)
+class PrintedTarget:
+    """A value that a source prints for some problems, the same for every seed.
+
+    Attributes:
+        values: The values by workload.
+        source: Where they are printed.
+    """
+
+    values: Mapping[str, float]
+    source: str
+
+    def by_seed(self, evidence: Evidence, metric: str) -> dict[int, float]:
+        """Return the target for all seeds of the section."""
+        workload = evidence.section.workload
+        if workload not in self.values:
+            raise MissingError(f"a value that {self.source} print for {workload}")
+        seeds = {run.seed for run in evidence.section.records}
+        return dict.fromkeys(seeds, self.values[workload])
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        return f"that {self.source} print"
+
+
+@dataclass(frozen=True)
 class CostOfTarget:
     """What it costs to bring a metric to a value, against another method.
 
@@ -66,7 +92,7 @@ class CostOfTarget:
         to: Whose cost it is divided by.
         region: Where the ratio must lie.
         metric: Column that is to fall to the target.
-        target: The value, or whose best one.
+        target: The value, or whose best one, or who prints it.
     """
 
     cost: str
@@ -74,7 +100,7 @@ class CostOfTarget:
     to: Who
     region: Region | None
     metric: str
-    target: float | BestOf
+    target: float | BestOf | PrintedTarget
 
     def what(self) -> str:
         """Return the number in words."""
@@ -101,10 +127,10 @@ class CostOfTarget:
             if name not in rows:
                 raise MissingError(f"{NAMES.get(name, name)} in the records of {who}")
         runs = {int(run["seed"].iloc[0]): run for run in split(rows, "seed")}
-        if isinstance(self.target, BestOf):
-            targets = self.target.by_seed(evidence, self.metric)
-        else:
+        if isinstance(self.target, float):
             targets = dict.fromkeys(runs, self.target)
+        else:
+            targets = self.target.by_seed(evidence, self.metric)
         found = {}
         for seed in sorted(runs.keys() & targets.keys()):
             run = runs[seed]

@@ -4,7 +4,8 @@ As on the slides, the target is the best error that L-BFGS reaches, here seed by
 claims can be tested on problems of any size. Thresholds are ours and were fixed before the runs:
 "far fewer" iterations are at most a fifth. The claims name no unit of cost but iterations and
 time, so that the others are only told: gradients, those of line searches included, are what one
-process pays for. Time with a processor for each subdomain is modelled by gradients in parallel.
+process pays for. Told as well is what the errors cost that the slides print, where somebody gets
+there. Time with a processor for each subdomain is modelled by gradients in parallel.
 """
 
 import math
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from napts.papers.claims.claim import Claim
-from napts.papers.claims.costs import BestOf, CostOfTarget
+from napts.papers.claims.costs import BestOf, CostOfTarget, PrintedTarget
 from napts.papers.claims.evidence import BySeed, Evidence, MissingError, Who
 from napts.papers.claims.paired import ratio, some_ended_well
 from napts.papers.claims.verdict import Estimate, Region
@@ -26,6 +27,10 @@ _SPQN = "SPQN (arXiv 2306.17648)"
 _ASPQN, _MSPQN = Who("ASPQN"), Who("MSPQN")
 _LBFGS = Who("MomentumLBFGS", {"pairs": 3, "momentum": 0.9}, "L-BFGS")
 _ADAM = Who("Adam", tuned=True)
+
+BEST_OF_LBFGS = BestOf(_LBFGS)
+SLIDES_TARGET = PrintedTarget({"burgers": 4.6e-4, "klein-gordon": 6.1e-4}, "the slides")
+"""The best errors of L-BFGS on the slides, where they print them."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +96,14 @@ def _lowest(evidence: Evidence, who: Who) -> BySeed:
     return {seed: found.get(seed, math.inf) for seed in evidence.states(who)}
 
 
-def _cost(count: str, of: Who, to: Who, region: Region | None = None) -> CostOfTarget:
-    return CostOfTarget(count, of, to, region, _COLUMN, BestOf(_LBFGS))
+def _cost(
+    count: str,
+    of: Who,
+    to: Who,
+    region: Region | None = None,
+    target: BestOf | PrintedTarget = BEST_OF_LBFGS,
+) -> CostOfTarget:
+    return CostOfTarget(count, of, to, region, _COLUMN, target)
 
 
 _LESS, _FAR_FEWER = Region(at_most=1.0), Region(at_most=0.2)
@@ -107,6 +118,11 @@ QUASI_NEWTON = (
             *(LowestRatio(of, to, _LESS) for of in (_ASPQN, _MSPQN) for to in (_LBFGS, _ADAM)),
             *(_cost("backwards_total", of, _LBFGS) for of in (_ASPQN, _MSPQN)),
             *(_cost("gradients_published_total", of, _LBFGS) for of in (_ASPQN, _MSPQN)),
+            *(
+                _cost(count, of, _LBFGS, target=SLIDES_TARGET)
+                for count in ("epoch", "backwards_total")
+                for of in (_ASPQN, _MSPQN)
+            ),
         ),
         metric=ERROR,
     ),

@@ -1,4 +1,4 @@
-"""Figures of differential equations: error by every count of gradients, the solution, its error."""
+"""Figures of differential equations: error by every count of work, the solution, its error."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -25,6 +25,9 @@ COUNTS = {
     "gradients_published_total": "gradients without searches",
     "gradients_concurrent_total": "gradients in parallel",
 }
+"""Counts of iterations and gradients: columns of the epochs frame, and their labels."""
+
+CLOCKS = {**COUNTS, "update_cost_total": "update cost", "train_seconds_total": "seconds"}
 """Columns of the horizontal axes, and their labels."""
 
 Field = Mapping[str, NDArray[Any]]
@@ -47,7 +50,7 @@ def equation_drawings(section: Section) -> Iterator[Drawing]:
             f"gradients-{section.slug}",
             f"{section.metric.label.capitalize()} by gradients",
             section,
-            frame.filter(items=[*RUN, *COUNTS, error]),
+            frame.filter(items=[*RUN, *CLOCKS, error]),
             lambda narrow: gradients_figure(frame, narrow=narrow),
         )
     if fields := fields_of(section):
@@ -89,18 +92,18 @@ def fields_of(section: Section) -> dict[str, Field]:
 
 
 def gradients_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
-    """Draw the error against iterations and against gradients, by each way to count them.
+    """Draw the error against iterations, gradients by each way to count them, updates and time.
 
     Args:
         frame: What `with_iterations` returned, of one experiment and workload.
         narrow: One panel above the other, for small screens.
     """
-    figure = new_figure(4.2, 13.0) if narrow else new_figure(9.6, 6.4)
-    panels = np.asarray(figure.subplots(4, 1) if narrow else figure.subplots(2, 2, sharey=True))
+    figure = new_figure(4.2, 19.0) if narrow else new_figure(9.6, 9.2)
+    panels = np.asarray(figure.subplots(6, 1) if narrow else figure.subplots(3, 2, sharey=True))
     look, metric = looks(frame), metric_of(frame)
     error = metric.column("val")
-    for axes, (count, label) in zip(panels.ravel(), COUNTS.items(), strict=True):
-        band(axes, frame, count, error, look)
+    for axes, (count, label) in zip(panels.ravel(), CLOCKS.items(), strict=True):
+        band(axes, frame.dropna(subset=[count]), count, error, look)
         suffix = ", log scale" if log_if_wide(axes, "x") else ""
         finish(axes, title=f"By {label}", x=label + suffix)
         log = ", log scale" if log_if_wide(axes, "y", floats(frame, error)) else ""
@@ -110,7 +113,8 @@ def gradients_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
         figure,
         "Lines: mean over seeds, one point per epoch; bands: smallest to largest seed. Gradients: "
         "all of them, those of line searches too. Without searches: the convention of the authors "
-        "of ASPQN. In parallel: those that need not wait for one another count once."
+        "of ASPQN. In parallel: those that need not wait for one another count once. Update cost: "
+        "vector work in two-loop recursions over all parameters, of methods that have them."
         + thin_lines(frame),
     )
     return figure
