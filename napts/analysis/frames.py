@@ -14,6 +14,7 @@ import pandas as pd
 from napts.analysis.columns import floats, rows_where
 from napts.analysis.labels import distinct_labels, order_of
 from napts.analysis.measured import METRIC_COLUMNS, metric_columns
+from napts.analysis.sharing import SHARED_DEVICE, shared_a_device
 from napts.records import RunRecord
 from napts.records.columns import METRIC, PER_BATCH, columns_of, metrics_in
 from napts.records.costs import pass_equivalents
@@ -194,13 +195,14 @@ def runs_frame(runs: Sequence[RunRecord], epochs: pd.DataFrame | None = None) ->
         data, NaN unless the run is done, because the values of an unfinished run are no result.
         Where some run has a target in its budget: ``target`` in words, and `TARGET_COSTS`, infinite
         for a run that has ended without reaching it, NaN for one that may reach it yet. Where some
-        run was ended by one of `LIMITS`: ``ended_by``.
+        run was ended by one of `LIMITS`: ``ended_by``. Where some runs shared a GPU:
+        `SHARED_DEVICE`.
     """
     epochs = epochs_frame(runs) if epochs is None else epochs
     trained = {
         key: group for key, group in epochs[epochs["epoch"] > 0].groupby(["experiment", "run_key"])
     }
-    finals = _finals(runs)
+    finals, shared = _finals(runs), shared_a_device(runs)
     rows = [
         {
             **_identity(run, label),
@@ -209,8 +211,9 @@ def runs_frame(runs: Sequence[RunRecord], epochs: pd.DataFrame | None = None) ->
             **_final(run, finals),
             **_target(run),
             "ended_by": run.ended_by,
+            SHARED_DEVICE: beside,
         }
-        for run, label in zip(runs, distinct_labels(runs), strict=True)
+        for run, label, beside in zip(runs, distinct_labels(runs), shared, strict=True)
     ]
     ends = [f"final_{name}" for name in finals]
     columns = [*IDENTITY, *METRIC_COLUMNS, *_cost(epochs.iloc[:0]), "epochs_planned", *ends]
@@ -218,7 +221,10 @@ def runs_frame(runs: Sequence[RunRecord], epochs: pd.DataFrame | None = None) ->
         columns += ["target", *TARGET_COSTS]
     if any(run.ended_by in LIMITS for run in runs):
         columns.append("ended_by")
-    kept = (*IDENTITY, *METRIC_COLUMNS, "epochs_done", "epochs_planned", "target", "ended_by")
+    if any(shared):
+        columns.append(SHARED_DEVICE)
+    told = ("epochs_done", "epochs_planned", "target", "ended_by", SHARED_DEVICE)
+    kept = (*IDENTITY, *METRIC_COLUMNS, *told)
     numbers = [name for name in columns if name not in kept]
     frame = pd.DataFrame(rows, columns=columns)
     return _sorted(frame.astype(dict.fromkeys(numbers, float)))

@@ -18,6 +18,7 @@ from napts.analysis.labels import grouped
 from napts.analysis.looks import REFERENCES
 from napts.analysis.measured import metric_of
 from napts.analysis.outcome import by_outcome
+from napts.analysis.sharing import sharing
 from napts.analysis.statistics import paired_ratio, summarise
 from napts.analysis.tables import MISSING, Table, form_of, number, spread
 from napts.records.metric import LOSS, Metric
@@ -147,7 +148,8 @@ def comparison_tables(runs: pd.DataFrame) -> list[Table]:
     """
     frame = comparison(runs)
     notes = _notes(runs)
-    tables = [_time_table(frame), _work_table(frame), _outcome_table(frame, metric_of(runs), notes)]
+    times = _time_table(frame, sharing_notes(runs))
+    tables = [times, _work_table(frame), _outcome_table(frame, metric_of(runs), notes)]
     every = metrics_table(runs, frame)
     tables += [] if every is None else [every]
     if "target" in runs:
@@ -156,7 +158,25 @@ def comparison_tables(runs: pd.DataFrame) -> list[Table]:
     return tables + [table for table in further if table is not None]
 
 
-def _time_table(frame: pd.DataFrame) -> Table:
+def sharing_notes(runs: pd.DataFrame) -> list[str]:
+    """Say that seconds are no times where runs shared a GPU.
+
+    Args:
+        runs: Frame of `runs_frame`.
+
+    Returns:
+        One sentence, or none.
+    """
+    shared = sharing(runs)
+    if not shared:
+        return []
+    return [
+        f"{shared} of {len(runs)} runs shared a GPU with others of them: their seconds, those of "
+        "the CPU included, hold the work of the others too and are no times of the methods."
+    ]
+
+
+def _time_table(frame: pd.DataFrame, notes: list[str]) -> Table:
     rows = [
         [
             row["label"],
@@ -174,7 +194,8 @@ def _time_table(frame: pd.DataFrame) -> Table:
         [
             "Training only, without evaluation, checkpoints and logging; mean [min, max] over "
             "runs of each run's median epoch, the first epoch left out where there are more "
-            "than two. Ratios are of mean seconds over the seeds that both methods have."
+            "than two. Ratios are of mean seconds over the seeds that both methods have.",
+            *notes,
         ],
     )
 

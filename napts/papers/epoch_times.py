@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from napts.analysis.summary import COMPARISON_TABLES
+from napts.analysis.summary import COMPARISON_TABLES, sharing_notes
 from napts.analysis.tables import Table, number
 
 WORKLOAD = "cifar10-cnn"
@@ -27,7 +27,7 @@ def epoch_times_table(runs: pd.DataFrame, frame: pd.DataFrame) -> Table | None:
 
     Args:
         runs: Frame of `runs_frame`, of one experiment and workload.
-        frame: Frame of `comparison`.
+        frame: Frame of `comparison`; variants with a label of their own are none of the paper's.
 
     Returns:
         The table; seconds are shown, ratios are what may be compared. None for other problems than
@@ -39,11 +39,11 @@ def epoch_times_table(runs: pd.DataFrame, frame: pd.DataFrame) -> Table | None:
         [
             row["label"],
             number(row["seconds_per_epoch_mean"]),
-            number(PAPER_SECONDS.get(row["method"]), places=2),
+            number(PAPER_SECONDS.get(row["label"]), places=2),
             number(row["time_vs_TR"], places=2),
-            number(_paper_ratio(row["method"], "TR"), places=2),
+            number(_paper_ratio(row["label"], "TR"), places=2),
             number(row["time_vs_APTS"], places=2),
-            number(_paper_ratio(row["method"], "APTS"), places=2),
+            number(_paper_ratio(row["label"], "APTS"), places=2),
         ]
         for row in frame.to_dict("records")
     ]
@@ -52,7 +52,9 @@ def epoch_times_table(runs: pd.DataFrame, frame: pd.DataFrame) -> Table | None:
         "Paper: CIFAR-10, CNN of 1.2 million parameters, batch 1000, four A100, one subdomain "
         "each. Another machine and maybe another problem: compare ratios, not seconds."
     )
-    return Table("Time per epoch beside the NAPTS paper", columns, rows, [note])
+    return Table(
+        "Time per epoch beside the NAPTS paper", columns, rows, [note, *sharing_notes(runs)]
+    )
 
 
 def _paper_ratio(method: str, reference: str) -> float:

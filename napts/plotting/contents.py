@@ -6,6 +6,7 @@ from typing import Any
 from napts.analysis import Collection, Section, comparison
 from napts.analysis.frames import target_in_words
 from napts.analysis.measured import named
+from napts.analysis.summary import sharing_notes
 from napts.analysis.tables import number, with_unit
 from napts.analysis.tuning_tables import tuning_table
 from napts.plotting.drawings import TuningStudies, tuning_studies
@@ -51,7 +52,7 @@ def _comparison(section: Section, command: str) -> Body:
         section.slug,
         section.workload,
         f"{methods} methods, {len(section.records)} runs, experiment {section.experiment}."
-        f"{_budget(section)}",
+        f"{_budget(section)}{_sharing(section)}",
         [table for report in reports for table in report.tables(section)],
         [drawing.picture() for drawing in drawings],
         _summary(section),
@@ -66,6 +67,11 @@ def _budget(section: Section) -> str:
     if not any(budget.get(name) for budget in budgets for name in (*_LIMITS[1:], "target")):
         return ""
     return f" Budget: {'; or '.join(dict.fromkeys(map(budget_in_words, budgets)))}."
+
+
+def _sharing(section: Section) -> str:
+    """Return what to know of the seconds of runs that shared a GPU."""
+    return "".join(f" {note}" for note in sharing_notes(section.runs))
 
 
 def budget_in_words(budget: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from napts._version import __version__
 from napts.analysis import Collection, Section
 from napts.analysis.collection import records_digest
+from napts.analysis.summary import sharing_notes
 from napts.plotting.style import as_text, style
 from napts.records import RunRecord
 from napts.text import one_line, visible
@@ -30,6 +31,7 @@ class Provenance:
         digest: Digest of the records.
         command: Command that makes the file again.
         version: Version of the package that drew it.
+        times: What to know of the seconds, where they are no times.
     """
 
     subject: str
@@ -38,6 +40,7 @@ class Provenance:
     digest: str
     command: str
     version: str = __version__
+    times: str = ""
 
     def lines(self) -> list[str]:
         """Return the origin as ``key: value`` lines."""
@@ -46,6 +49,7 @@ class Provenance:
             f"revision: {self.revision}",
             f"command: {self.command}",
             f"napts: {self.version}",
+            *([f"times: {self.times}"] if self.times else []),
         ]
 
 
@@ -57,8 +61,8 @@ def provenance_of(section: Section, command: str) -> Provenance:
         command: Command that makes the file again.
     """
     subject = f"{section.experiment} / {section.workload}"
-    runs = section.records
-    return Provenance(subject, len(runs), revisions(runs), section.digest, command)
+    runs, times = section.records, " ".join(sharing_notes(section.runs))
+    return Provenance(subject, len(runs), revisions(runs), section.digest, command, times=times)
 
 
 def provenance_of_all(collection: Collection, command: str) -> Provenance:

@@ -109,6 +109,7 @@ def _device_state(device: torch.device) -> dict[str, Any]:
     return {
         "device": device.type,
         "gpu": torch.cuda.get_device_name(device) if cuda else None,
+        "gpu_id": _gpu_id(device) if cuda else None,
         "cuda": torch.version.cuda if cuda else None,
         "cudnn": torch.backends.cudnn.version() if cuda else None,
         "cudnn_benchmark": torch.backends.cudnn.benchmark,
@@ -117,3 +118,9 @@ def _device_state(device: torch.device) -> dict[str, Any]:
         "tf32_matmul": torch.backends.cuda.matmul.allow_tf32,
         "tf32_cudnn": torch.backends.cudnn.allow_tf32,
     }
+
+
+def _gpu_id(device: torch.device) -> str | None:
+    """Return a digest of the GPU's identifier, by which runs on the same one are known."""
+    identifier = getattr(torch.cuda.get_device_properties(device), "uuid", None)
+    return identifier and hashlib.sha256(str(identifier).encode()).hexdigest()[:8]

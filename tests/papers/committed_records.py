@@ -27,6 +27,7 @@ DIGITS = 10
 LATER = (
     *("prodigy-s*", "adamwschedulefree-s*", "sgdschedulefree-s*", "dog-s*", "dadaptadam-s*"),
     *("finite-sums*", "tune-*-logistic-*"),
+    *("cifar10-cnn.runs*", "cifar10-cnn-seconds*"),
 )
 """Runs and experiments that came later, and are left out."""
 

@@ -64,3 +64,21 @@ def test_verdicts_on_finite_sums(tmp_path: Path) -> None:
     rivals = {f.what: str(f.verdict) for f in found["L2", "a9a-logistic"].findings if f.region}
     assert rivals["gradients to gap 1e-06, MLVR2 / tuned SVRG"] == "confirmed"
     assert rivals["gradients to gap 1e-06, MLVR3 / SSN 0.1 with line search"] == "refuted"
+
+
+def test_verdicts_on_the_papers_problem_at_full_size(tmp_path: Path) -> None:
+    """What counts and accuracies say is judged; seconds of runs that shared a GPU are not."""
+    for path in RECORDS.glob("cifar10-cnn*.gz"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    collection = load_collection(tmp_path)
+    sections = {section.slug: section for section in collection.sections}
+    assert [len(section.records) for section in sections.values()] == [45, 9]
+    judged = {j.claim.name: j for j in judge(collection) if j.section is sections["cifar10-cnn"]}
+    verdicts = {name: str(judgement.verdict) for name, judgement in judged.items()}
+    assert {n for n, v in verdicts.items() if v == "confirmed"} == {"N1", "N6", "N10"}
+    assert {n for n, v in verdicts.items() if v == "refuted"} == {"N5", "N7"}
+    assert {n for n, v in verdicts.items() if v == "undecided"} == {"N3", "N4"}
+    ours = [f for name in judged if name.startswith("N") for f in judged[name].findings]
+    times = [finding for finding in ours if "CPU time" in finding.what]
+    assert len(times) == 10
+    assert {(f.verdict, "to themselves" in f.needs) for f in times} == {(Verdict.NOT_TESTED, True)}

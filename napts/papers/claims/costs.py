@@ -123,6 +123,8 @@ class CostOfTarget:
     def _arrivals(self, evidence: Evidence, who: Who) -> dict[int, Arrival]:
         """Return by seed what it had cost when a run got there, or had ended without."""
         rows, states = evidence.rows(who), evidence.states(who)
+        if self.cost == "train_seconds_total":
+            evidence.refuse_shared(evidence.label_of(who))
         for name in (self.cost, self.metric):
             if name not in rows:
                 raise MissingError(f"{NAMES.get(name, name)} in the records of {who}")

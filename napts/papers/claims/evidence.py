@@ -18,6 +18,7 @@ from napts.analysis import Section
 from napts.analysis.columns import floats, rows_where, texts
 from napts.analysis.labels import distinct_labels
 from napts.analysis.outcome import by_outcome, outcome, seeds_ended_badly
+from napts.analysis.sharing import TIMES, sharing
 from napts.records import RunRecord
 
 BySeed = dict[int, float]
@@ -153,9 +154,27 @@ class Evidence:
         return self.rate_of(self.label_of(who), column)
 
     def rate_of(self, label: str, column: str) -> BySeed:
-        """Return a column of the runs frame by seed, as outcomes, for a label."""
+        """Return a column of the runs frame by seed, as outcomes, for a label.
+
+        Raises:
+            MissingError: It is a time, and runs shared their GPU with others.
+        """
         runs = self._runs(label)
+        if column in TIMES:
+            self.refuse_shared(label)
         return dict(zip(runs["seed"].tolist(), by_outcome(runs, column), strict=True))
+
+    def refuse_shared(self, label: str) -> None:
+        """Refuse to take the seconds of runs that shared their GPU with others for times.
+
+        Args:
+            label: Whose runs.
+
+        Raises:
+            MissingError: Some of them did.
+        """
+        if sharing(self._runs(label)):
+            raise MissingError(f"runs of {label} that had the GPU to themselves")
 
     def at_epoch(self, who: Who, column: str, epoch: int) -> BySeed:
         """Return a column of the epochs frame by seed, as outcomes.
