@@ -10,13 +10,13 @@ What compiling takes, with nothing in torch's caches, is said apart.
 
 import argparse
 import math
-import os
 import statistics
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
+import torch.compiler.config
 from torch import Tensor, nn
 
 from benchmarks.timing import seconds
@@ -81,9 +81,9 @@ def _tanh(jet: Tensor) -> Tensor:
 
 def main(name: str, counts: list[int], layers: int | None, repeats: int) -> None:
     """Print the costs."""
-    os.environ["TORCHINDUCTOR_FORCE_DISABLE_CACHES"] = "1"
     from napts.problems import get_problem
 
+    torch.compiler.config.force_disable_caches = True
     size = {} if layers is None else {"hidden_layers": layers}
     ways: dict[str, Way] = {"nested autograd": nested}
     if name == "burgers":
