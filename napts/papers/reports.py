@@ -7,6 +7,7 @@ from napts.analysis import Collection, Section, Table
 from napts.papers.claims import CLAIMS, claims_frame, claims_tables, judge
 from napts.papers.equations import equation_tables
 from napts.papers.figures.calibration import calibration_files, calibration_parts
+from napts.papers.figures.cost_model import cost_model_drawings, cost_model_tables
 from napts.papers.figures.equations import equation_drawings
 from napts.papers.figures.figure2 import figure2_drawings
 from napts.papers.figures.finite_sums import finite_sum_drawings
@@ -127,6 +128,14 @@ for _report in (
         drawings=level_drawings,
         tables=level_tables,
         files=_files("levels", level_drawings, level_tables),
+    ),
+    Report(
+        "times",
+        "times that counted passes come to, beside those that the NAPTS paper prints",
+        40,
+        drawings=cost_model_drawings,
+        tables=cost_model_tables,
+        files=_files("times", cost_model_drawings, cost_model_tables),
     ),
     Report(
         "window",

@@ -1,7 +1,8 @@
 """Calibrating settings that the NAPTS paper does not print: every cell, scored by its claims.
 
 A cell is a set of changed options; all methods are run with those of them that they have. It is
-judged by the paper's own claims N1 to N10, as any comparison is.
+judged by the paper's own claims N1 to N10, as any comparison is, but for times: they are those of
+one process, as they were when the scores were declared.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from napts.analysis.columns import rows_with
 from napts.analysis.outcome import by_outcome
 from napts.analysis.statistics import summarise
 from napts.papers.claims.catalogue import CLAIMS
+from napts.papers.claims.claim import Claim
 from napts.papers.claims.judge import Judgement, judge_section
 from napts.papers.claims.verdict import Verdict
 from napts.records import RunRecord
@@ -97,13 +99,21 @@ def score_cells(section: Section) -> list[CellResult]:
 
     Cells with equal scores are ordered by the accuracy of NAPTS.
     """
-    claims = [claim for claim in CLAIMS if claim.name in SCORED]
+    claims = [_as_declared(claim) for claim in CLAIMS if claim.name in SCORED]
     results = []
     for cell in calibration_cells(section):
         judgements = tuple(judge_section(cell, claims=claims))
         score = sum(POINTS.get(judgement.verdict, 0.0) for judgement in judgements)
         results.append(CellResult(_of_slug(cell.slug), judgements, score, _accuracy(cell)))
     return sorted(results, key=lambda result: (-result.score, -np.nan_to_num(result.accuracy)))
+
+
+def _as_declared(claim: Claim) -> Claim:
+    """Return a claim as it was when cells were first scored: times were those of one process."""
+    if not claim.beside:
+        return claim
+    told = (rule for rule in claim.rules if rule.region is None)
+    return replace(claim, rules=(*claim.beside, *told), where_there=(), beside=())
 
 
 def _of_slug(slug: str) -> Change:
@@ -120,7 +130,9 @@ def _accuracy(cell: Section) -> float:
 def deciding(judgement: Judgement) -> int | None:
     """Return which finding a judgement rests on: the first of the worst, if any was made."""
     order: Sequence[Verdict] = (Verdict.REFUTED, Verdict.NOT_TESTED, Verdict.UNDECIDED)
-    verdicts = [f.verdict if f.region is not None else None for f in judgement.findings]
+    counting = (f.counts and f.region is not None for f in judgement.findings)
+    pairs = zip(judgement.findings, counting, strict=True)
+    verdicts = [finding.verdict if counts else None for finding, counts in pairs]
     for verdict in (*order, Verdict.CONFIRMED):
         if verdict in verdicts:
             return verdicts.index(verdict)

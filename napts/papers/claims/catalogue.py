@@ -12,6 +12,7 @@ from napts.papers.claims.finite_sums import FINITE_SUMS
 from napts.papers.claims.levels import LEVELS
 from napts.papers.claims.quasi_newton import QUASI_NEWTON
 from napts.papers.claims.rules import Difference, Identical, Level, Longer, Ratio, Spread
+from napts.papers.claims.times import ModelledTime, TimeOnRanks
 from napts.papers.claims.verdict import Region
 from napts.papers.claims.weights_and_data import WEIGHTS_AND_DATA
 
@@ -32,7 +33,14 @@ def _inexact(subdomains: int) -> Who:
 _NAPTS_PAPER = "NAPTS (arXiv 2605.14860)"
 _INEXACT = "APTS and IAPTS (arXiv 2512.14286)"
 _CPU, _LOSS, _ACCURACY = "cpu_seconds_per_epoch", "train_loss", "val_accuracy"
+_WALL, _MODELLED = "seconds_per_epoch", "modelled time"
 _REJECTED, _BACKWARDS = "rejections_per_batch", "backwards_per_batch"
+
+_N2, _N8, _N9 = (Region(at_most=bound) for bound in (0.75, 0.925, 0.82))
+"""Where claims on times of four devices put them. Judged are the times that the counted passes come
+to on four devices, and measured ones where every subdomain had a device or a core; the time of one
+process, which takes the subdomains one after the other, stands beside."""
+
 
 _OF_NAPTS = (
     Claim(
@@ -46,9 +54,11 @@ _OF_NAPTS = (
         "NAPTS cuts the CPU time by 30 % (31.5 % in the table) against APTS.",
         f"{_NAPTS_PAPER}, abstract and section 3",
         (
-            Ratio(_CPU, _NAPTS, _APTS, Region(at_most=0.75)),
+            ModelledTime(_MODELLED, _NAPTS, _APTS, _N2),
             Ratio("forwards_per_batch", _NAPTS, _APTS, None),
         ),
+        where_there=(TimeOnRanks(_WALL, _NAPTS, _APTS, _N2),),
+        beside=(Ratio(_CPU, _NAPTS, _APTS, _N2),),
     ),
     Claim(
         "N3",
@@ -106,13 +116,17 @@ _OF_NAPTS = (
         "N8",
         "APTSA saves about 10 % of the CPU time of APTS.",
         f"{_NAPTS_PAPER}, section 3, recomputed from its table: 9.9 %",
-        (Ratio(_CPU, _APTSA, _APTS, Region(at_most=0.925)),),
+        (ModelledTime(_MODELLED, _APTSA, _APTS, _N8),),
+        where_there=(TimeOnRanks(_WALL, _APTSA, _APTS, _N8),),
+        beside=(Ratio(_CPU, _APTSA, _APTS, _N8),),
     ),
     Claim(
         "N9",
         "NAPTS saves a further 24 % against APTSA.",
         f"{_NAPTS_PAPER}, section 3, recomputed from its table",
-        (Ratio(_CPU, _NAPTS, _APTSA, Region(at_most=0.82)),),
+        (ModelledTime(_MODELLED, _NAPTS, _APTSA, _N9),),
+        where_there=(TimeOnRanks(_WALL, _NAPTS, _APTSA, _N9),),
+        beside=(Ratio(_CPU, _NAPTS, _APTSA, _N9),),
     ),
     Claim(
         "N10",

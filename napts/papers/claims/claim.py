@@ -1,7 +1,7 @@
 """A claim of a paper: what it says, where, and the rules by which it is examined."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from napts.analysis import Section
@@ -40,6 +40,9 @@ class Claim:
         source: Paper and place.
         rules: What is measured and where it must lie, declared beforehand; all must hold. A rule
             without a region is only told. Empty if the package does not test the claim.
+        where_there: Further rules that must hold where the records have what they speak of, and
+            are left out elsewhere.
+        beside: Further rules, examined in the same way, on which the verdict does not depend.
         needs: What a test would need, where there are no rules.
         on: The workloads it speaks of: those whose names begin with this, or one of these.
         least_batch: It speaks of batches of at least so many samples.
@@ -50,6 +53,8 @@ class Claim:
     statement: str
     source: str
     rules: tuple[Rule, ...] = ()
+    where_there: tuple[Rule, ...] = ()
+    beside: tuple[Rule, ...] = ()
     needs: str = ""
     on: str | tuple[str, ...] = ""
     least_batch: int = 1
@@ -74,6 +79,7 @@ class Finding:
         estimate: The number; None if it was not tested.
         verdict: What follows.
         needs: What a test would need, if it was not tested.
+        counts: Whether the verdict on the claim depends on it.
     """
 
     what: str
@@ -81,6 +87,7 @@ class Finding:
     estimate: Estimate | None
     verdict: Verdict
     needs: str = ""
+    counts: bool = True
 
 
 def examine(rule: Rule, evidence: Evidence) -> Finding:
@@ -94,3 +101,13 @@ def examine(rule: Rule, evidence: Evidence) -> Finding:
         return Finding(rule.what(), rule.region, None, Verdict.NOT_TESTED, needs)
     verdict = rule.region.verdict(estimate) if rule.region else Verdict.CONFIRMED
     return Finding(rule.what(), rule.region, estimate, verdict)
+
+
+def examine_all(claim: Claim, evidence: Evidence) -> tuple[Finding, ...]:
+    """Examine all statements of a claim in one section."""
+    further = [examine(rule, evidence) for rule in claim.where_there]
+    return (
+        *(examine(rule, evidence) for rule in claim.rules),
+        *(finding for finding in further if finding.verdict is not Verdict.NOT_TESTED),
+        *(replace(examine(rule, evidence), counts=False) for rule in claim.beside),
+    )

@@ -164,6 +164,10 @@ class Evidence:
             self.refuse_shared(label)
         return dict(zip(runs["seed"].tolist(), by_outcome(runs, column), strict=True))
 
+    def records_of(self, label: str) -> list[RunRecord]:
+        """Return the records of a label's runs."""
+        return [run for run, name in self._labelled if name == label]
+
     def refuse_shared(self, label: str) -> None:
         """Refuse to take the seconds of runs that shared their GPU with others for times.
 

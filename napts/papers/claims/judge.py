@@ -7,7 +7,7 @@ from typing import Any
 
 from napts.analysis import Collection, Section
 from napts.papers.claims.catalogue import CLAIMS
-from napts.papers.claims.claim import Claim, Finding, examine
+from napts.papers.claims.claim import Claim, Finding, examine_all
 from napts.papers.claims.evidence import Evidence
 from napts.papers.claims.verdict import Verdict, all_of
 
@@ -20,7 +20,7 @@ class Judgement:
         claim: The claim.
         section: The section; None if no section was asked, because there is no test or no section
             on a workload that the claim speaks of.
-        findings: What was measured, one entry per rule.
+        findings: What was measured, one entry per rule; those the verdict depends on come first.
         verdict: What follows.
     """
 
@@ -32,7 +32,7 @@ class Judgement:
     @property
     def needs(self) -> str:
         """What a test would need, if the claim was not tested."""
-        missing = dict.fromkeys(f.needs for f in self.findings if f.needs)
+        missing = dict.fromkeys(f.needs for f in self.findings if f.needs and f.counts)
         return "; ".join(missing) or self.claim.needs or self._comparison()
 
     def _comparison(self) -> str:
@@ -79,8 +79,8 @@ def judge(collection: Collection) -> list[Judgement]:
 
 
 def _judge(claim: Claim, section: Section, evidence: Evidence) -> Judgement:
-    findings = tuple(examine(rule, evidence) for rule in claim.rules)
-    verdict = all_of(f.verdict for f in findings if f.region is not None)
+    findings = examine_all(claim, evidence)
+    verdict = all_of(f.verdict for f in findings if f.counts and f.region is not None)
     return Judgement(claim, section, findings, verdict)
 
 

@@ -70,7 +70,7 @@ def _measured(judgements: Sequence[Judgement]) -> Table:
             interval(finding.estimate),
             _seeds(finding.estimate),
             str(finding.region) if finding.region else "only told",
-            str(finding.verdict) if finding.region else "",
+            _verdict(finding),
         ]
         for judgement in judgements
         for finding in judgement.findings
@@ -82,10 +82,16 @@ def _measured(judgements: Sequence[Judgement]) -> Table:
         [
             "Paired by seed. n: seeds; bad: of these, with a run that failed or diverged, which "
             "counts as the worst; open: further seeds with a run that has not ended or was never "
-            "made."
+            "made. A verdict in brackets stands beside: that on the claim does not depend on it."
         ],
         words=("section", "number"),
     )
+
+
+def _verdict(finding: Finding) -> str:
+    if not finding.region:
+        return ""
+    return str(finding.verdict) if finding.counts else f"({finding.verdict})"
 
 
 def _needs(judgements: Sequence[Judgement]) -> Table:
@@ -152,6 +158,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "bad": estimate.bad if estimate else None,
         "verdict": str(finding.verdict),
         "needs": finding.needs,
+        "counts": finding.counts,
     }
 
 
