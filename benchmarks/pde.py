@@ -1,10 +1,11 @@
 """What loss and gradient of a differential equation cost, in forward passes of the network.
 
-    python -m benchmarks.pde [--problem burgers] [--points 600 2500] [--repeats 10]
+    python -m benchmarks.pde [--problem burgers] [--points 600 2500] [--layers 8] [--repeats 10]
 
-Three ways to the derivatives in the residual of Burgers' equation: nested reverse mode, which the
-problems use, forward mode by `torch.func.jvp`, and value and derivatives carried through the layers
-by hand; they take turns. For other problems nested reverse mode alone.
+Four ways to the derivatives in the residual of Burgers' equation: nested reverse mode, which the
+problems use, the same compiled (`compile = true`), forward mode by `torch.func.jvp`, and value and
+derivatives carried through the layers by hand; they take turns. For other problems the first two.
+What compiling takes, with nothing in torch's caches, is said apart.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch.compiler.config
 from torch import Tensor, nn
 
 from benchmarks.timing import seconds
@@ -77,25 +79,30 @@ def _tanh(jet: Tensor) -> Tensor:
     return torch.stack([value, slope * jet[1], slope * jet[2], second])
 
 
-def main(name: str, counts: list[int], repeats: int) -> None:
+def main(name: str, counts: list[int], layers: int | None, repeats: int) -> None:
     """Print the costs."""
     from napts.problems import get_problem
 
+    torch.compiler.config.force_disable_caches = True
+    size = {} if layers is None else {"hidden_layers": layers}
     ways: dict[str, Way] = {"nested autograd": nested}
     if name == "burgers":
         ways |= {"torch.func.jvp": forward_mode, "by hand": by_hand}
     print(f"{name}, torch {torch.__version__}, {torch.get_num_threads()} threads, n = {repeats}")
     for count in counts:
-        problem: Any = get_problem(name, {"points": count})
+        problem: Any = get_problem(name, {"points": count, **size})
+        compiled: Any = get_problem(name, {"points": count, "compile": True, **size})
         model: Any = problem.build_model(0).double()
         (points,) = problem.data()[0]
         actions = {
             title: _loss_and_gradient(problem, model, points, w) for title, w in ways.items()
         }
+        actions["compiled"] = _gradient(partial(compiled.loss, model, (points,)), model)
+        first = seconds(actions["compiled"])
         forward_pass = torch.no_grad()(partial(model, points))
         times = _medians({"forward": forward_pass, **actions}, repeats)
         forward = times.pop("forward")
-        print(f"  {count} points: forward {1e3 * forward:.2f} ms")
+        print(f"  {count} points: forward {1e3 * forward:.2f} ms, compiling {first:.0f} s")
         for title, found in times.items():
             print(f"    {title:16} {1e3 * found:8.1f} ms = {found / forward:5.1f} forwards")
 
@@ -103,8 +110,12 @@ def main(name: str, counts: list[int], repeats: int) -> None:
 def _loss_and_gradient(
     problem: Any, model: nn.Module, points: Tensor, way: Way
 ) -> Callable[[], object]:
+    return _gradient(lambda: way(problem, model, points).square().mean(), model)
+
+
+def _gradient(loss: Callable[[], Tensor], model: nn.Module) -> Callable[[], object]:
     parameters = list(model.parameters())
-    return lambda: torch.autograd.grad(way(problem, model, points).square().mean(), parameters)
+    return lambda: torch.autograd.grad(loss(), parameters)
 
 
 def _medians(actions: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
@@ -120,6 +131,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--problem", default="burgers")
     parser.add_argument("--points", type=int, nargs="+", default=[600, 2500])
+    parser.add_argument("--layers", type=int)
     parser.add_argument("--repeats", type=int, default=10)
     given = parser.parse_args()
-    main(given.problem, given.points, given.repeats)
+    main(given.problem, given.points, given.layers, given.repeats)

@@ -11,6 +11,7 @@ from rich.table import Column
 from napts.experiment import Observer, RunOutcome, RunSpec
 from napts.optim import StepRecord
 from napts.records.metric import LOSS
+from napts.text import one_line
 
 _LONGEST, _SHORT = 4, 3
 """Letters of a metric's name in the bar, which has to fit into 80 columns."""
@@ -76,7 +77,8 @@ class ConsoleObserver(Observer):
 
     def on_notice(self, line: str) -> None:
         """Write the line."""
-        self._say(f"napts: {line}")
+        # What becomes of a run is said at the end.
+        self._say(one_line(f"napts: {line}", tail=1 / 2))
 
     def on_step(self, record: StepRecord, epoch: int, step: int) -> None:
         """Move the bar."""
@@ -141,10 +143,10 @@ def target_text(target: Mapping[str, Any]) -> str:
     Args:
         target: A `napts.experiment.spending.TargetNote`.
     """
-    sign = ">=" if target["goal"] == "max" else "<="
+    sign = ">=" if target.get("goal") == "max" else "<="
     wanted = f"{target['metric']} {sign} {target['value']:g}"
     if not target["reached"]:
-        return f"target {wanted} missed, best {_number(target['found'], '.4g')}"
+        return f"target {wanted} missed, best {_number(target.get('found'), '.4g')}"
     cost = f"{target['steps']:,} steps, {target['train_seconds']:.2f} s"
     return f"target {wanted} reached in epoch {target['epoch']} ({cost})"
 

@@ -1,6 +1,9 @@
 """What all tests need."""
 
+import shutil
 import signal
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -47,3 +50,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
         if place.startswith(JOURNEYS):
             item.add_marker(pytest.mark.journey)
+
+
+@pytest.fixture
+def compiler() -> Iterator[None]:
+    """Skip without a C++ compiler; torch's own warnings while it compiles are not ours."""
+    if shutil.which("g++") is None:
+        pytest.skip("needs g++")
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+        torch.compiler.reset()

@@ -16,9 +16,10 @@ from napts.cli.shared import (
     RECORDS,
     TRACKING_URI,
     fail,
+    say,
 )
 from napts.cli.sync import print_sync, sync_counts, timed_sync
-from napts.text import one_line, visible
+from napts.text import visible
 
 if TYPE_CHECKING:
     from napts.experiment import RunSpec
@@ -115,7 +116,7 @@ def _print_merge(report: "MergeReport", records: Path, wanted: set[tuple[str, st
         if item.action == "advanced":
             click.echo(visible(f"{item.path.name}: {item.detail}"))
         elif item.action in _TOLD:
-            click.echo(one_line(f"napts: {item.action}: {item.detail}"), err=True)
+            say(f"{item.action}: {item.detail}")
 
 
 def _count(action: str, number: int) -> str:

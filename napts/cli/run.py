@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from napts.cli.shared import BUSY, FAILED, LeftOut, fail
+from napts.cli.shared import BUSY, FAILED, LeftOut, fail, say
 from napts.extras import MissingExtra, need
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def tracking(records: Path, tracking_uri: str | None, track: bool) -> Iterator[N
     finally:
         behind = watcher.finish()
         if behind:
-            click.echo(f"napts: {behind}", err=True)
+            say(behind)
 
 
 def _without_mlflow() -> bool:
@@ -51,7 +51,7 @@ def _without_mlflow() -> bool:
     try:
         need("mlflow")
     except MissingExtra as error:
-        click.echo(f"napts: nothing is logged to MLflow: {error}", err=True)
+        say(f"nothing is logged to MLflow: {error}")
         return True
     return False
 
@@ -163,7 +163,7 @@ def _print_tables(folder: Path, left_out: LeftOut) -> None:
         collection = load_collection(folder)
     except (OSError, ValueError) as error:
         # The runs have ended and are recorded; a damaged neighbour must not hide that.
-        click.echo(f"napts: no tables: {error}", err=True)
+        say(f"no tables: {error}")
         return
     for damage in collection.damages:
         left_out(damage)
@@ -230,4 +230,4 @@ def attach_reports(records: Path, experiment: str, files: list[Path], uri: str |
     try:
         attach_artifacts(records, experiment, files, uri)
     except (LookupError, TrackingUnavailable, SyncBusy) as error:
-        click.echo(f"napts: the report is not attached in MLflow: {error}", err=True)
+        say(f"the report is not attached in MLflow: {error}")

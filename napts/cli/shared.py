@@ -153,7 +153,7 @@ def _import_all(context: click.Context, parameter: click.Parameter, names: tuple
     from napts.experiment.plugins.loading import PluginError, load
 
     try:
-        load(names, lambda line: click.echo(f"napts: {line}", err=True))
+        load(names, say)
     except PluginError as error:
         raise fail(error) from None
 

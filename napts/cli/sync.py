@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from napts.cli.shared import say
+
 if TYPE_CHECKING:
     from napts.tracking import SyncReport
 
@@ -66,4 +68,4 @@ def print_sync(report: "SyncReport", as_json: bool, seconds: float | None = None
     text = ", ".join(f"{number:,} {name}" for number, name in zip(counts, _COUNTS, strict=True))
     click.echo(text if seconds is None else f"{text} in {rate(sum(counts), seconds)}")
     for problem in report.problems:
-        click.echo(f"napts: {problem}", err=True)
+        say(problem)

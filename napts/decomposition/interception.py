@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakSet
 
 from torch import nn
 
@@ -12,6 +13,8 @@ Watcher = Callable[[Call, tuple[Any, ...], dict[str, Any]], Any]
 """Stands for a call: gets what would be called, with its arguments, and returns the outputs."""
 
 _ABSENT = object()
+_NAMES = ("_call_impl", "_compiled_call_impl")
+_around: WeakSet[Call] = WeakSet()
 
 
 @contextmanager
@@ -34,6 +37,11 @@ def intercepted(watchers: Mapping[nn.Module, Watcher]) -> Iterator[None]:
                 own[name] = before
 
 
+def is_watched(model: nn.Module) -> bool:
+    """Tell whether calls of a network, or of a module in it, go through a watcher at present."""
+    return any(m.__dict__.get(name) in _around for m in model.modules() for name in _NAMES)
+
+
 def _replace(module: nn.Module, watcher: Watcher, thread: int) -> tuple[dict[str, Any], str, Any]:
     # What nn.Module.__call__ looks up; an attribute of the instance comes first.
     compiled = module._compiled_call_impl is not None
@@ -45,6 +53,7 @@ def _replace(module: nn.Module, watcher: Watcher, thread: int) -> tuple[dict[str
             return original(*args, **kwargs)
         return watcher(original, args, kwargs)
 
+    _around.add(around)
     before = module.__dict__.get(name, _ABSENT)
     module.__dict__[name] = around
     return module.__dict__, name, before

@@ -152,7 +152,7 @@ def _run_locked(
     environment["ranks"] = ranks.size
     (directory / TRACEBACK).unlink(missing_ok=True)
     if start.notice is not None:
-        observer.on_notice(one_line(f"{spec.run_key}: {start.notice}"))
+        observer.on_notice(f"{spec.run_key}: {start.notice}")
     recorded = spec.execution.record_steps
     writer = RunWriter(directory, spec.budget.epochs, record_steps=recorded)
     try:

@@ -30,6 +30,7 @@ from napts.records.layout import TRACEBACK, run_directory
 from napts.records.read import NoRun, load_run
 from napts.records.run_lock import RunLock
 from napts.records.write import record_failure
+from napts.text import one_line
 
 _TERMINATED = 128 + signal.SIGTERM
 _WAIT_VARIABLE = "NAPTS_TERMINATION_WAIT_S"
@@ -196,7 +197,7 @@ def main(path: str) -> int:
     try:
         job()
     except RunsFailed as error:
-        print(f"napts: {error}", file=sys.stderr)
+        print(one_line(f"napts: {error}"), file=sys.stderr)
         return 1
     return 0
 

@@ -32,6 +32,9 @@ class DescribedOptimizer(Optimizer):
     evaluates: ClassVar[bool] = True
     """Whether the loss is evaluated as often as the method needs."""
 
+    differentiates_twice: ClassVar[bool] = False
+    """Whether the gradient of the loss is differentiated, as for Hessian-vector products."""
+
     shared_by: ClassVar[str | None] = None
     """The option with the number of parts of a step that processes may share, if there is one."""
 

@@ -48,6 +48,8 @@ class Problem(ABC):
         precision: Default type of parameters and samples, ``"float32"`` or ``"float64"``.
         needs_grad: The loss or the metrics take derivatives with respect to inputs, so that an
             evaluation needs graphs.
+        compiled: The loss is a compiled function: it does not call the network layer by layer, and
+            its gradient cannot be differentiated.
         Options: Model of the options.
         options: The options.
     """
@@ -60,6 +62,7 @@ class Problem(ABC):
     fractions: ClassVar[tuple[str, ...]] = ()
     precision: ClassVar[Literal["float32", "float64"]] = "float32"
     needs_grad: ClassVar[bool] = False
+    compiled: bool = False
     options: Any
 
     Options: ClassVar[type[ProblemOptions]] = ProblemOptions

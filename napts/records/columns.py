@@ -234,6 +234,7 @@ REQUIRED: Mapping[str, tuple[str, ...]] = {
     layout.STEPS: ("attempt", "epoch", "step"),
     layout.RESTARTS: ("attempt", "time"),
     layout.STATUS: ("state",),
+    TARGET: ("metric", "value", "reached", "epoch", "steps", "train_seconds"),
 }
 """What a row must have to be one, by file; what else it lacks counts as null."""
 

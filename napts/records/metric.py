@@ -124,9 +124,11 @@ class Metric:
         stored = header.get("primary")
         if stored is None:
             return ACCURACY
+        if not isinstance(stored, dict) or not isinstance(stored.get("name"), str):
+            raise RecordError(f"primary: found {shown(stored)}, allowed: a table with a name")
         try:
             return cls(stored["name"], stored["goal"], bool(stored.get("fraction", False)))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise RecordError(f"primary: found {shown(stored)}, {one_line(error, 100)}") from None
 
 

@@ -117,8 +117,14 @@ class RunRecord(RunStatus):
 
     @cached_property
     def steps(self) -> list[Row]:
-        """Surviving rows of ``steps.jsonl`` in order, read on first use; empty if not recorded."""
-        return read_steps(self.path, self.restarts)
+        """Surviving rows of ``steps.jsonl`` in order, read on first use; empty if not recorded.
+
+        Raises:
+            DamagedRun: The file is damaged, or a step is missing.
+        """
+        steps = read_steps(self.path, self.restarts)
+        check_steps(self.path, steps, self.epochs, StepRecording(self.spec, self.restarts))
+        return steps
 
     @property
     def method(self) -> str:
@@ -289,12 +295,11 @@ def _load(path: Path) -> RunRecord:
 
 
 def _check_steps(record: RunRecord) -> None:
-    """Look whether the steps are there."""
-    recording = StepRecording(record.spec, record.restarts)
-    check_count(record.path, record.epochs, recording)
+    """Look whether the steps are there; each by itself only when they are read."""
+    check_count(record.path, record.epochs, StepRecording(record.spec, record.restarts))
     # Void rows may hide that others are missing. A run that has ended is not looked at often.
     if len(record.restarts) > 1 and record.state in ENDED:
-        check_steps(record.path, record.steps, record.epochs, recording)
+        _ = record.steps
 
 
 def read_restarts(path: Path) -> list[Row]:

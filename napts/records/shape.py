@@ -146,7 +146,9 @@ def _table(file: str, name: str, value: dict[str, Any]) -> dict[str, Any]:
     try:
         return checker(inner)(value)
     except Misshapen as error:
-        raise Misshapen(f"{name}.{error}") from None
+        said = str(error)
+        between = " " if said.startswith("lacks ") else "."
+        raise Misshapen(f"{name}{between}{said}") from None
 
 
 def check_depth(value: Any, name: str, depth: int = DEPTH) -> None:

@@ -8,6 +8,7 @@ from rich.console import Console
 from napts.console import ConsoleObserver
 from napts.experiment import RunSpec, parse_spec, run_all
 from napts.optim import StepRecord
+from napts.text import LINE
 
 
 def _spec(label: str = "NAPTS") -> RunSpec:
@@ -52,6 +53,16 @@ def test_small_numbers_are_told_with_an_exponent() -> None:
         observer.on_run_start(_spec(), 9, 10)
         observer.on_epoch({**row, "radius": None})
     assert "loss 0.5000  val. accuracy 2.50e-09  1.00 s" in out.getvalue()
+
+
+def test_a_notice_is_one_line_and_keeps_its_end() -> None:
+    out = StringIO()
+    with ConsoleObserver(1, Console(file=out, width=140)) as observer:
+        observer.on_notice(f"tr-s0-0: {'x' * 400}; it is started anew, kept in .damaged-1")
+    (line,) = out.getvalue().splitlines()
+    assert len(line) == LINE
+    assert line.startswith("napts: tr-s0-0: xxx")
+    assert line.endswith("x; it is started anew, kept in .damaged-1")
 
 
 def test_on_a_terminal_there_is_a_bar(tmp_path: Path) -> None:

@@ -2,9 +2,6 @@
 
 import copy
 import pickle
-import shutil
-import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -56,17 +53,6 @@ def test_tf32_is_nothing_on_the_cpu_and_is_put_back() -> None:
     with reduced("tf32", torch.device("cuda")):
         assert torch.backends.cuda.matmul.allow_tf32
     assert torch.backends.cuda.matmul.allow_tf32 == before
-
-
-@pytest.fixture
-def compiler() -> Iterator[None]:
-    """Skip without a C++ compiler; torch's own warnings while it compiles are not ours."""
-    if shutil.which("g++") is None:
-        pytest.skip("needs g++")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-        torch.compiler.reset()
 
 
 @pytest.mark.usefixtures("compiler")

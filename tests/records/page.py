@@ -39,6 +39,8 @@ Neither is part of the run key.
 ## environment.json
 
 What it ran on: revision of the program, versions, processor, accelerator, digest of the data.
+`gpu_id` is a digest of the GPU's identifier: runs that were on one GPU at the same time are known
+by it, and no claim on times is judged by their seconds.
 
 ## kept.npz
 

@@ -140,6 +140,16 @@ def test_steps_that_are_missing_are_noticed(tmp_path: Path, change: Change, what
     assert left_out(tmp_path).startswith(what)
 
 
+def test_whoever_reads_the_steps_is_told_of_one_that_stands_for_another(tmp_path: Path) -> None:
+    run = two_runs(tmp_path)
+    rows = steps(run)
+    rows[199] = {**rows[199], "step": rows[195]["step"]}
+    write_rows(run / "steps.jsonl", rows)
+    record = load_run(run)
+    with pytest.raises(DamagedRun, match="has 49 of the 50 steps of epoch 4"):
+        _ = record.steps
+
+
 def test_void_steps_do_not_hide_that_others_are_missing(tmp_path: Path) -> None:
     run = two_runs(tmp_path)
     rows = steps(run)
@@ -191,6 +201,7 @@ SHAPES: list[tuple[str, str | bytes, str]] = [
     ("status.json", '{"state": "done", "final": [1]}', "status.json: final: found [1]"),
     ("status.json", '{"state": "done", "final": {"val_loss": "x"}}', "status.json: final.val_loss"),
     ("status.json", '{"state": "done", "target": {"epoch": 1.5}}', "status.json: target.epoch"),
+    ("status.json", '{"state": "done", "target": {"xxxx": 1}}', "status.json: target lacks metric"),
     ("status.json", '{"state": "\\ud800"}', "status.json: not a JSON object"),
     ("spec.json", "{}", "spec.json: incomplete, 'spec' is missing"),
     ("environment.json", '{"hostname": 7}', "environment.json: hostname: found 7, allowed: text"),
@@ -219,7 +230,9 @@ def test_other_shapes_are_named(tmp_path: Path, name: str, content: str | bytes,
         (("label",), 5, "label: found 5, allowed: text"),
         (("run_key",), None, "incomplete, run_key is missing"),
         (("primary",), {"name": "x", "goal": "up"}, "primary: found "),
-        (("primary",), 7, "primary: found 7"),
+        (("primary",), 7, "primary: found 7, allowed: a table with a name"),
+        (("primary",), [{"name": "x"}], "primary: found [{'name': 'x'}], allowed: a table with a"),
+        (("primary",), {"name": 9, "goal": "max"}, "primary: found {'goal': 'max', 'name': 9}, al"),
         (("kind",), ["tuning"], "kind: found ['tuning'], allowed: comparison"),
         (("spec",), [], "spec: found [], allowed: a table"),
         (("spec", "seed"), "0", "spec.seed: found '0', allowed: integers"),

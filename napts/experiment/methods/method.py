@@ -37,6 +37,7 @@ class Capabilities:
         channels_last_ok: It takes parameters in the memory format ``channels_last``.
         evaluates: It evaluates the loss by itself, as often as it needs, rather than take gradients
             as they are.
+        differentiates_twice: It differentiates the gradient of the loss.
     """
 
     needs: Literal["parameters", "stages", "sets", "layers"] = "parameters"
@@ -45,6 +46,7 @@ class Capabilities:
     spread_ok: bool = False
     channels_last_ok: bool = True
     evaluates: bool = False
+    differentiates_twice: bool = False
 
     @classmethod
     def of(cls, optimizer: Callable[..., Optimizer]) -> "Capabilities":

@@ -122,6 +122,7 @@ class RunSpec(SpecTable):
         if getattr(self.optimizer, "subdomains", 1) is None:
             optimizer = self.optimizer.model_copy(update={"subdomains": workload.subdomains})
             object.__setattr__(self, "optimizer", optimizer)
+        self._check_compiled(workload)
         self._resolve_stages(workload)
         self._resolve_code()
         return self
@@ -132,6 +133,18 @@ class RunSpec(SpecTable):
         if self.code is not None and self.code != code:
             raise ValueError(differing_code(self.code, code or {}))
         object.__setattr__(self, "code", code)
+
+    def _check_compiled(self, workload: Problem) -> None:
+        """Check that a compiled loss has what the method needs of it."""
+        able = self.method.capabilities
+        if not workload.compiled or not (able.needs == "stages" or able.differentiates_twice):
+            return
+        why = "takes second derivatives"
+        if able.needs == "stages":
+            why = "cuts the network into blocks of layers"
+        raise ValueError(
+            f"workload.compile: found true, allowed: false for {self.method.name}, which {why}"
+        )
 
     def _resolve_stages(self, workload: Problem) -> None:
         """Fill in and check the stages of a pipeline."""

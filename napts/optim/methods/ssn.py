@@ -1,7 +1,7 @@
 """The sub-sampled Newton method."""
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, TypedDict, Unpack
+from typing import Annotated, Any, ClassVar, TypedDict, Unpack
 
 from napts.optim.local_solver import UNBOUNDED, Found
 from napts.optim.multilevel.cycle import Cycle, Levels, Smoothing
@@ -61,6 +61,7 @@ class SSN(SumOptimizer):
     Byrd, Nocedal, *Exact and inexact subsampled Newton methods for optimization* (2019).
     """
 
+    differentiates_twice: ClassVar[bool] = True
     amended = (Amendment("cg_iterations", "The authors' configuration has 5 for this method."),)
 
     def __init__(self, params: Iterable[Any], **options: Unpack[SSNOptions]) -> None:

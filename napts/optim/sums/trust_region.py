@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -19,6 +19,8 @@ from napts.optim.vectors import Vector
 
 class SumTrustRegion(SumOptimizer):
     """A method with a trust region, whose radius follows the ratios."""
+
+    differentiates_twice: ClassVar[bool] = True
 
     def _compose(self, options: Mapping[str, Any]) -> None:
         self._region = float(options["radius"])

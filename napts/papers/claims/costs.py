@@ -129,10 +129,10 @@ class CostOfTarget:
             if name not in rows:
                 raise MissingError(f"{NAMES.get(name, name)} in the records of {who}")
         runs = {int(run["seed"].iloc[0]): run for run in split(rows, "seed")}
-        if isinstance(self.target, float):
-            targets = dict.fromkeys(runs, self.target)
-        else:
+        if isinstance(self.target, BestOf | PrintedTarget):
             targets = self.target.by_seed(evidence, self.metric)
+        else:
+            targets = dict.fromkeys(runs, self.target)
         found = {}
         for seed in sorted(runs.keys() & targets.keys()):
             run = runs[seed]

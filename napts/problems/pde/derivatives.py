@@ -1,6 +1,7 @@
 """Derivatives of a function of points with respect to their coordinates, by nested autograd."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,6 +29,11 @@ class Field:
         self._known: dict[str, Tensor] = {"": value}
         self._gradients: dict[str, Tensor] = {}
 
+    @property
+    def differentiated(self) -> tuple[str, ...]:
+        """The derivatives whose own first derivatives are known, in the order of their orders."""
+        return tuple(self._gradients)
+
     def d(self, by: str) -> Tensor:
         """Return a partial derivative, ``(n, 1)``.
 
@@ -52,3 +58,75 @@ class Field:
             )
             self._gradients[of] = found
         return self._gradients[of]
+
+
+Slopes = dict[str, Tensor]
+"""All first derivatives of the function (``""``) and of derivatives of it, ``(n, d)`` each."""
+
+# By names, since torch.compile evaluates annotations of inner functions and takes no tuple[...].
+_Known = tuple[Tensor, Slopes]
+_Knowing = Callable[[Tensor], _Known]
+
+
+class PlannedField(Field):
+    """A field whose derivatives are transforms of its function, known from the start.
+
+    `torch.compile` takes these, and differentiates the result once by the parameters; gradients of
+    gradients it does not take. What is not planned is computed when it is asked for, with the lower
+    derivatives that it needs once more.
+
+    Args:
+        function: Takes ``(n, d)`` points to ``(n, 1)`` values.
+        points: ``(n, d)`` points.
+        names: Names of the ``d`` coordinates, one letter each.
+        plan: What is differentiated: ``""`` is the function, ``"x"`` its derivative; those that
+            others need come first.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[Tensor], Tensor],
+        points: Tensor,
+        names: Sequence[str],
+        plan: Sequence[str] = (),
+    ) -> None:
+        self._function = function
+        value, slopes = _with_slopes(function, list(names), plan)(points)
+        super().__init__(value, points, names)
+        self._gradients.update(slopes)
+
+    def _gradient(self, of: str) -> Tensor:
+        if of not in self._gradients:
+            plan = [of[:order] for order in range(len(of) + 1)]
+            _, slopes = _with_slopes(self._function, self._names, plan)(self._points)
+            self._gradients.update(slopes)
+        return self._gradients[of]
+
+
+def _with_slopes(
+    function: Callable[[Tensor], Tensor], names: list[str], plan: Sequence[str]
+) -> _Knowing:
+    """Return a function of points that gives values and the slopes of a plan, each once."""
+
+    def plain(points: Tensor) -> _Known:
+        return function(points), {}
+
+    found = plain
+    for of in plan:
+        found = _extended(found, names, of)
+    return found
+
+
+def _extended(known: _Knowing, names: list[str], of: str) -> _Knowing:
+    """Return the same function with the slopes of one more derivative."""
+
+    def total(points: Tensor) -> Any:
+        value, slopes = known(points)
+        summands = slopes[of[:-1]][:, names.index(of[-1])] if of else value
+        return summands.sum(), (value, slopes)
+
+    def extended(points: Tensor) -> _Known:
+        found, (value, slopes) = torch.func.grad(total, has_aux=True)(points)
+        return value, {**slopes, of: found}
+
+    return extended
