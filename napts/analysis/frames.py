@@ -40,7 +40,10 @@ OPTIONAL = tuple(each.name for each in columns_of(EPOCHS) if each.optional)
 GRADIENTS = ("gradients_published", "gradients_concurrent")
 """Those of them that count gradients in ways of their own; for other methods they are all."""
 
-SUMMED = ("hessians", "hessian_products", "cg_iterations", *GRADIENTS, "update_cost")
+WORK = tuple(name for name in OPTIONAL if name.startswith("work_"))
+"""Those of them that count gradients by the share of blocks that a network has, and by level."""
+
+SUMMED = ("hessians", "hessian_products", "cg_iterations", *GRADIENTS, "update_cost", *WORK)
 """Those of them that are counts, and have running totals."""
 
 
@@ -120,7 +123,9 @@ def epochs_frame(runs: Sequence[RunRecord]) -> pd.DataFrame:
         ``pass_equivalents`` of the epoch in forward-backward passes of the whole network, and the
         running totals ``train_seconds_total``, ``cpu_seconds_total``, ``pass_equivalents_total``
         and ``backwards_total``; where there are optional counts, those of `SUMMED` too, and
-        ``evaluations_total``, gradients and products of Hessians with vectors. Epoch 0 is the
+        ``evaluations_total``, gradients and products of Hessians with vectors. Totals of work
+        units are in gradients of all samples, not of a batch; methods with one network have one
+        for each gradient. Epoch 0 is the
         evaluation before training: its values per
         batch are NaN and its running totals zero.
     """
@@ -163,6 +168,11 @@ def _with_totals(frame: pd.DataFrame) -> pd.DataFrame:
     known = frame.assign(**filled)
     training = known[[*costs, *counts]].where(frame["epoch"] > 0, 0.0)
     keys = [frame[name] for name in ("experiment", "run_key")]
+    work = [name for name in WORK if name in frame]
+    if work:
+        # One gradient of all samples takes as many as there are batches in a whole epoch.
+        whole = frame["batches"].groupby(keys).transform("max").clip(lower=1.0)
+        training[work] = training[work].div(whole, axis=0)
     totals = training.groupby(keys).cumsum()
     frame = frame.assign(**{f"{name}_total": totals[name] for name in totals})
     if "hessian_products" in counts:
@@ -173,7 +183,7 @@ def _with_totals(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _without(frame: pd.DataFrame, name: str) -> Any:
     """Return what a method has of a count that it does not make."""
-    if name in GRADIENTS:
+    if name in (*GRADIENTS, "work_units"):
         return frame["backwards"]
     return float("nan") if name == "update_cost" else 0.0
 

@@ -39,6 +39,13 @@ class Tally:
     gradients_published: float | None = None
     gradients_concurrent: float | None = None
     update_cost: float | None = None
+    work_units: float | None = None
+    work_level_1: float | None = None
+    work_level_2: float | None = None
+    work_level_3: float | None = None
+    work_level_4: float | None = None
+    work_level_5: float | None = None
+    work_level_6: float | None = None
 
     def add(self, record: StepRecord, samples: int) -> None:
         """Count a step on a batch of ``samples``."""

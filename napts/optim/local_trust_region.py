@@ -27,6 +27,7 @@ class LocalTrustRegion(LocalSolver[ValuedProblem]):
             and the radius.
         exhausted: Share of what there was to go at first below which nothing is left.
         rounding: See :func:`napts.optim.acceptance.judge`.
+        eta: Smallest ratio that is accepted; ``None`` for the rule's ``eta_1``.
     """
 
     needs_values: ClassVar[bool] = True
@@ -35,6 +36,7 @@ class LocalTrustRegion(LocalSolver[ValuedProblem]):
     rule: RadiusRule
     exhausted: float = _EXHAUSTED
     rounding: float = 0.0
+    eta: float | None = None
 
     def minimise(self, problem: ValuedProblem, allowance: Allowance) -> Found:
         """Take the steps; at most ``steps`` values and ``steps - 1`` gradients.
@@ -51,6 +53,7 @@ class LocalTrustRegion(LocalSolver[ValuedProblem]):
         start, loss, gradient = problem.start, problem.loss, problem.slope
         (radius,) = vectors.to_host([allowance.longest(gradient, problem.norm)])
         rule, longest = self.rule, allowance.reach
+        eta = rule.eta_1 if self.eta is None else self.eta
         if longest is None:
             rule, longest = replace(self.rule, minimum=0.0, maximum=radius), radius
         nothing = self.exhausted * longest if longest < math.inf else 0.0
@@ -69,7 +72,7 @@ class LocalTrustRegion(LocalSolver[ValuedProblem]):
             left_there = longest - away
             goes_on = turn + 1 < self.steps and left_there > nothing
             value, promised = problem.value(trial, step.predicted_reduction, keep_graph=goes_on)
-            verdict = judge(loss, value, promised, Reference(loss, 0.0), rule.eta_1, self.rounding)
+            verdict = judge(loss, value, promised, Reference(loss, 0.0), eta, self.rounding)
             radius = rule.update(allowed, verdict)
             own = away if theta is start else step.known_length
             trials.append(verdict.on("global", allowed, loss, value, promised, own))

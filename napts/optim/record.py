@@ -13,7 +13,13 @@ SUM_FIELDS = ("hessians", "hessian_products", "cg_iterations", "sample_fraction"
 QUASI_NEWTON_FIELDS = ("gradients_published", "gradients_concurrent", "update_cost")
 """What only quasi-Newton methods have."""
 
-OPTIONAL_FIELDS = (*SUM_FIELDS, *QUASI_NEWTON_FIELDS)
+MOST_LEVELS = 6
+"""Most networks of a hierarchy whose work is told apart."""
+
+LEVEL_FIELDS = ("work_units", *(f"work_level_{level}" for level in range(1, MOST_LEVELS + 1)))
+"""What only methods with several networks have."""
+
+OPTIONAL_FIELDS = (*SUM_FIELDS, *QUASI_NEWTON_FIELDS, *LEVEL_FIELDS)
 """What only some methods have; the dictionaries of others do not name it."""
 
 OPTIONAL_COUNTS = tuple(name for name in OPTIONAL_FIELDS if name != "sample_fraction")
@@ -113,6 +119,14 @@ class StepRecord:
             of line searches; ``backwards`` counts all.
         gradients_concurrent: Gradients, if those that need not wait for one another count once.
         update_cost: Vector work, in two-loop recursions over all parameters.
+        work_units: Gradients, and products with Hessians, each by the share of the finest network's
+            blocks that its network has.
+        work_level_1: That of the coarsest network.
+        work_level_2: That of the next finer one, and so on.
+        work_level_3: Likewise.
+        work_level_4: Likewise.
+        work_level_5: Likewise.
+        work_level_6: Likewise.
         trials: Every trial of the iteration, in order.
     """
 
@@ -143,6 +157,13 @@ class StepRecord:
     gradients_published: float | None = None
     gradients_concurrent: float | None = None
     update_cost: float | None = None
+    work_units: float | None = None
+    work_level_1: float | None = None
+    work_level_2: float | None = None
+    work_level_3: float | None = None
+    work_level_4: float | None = None
+    work_level_5: float | None = None
+    work_level_6: float | None = None
     trials: tuple[Trial, ...] = ()
 
     @property

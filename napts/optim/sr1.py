@@ -134,6 +134,10 @@ class LimitedMemorySR1:
             own.add([step[block]], [change[block]])
         return own
 
+    def part(self) -> None:
+        """Keep the pairs, but make none of the last iterate: the function is another one."""
+        self._last = None
+
     def clear(self) -> None:
         """Forget everything."""
         self._pairs.clear()

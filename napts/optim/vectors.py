@@ -8,7 +8,7 @@ per block, lets blocks live on different devices, and is the form in which a ran
 import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -55,6 +55,10 @@ class Layout:
         self._sizes = [[p.numel() for p in block] for block in self.blocks]
         self._shapes = [[p.shape for p in block] for block in self.blocks]
         self._buffers: list[tuple[Tensor, list[Tensor]] | None] = [None] * len(self.blocks)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Of a copy, buffers and their views would no longer share memory.
+        return {**self.__dict__, "_buffers": [None] * len(self.blocks)}
 
     @property
     def sizes(self) -> list[int]:

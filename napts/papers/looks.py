@@ -28,6 +28,7 @@ for _name, _look in {
     "SSN": Look("#E69F00", _DASHED, "s"),
     "SVRG": Look("#009E73", _DOTTED, "p"),
     "SARAH": Look("#6B6B6B", _DOTTED, ">"),
+    "RMTR": Look("#D55E00", "-", "o"),
 }.items():
     LOOKS.register(_name, _look)
 

@@ -11,9 +11,11 @@ from napts.papers.figures.cost_model import cost_model_drawings, cost_model_tabl
 from napts.papers.figures.equations import equation_drawings
 from napts.papers.figures.figure2 import figure2_drawings
 from napts.papers.figures.finite_sums import finite_sum_drawings
+from napts.papers.figures.levels import level_drawings
 from napts.papers.figures.weights_and_data import weights_and_data_drawings
 from napts.papers.figures.window import window_drawings
 from napts.papers.finite_sums import finite_sum_tables
+from napts.papers.levels import level_tables
 from napts.papers.published import published_table
 from napts.plotting.drawings import Drawing
 from napts.plotting.files import save_drawings, save_tables
@@ -118,6 +120,14 @@ for _report in (
         drawings=equation_drawings,
         tables=equation_tables,
         files=_files("equations", equation_drawings, equation_tables),
+    ),
+    Report(
+        "levels",
+        "multilevel training: loss by work, share of work by level, cycles, cost of a loss",
+        30,
+        drawings=level_drawings,
+        tables=level_tables,
+        files=_files("levels", level_drawings, level_tables),
     ),
     Report(
         "times",

@@ -24,7 +24,7 @@ from napts.problems.supervised import Classification, Regression, Supervised
 
 BUILT_IN = (
     *("digits", "images", "synthetic", "diabetes", "text", "poisson", "cancer"),
-    *("pde", "libsvm_logistic"),
+    *("pde", "libsvm_logistic", "residual"),
 )
 """Modules whose import registers the package's own problems."""
 

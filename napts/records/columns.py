@@ -78,6 +78,7 @@ def _epochs() -> Iterator[Column]:
     yield from _work(file)
     yield from _sums(file, _TOTAL)
     yield from _quasi_newton(file, _TOTAL)
+    yield from _levels(file, _TOTAL)
     yield Column("radius", file, "number", "", "trust-region radius at the end of the epoch")
     yield Column("peak_memory_mb", file, "number", "MB", "peak memory so far", measured=True)
     yield Column("time", file, "number", "unix s", "when the row was written", measured=True)
@@ -125,6 +126,16 @@ def _quasi_newton(file: str, unit: str) -> Iterator[Column]:
         yield Column(name, file, "number", unit, meaning, since="0.2", optional=True)
 
 
+def _levels(file: str, unit: str) -> Iterator[Column]:
+    """What only methods with networks of several depths count."""
+    meaning = "levels: gradients of the batch, by the share of blocks that their network has"
+    yield Column("work_units", file, "number", unit, meaning, since="0.2", optional=True)
+    for level in range(1, 7):
+        which = "the coarsest network" if level == 1 else f"network {level}, if there are so many"
+        meaning = f"levels: that of {which}"
+        yield Column(f"work_level_{level}", file, "number", unit, meaning, "0.2", optional=True)
+
+
 def _steps() -> Iterator[Column]:
     file = layout.STEPS
     yield Column("attempt", file, "integer", "", "attempt that wrote the row", measured=True)
@@ -150,6 +161,7 @@ def _steps() -> Iterator[Column]:
     yield Column("local_passes", file, "integer", "", "local passes, all subdomains counting once")
     yield from _sums(file, "")
     yield from _quasi_newton(file, "")
+    yield from _levels(file, "")
 
 
 def _status() -> Iterator[Column]:

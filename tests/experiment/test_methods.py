@@ -15,6 +15,12 @@ def model() -> nn.Sequential:
     return nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 3))
 
 
+def residual() -> nn.Sequential:
+    torch.manual_seed(0)
+    blocks = [nn.Linear(6, 6) for _ in range(4)]
+    return napts.residual_network(nn.Linear(4, 6), blocks, nn.Linear(6, 3))
+
+
 def options(method: str, **values):
     if method in ("APTS", "APTSA", "NAPTS", "APTSW"):
         values.setdefault("subdomains", 2)
@@ -56,7 +62,7 @@ def test_radii_default_by_the_norm(norm: str, radii: tuple[float, ...]) -> None:
 
 @pytest.mark.parametrize("method", method_names())
 def test_every_method_steps_and_reports(method: str) -> None:
-    network = model()
+    network = residual() if method == "RMTR" else model()
     inputs, targets = torch.randn(20, 4), torch.randint(3, (20,))
     cut = {"subdomains": 2} if method in ("ASPQN", "MSPQN") else {}  # a problem says it otherwise
     optimizer = build_optimizer(options(method, **cut), network, example_inputs=inputs)
@@ -68,6 +74,15 @@ def test_every_method_steps_and_reports(method: str) -> None:
     assert record is not None
     assert record.loss == loss
     assert record.forwards >= 1
+
+
+def test_rmtr_needs_a_residual_network() -> None:
+    with pytest.raises(ValueError, match=r"optimizer\.levels: found Sequential without residual"):
+        build_optimizer(options("RMTR"), model())
+    with pytest.raises(
+        ValueError, match=r"optimizer\.levels: found 4, allowed: 1 to 3 for a stage"
+    ):
+        build_optimizer(options("RMTR", levels=4), residual())
 
 
 def test_baseline_options_reach_torch() -> None:

@@ -26,7 +26,7 @@ DIGITS = 10
 
 LATER = (
     *("prodigy-s*", "adamwschedulefree-s*", "sgdschedulefree-s*", "dog-s*", "dadaptadam-s*"),
-    *("finite-sums*", "tune-*-logistic-*"),
+    *("finite-sums*", "tune-*-logistic-*", "rmtr-*"),
     *("cifar10-cnn.runs*", "cifar10-cnn-seconds*"),
 )
 """Runs and experiments that came later, and are left out."""

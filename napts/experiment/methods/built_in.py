@@ -18,6 +18,7 @@ from napts.optim import (
     MSPQN,
     NAPTS,
     NTR,
+    RMTR,
     SARAH,
     SSN,
     SVRG,
@@ -103,6 +104,7 @@ def lbfgs(params: Iterable[Any], **options: Unpack[LBFGSOptions]) -> torch.optim
 for _optimizer in (
     *(TR, NTR, APTS, APTSA, NAPTS, APTSW, APTSD),
     *(TRNewton, ASTROM, MLVR, SSN, SVRG, SARAH),
+    RMTR,
     *(ASPQN, MSPQN, MomentumLBFGS, AdamLBFGS, SSBroyden),
 ):
     register_method(_optimizer.__name__)(_optimizer)

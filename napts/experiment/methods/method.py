@@ -8,7 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from napts.decomposition import deal_parameters, partition_layers, split_layers
+from napts.decomposition import (
+    deal_parameters,
+    partition_layers,
+    residual_hierarchy,
+    split_layers,
+)
 from napts.experiment.methods.option_models import MethodOptions
 from napts.experiment.methods.scheduled import Scheduled
 from napts.experiment.methods.step_optimizer import StepOptimizer
@@ -26,8 +31,9 @@ class Capabilities:
     Attributes:
         needs: What its constructor takes first: ``"parameters"``, layer blocks (``"stages"``, from
             :func:`napts.partition_layers`), parameter sets (``"sets"``, from
-            :func:`napts.deal_parameters`), or sets of layers (``"layers"``, from
-            :func:`napts.split_layers`).
+            :func:`napts.deal_parameters`), sets of layers (``"layers"``, from
+            :func:`napts.split_layers`), or networks of several depths (``"hierarchy"``, from
+            :func:`napts.residual_hierarchy`).
         pipeline_ok: It takes a network that is given stage by stage, as by ``[pipeline]``.
         shared_by: The option that says into how many parts a batch's work is divided, which several
             processes may share: ``"subdomains"``, ``"shards"``, or ``None``.
@@ -40,7 +46,7 @@ class Capabilities:
         differentiates_twice: It differentiates the gradient of the loss.
     """
 
-    needs: Literal["parameters", "stages", "sets", "layers"] = "parameters"
+    needs: Literal["parameters", "stages", "sets", "layers", "hierarchy"] = "parameters"
     pipeline_ok: bool = True
     shared_by: Literal["subdomains", "shards"] | None = None
     spread_ok: bool = False
@@ -136,6 +142,13 @@ class Method:
         needs = self.capabilities.needs
         if needs == "parameters":
             return model.parameters() if isinstance(model, nn.Module) else model.groups()
+        if needs == "hierarchy":
+            if not isinstance(model, nn.Module):
+                raise ValueError(f"{self.name} needs a network in one process")
+            try:
+                return residual_hierarchy(model, options.levels, transfer=options.transfer)
+            except ValueError as error:
+                raise ValueError(f"optimizer.{error}") from error
         if options.subdomains is None:
             raise ValueError("optimizer.subdomains: missing, allowed: integer >= 1")
         if needs == "stages":

@@ -17,6 +17,7 @@ from napts.experiment.methods.option_fields import fields_of
 from napts.experiment.methods.path_options import SchedulerOptions
 from napts.experiment.spec_table import SpecTable
 from napts.optim.described import DescribedOptimizer
+from napts.optim.multilevel.time_transfers import TimeTransfer
 from napts.optim.option import UNSET, Option
 from napts.optim.presets import preset
 from napts.optim.signature import Definitions, check, definitions_in, definitions_of, with_radii
@@ -162,11 +163,33 @@ class LayerOptions(TypedDict, total=False):
     ]
 
 
+class HierarchyOptions(TypedDict, total=False):
+    """How shallower networks are made."""
+
+    levels: Annotated[
+        int,
+        Option(
+            3,
+            "Networks, the problem's own being the finest (our choice; 4 in the authors' command "
+            "line).",
+            within="[1, 6]",
+        ),
+    ]
+    transfer: Annotated[
+        TimeTransfer,
+        Option(
+            "cell",
+            "How parameters go from one network to the next; see :func:`napts.residual_hierarchy`.",
+        ),
+    ]
+
+
 _BESIDE: Mapping[str, Definitions] = {
     "parameters": {},
     "stages": definitions_in(StageOptions),
     "sets": definitions_in(SetOptions),
     "layers": definitions_in(LayerOptions),
+    "hierarchy": definitions_in(HierarchyOptions),
 }
 
 

@@ -30,8 +30,9 @@ both have defaults of their own, the page gives both.
 _BESIDE = """## In specs only
 
 How the subdomains are made, which in Python is said to `napts.partition_layers`,
-`napts.deal_parameters` or `napts.split_layers`. `preset` names a set of options; see
-`napts.PRESETS`. `scheduler` names a learning-rate scheduler.
+`napts.deal_parameters` or `napts.split_layers`, and the shallower networks, of which
+`napts.residual_hierarchy` knows. `preset` names a set of options; see `napts.PRESETS`. `scheduler`
+names a learning-rate scheduler.
 """
 _HEAD = ("option", "allowed", "default", "meaning")
 

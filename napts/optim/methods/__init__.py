@@ -11,6 +11,7 @@ from napts.optim.methods.momentum_lbfgs import AdamLBFGS, MomentumLBFGS
 from napts.optim.methods.mspqn import MSPQN
 from napts.optim.methods.napts import NAPTS
 from napts.optim.methods.ntr import NTR
+from napts.optim.methods.rmtr import RMTR
 from napts.optim.methods.sarah import SARAH
 from napts.optim.methods.ssbroyden import SSBroyden
 from napts.optim.methods.ssn import SSN
@@ -29,6 +30,7 @@ __all__ = [
     "MSPQN",
     "NAPTS",
     "NTR",
+    "RMTR",
     "SARAH",
     "SSN",
     "SVRG",

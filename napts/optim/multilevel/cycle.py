@@ -135,6 +135,7 @@ class Cycle:
         if visit.exhausted:
             return
         problem, transfer = visit.problem, levels.transfer(level - 1)
+        problem.observe()
         slope = transfer.restrict(problem.slope)
         if self._pointless(problem.slope, slope):
             return

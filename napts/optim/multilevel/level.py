@@ -135,6 +135,11 @@ class LevelProblem(ValuedProblem):
             raise ValueError("this level has no local models, which a trust region needs")
         return self._models(self.function)
 
+    def observe(self) -> None:
+        """Let local models that remember take note of where it stands; costs nothing."""
+        if self._models is not None:
+            self._models(self.function).observe(self._start, self.slope)
+
     def scratch(self) -> Vector:
         """Return a vector to be filled for :meth:`move`."""
         if not self._scratch:

@@ -116,13 +116,13 @@ class SumOptimizer(DescribedOptimizer):
         """
         batch = as_batch(closure)
         self._follow_options()
-        layout, counts = self._current_layout(), SumCounts()
+        layout = self._current_layout()
         self._context.check_whole(layout.parameters)
         if layout.parameters[0].grad is not None:
             self._warn_of_gradients()
         before, mark, radius = layout.read(), self._mark(), self._radius()
         try:
-            total = CountedSum(as_sum(batch, layout), counts)
+            total = CountedSum(as_sum(batch, layout), SumCounts())
             start, checks = self._start(batch, total, before)
             found = self._advance(start) if math.isfinite(start.loss) else Found(before)
             theta = before if found.theta is None else found.theta
@@ -134,15 +134,21 @@ class SumOptimizer(DescribedOptimizer):
         record = summarise(
             start.loss,
             found.trials,
-            PassCounts(counts.forwards, counts.backwards, checks=checks),
+            self._passes(start, checks),
             radius or 0.0,
             self._radius() or 0.0,
         )
-        self.last_step = self._completed_record(record, found, start, theta, radius)
+        moved = vectors.subtract(theta, before)
+        self.last_step = self._completed_record(record, found, start, moved, radius)
         return start.loss
 
+    def _passes(self, start: Start, checks: int) -> PassCounts:
+        """Return the passes of a step."""
+        counts = start.total.counts
+        return PassCounts(counts.forwards, counts.backwards, checks=checks)
+
     def _completed_record(
-        self, record: StepRecord, found: Found, start: Start, theta: Vector, radius: float | None
+        self, record: StepRecord, found: Found, start: Start, moved: Vector, radius: float | None
     ) -> StepRecord:
         """Return a record with what the trials, if there are any, do not tell."""
         counts = start.total.counts
@@ -155,8 +161,7 @@ class SumOptimizer(DescribedOptimizer):
         if radius is None:
             told |= {"radius_before": None, "radius_after": None}
         if not found.trials:
-            moved = vectors.norm(vectors.subtract(theta, start.theta), "l2")
-            (length,) = vectors.to_host([moved])
+            (length,) = vectors.to_host([vectors.norm(moved, "l2")])
             told |= {"accepted": length > 0.0, "step_norm": length, "trial_loss": found.loss}
             if found.loss is not None:
                 told["actual_reduction"] = start.loss - found.loss
@@ -237,7 +242,7 @@ class SumOptimizer(DescribedOptimizer):
         self._layout = self._kept = None
         if not state:
             return
-        self._take_numbers(state["numbers"])
+        self._take_numbers(_near(state["numbers"], self._anchor))
         self._sampling.load_state_dict(state["sampling"])
         if state["kept"] is not None:
             like = self._anchor
@@ -266,6 +271,8 @@ class SumOptimizer(DescribedOptimizer):
 
 def _near(value: Any, like: Tensor) -> Any:
     """Return tensors on the device of a parameter."""
-    if isinstance(value, list):
-        return [_near(each, like) for each in value]
+    if isinstance(value, (list, tuple)):
+        return type(value)(_near(each, like) for each in value)
+    if isinstance(value, dict):
+        return {name: _near(each, like) for name, each in value.items()}
     return value.to(like.device) if isinstance(value, Tensor) else value

@@ -9,6 +9,7 @@ from napts.papers.claims.claim import Claim
 from napts.papers.claims.curves import Sooner
 from napts.papers.claims.evidence import Who
 from napts.papers.claims.finite_sums import FINITE_SUMS
+from napts.papers.claims.levels import LEVELS
 from napts.papers.claims.quasi_newton import QUASI_NEWTON
 from napts.papers.claims.rules import Difference, Identical, Level, Longer, Ratio, Spread
 from napts.papers.claims.times import ModelledTime, TimeOnRanks
@@ -206,21 +207,12 @@ _OF_INEXACT = (
     ),
 )
 
-_OF_LEVELS = (
-    Claim(
-        "R1",
-        "RMTR trains residual networks at lower cost than single-level TR, without tuning.",
-        "RMTR (arXiv 2107.07572), abstract",
-        needs="a multilevel trust region, which is not part of the package",
-    ),
-)
-
 CLAIMS: tuple[Claim, ...] = (
     *_OF_NAPTS,
     *_OF_INEXACT,
     *WEIGHTS_AND_DATA,
     *QUASI_NEWTON,
     *FINITE_SUMS,
-    *_OF_LEVELS,
+    *LEVELS,
 )
 """The ledger, in the order in which it is reported."""

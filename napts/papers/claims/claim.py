@@ -44,7 +44,7 @@ class Claim:
             are left out elsewhere.
         beside: Further rules, examined in the same way, on which the verdict does not depend.
         needs: What a test would need, where there are no rules.
-        on: The workloads it speaks of: those whose names begin with this.
+        on: The workloads it speaks of: those whose names begin with this, or one of these.
         least_batch: It speaks of batches of at least so many samples.
         metric: It speaks of runs that are compared by this.
     """
@@ -56,7 +56,7 @@ class Claim:
     where_there: tuple[Rule, ...] = ()
     beside: tuple[Rule, ...] = ()
     needs: str = ""
-    on: str = ""
+    on: str | tuple[str, ...] = ""
     least_batch: int = 1
     metric: Metric = ACCURACY
 

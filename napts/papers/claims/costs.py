@@ -22,6 +22,7 @@ NAMES = {
     "hessians_total": "Hessians",
     "hessian_products_total": "Hessian-vector products",
     "cg_iterations_total": "iterations of conjugate gradients",
+    "work_units_total": "work units",
 }
 """What costs are counted in, in words. With the whole data as a batch an epoch is an iteration."""
 

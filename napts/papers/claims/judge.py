@@ -38,7 +38,8 @@ class Judgement:
     def _comparison(self) -> str:
         least = self.claim.least_batch
         batches = f" with batches of {least} or more" if least > 1 else ""
-        return f"a comparison on {self.claim.on}{batches}"
+        on = self.claim.on if isinstance(self.claim.on, str) else " or ".join(self.claim.on)
+        return f"a comparison on {on}{batches}"
 
 
 def judge_section(
