@@ -18,6 +18,7 @@ BUILT_IN: Mapping[str, tuple[str, ...]] = {
     "tuning epochs": ("napts.papers.tuning_spaces",),
     "looks": ("napts.papers.looks",),
     "references": ("napts.papers.looks",),
+    "leading": ("napts.papers.looks",),
     "tables": ("napts.papers.epoch_times",),
     "reports": ("napts.plotting.report", "napts.papers.reports"),
 }

@@ -34,5 +34,8 @@ class Look:
 LOOKS: Registry[Look] = Registry("looks")
 """The look of a method by its name, in the order of every table, legend and bar chart."""
 
+LEADING: Registry[str] = Registry("leading")
+"""Problems whose comparisons stand first on the page, and why."""
+
 REFERENCES: Registry[str] = Registry("references")
 """Methods to which the time per epoch is put in relation, and how the column is headed."""

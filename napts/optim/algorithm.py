@@ -116,7 +116,8 @@ class Algorithm:
                 return
             # At the smallest radius the next try would be this trial again; and a step that
             # promises nothing promises no more when it is shorter.
-            if region.radius == radius or not promised(iteration.trials[-1]):
+            again = region.radius == radius and self.regions.floor != "repeated"
+            if again or not promised(iteration.trials[-1]):
                 break
         objective.layout.write(point.theta)
 

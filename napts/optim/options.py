@@ -80,7 +80,7 @@ class TrustRegionOptions(TypedDict, total=False):
         Option(
             5,
             "Tries on one batch; 1 is the textbook iteration. The loop also ends at the smallest "
-            "radius, where a further try would repeat the last.",
+            "radius, where a further try would repeat the last, unless ``radius_floor`` says so.",
             within="[1, 1000]",
         ),
     ]
@@ -88,8 +88,9 @@ class TrustRegionOptions(TypedDict, total=False):
         RadiusFloor,
         Option(
             "yielding",
-            'What ``radius_min`` is: ``"fixed"`` (the papers), or ``"yielding"`` (ours), which '
-            "holds as long as steps get accepted; see :class:`napts.optim.regions.Regions`.",
+            'What ``radius_min`` is: ``"fixed"`` (the papers), ``"repeated"``, fixed with failed '
+            'global steps tried again there, or ``"yielding"`` (ours), which holds as long as '
+            "steps get accepted; see :class:`napts.optim.regions.Regions`.",
             in_specs="fixed",
             before="fixed",
         ),

@@ -12,7 +12,7 @@ from napts.optim.objective import Objective
 from napts.optim.record import Trial
 from napts.optim.vectors import Vector
 
-RadiusFloor = Literal["yielding", "fixed"]
+RadiusFloor = Literal["yielding", "fixed", "repeated"]
 
 REJECTED_BEFORE_WARNING = 5
 """Wholly rejected steps in a row after which a warning is due (ours)."""
@@ -40,6 +40,9 @@ class Regions:
     rejected although it promised something, with the radius at the smallest one or below, the
     following steps may shrink it further, down to where a step is lost in the rounding of the
     parameters, until it has grown back to the smallest one. ``"fixed"`` is the papers' rule.
+    ``"repeated"`` is fixed as well, and a global step that fails there is tried again, the same
+    trial, until its tries are used up, as a plain loop over tries does it: that costs forward
+    passes and counts as rejections, and changes nothing else.
 
     Args:
         radius: The first radius of both.
@@ -121,7 +124,7 @@ class Regions:
 
     def _warn(self, rule: RadiusRule, method: str) -> None:
         radius = self.whole.radius
-        if self.floor == "fixed" and radius <= rule.minimum:
+        if self.floor != "yielding" and radius <= rule.minimum:
             change = (
                 "which is radius_min: the loss bends within it, give a smaller radius_min or "
                 'radius_floor="yielding"'

@@ -4,7 +4,7 @@ Okabe and Ito's colours, which remain distinct for colour-blind readers; related
 related colours. Grey and wine are added for the baselines.
 """
 
-from napts.analysis.looks import LOOKS, REFERENCES, Dashes, Look
+from napts.analysis.looks import LEADING, LOOKS, REFERENCES, Dashes, Look
 
 _DASHED: Dashes = (0, (4, 1.5))
 _DOTTED: Dashes = (0, (1, 1))
@@ -34,3 +34,5 @@ for _name, _look in {
 
 for _name in ("Adam", "TR", "APTS"):
     REFERENCES.register(_name, f"vs {_name}")
+
+LEADING.register("cifar10-cnn", "the NAPTS paper's problem at its full size")

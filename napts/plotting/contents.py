@@ -5,6 +5,7 @@ from typing import Any
 
 from napts.analysis import Collection, Section, comparison
 from napts.analysis.frames import target_in_words
+from napts.analysis.looks import LEADING
 from napts.analysis.measured import named
 from napts.analysis.summary import sharing_notes
 from napts.analysis.tables import number, with_unit
@@ -32,11 +33,20 @@ def html_page(collection: Collection, command: str) -> str:
 def comparison_parts(collection: Collection, command: str) -> Iterator[Body]:
     """Yield a part of the page for every comparison.
 
+    Those on leading problems come first, the ones with the most runs before the others.
+
     Args:
         collection: The records.
         command: Command that makes the page again.
     """
-    return (_comparison(section, command) for section in collection.of_kind("comparison"))
+    sections = sorted(collection.of_kind("comparison"), key=_place)
+    return (_comparison(section, command) for section in sections)
+
+
+def _place(section: Section) -> tuple[bool, int]:
+    """Return where a comparison stands; those that have the same keep their order."""
+    leads = section.workload in LEADING
+    return not leads, -len(section.records) if leads else 0
 
 
 def tuning_parts(collection: Collection, command: str) -> Iterator[Body]:

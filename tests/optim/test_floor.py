@@ -170,3 +170,30 @@ def test_the_papers_presets_have_the_papers_floor() -> None:
     for name, methods in napts.PRESETS.items():
         for options in methods.values():
             assert options.get("radius_floor") == (None if name == "light" else "fixed")
+
+
+@pytest.mark.filterwarnings("ignore:.*no step was accepted")
+@pytest.mark.parametrize("method", ["TR", "NTR", "APTS", "APTSA", "NAPTS"])
+def test_tries_repeated_at_the_floor_cost_forwards_and_change_nothing_else(method: str) -> None:
+    """Each wholly rejected global step at the floor counts the tries that it had left."""
+    model, tries, repeats = plain(), 6, 0
+    one, two = copy.deepcopy(model), copy.deepcopy(model)
+    options = {"radius": 4.0, "radius_min": 4.0, "radius_max": 4.0, "max_tries": tries}
+    fixed = make(method, one, radius_floor="fixed", **options)
+    repeated = make(method, two, radius_floor="repeated", **options)
+    for step in range(12):
+        for optimizer, net in ((fixed, one), (repeated, two)):
+            optimizer.step(lambda m=net, s=step: 10 * closure(m, batch(seed=s))().square())
+        mine, theirs = (
+            [t for t in o.last_step.trials if t.phase == "global"] for o in (fixed, repeated)
+        )
+        failed = not mine[-1].accepted
+        assert len(mine) == 1
+        assert theirs == mine * (tries if failed else 1)
+        more = tries - 1 if failed else 0
+        assert repeated.last_step.rejections == fixed.last_step.rejections + more
+        assert repeated.last_step.forwards == fixed.last_step.forwards + more
+        assert repeated.last_step.backwards == fixed.last_step.backwards
+        assert same(snapshot(one), snapshot(two))
+        repeats += failed
+    assert repeats

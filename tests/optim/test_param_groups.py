@@ -70,7 +70,11 @@ def test_a_memory_may_get_another_length(kind: str) -> None:
         ("norm", "l1", "Invalid norm: l1, must be one of l2, inf"),
         ("radius", 7.0, "Invalid radius: 7.0, must lie in"),
         ("radius_max", 1e-4, "Invalid radius_min: 0.001, must be at most radius_max = 0.0001"),
-        ("radius_floor", "soft", "Invalid radius_floor: soft, must be one of yielding, fixed"),
+        (
+            "radius_floor",
+            "soft",
+            "Invalid radius_floor: soft, must be one of yielding, fixed, repeated",
+        ),
         ("weight_decay", -1.0, "Invalid weight_decay: -1.0"),
         ("lr", -0.5, "Invalid lr: -0.5, must be at least 0 and finite"),
         ("lr", float("nan"), "Invalid lr: nan"),

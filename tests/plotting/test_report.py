@@ -11,7 +11,9 @@ import pandas as pd
 import pytest
 
 from benchmarks.made_runs import write_comparison, write_run
+from napts.analysis import load_collection
 from napts.plotting import render, write_report
+from napts.plotting.contents import comparison_parts
 from napts.plotting.registry import ordered
 from napts.records import RecordError
 
@@ -156,3 +158,12 @@ def test_a_script_without_arguments_says_how_to_use_it() -> None:
     wrong = subprocess.run(command, capture_output=True, text=True, check=False)
     assert wrong.returncode == 1
     assert "Usage:" in wrong.stderr
+
+
+def test_the_papers_problem_leads(tmp_path: Path) -> None:
+    write_run(tmp_path, workload="cifar10-cnn", experiment="alone")
+    for seed in range(2):
+        write_run(tmp_path, workload="cifar10-cnn", experiment="zoom", seed=seed)
+        write_run(tmp_path, workload="aaa", experiment="aaa", seed=seed)
+    parts = comparison_parts(load_collection(tmp_path), "")
+    assert [body.slug for body in parts] == ["zoom-cifar10-cnn", "alone-cifar10-cnn", "aaa"]
