@@ -172,7 +172,7 @@ def _with_totals(frame: pd.DataFrame) -> pd.DataFrame:
     if work:
         # One gradient of all samples takes as many as there are batches in a whole epoch.
         whole = frame["batches"].groupby(keys).transform("max").clip(lower=1.0)
-        training[work] = training[work].div(whole, axis=0)
+        training = training.assign(**{name: training[name] / whole for name in work})
     totals = training.groupby(keys).cumsum()
     frame = frame.assign(**{f"{name}_total": totals[name] for name in totals})
     if "hessian_products" in counts:

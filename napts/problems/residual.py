@@ -19,12 +19,13 @@ from napts.optim import Batch
 from napts.optim.replicas import ONE_REPLICA, Replicas
 from napts.problems.digits import DigitsCnn
 from napts.problems.holdout import SplitOptions, held_out
-from napts.problems.images import Cifar10Mini, MnistFcnn
+from napts.problems.images import MNIST_NORMALISATION, Cifar10Mini, ImageClassification
 from napts.problems.numbers import DataSeed, Layers, Samples, Scale, Width
 from napts.problems.problem import Problem
 from napts.problems.registry import register_problem
 from napts.problems.supervised import Regression
 from napts.problems.tensors import RawData, RawSet, digest
+from napts.problems.torchvision_data import MNIST
 
 COORDINATES = 2
 
@@ -132,12 +133,13 @@ class DigitsResnet(PenalisedInTime, DigitsCnn):
 
 
 @register_problem("mnist-resnet")
-class MnistResnet(PenalisedInTime, MnistFcnn):
+class MnistResnet(PenalisedInTime, ImageClassification):
     """`mnist-resnet`: MNIST, a dense residual network, batches of 1000."""
 
-    subdomains = 2
+    source, normalisation = MNIST, MNIST_NORMALISATION
+    batch_size, subdomains = 1000, 2
 
-    class Options(ResidualOptions):
+    class Options(ResidualOptions, ImageClassification.Options):
         """Options of `mnist-resnet`."""
 
         validation_size: Samples = 5000

@@ -19,6 +19,8 @@ ABSENT_OPTIONS: Mapping[str, tuple[Any, tuple[str, ...]]] = {
     "shared_radius": (True, ("APTS", "NAPTS")),
     "compile_local": (False, ("APTS", "APTSA", "NAPTS")),
     "forced_as": ("paper", ("APTSW",)),
+    "share": (1.0, ("RMTR",)),
+    "seed": (None, ("RMTR",)),
     # End of what is written.
 }
 """Each option with the value that stands for its absence, and the methods that have it. At that

@@ -23,6 +23,7 @@ CASES: list[dict[str, Any]] = [
     {"levels": 2, "transfer": "nodal", "blocks": 9},
     {"cycle": "F", "nested_steps": 2, "levels": 4},
     {"model": "newton-cg", "levels": 2},
+    {"share": 0.4},
 ]
 OTHERS = ("TR", "NTR", "APTS", "NAPTS", "APTSD", "ASTROM", "Adam", "SGD", "LBFGS")
 

@@ -12,6 +12,7 @@ from napts.optim.local_solver import Allowance, Found
 from napts.optim.local_trust_region import LocalTrustRegion
 from napts.optim.multilevel.cycle import Cycle, Levels, Smoothing
 from napts.optim.multilevel.globalisation import TrustRegion
+from napts.optim.multilevel.growing import GrowingSamples
 from napts.optim.multilevel.hierarchy import Hierarchy, LevelSum
 from napts.optim.multilevel.level import LevelProblem, Models
 from napts.optim.multilevel.memories import ForEachFunction
@@ -128,6 +129,27 @@ class RMTROptions(RadiusOptions, ConjugateGradientOptions, TypedDict, total=Fals
             rule=_below_eta_1,
         ),
     ]
+    share: Annotated[
+        float,
+        Option(
+            1.0,
+            "Share of a batch's samples in the first cycles; below 1, one step is a cycle on a "
+            "part that is drawn for it, and parts grow as "
+            ":class:`napts.optim.multilevel.growing.GrowingSamples` says (our rule, that of the "
+            "authors is lost). For batches of all samples; 1 is the deterministic method.",
+            within="(0, 1]",
+            before=1.0,
+        ),
+    ]
+    seed: Annotated[
+        int | None,
+        Option(
+            None,
+            "Seed of the generator that draws parts; ``None`` for torch's at the first draw.",
+            within="[0, 4294967295]",
+            before=None,
+        ),
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +157,14 @@ class _Start(Start):
     """Where a step starts, with its levels.
 
     Attributes:
-        functions: The batch on each network, the coarsest first.
-        checks: Passes that only counted operations.
+        functions: The samples of the step on each network, the coarsest first.
+        whole: All samples on the network that is trained.
+        share: Share of the samples of the step.
     """
 
     functions: list[CountedSum]
-    checks: int
+    whole: CountedSum
+    share: float
 
 
 class RMTR(SumTrustRegion):
@@ -155,9 +179,8 @@ class RMTR(SumTrustRegion):
 
     It takes any closure that calls the network: while a level is evaluated, its blocks stand in the
     network. On a batch with ``function_key`` the memory of the finest level goes on from step to
-    step; without, its pairs are those of one batch each. The sample set is what ``step`` is given:
-    the rule by which the authors' samples grow could not be recovered, and there is none here. With
-    all samples in every step the method is deterministic.
+    step; without, its pairs are those of one batch each. The sample set of a cycle is what ``step``
+    is given, or with ``share`` a part of it.
 
     Ours, where the sources are silent: on a coarser level the radius is divided by the stretch of
     the transfer, so that ``||I s|| <= radius`` holds for every step (the sources hand down the
@@ -200,6 +223,7 @@ class RMTR(SumTrustRegion):
     def _compose(self, options: Mapping[str, Any]) -> None:
         super()._compose(options)
         self._memory = SecondOrder("l2", LimitedMemorySR1(options["pairs"]))
+        self._samples = GrowingSamples(float(options["share"]))
         top = len(self._hierarchy.layouts) - 1
         if self._level < 0 or options["cycle"] != "F":
             self._level = 0 if options["cycle"] == "F" else top
@@ -257,20 +281,40 @@ class RMTR(SumTrustRegion):
         """Evaluate where the step starts, on the network that is trained now."""
         hierarchy = self._hierarchy
         checks = self._costs.count(batch, hierarchy)
-        functions = [
-            CountedSum(self._on(batch, level), SumCounts())
-            for level in range(len(hierarchy.layouts))
-        ]
         for transfer in reversed(hierarchy.transfers[self._level :]):
             theta = transfer.project(theta)
+        counts = [SumCounts() for _ in hierarchy.layouts]
+        whole = CountedSum(self._on(batch, self._level), counts[self._level])
+        part, size = self._part(batch, whole, theta)
+        functions = [
+            CountedSum(self._on(part, level), counts[level], size) for level in range(len(counts))
+        ]
         known = None if self._kept is None else self._kept.key
-        if known is None or known != batch.function_key:
-            self._memory.memory.part()  # its gradients are of another batch
-        start, more = super()._start(batch, functions[self._level], theta)
+        if known is None or known != part.function_key:
+            self._memory.memory.part()  # its gradients are of other samples
+        start, more = super()._start(part, functions[self._level], theta)
+        share = functions[self._level].share
         found = _Start(
-            start.batch, start.total, start.theta, start.loss, start.gradient, functions, checks
+            start.batch,
+            start.total,
+            start.theta,
+            start.loss,
+            start.gradient,
+            functions,
+            whole,
+            share,
         )
         return found, checks + more
+
+    def _part(self, batch: Batch, whole: CountedSum, theta: Vector) -> tuple[Batch, int | None]:
+        """Return the samples of a step, and how many there are in all if these are not all."""
+        samples = self._samples
+        if samples.whole:
+            return batch, None
+        count = len(batch)
+        if samples.begins:
+            samples.begin(theta, whole.value(theta))
+        return batch.take(self._sampling.draw(count, samples.size(count))), count
 
     def _on(self, batch: Batch, level: int) -> LevelSum:
         hierarchy = self._hierarchy
@@ -287,9 +331,24 @@ class RMTR(SumTrustRegion):
             start.total, start.theta, start.gradient, start.loss, models=cycle.models[-1]
         )
         found = cycle.run(levels, problem, Allowance(self._region, reach=math.inf))
-        found = self._on_the_finest(self._followed_by_radius(found), start.theta)
+        found = self._judged(self._followed_by_radius(found), start)
+        found = self._on_the_finest(found, start.theta)
         self._count_nested(options)
         return found
+
+    def _judged(self, found: Found, start: _Start) -> Found:
+        """Return where a step leads once the round of parts that it may end has been judged."""
+        samples = self._samples
+        if samples.whole:
+            return found
+        theta = start.theta if found.theta is None else found.theta
+        decrease = 0.0 if found.loss is None else start.loss - found.loss
+        if not samples.note(decrease):
+            return found
+        theta, self._region = samples.judge(
+            theta, start.whole.value(theta), self._region, self._rule
+        )
+        return found._replace(theta=theta)
 
     def _on_the_finest(self, found: Found, start: Vector) -> Found:
         """Return where a step has led as parameters of the finest network."""
@@ -308,6 +367,7 @@ class RMTR(SumTrustRegion):
         if self._done >= options["nested_steps"]:
             self._level, self._done = self._level + 1, 0
             self._memory.forget()
+            self._samples.drop()
 
     def _passes(self, start: Start, checks: int) -> PassCounts:
         """Return the passes of all networks, by their share of the finest one's operations."""
@@ -331,7 +391,8 @@ class RMTR(SumTrustRegion):
             for share, count in zip(self._costs.by_blocks, counts, strict=True)
         ]
         told: dict[str, Any] = {f"work_level_{n}": each for n, each in enumerate(work, 1)}
-        told |= {"work_units": sum(work), "sample_fraction": None}
+        parts = self.param_groups[0]["share"] < 1.0
+        told |= {"work_units": sum(work), "sample_fraction": start.share if parts else None}
         if self.param_groups[0]["model"] == "newton-cg":
             shares = self._costs.by_operations
             told |= {
@@ -361,6 +422,7 @@ class RMTR(SumTrustRegion):
             "done": self._done,
             "operations": list(self._costs.operations),
             "memory": self._memory.state_dict(),
+            "samples": self._samples.state_dict(),
         }
 
     def _take_numbers(self, numbers: Mapping[str, Any]) -> None:
@@ -368,6 +430,12 @@ class RMTR(SumTrustRegion):
         self._level, self._done = numbers["level"], numbers["done"]
         self._costs.operations = list(numbers["operations"])
         self._memory.load_state_dict(numbers["memory"])
+        self._samples.load_state_dict(numbers["samples"])
+
+    def _edited(self, names: set[str]) -> None:
+        super()._edited(names)
+        if "share" in names:
+            self._samples = GrowingSamples(float(self.param_groups[0]["share"]))
 
     def __getstate__(self) -> dict[str, Any]:
         own = {name: self.__dict__[name] for name in ("_hierarchy", "_costs", "_level", "_done")}

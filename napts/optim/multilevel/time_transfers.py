@@ -33,7 +33,7 @@ class InTime(ABC):
     common: int
     depths: tuple[int, ...]
 
-    stretch: ClassVar[float] = math.sqrt(2.0)
+    stretch = math.sqrt(2.0)
     """``||I s|| <= sqrt(2) ||s||`` in the 2-norm, for all of them (derived)."""
 
     exact: ClassVar[bool] = True

@@ -119,7 +119,7 @@ def share_figure(shares: pd.DataFrame, *, narrow: bool = False) -> Figure:
     labels = list(dict.fromkeys(shares["label"]))[::-1]
     figure = new_figure(4.2 if narrow else 7.0, 1.6 + 0.32 * len(labels))
     axes = figure.subplots()
-    most = int(shares["level"].max()) if len(shares) else 1
+    most = int(floats(shares, "level").max()) if len(shares) else 1
     for place, label in enumerate(labels):
         left = 0.0
         own = shares[shares["label"] == label]
@@ -194,7 +194,7 @@ def cycle_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
         axes.plot(own["visit"], own["level"], marker="o", color="#0072B2")
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xticks([])
-        axes.set_ylim(0.5, float(frame["level"].max()) + 0.5)
+        axes.set_ylim(0.5, floats(frame, "level").max() + 0.5)
         finish(axes, title=label, x="order of visits", y="level")
     caption(
         figure,

@@ -20,6 +20,8 @@ CASES: list[dict[str, Any]] = [
     {"levels": 1, "coarse_steps": 2},
     {"model": "newton-cg", "levels": 2},
     {"model": "first-order"},
+    {"share": 0.25, "seed": 3},
+    {"share": 0.3, "seed": 3, "cycle": "F", "nested_steps": 3},
 ]
 
 
@@ -99,6 +101,7 @@ def test_a_step_that_raises_leaves_everything_as_it_was(at: int) -> None:
         ({"eta": 0.5}, r"Invalid eta: 0\.5, must be at most eta_1, 0\.25"),
         ({"coarse_steps": 0}, "Invalid coarse_steps"),
         ({"kappa": -1.0}, "Invalid kappa"),
+        ({"share": 0.0}, r"Invalid share: 0\.0, must be in \(0, 1\]"),
         ({"model": "exact"}, "must be one of sr1, first-order, newton-cg"),
         ({"radius_max": 0.5}, r"Invalid radius: 1\.0, must lie in"),
         ({"levels": 7}, "allowed: 1 to 4"),
