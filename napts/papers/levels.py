@@ -33,7 +33,8 @@ _NOTES = (
     'Median [smallest, largest] over the runs that get there, by the loss before a step; "not '
     'reached" where fewer than half do. A work unit is a gradient of the whole network on all '
     "samples; one of a shallower network counts by its share of the blocks, or by that of the "
-    "operations. Passes have the forward passes of trials in them.",
+    "operations. Passes have the forward passes of trials in them. The loss of an F-cycle is that "
+    "of the network that it trains then, a shallower one at first.",
 )
 
 

@@ -18,6 +18,19 @@ def _blocks(page: str) -> list[str]:
     return BLOCK.findall((DOCS / page).read_text())
 
 
+def test_multilevel_training() -> None:
+    """Its page, with a network of one's own."""
+    names: dict[str, Any] = {}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        for block in _blocks("multilevel.md"):
+            exec(compile(block, "docs/multilevel.md", "exec"), names)
+            if "loss" in names:
+                assert math.isfinite(names["loss"])
+    assert names["record"].work_units > 0.0
+    assert names["hierarchy"].depths == [3, 6, 12]
+
+
 @pytest.fixture
 def one_process(tmp_path: Path) -> Iterator[None]:
     """A process group of one, as under torchrun."""

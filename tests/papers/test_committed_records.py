@@ -14,8 +14,8 @@ RECORDS = Path(__file__).parents[2] / "reports" / "records"
 
 GOLDEN = Path(__file__).parent / "golden" / "committed-records.json"
 """Made by `tests.papers.committed_records` from revision 199e286, but for what the tables of claims
-say that L1, L2 and T1 need, which have tests since then, for modelled times of four devices among
-the numbers of N2, N8 and N9, and for the tables of the report `times`."""
+say that L1, L2, R1 and T1 need, which have tests since then, for modelled times of four devices
+among the numbers of N2, N8 and N9, and for the tables of the report `times`."""
 
 
 def test_tables_and_verdicts_are_what_they_were() -> None:

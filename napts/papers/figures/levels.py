@@ -78,7 +78,8 @@ def loss_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
         figure,
         "Lines: mean over seeds, one point per epoch; bands: smallest to largest seed. A work unit "
         "is a gradient of the whole network on all samples; one of a shallower network counts by "
-        "its share of the blocks, or of the operations." + thin_lines(frame),
+        "its share of the blocks, or of the operations. The loss of an F-cycle is that of the "
+        "network that it trains then, a shallower one at first." + thin_lines(frame),
     )
     return figure
 
