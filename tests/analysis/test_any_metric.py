@@ -205,8 +205,11 @@ def test_tuning_chooses_by_the_metric_and_its_direction(
 
 def test_the_cost_of_a_target_is_a_table(tmp_path: Path) -> None:
     """Runs that stopped there have costs, those that ended without are the worst."""
-    budget = {"seconds": 5.0, "target": {"metric": "val_rmse", "value": 0.5, "goal": "min"}}
-    note = {"reached": True, "epoch": 3, "passes": 30.0, "train_seconds": 2.0, "cpu_seconds": 1.0}
+    wanted = {"metric": "val_rmse", "value": 0.5, "goal": "min"}
+    budget = {"seconds": 5.0, "target": wanted}
+    counts = {"epoch": 3, "steps": 150, "samples": 9600, "passes": 30.0}
+    costs = {**counts, "train_seconds": 2.0, "cpu_seconds": 1.0}
+    note = {**wanted, "reached": True, "found": 0.4, **costs}
     missed = {**note, "reached": False}
     for method, seed, target, state in (
         ("TR", 0, note, "done"),
