@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from napts.analysis.frames import epochs_frame, runs_frame
-from napts.analysis.tuning import Tuning, tuning_of
+from napts.analysis.tuning import Tuning, tunings_of
 from napts.records import Damage, RecordError, RunRecord, read_runs
 from napts.records.layout import Kind, kind_by_name
 from napts.records.metric import Metric
@@ -95,7 +95,7 @@ class Collection:
     @cached_property
     def tunings(self) -> list[Tuning]:
         """The tuning studies."""
-        return [tuning_of(section.records) for section in self.of_kind("tuning")]
+        return [t for section in self.of_kind("tuning") for t in tunings_of(section.records)]
 
     def tuned(self, workload: str, metric: Metric | None = None) -> dict[str, dict[str, Any]]:
         """Return for each method the options that tuning chose on a workload.

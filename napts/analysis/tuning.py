@@ -13,6 +13,7 @@ from napts.analysis.labels import flat_science, suffixes
 from napts.records import RunRecord
 from napts.records.layout import TUNING_PREFIX
 from napts.records.metric import LOSS, Metric
+from napts.records.read import ENDED
 
 LOSSES = ("val_loss", "train_loss")
 """What may be tuned for besides the metric by which runs are compared."""
@@ -139,6 +140,18 @@ class Tuning:
         ]
 
 
+def tunings_of(runs: Sequence[RunRecord]) -> list[Tuning]:
+    """Gather the runs of tuning studies on one workload: one study for each method.
+
+    Args:
+        runs: The runs; methods of which none has ended are left out.
+    """
+    methods: dict[str, list[RunRecord]] = defaultdict(list)
+    for run in runs:
+        methods[run.method].append(run)
+    return [tuning_of(own) for own in methods.values() if any(r.state in ENDED for r in own)]
+
+
 def tuning_of(runs: Sequence[RunRecord], metric: str | None = None) -> Tuning:
     """Gather the runs of a tuning study.
 
@@ -149,7 +162,7 @@ def tuning_of(runs: Sequence[RunRecord], metric: str | None = None) -> Tuning:
     Raises:
         ValueError: No run has ended, or it is not tuned for such a metric.
     """
-    ended = [run for run in runs if run.state in ("done", "failed", "diverged")]
+    ended = [run for run in runs if run.state in ENDED]
     if not ended:
         raise ValueError("no run of the tuning study has ended")
     groups: dict[tuple[str, str], list[RunRecord]] = defaultdict(list)
@@ -158,7 +171,7 @@ def tuning_of(runs: Sequence[RunRecord], metric: str | None = None) -> Tuning:
         groups[json.dumps(run.spec["optimizer"], sort_keys=True), text].append(run)
     column, measure = measure_of(metric, ended[0].primary)
     settings = [_setting(group, column, measure, beside) for (_, beside), group in groups.items()]
-    names = settings[0].options
+    names = dict.fromkeys(name for setting in settings for name in setting.options)
     varied = [n for n in names if len({json.dumps(t.options.get(n)) for t in settings}) > 1]
     first = ended[0]
     names = tuple(varied)

@@ -56,7 +56,7 @@ def tuning_data(tuning: Tuning) -> dict[str, Any]:
         "settings": len(tuning.settings),
         "runs": tuning.runs,
         "cpu_seconds": tuning.cpu_seconds,
-        "best": {n: tuning.best.options[n] for n in tuning.varied},
+        "best": {n: tuning.best.options.get(n) for n in tuning.varied},
         "finalists": [_setting(tuning, setting) for setting in tuning.finalists],
         "expected_best": tuning.expected_best(),
     }
@@ -65,7 +65,7 @@ def tuning_data(tuning: Tuning) -> dict[str, Any]:
 def _setting(tuning: Tuning, setting: Setting) -> dict[str, Any]:
     scores = {seed: tuning.value(score) for seed, score in setting.scores.items()}
     finite = {str(s): v if math.isfinite(v) else None for s, v in scores.items()}
-    return {"options": {n: setting.options[n] for n in tuning.varied}, "by_seed": finite}
+    return {"options": {n: setting.options.get(n) for n in tuning.varied}, "by_seed": finite}
 
 
 def _short(value: Any) -> str:

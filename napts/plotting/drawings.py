@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from napts.analysis import Collection, Section
 from napts.analysis.columns import floats, rows_with, texts, with_trust_region
 from napts.analysis.measured import named
-from napts.analysis.tuning import Tuning, tuning_of
+from napts.analysis.tuning import Tuning, tunings_of
 from napts.plotting.compare import acceptance_figure, cost_figure, radius_figure, rejection_figure
 from napts.plotting.page import Picture, svg_data
 from napts.plotting.style import style
@@ -128,7 +128,9 @@ def tuning_studies(collection: Collection) -> list[TuningStudies]:
     studies = []
     for workload, metric in groups:
         own = [s for s in sections if (s.workload, s.metric) == (workload, metric)]
-        tunings = tuple(tuning_of(section.records) for section in own)
+        tunings = tuple(t for section in own for t in tunings_of(section.records))
+        if not tunings:
+            continue
         runs = tuple(run for section in own for run in section.records)
         name = workload if workloads.count(workload) == 1 else f"{workload}-{metric.name}"
         together = Section("tuning", workload, f"tuning-{name}", runs)
@@ -167,7 +169,7 @@ def _tuning_frame(tunings: Sequence[Tuning]) -> pd.DataFrame:
     rows = [
         {
             "method": tuning.method,
-            **{name: setting.options[name] for name in tuning.varied},
+            **{name: setting.options.get(name) for name in tuning.varied},
             "seed": seed,
             tuning.metric: tuning.value(score),
         }

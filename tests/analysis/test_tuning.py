@@ -10,6 +10,7 @@ from benchmarks.made_runs import Row, write_run
 from napts.analysis import load_collection
 from napts.analysis.tuning import Tuning, tuning_of
 from napts.analysis.tuning_tables import tuning_data, tuning_table
+from napts.plotting.drawings import tuning_studies
 from napts.records.metric import ACCURACY, Metric
 
 
@@ -104,3 +105,23 @@ def test_studies_for_two_metrics_stand_side_by_side(tmp_path: Path) -> None:
     assert collection.tuned("digits-cnn", Metric("f1", "min")) == {}
     with pytest.raises(ValueError, match=r"tuned for several metrics: accuracy \(max\), f1 \(max"):
         collection.tuned("digits-cnn")
+
+
+def test_several_methods_in_one_study_are_tuned_each_by_itself(tmp_path: Path) -> None:
+    """The best setting of all is that of SGD, and no options of Adam."""
+    for method, lr, value in (("Adam", 0.1, 0.5), ("Adam", 0.2, 0.7), ("SGD", 0.3, 0.9)):
+        write_run(
+            tmp_path, method=method, workload="digits-cnn", experiment="rates", kind="tuning",
+            options={"lr": lr, **({"momentum": 0.9} if method == "SGD" else {})}, epochs=1,
+            final={"val_accuracy": value, "val_loss": 1.0, "train_loss": 1.0},
+        )  # fmt: skip
+    write_run(
+        tmp_path, method="LBFGS", workload="digits-cnn", experiment="rates", kind="tuning",
+        epochs=1, state="running",
+    )  # fmt: skip
+    collection = load_collection(tmp_path)
+    assert [(t.method, t.runs) for t in collection.tunings] == [("Adam", 2), ("SGD", 1)]
+    tuned = collection.tuned("digits-cnn")
+    assert {method: options["lr"] for method, options in tuned.items()} == {"Adam": 0.2, "SGD": 0.3}
+    (study,) = tuning_studies(collection)
+    assert set(study.drawing.data["method"]) == {"Adam", "SGD"}
