@@ -12,8 +12,8 @@ from tests.helpers.browser import MARKS, chromium
 from tests.helpers.studies import write_studies
 
 pytestmark = MARKS
-STUDIES = 3
-"""Figures beside those of the comparison: tuning, calibration, window."""
+STUDIES = 4
+"""Figures beside those of the comparison: tuning, calibration, window, modelled times."""
 
 
 @pytest.fixture

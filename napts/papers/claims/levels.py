@@ -41,7 +41,6 @@ LEVELS = (
             *(_cost(who, _TR, "work_units_total") for who in _OTHERS),
             *(_cost(_DEFAULT, rival, "work_units_total") for rival in _RIVALS),
         ),
-        needs="a comparison of levels on residual networks",
         on=("digits-resnet", "mnist-resnet", "cifar10-mini-resnet"),
     ),
 )

@@ -48,7 +48,10 @@ class TimeOnRanks(Compared):
 def _modelled(evidence: Evidence, who: Who) -> BySeed:
     names = [f"{name}_per_batch" for name in ("forwards", "backwards", "local_passes")]
     counts = [evidence.rate(who, name) for name in names]
-    fraction = float(floats(evidence.rows(who), "local_fraction").max())
+    fractions = floats(evidence.rows(who), "local_fraction")
+    if not len(fractions):
+        raise MissingError(f"an epoch of {who}")
+    fraction = float(fractions.max())
     modelled: BySeed = {}
     for seed in counts[0]:
         forwards, backwards, local = (by_seed[seed] for by_seed in counts)
