@@ -48,9 +48,7 @@ ROWS = [
         "deit_tiny distilled (6 blocks)",
         build=_distilled,
         loss=_two_heads,
-        cuts=_BLOCKS,
-        refusal="divides into at most 3 blocks",
-        note="class and distillation tokens",
+        note="class and distillation tokens; all of the encoder is one block",
     ),
     _row(
         "test_vit2",
