@@ -9,18 +9,15 @@ to wait for one another, where every subdomain has a processor: counted, not mea
 """
 
 import argparse
-import json
 import os
 import statistics
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
 
 import napts
-from napts.parallel.launch import start_ranks
+from benchmarks.ranks import add_worker, line, work
 from napts.parallel.ranks import Ranks
 from napts.problems import get_problem
 
@@ -56,14 +53,6 @@ def measure(ranks: Ranks, arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def worker(arguments: argparse.Namespace) -> None:
-    """Measure on one rank; the first one writes the results."""
-    with napts.join_ranks(alone="RANK" not in os.environ) as ranks:
-        row = measure(ranks, arguments)
-        if ranks.leads:
-            Path(arguments.worker).write_text(json.dumps(row))
-
-
 def parse() -> argparse.Namespace:
     """Return the arguments of the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -73,7 +62,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--width", type=int, default=20)
     parser.add_argument("--local-steps", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    add_worker(parser)
     return parser.parse_args()
 
 
@@ -81,18 +70,11 @@ def main() -> None:
     """Start the ranks and print the table."""
     arguments = parse()
     if arguments.worker:
-        worker(arguments)
+        work(arguments.worker, lambda ranks: measure(ranks, arguments))
         return
-    rows: list[dict[str, Any]] = []
     given = {k: v for k, v in vars(arguments).items() if k != "worker"}
     options = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
-    with tempfile.TemporaryDirectory(prefix="napts-scaling-") as folder:
-        for count in RANKS:
-            path = Path(folder) / f"{count}.json"
-            code = start_ranks(count, "benchmarks.layer_scaling", [*options, f"--worker={path}"])
-            if code:
-                raise SystemExit(code)
-            rows.append(json.loads(path.read_text()))
+    rows = [line(count, "benchmarks.layer_scaling", options) for count in RANKS]
     _print(rows, arguments)
 
 

@@ -16,10 +16,8 @@ import json
 import os
 import resource
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,7 +25,7 @@ from torch.nn import functional
 
 import napts
 from benchmarks.problems import SHAPES, get_workload
-from napts.parallel.launch import start_ranks
+from benchmarks.ranks import add_worker, line, work
 from napts.parallel.ranks import Ranks
 
 RANKS = (1, 2, 4)
@@ -107,22 +105,6 @@ def measure(
     }
 
 
-def worker(arguments: argparse.Namespace) -> None:
-    """Measure on one rank; the first one writes the results."""
-    torch.set_num_threads(1)
-    with napts.join_ranks(alone="RANK" not in os.environ) as ranks:
-        row = measure(
-            ranks,
-            arguments.workload,
-            arguments.batch_size,
-            arguments.micro_batches,
-            arguments.schedule,
-            arguments.rounds,
-        )
-        if ranks.leads:
-            Path(arguments.worker).write_text(json.dumps(row))
-
-
 def parse() -> argparse.Namespace:
     """Return the arguments of the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -132,7 +114,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--schedule", choices=["gpipe", "1f1b"], default="1f1b")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--micro-batches", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    add_worker(parser)
     return parser.parse_args()
 
 
@@ -140,20 +122,17 @@ def main() -> None:
     """Start the ranks and print the table."""
     arguments = parse()
     if arguments.worker:
-        worker(arguments)
+        torch.set_num_threads(1)
+        sizes = (arguments.batch_size, arguments.micro_batches)
+        more = (arguments.schedule, arguments.rounds)
+        work(arguments.worker, lambda ranks: measure(ranks, arguments.workload, *sizes, *more))
         return
-    rows: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory(prefix="napts-scaling-") as folder:
-        for count, micro_batches in itertools.product(RANKS, MICRO_BATCHES):
-            # A process group for each, because the peak of a process's memory never falls.
-            path = Path(folder) / f"{count}-{micro_batches}.json"
-            options = ["--workload", arguments.workload, "--schedule", arguments.schedule]
-            sizes = [f"--batch-size={arguments.batch_size}", f"--rounds={arguments.rounds}"]
-            own = [f"--micro-batches={micro_batches}", f"--worker={path}"]
-            code = start_ranks(count, "benchmarks.scaling", [*options, *sizes, *own])
-            if code:
-                raise SystemExit(code)
-            rows.append(json.loads(path.read_text()))
+    options = ["--workload", arguments.workload, "--schedule", arguments.schedule]
+    options += [f"--batch-size={arguments.batch_size}", f"--rounds={arguments.rounds}"]
+    rows = [
+        line(count, "benchmarks.scaling", [*options, f"--micro-batches={micro_batches}"])
+        for count, micro_batches in itertools.product(RANKS, MICRO_BATCHES)
+    ]
     _print(rows, arguments)
 
 

@@ -1,7 +1,7 @@
 """Position of a run and the sums of its running epoch; all of it survives an interruption."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from napts.experiment.clock import Times
 from napts.experiment.spending import Spent, TargetNote
@@ -17,7 +17,7 @@ class Tally:
         batches: Steps taken.
         samples: Samples seen.
         loss_sum: Sum over the steps of mean batch loss times batch size.
-        hessian_products: Like the others of `OPTIONAL_FIELDS` None for methods that have none.
+        optional: What only some methods count, by its name in `OPTIONAL_FIELDS`.
     """
 
     batches: int = 0
@@ -32,20 +32,7 @@ class Tally:
     accepted: int = 0
     nonmonotone: int = 0
     radius: float | None = None
-    hessians: float | None = None
-    hessian_products: float | None = None
-    cg_iterations: int | None = None
-    sample_fraction: float | None = None
-    gradients_published: float | None = None
-    gradients_concurrent: float | None = None
-    update_cost: float | None = None
-    work_units: float | None = None
-    work_level_1: float | None = None
-    work_level_2: float | None = None
-    work_level_3: float | None = None
-    work_level_4: float | None = None
-    work_level_5: float | None = None
-    work_level_6: float | None = None
+    optional: dict[str, float] = field(default_factory=dict)
 
     def add(self, record: StepRecord, samples: int) -> None:
         """Count a step on a batch of ``samples``."""
@@ -61,24 +48,30 @@ class Tally:
         self.accepted += record.accepted
         self.nonmonotone += record.nonmonotone
         self.radius = record.radius_after
-        self.sample_fraction = record.sample_fraction
-        for name in OPTIONAL_COUNTS:
-            setattr(self, name, _total(getattr(self, name), getattr(record, name)))
+        for name in OPTIONAL_FIELDS:
+            found = getattr(record, name)
+            if found is not None:
+                before = self.optional.get(name, 0) if name in OPTIONAL_COUNTS else 0
+                self.optional[name] = before + found
 
     def as_row(self) -> dict[str, Any]:
         """Return the sums under the names of ``epochs.jsonl``."""
         row = asdict(self)
-        loss_sum = row.pop("loss_sum")
+        loss_sum, optional = row.pop("loss_sum"), row.pop("optional")
         by_phase = (self.rejections_proposal, self.rejections_correction, self.rejections_global)
         return {
             "train_loss": loss_sum / self.samples if self.samples else None,
             "rejections": sum(by_phase),
-            **{
-                k: value
-                for k, value in row.items()
-                if value is not None or k not in OPTIONAL_FIELDS
-            },
+            **row,
+            **{name: optional[name] for name in OPTIONAL_FIELDS if name in optional},
         }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> "Tally":
+        """Return the sums of a checkpoint; in those of older versions they lie side by side."""
+        flat = {name: data[name] for name in OPTIONAL_FIELDS if data.get(name) is not None}
+        others = {name: value for name, value in data.items() if name not in OPTIONAL_FIELDS}
+        return cls(**{"optional": flat, **others})
 
 
 @dataclass(slots=True)
@@ -123,7 +116,7 @@ class Progress:
             forwards=spent.forwards + tally.forwards,
             backwards=spent.backwards + tally.backwards,
             local_passes=spent.local_passes + tally.local_passes,
-            hessian_products=spent.hessian_products + (tally.hessian_products or 0.0),
+            hessian_products=spent.hessian_products + tally.optional.get("hessian_products", 0.0),
             train_ns=spent.train_ns + train_ns,
             cpu_seconds=spent.cpu_seconds,
         )
@@ -155,11 +148,4 @@ class Progress:
     def from_dict(cls, data: dict[str, Any]) -> "Progress":
         """Return the progress that `as_dict` described."""
         spent = Spent(**data.get("spent", {}))  # checkpoints of older versions tell none
-        return cls(**{**data, "tally": Tally(**data["tally"]), "spent": spent})
-
-
-_Count = TypeVar("_Count", int, float)
-
-
-def _total(before: _Count | None, more: _Count | None) -> _Count | None:
-    return before if more is None else more + (before or 0)
+        return cls(**{**data, "tally": Tally.from_dict(data["tally"]), "spent": spent})

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import pytest
 import torch
@@ -11,12 +10,11 @@ from click.testing import CliRunner
 import napts
 from napts.analysis import epochs_frame
 from napts.cli.commands import main
-from napts.exits import CodeExit
 from napts.experiment import RunSpec, run
 from napts.problems import get_problem
-from napts.records import RunRecord, load_run
+from napts.records import load_run
+from tests.helpers.stopped import assert_stopping_changes_nothing
 
-TIMES = ("_seconds", "time", "attempt", "peak_memory_mb")
 SMALL: dict[str, Any] = {"train_samples": 60, "validation_size": 20, "width": 4, "blocks": 8}
 CASES: list[dict[str, Any]] = [
     {},
@@ -42,37 +40,13 @@ def _spec(method: str = "RMTR", problem: str = "sine-resnet", **options: Any) ->
     )
 
 
-def _rows(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{n: v for n, v in row.items() if not n.endswith(TIMES)} for row in found]
-
-
-def _interrupted(spec: RunSpec, root: Path, at: int) -> RunRecord:
-    """Stop a run at one of its steps, and go on."""
-    calls, step = [], napts.RMTR.step
-
-    def stopped(self: Any, closure: Any) -> float:
-        calls.append(1)
-        if len(calls) == at:
-            raise KeyboardInterrupt
-        return step(self, closure)
-
-    with mock.patch.object(napts.RMTR, "step", stopped), pytest.raises(CodeExit):
-        run(spec, root)
-    return load_run(run(spec, root, mode="retry").path)
-
-
 @pytest.mark.parametrize("size", ["full", 16])
 @pytest.mark.parametrize("options", CASES)
 def test_a_run_that_was_stopped_ends_the_same(
     options: dict[str, Any], size: Any, tmp_path: Path
 ) -> None:
     spec = _spec(**options, budget={"epochs": 8 if size == "full" else 2, "batch_size": size})
-    straight = load_run(run(spec, tmp_path / "straight").path)
-    found = _interrupted(spec, tmp_path / "stopped", 5)
-    assert found.state == straight.state == "done"
-    assert found.final == straight.final
-    assert _rows(found.epochs) == _rows(straight.epochs)
-    assert _rows(found.steps) == _rows(straight.steps)
+    straight = assert_stopping_changes_nothing(spec, tmp_path)
     assert straight.epochs[-1]["val_loss"] < straight.epochs[0]["val_loss"]
 
 

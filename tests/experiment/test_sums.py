@@ -3,17 +3,14 @@
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import pytest
 
-import napts
-from napts.exits import CodeExit
 from napts.experiment import RunSpec, run
-from napts.records import RunRecord, load_run
+from napts.records import load_run
 from tests.helpers.rows import ROWS, write_rows
+from tests.helpers.stopped import assert_stopping_changes_nothing
 
-TIMES = ("_seconds", "time", "attempt", "peak_memory_mb")
 METHODS: dict[str, dict[str, Any]] = {
     "MLVR": {"shares": [0.1, 0.4]},
     "SSN": {"share": 0.25},
@@ -45,36 +42,11 @@ def _spec(method: str, seed: int = 0, **budget: Any) -> RunSpec:
     )
 
 
-def _rows(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{n: v for n, v in row.items() if not n.endswith(TIMES)} for row in found]
-
-
-def _interrupted(spec: RunSpec, root: Path, at: int) -> RunRecord:
-    """Stop a run at one of its steps, and go on."""
-    kind, calls = getattr(napts, spec.optimizer.method), []
-    step = kind.step
-
-    def stopped(self: Any, closure: Any) -> float:
-        calls.append(1)
-        if len(calls) == at:
-            raise KeyboardInterrupt
-        return step(self, closure)
-
-    with mock.patch.object(kind, "step", stopped), pytest.raises(CodeExit):
-        run(spec, root)
-    return load_run(run(spec, root, mode="retry").path)
-
-
 @pytest.mark.parametrize("batch", ["full", 16])
 @pytest.mark.parametrize("method", METHODS)
 def test_a_run_that_was_stopped_ends_the_same(method: str, batch: Any, tmp_path: Path) -> None:
     spec = _spec(method, batch_size=batch, epochs=8 if batch == "full" else 2)
-    straight = load_run(run(spec, tmp_path / "straight").path)
-    found = _interrupted(spec, tmp_path / "stopped", 5)
-    assert found.state == straight.state == "done"
-    assert found.final == straight.final
-    assert _rows(found.epochs) == _rows(straight.epochs)
-    assert _rows(found.steps) == _rows(straight.steps)
+    straight = assert_stopping_changes_nothing(spec, tmp_path)
     assert straight.epochs[-1]["val_loss"] < straight.epochs[0]["val_loss"]
 
 

@@ -40,6 +40,26 @@ def course(rate: float, gradients: float, published: float | None = None) -> Cal
     return change
 
 
+def trained(root: Path, seeds: int, **courses: Any) -> Section:
+    """Write runs on Burgers' equation, by their methods, and return their section."""
+    for method, change in courses.items():
+        options = {"pairs": 3, "momentum": 0.9} if method == "MomentumLBFGS" else {}
+        for seed in range(seeds):
+            write_run(
+                root,
+                method=method,
+                seed=seed,
+                workload="burgers",
+                epochs=6,
+                batches=1,
+                metric=ERROR,
+                options=options,
+                change=change,
+            )
+    (section,) = load_collection(root).sections
+    return section
+
+
 @pytest.fixture
 def section(tmp_path: Path) -> Section:
     courses = {"ASPQN": course(0.1, 50.0, 12.0), "Adam": course(0.5, 1.0)}
@@ -78,22 +98,13 @@ def test_the_table_has_the_best_iterate_and_what_it_had_cost(section: Section) -
 
 def test_targets_that_are_not_reached_are_said_to_be(tmp_path: Path) -> None:
     """L-BFGS comes to 0.5^5 in 5 steps, ASPQN below it in 2, and to 4.6e-4 of the slides in 4."""
-    courses = {"MomentumLBFGS": course(0.5, 1.0, 1.0), "ASPQN": course(0.1, 50.0, 12.0)}
-    for method, change in {**courses, "Adam": course(0.9, 1.0)}.items():
-        more = {"pairs": 3, "momentum": 0.9} if method == "MomentumLBFGS" else {}
-        for seed in (0, 1):
-            write_run(
-                tmp_path,
-                method=method,
-                seed=seed,
-                workload="burgers",
-                epochs=6,
-                batches=1,
-                metric=ERROR,
-                options=more,
-                change=change,
-            )
-    (section,) = load_collection(tmp_path).sections
+    section = trained(
+        tmp_path,
+        seeds=2,
+        MomentumLBFGS=course(0.5, 1.0, 1.0),
+        ASPQN=course(0.1, 50.0, 12.0),
+        Adam=course(0.9, 1.0),
+    )
     _, best, printed = equation_tables(section)
     assert best.title == "Cost of a relative error of the best of L-BFGS: 0.0312"
     assert printed.title == "Cost of a relative error that the slides print: 4.60e-04"
@@ -146,21 +157,7 @@ def test_counts_follow_for_methods_without_counts_of_their_own(section: Section)
 
 def judged(root: Path, seeds: int = 4, **courses: Any) -> dict[str, Any]:
     """Return the findings of P1 to P3 by their words."""
-    for method, change in courses.items():
-        options = {"pairs": 3, "momentum": 0.9} if method == "MomentumLBFGS" else {}
-        for seed in range(seeds):
-            write_run(
-                root,
-                method=method,
-                seed=seed,
-                workload="burgers",
-                epochs=6,
-                batches=1,
-                metric=ERROR,
-                options=options,
-                change=change,
-            )
-    (section,) = load_collection(root).sections
+    section = trained(root, seeds, **courses)
     tuned = {"Adam": {}}
     return {j.claim.name: j for j in judge_section(section, tuned) if j.claim.name in "P1P2P3"}
 
