@@ -3,7 +3,7 @@
 Everything is drawn so that the true mean, or ratio of means, lies on the bound that a claim sets:
 then every "confirmed" and every "refuted" is false by a hair, and an interval of 95 % should give
 2.5 % of either. ``python -m napts.analysis.false_confirmations`` prints the table of
-docs/reproduction.md, with the bootstrap intervals beside them that earlier versions had.
+docs/explanation/verdicts.md, with the bootstrap intervals beside them that earlier versions had.
 """
 
 import warnings

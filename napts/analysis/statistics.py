@@ -7,7 +7,8 @@ as with ten. Bootstrap intervals, which assume less, cannot see beyond the few v
 have: at n = 3 they confirm falsely in more than 10 % of all cases, at n = 5 in 6 %. Skewed values
 break the assumption, above all where the long tail is on the side of the bound; differences of two
 methods that are skewed alike are hardly affected. `napts.analysis.false_confirmations` measures
-all of this and docs/reproduction.md has the numbers. Range and n are always reported as well.
+all of this, and docs/explanation/verdicts.md has the numbers. Range and n are always reported as
+well.
 
 Infinite values are values: they make a mean infinite, and leave no interval unless all are equal.
 """

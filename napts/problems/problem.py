@@ -33,7 +33,7 @@ class Problem(ABC):
 
     A subclass writes :meth:`network`, :meth:`data`, :meth:`loss` and, as it likes, :meth:`metrics`
     and :meth:`augment`; the harness calls the rest. A batch is a tensor, or a tuple or dictionary
-    of tensors, with the samples in dimension 0. See docs/problems.md.
+    of tensors, with the samples in dimension 0. See docs/reference/problems.md.
 
     Args:
         options: Validated options, an instance of ``Options``; None for the defaults.

@@ -1,4 +1,4 @@
-"""The tables of docs/survival.md, from the committed results: python -m tests.campaign.page."""
+"""Write the tables of docs/development/survival.md anew: python -m tests.campaign.page."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "reports" / "campaign"
-PAGE = ROOT / "docs" / "survival.md"
+PAGE = ROOT / "docs" / "development" / "survival.md"
 
 _ORDER = ("kills", "disk", "specs", "damage", "labels", "servers")
 _MARKED = re.compile(r"(<!-- (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)

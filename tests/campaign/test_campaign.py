@@ -16,7 +16,7 @@ def test_the_page_has_the_committed_results() -> None:
 
 
 def test_tests_that_the_page_names_are_there() -> None:
-    root = PAGE.parents[1]
+    root = PAGE.parents[2]
     words = PAGE.read_text(encoding="utf-8").replace(",", " ").split()
     names = {word.strip("`|") for word in words if word.strip("`|").startswith("tests/")}
     assert names

@@ -1,4 +1,4 @@
-"""The specs of docs/budgets.md are valid, and end as it says."""
+"""The specs of docs/reference/budgets.md are valid, and end as it says."""
 
 import re
 import tomllib
@@ -11,7 +11,7 @@ from napts.experiment.spec.budget import LIMITS
 from napts.experiment.spending import TargetNote
 from napts.records import load_run
 
-PAGE = (Path(__file__).parents[2] / "docs" / "budgets.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "budgets.md").read_text()
 SPECS = [tomllib.loads(text) for text in re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)]
 
 

@@ -1,4 +1,4 @@
-"""The examples of docs/optimizers.md, as written."""
+"""The examples of docs/reference/optimizers.md, as written."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,8 @@ from napts.experiment import Study, load_spec
 from napts.experiment.methods import foreign
 from napts.launch.space_file import load_space
 
-TEXT = (Path(__file__).parents[2] / "docs" / "optimizers.md").read_text(encoding="utf-8")
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "optimizers.md"
+TEXT = PAGE.read_text(encoding="utf-8")
 
 
 def _blocks(language: str) -> list[str]:

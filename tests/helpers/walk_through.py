@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.helpers.installed import ROOT
 
-PAGE = ROOT / "docs" / "own_problem.md"
+PAGE = ROOT / "docs" / "tutorials" / "own_problem.md"
 
 
 def blocks(language: str) -> list[str]:

@@ -23,8 +23,8 @@ def test_multilevel_training() -> None:
     names: dict[str, Any] = {}
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        for block in _blocks("multilevel.md"):
-            exec(compile(block, "docs/multilevel.md", "exec"), names)
+        for block in _blocks("results/multilevel.md"):
+            exec(compile(block, "docs/results/multilevel.md", "exec"), names)
             if "loss" in names:
                 assert math.isfinite(names["loss"])
     assert names["record"].work_units > 0.0
@@ -45,10 +45,10 @@ def one_process(tmp_path: Path) -> Iterator[None]:
 def test_what_your_closure_may_do() -> None:
     names: dict[str, Any] = {}
     random = torch.get_rng_state()
-    blocks = _blocks("closures.md")
+    blocks = _blocks("reference/closures.md")
     losses = []
     for block in blocks:
-        exec(compile(block, "docs/closures.md", "exec"), names)
+        exec(compile(block, "docs/reference/closures.md", "exec"), names)
         if "loss = optimizer.step" in block:
             losses.append(names["loss"])
             assert names["optimizer"].last_step.accepted, block

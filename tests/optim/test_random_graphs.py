@@ -18,7 +18,7 @@ import napts
 from tests.helpers.overheard import gaps
 from tests.helpers.random_graphs import Case, Problem, draw_case
 
-PAGE = Path(__file__).parents[2] / "docs" / "closures.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "closures.md"
 TOLERANCE = 1e-9
 SAMPLE, TRAINED = 100, 0.8
 
@@ -28,7 +28,7 @@ def _plain(kinds: tuple[str, ...], cuts: int | tuple[int, ...]) -> Case:
     return Case(kinds, nowhere, outputs="tensor", calls=1, terms=(), cuts=cuts, change="none")
 
 
-# What can occur here of the table in docs/closures.md, each with a case of it.
+# What can occur here of the table in docs/reference/closures.md, each with a case of it.
 REFUSALS = {
     "divides into at most": _plain(("attention", "tied"), 3),
     "has no trainable parameter": _plain(("linear", "activation", "linear"), (1, 2)),

@@ -1,4 +1,4 @@
-"""docs/own_problem.md as it is written: an installed wheel, an empty folder, two files."""
+"""docs/tutorials/own_problem.md as written: an installed wheel, an empty folder, two files."""
 
 import json
 import re

@@ -48,4 +48,4 @@ def test_the_source_distribution_builds_the_same_wheel(tmp_path):
     with tarfile.open(archive) as tar:
         names = {name.partition("/")[2] for name in tar.getnames()}
     wanted = {"studies/digits.toml", "tests/conftest.py", "slurm/local_cluster.sh", "Makefile"}
-    assert wanted | {"constraints.txt", "docs/speed.md", "benchmarks/gate.py"} <= names
+    assert wanted | {"constraints.txt", "docs/results/speed.md", "benchmarks/gate.py"} <= names

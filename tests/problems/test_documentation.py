@@ -1,4 +1,4 @@
-"""The examples of docs/problems.md, run as they stand there."""
+"""The examples of docs/reference/problems.md, run as they stand there."""
 
 import re
 from functools import partial
@@ -14,7 +14,7 @@ from napts.experiment.plugins import loading
 from napts.problems import EpochOrder, Problem, problem_class, problem_names, registry
 from napts.records.read import load_run
 
-PAGE = Path(__file__).parents[2] / "docs" / "problems.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "problems.md"
 
 
 def blocks(language: str) -> list[str]:

@@ -312,7 +312,7 @@ def test_options_that_do_not_fit_are_refused() -> None:
 
 # --- the page ----------------------------------------------------------------------------------
 
-PAGE = Path(__file__).parents[2] / "docs" / "pde.md"
+PAGE = Path(__file__).parents[2] / "docs" / "results" / "pde.md"
 
 
 def test_a_further_equation_is_one_short_file(tmp_path: Path, monkeypatch: Any) -> None:

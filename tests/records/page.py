@@ -9,8 +9,8 @@ _INTRODUCTION = """# The run directory
 
 One run is one folder `<records>/<experiment>/<run key>/` of plain JSON files, the only truth about
 it: MLflow, tables and figures are made from it. This page is made from the table in
-`napts/records/columns.py` (`python -m tests.records.page > docs/records.md`), and a test compares
-both with what runs write.
+`napts/records/columns.py` (`python -m tests.records.page > docs/reference/records.md`), and a test
+compares both with what runs write.
 
 Files of a later version of the format (`schema` above 1, in any file that names one) are refused in
 one line, and nothing is touched.

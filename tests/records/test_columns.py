@@ -125,8 +125,8 @@ def test_a_metric_s_column_is_found_by_any_name() -> None:
 
 
 def test_the_page_is_what_the_table_says() -> None:
-    path = Path(__file__).parents[2] / "docs" / "records.md"
-    assert path.read_text() == page(), "python -m tests.records.page > docs/records.md"
+    path = Path(__file__).parents[2] / "docs" / "reference" / "records.md"
+    assert path.read_text() == page(), "python -m tests.records.page > docs/reference/records.md"
 
 
 def test_a_column_that_the_table_does_not_have_is_not_written(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""docs/own_problem.md on a real Slurm: jobs import the file as it was when they were submitted."""
+"""docs/tutorials/own_problem.md on a real Slurm: jobs import the file as it was at submission."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""The tables of docs/zoo.md: `python -m tests.zoo.table > docs/zoo.md`."""
+"""The tables of docs/reference/zoo.md: `python -m tests.zoo.table > docs/reference/zoo.md`."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -22,7 +22,7 @@ sizes, on one batch (`make zoo`).
 - With every training loop and method the loss falls by 2 % within 8 steps ("trains"), or there is
   one clear error ("refused").
 
-This page is written by `python -m tests.zoo.table > docs/zoo.md`.
+This page is written by `python -m tests.zoo.table > docs/reference/zoo.md`.
 
 ## Models
 

@@ -15,7 +15,7 @@ from napts.experiment.methods.registry import method_named, method_names
 from napts.optim.option import UNSET, ByNorm, Definition
 from napts.optim.signature import Definitions, shown
 
-PAGE = Path("docs", "options.md")
+PAGE = Path("docs", "reference", "options.md")
 TABLE = Path("napts", "records", "absent_options.py")
 
 _WRITTEN = re.compile(r"(?<=options\.\n).*?(?=    # End of what is written)", re.DOTALL)

@@ -1,8 +1,8 @@
 """Every checkable claim of the family's papers, and its test with its threshold.
 
-The thresholds are ours where the paper gives none; docs/reproduction.md says when they were fixed:
-a claimed effect counts as seen if about three quarters of it is there, "keeps the accuracy" means
-within one percentage point, "clearly higher" means by at least one.
+The thresholds are ours where the paper gives none; docs/explanation/verdicts.md says when they
+were fixed: a claimed effect counts as seen if about three quarters of it is there, "keeps the
+accuracy" means within one percentage point, "clearly higher" means by at least one.
 """
 
 from napts.papers.claims.claim import Claim

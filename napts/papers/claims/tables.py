@@ -44,9 +44,9 @@ def _verdicts(judgements: Sequence[Judgement]) -> Table:
             "Intervals are Student's, paired by seed. If the differences from seed to seed are "
             "normal, they confirm falsely in at most 2.5 % of all cases, with 3 seeds as with 10; "
             "if they are strongly skewed, in up to 11 %, and 3 to 5 seeds cannot show whether "
-            "they are (docs/reproduction.md has the rates). "
-            "Thresholds are in the code, ours where the papers give none; docs/reproduction.md "
-            "says when they were fixed."
+            "they are (docs/explanation/verdicts.md has the rates). "
+            "Thresholds are in the code, ours where the papers give none; "
+            "docs/explanation/verdicts.md says when they were fixed."
         ],
         words=("what it says", "verdict", "where"),
     )

@@ -79,8 +79,8 @@ class Pde(Problem):
     """A differential equation for one function, solved by a network ``N`` as ``A + ell N``.
 
     A subclass says :attr:`domain`, :meth:`residual`, :meth:`lifting` and :meth:`reference`, and,
-    for conditions as penalties, :meth:`misfits`; docs/pde.md has an example. The loss is the mean
-    square of the residual at the collocation points, all of them in every step.
+    for conditions as penalties, :meth:`misfits`; docs/results/pde.md has an example. The loss is
+    the mean square of the residual at the collocation points, all of them in every step.
 
     Attributes:
         domain: The interval of each coordinate, by a name of one letter.
