@@ -48,6 +48,7 @@ def test_a_study_is_a_sweep(path: Path) -> None:
         ("scaling", 8),
         ("calibration", 3 * 107),
         ("calibration-joint", 3 * 90),
+        ("calibration-absolute", 2 * 77),
         ("pinn-local-phase", 3 * 12),
     ],
 )
@@ -58,7 +59,7 @@ def test_the_sweeps_that_are_shipped(name: str, runs: int) -> None:
 
 
 def test_every_shipped_sweep_is_tested() -> None:
-    assert len(list((ROOT / "slurm" / "sweeps").glob("*.toml"))) == 10
+    assert len(list((ROOT / "slurm" / "sweeps").glob("*.toml"))) == 11
 
 
 def test_the_tuning_grids_lie_in_the_papers_ranges() -> None:

@@ -21,6 +21,7 @@ def count(model: nn.Module) -> int:
         ("cifar10-lenet", (3, 32, 32), 62_006),
         ("cifar10-mini", (3, 16, 16), 40_682),
         ("cifar10-mini-deep", (3, 16, 16), 65_322),
+        ("cifar10-mini-wide", (3, 16, 16), 1_029_258),
     ],
 )
 def test_parameter_counts_and_output_shape(name, shape, parameters):
