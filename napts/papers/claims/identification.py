@@ -3,8 +3,8 @@
 A cell is a set of options that the paper does not print, and all five methods run with it, global
 steps tried again at the smallest radius. What it is judged by was declared before the first run
 (docs/results/identification.md): the five printed times, an order of the five accuracies, and N1 to
-N10. With the seeds of a calibration no interval is worth anything; a claim is *met* by a cell if every
-number of it lies where it must.
+N10. With the seeds of a calibration no interval is worth anything; a claim is *met* by a cell if
+every number of it lies where it must.
 """
 
 import math
