@@ -9,13 +9,14 @@ TORCH ?=
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ZOO := $(VENV)/.zoo
+DOCS := $(VENV)/.docs
 PINS := $(VENV)/constraints.txt
 RECORDS ?= records
 OUT ?= out
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: environment reproduce test quick journeys campaign zoo test-slurm lint bench bench-check clean
+.PHONY: environment reproduce test quick journeys campaign zoo test-slurm lint docs bench bench-check clean
 
 environment: $(READY)
 
@@ -51,6 +52,10 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
+# The site, into docs/_build; whatever Sphinx warns of is an error.
+docs: $(DOCS)
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build $(ARGS)
+
 # All asv suites on the commit that is checked out (about 40 minutes), then the overhead table.
 bench: $(READY)
 	$(BIN)/asv machine --yes
@@ -63,7 +68,7 @@ bench-check: $(READY)
 	$(BIN)/python -m pytest -m bench $(ARGS)
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .asv *.egg-info
+	rm -rf $(VENV) docs/_build .pytest_cache .ruff_cache .hypothesis .asv *.egg-info
 
 $(READY): pyproject.toml setup.py constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) not found; set PYTHON=..., Python 3.11 or newer"; exit 2; }
@@ -74,4 +79,8 @@ $(READY): pyproject.toml setup.py constraints.txt
 
 $(ZOO): $(READY)
 	$(BIN)/python -m pip install --disable-pip-version-check -c $(PINS) -e '.[dev-zoo]'
+	@touch $@
+
+$(DOCS): $(READY)
+	$(BIN)/python -m pip install --disable-pip-version-check -c $(PINS) -e '.[docs]'
 	@touch $@

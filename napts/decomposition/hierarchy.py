@@ -18,9 +18,9 @@ _RANDOM = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout
 class ResidualHierarchy:
     """A residual network, and shallower ones that can stand in its place.
 
-    Made by :func:`residual_hierarchy`. The coarser ones have blocks of their own and everything
-    else in common with the network: what is trained of that are the same parameters, whose values
-    differ from level to level while a method works.
+    Made by :func:`napts.residual_hierarchy`. The coarser ones have blocks of their own and
+    everything else in common with the network: what is trained of that are the same
+    parameters, whose values differ from level to level while a method works.
 
     Args:
         model: The finest network.

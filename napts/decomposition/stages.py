@@ -30,7 +30,7 @@ class LayerPartition(Sequence[Stage]):
         model: The network, called as a whole by the closure.
         stages: Its blocks, in order; together they hold every trainable parameter once.
         cuts: Where they end, all but the last one.
-        copies: Whether the stages' modules can run them; see :data:`Copies`.
+        copies: Whether the stages' modules can run them: "trusted", "possible" or "none".
     """
 
     def __init__(

@@ -21,7 +21,7 @@ class DescribedOptimizer(Optimizer):
     """
 
     needs: ClassVar[str] = "parameters"
-    """What the constructor takes first: ``"parameters"``, ``"stages"`` or ``"sets"``."""
+    """What the constructor takes first, ``"parameters"``, ``"stages"`` or ``"sets"``."""
 
     pipeline_ok: ClassVar[bool] = True
     """Whether the network may be given stage by stage, as a :class:`napts.Pipeline`."""

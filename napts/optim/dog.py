@@ -36,7 +36,7 @@ class DoG(Optimizer):
     gradients so far. All parameters of a group count as one vector.
 
     The average ``a_t = (1 - w) a_(t-1) + w x_t`` with ``w = (1 + gamma) / (t + gamma)`` is what
-    :meth:`eval` puts into the parameters and :meth:`train` takes out again, without rounding.
+    ``eval`` puts into the parameters and ``train`` takes out again, without rounding.
     BatchNorm's running statistics remain those of the iterates. A new optimizer is in training.
 
     Source: Ivgi, Hinder, Carmon, *DoG is SGD's Best Friend* (2023), arXiv 2302.12022, equations

@@ -41,7 +41,7 @@ class Pipeline:
             kept.
         loss: Mean loss of a batch, from outputs ``(n, ...)`` and targets ``(n, ...)``.
         example_inputs: A few inputs, to find out the shapes between the stages.
-        micro_batches: Micro-batches of a batch; see :func:`micro_batch_count`.
+        micro_batches: Micro-batches of a batch; see ``napts.parallel.pipeline.micro_batch_count``.
         schedule: ``"gpipe"`` or ``"1f1b"``; see :class:`napts.parallel.engine.Engine`.
         group: Process group; None for all ranks.
 

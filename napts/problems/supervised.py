@@ -61,7 +61,7 @@ class Supervised(Problem):
 
     @property
     def by_outputs(self) -> bool:
-        """Whether loss and metrics are known from the outputs: no subclass has replaced them."""
+        """Whether loss and metrics are known from the outputs, not replaced by a subclass."""
         own = type(self)
         return own.loss is Supervised.loss and own.metrics is Supervised.metrics
 

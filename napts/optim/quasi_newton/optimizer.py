@@ -59,7 +59,7 @@ class Known:
 class QuasiNewtonOptimizer(DescribedOptimizer):
     """A method whose steps are line searches along quasi-Newton directions.
 
-    A subclass says in :meth:`_advance` what an iteration is.
+    A subclass says in ``_advance`` what an iteration is.
 
     Args:
         params: Parameters or parameter groups, of one device and type.

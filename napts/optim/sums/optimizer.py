@@ -48,7 +48,7 @@ class Start:
 class SumOptimizer(DescribedOptimizer):
     """A method that takes steps on a finite sum as a function of its parameters.
 
-    A subclass says in :meth:`_advance` where a step leads, and in :meth:`_numbers` what it
+    A subclass says in ``_advance`` where a step leads, and in ``_numbers`` what it
     remembers.
 
     Args:
