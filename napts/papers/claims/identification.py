@@ -2,9 +2,9 @@
 
 A cell is a set of options that the paper does not print, and all five methods run with it, global
 steps tried again at the smallest radius. What it is judged by was declared before the first run
-(docs/results/identification.md): the five printed times, an order of the five accuracies, and N1 to
-N10. With the seeds of a calibration no interval is worth anything; a claim is *met* by a cell if
-every number of it lies where it must.
+(docs/results/identification.md): the printed times, an order of the accuracies, and N1 to N10.
+With the seeds of a calibration no interval is worth anything; a claim is *met* by a cell if every
+number of it lies where it must.
 """
 
 import math
@@ -77,6 +77,24 @@ class Regime:
     def fit(self) -> Fit:
         """Its modelled times beside the printed ones."""
         return fit({name: FOUR_DEVICES.cost(passes) for name, passes in self.passes.items()})
+
+    @property
+    def local_steps(self) -> int:
+        """Its local steps."""
+        (steps,) = {
+            run.spec["optimizer"]["local_steps"]
+            for run in self.section.records
+            if "local_steps" in run.spec["optimizer"]
+        }
+        return steps
+
+    def with_local_steps(self, steps: int) -> dict[str, Passes]:
+        """Return its passes as if it had other local steps and rejected as often."""
+        factor = (steps - 1) / (self.local_steps - 1)
+        return {
+            name: passes._replace(local=factor * passes.local)
+            for name, passes in self.passes.items()
+        }
 
     @property
     def seeds(self) -> int:
