@@ -201,7 +201,7 @@ FORMER = ["Workload", "WorkloadOptions", "TensorSet", "get_workload", "workload_
 
 @pytest.mark.parametrize("name", FORMER)
 def test_former_names_work_and_say_what_they_are_called_now(name):
-    with pytest.warns(DeprecationWarning, match=f"napts.problems.{name} is called napts.problems"):
+    with pytest.warns(DeprecationWarning, match=f"napts.problems.{name} is now called napts.problems"):
         assert callable(getattr(problems, name))
     with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
         _ = problems.Nothing
