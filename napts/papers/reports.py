@@ -11,6 +11,7 @@ from napts.papers.figures.cost_model import cost_model_drawings, cost_model_tabl
 from napts.papers.figures.equations import equation_drawings
 from napts.papers.figures.figure2 import figure2_drawings
 from napts.papers.figures.finite_sums import finite_sum_drawings
+from napts.papers.figures.identification import identification_files, identification_parts
 from napts.papers.figures.levels import level_drawings
 from napts.papers.figures.weights_and_data import weights_and_data_drawings
 from napts.papers.figures.window import window_drawings
@@ -149,6 +150,13 @@ for _report in (
         80,
         parts=calibration_parts,
         files=calibration_files,
+    ),
+    Report(
+        "identification",
+        "the NAPTS paper's regime: cells beside its times, accuracies and claims",
+        80,
+        parts=identification_parts,
+        files=identification_files,
     ),
 ):
     register_report(_report)

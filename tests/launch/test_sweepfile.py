@@ -48,7 +48,7 @@ def test_a_study_is_a_sweep(path: Path) -> None:
         ("scaling", 8),
         ("calibration", 3 * 107),
         ("calibration-joint", 3 * 90),
-        ("calibration-absolute", 2 * 77),
+        ("calibration-absolute", 77),
         ("pinn-local-phase", 3 * 12),
     ],
 )

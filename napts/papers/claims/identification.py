@@ -2,9 +2,9 @@
 
 A cell is a set of options that the paper does not print, and all five methods run with it, global
 steps tried again at the smallest radius. What it is judged by was declared before the first run
-(docs/results/identification.md): the five printed times, an order of the five accuracies, and N1 to
-N10. With the seeds of a calibration no interval is worth anything; a claim is *met* by a cell if
-every number of it lies where it must.
+(docs/results/identification.md): the printed times, an order of the accuracies, and N1 to N10.
+With the seeds of a calibration no interval is worth anything; a claim is *met* by a cell if every
+number of it lies where it must.
 """
 
 import math
@@ -77,6 +77,24 @@ class Regime:
     def fit(self) -> Fit:
         """Its modelled times beside the printed ones."""
         return fit({name: FOUR_DEVICES.cost(passes) for name, passes in self.passes.items()})
+
+    @property
+    def local_steps(self) -> int:
+        """Its local steps."""
+        (steps,) = {
+            run.spec["optimizer"]["local_steps"]
+            for run in self.section.records
+            if "local_steps" in run.spec["optimizer"]
+        }
+        return steps
+
+    def with_local_steps(self, steps: int) -> dict[str, Passes]:
+        """Return its passes as if it had other local steps and rejected as often."""
+        factor = (steps - 1) / (self.local_steps - 1)
+        return {
+            name: passes._replace(local=factor * passes.local)
+            for name, passes in self.passes.items()
+        }
 
     @property
     def seeds(self) -> int:
@@ -181,15 +199,28 @@ def is_identification(section: Section) -> bool:
 def regimes(section: Section) -> list[Regime]:
     """Return every cell of a calibration with the limit of tries that suits it best, best first.
 
+    Cells with fewer seeds than others stand behind them.
+
     Args:
-        section: The calibration; cells without runs of all five methods are left out.
+        section: The calibration; of a cell the seeds are taken with which all five methods came
+            to the end, and cells without such are left out.
     """
     limited = (with_limits(cell) for cell in _complete(section))
-    return sorted((min(found, key=Regime.rank) for found in limited if found), key=Regime.rank)
+    best = [min(found, key=Regime.rank) for found in limited if found]
+    return sorted(best, key=lambda regime: (-regime.seeds, regime.rank()))
 
 
 def _complete(section: Section) -> list[Section]:
-    return [cell for cell in calibration_cells(section) if of_the_paper(counted(cell))]
+    """Return the cells with the seeds with which all five methods came to the end."""
+    found = []
+    for cell in calibration_cells(section):
+        done = [run for run in cell.records if run.state == "done"]
+        seeds = [{run.seed for run in done if run.method == name} for name in PAPER_SECONDS]
+        records = tuple(run for run in done if run.seed in set.intersection(*seeds))
+        complete = replace(cell, records=records)
+        if records and of_the_paper(counted(complete)):
+            found.append(complete)
+    return found
 
 
 def with_limits(cell: Section) -> list[Regime]:

@@ -16,6 +16,7 @@ from napts.analysis import Collection, Section, Table
 from napts.analysis.tables import number, percent
 from napts.papers.claims import Judgement, Verdict, claims_frame
 from napts.papers.claims.calibration import SCORED, CellResult, deciding, score_cells
+from napts.papers.claims.identification import is_identification
 from napts.papers.figures.window import window_drawings
 from napts.plotting.annotate import caption
 from napts.plotting.drawings import Drawing
@@ -111,9 +112,9 @@ class Calibration:
 
 @lru_cache(maxsize=1)  # several reports on one collection ask for them, and scoring takes a while
 def calibrations(collection: Collection) -> list[Calibration]:
-    """Return the calibration studies."""
+    """Return the calibration studies that are scored by ratios."""
     sections = [s for s in collection.of_kind("calibration") if s.metric == ACCURACY]
-    return [_calibration(section) for section in sections]
+    return [_calibration(section) for section in sections if not is_identification(section)]
 
 
 def _calibration(section: Section) -> Calibration:
