@@ -23,17 +23,18 @@ from napts.problems import options_model, problem_class, problem_names
 
 _INTRODUCTION = """# Keys of a spec
 
-A spec is a TOML file: one run, a study of methods and seeds, or a sweep. Unknown keys and values out of range
-are refused in one line that says what is allowed. This page is made from the models that check them
-(`python -m tests.site.spec_page > docs/reference/spec.md`).
+A spec is a TOML file: one run, a study of methods and seeds, or a sweep. Unknown keys and values
+out of range are refused in one line that says what is allowed. This page is made from the models
+that check them (`python -m tests.site.spec_page > docs/reference/spec.md`).
 
 `--set KEY=VALUE` replaces a value from the command line, with dots between the names of tables:
-`--set budget.epochs=3`, `--set "seeds=[0,1]"`, `--set methods.0.window=10`. The value is read as TOML, and as a
-string where it is none. A key without a default must be given; where the default is "none", the key may be left out.
+`--set budget.epochs=3`, `--set "seeds=[0,1]"`, `--set methods.0.window=10`. The value is read as
+TOML, and as a string where it is none. A key without a default must be given; where the default is
+"none", the key may be left out.
 
-`[optimizer]` of a run, and every `[[methods]]` of a study, hold `method` and [its options](options.md) or
-[those of an installed optimizer](optimizers.md). `[workload]` holds `name` and
-[the options of the problem](#options-of-the-workloads).
+`[optimizer]` of a run, and every `[[methods]]` of a study, hold `method` and
+[its options](options.md) or [those of an installed optimizer](optimizers.md). `[workload]` holds
+`name` and [the options of the problem](#options-of-the-workloads).
 """
 _TABLES = {
     "WorkloadSpec": "table `[workload]`",
@@ -85,7 +86,8 @@ def page() -> str:
     for title, model in SECTIONS:
         beside = f"{_BESIDE[title]}\n\n" if title in _BESIDE else ""
         parts.append(f"## {title}\n\n{beside}{table(model)}")
-    parts.append("## Options of the workloads\n\n[The problems](problems.md#the-problems-that-ship).\n")
+    problems = "[The problems](problems.md#the-problems-that-ship)."
+    parts.append(f"## Options of the workloads\n\n{problems}\n")
     parts += [f"### {', '.join(names)}\n\n{table(model)}" for model, names in workloads()]
     return "\n".join(parts)
 
