@@ -44,7 +44,7 @@ class Combined(Optimizer):
         for inner in optimizers:
             if calls.kind_of(inner) in ("searches", "evaluates"):
                 raise CombinationError(
-                    f"{type(inner).__name__} evaluates the loss itself, allowed: on its own, for "
+                    f"{type(inner).__name__} evaluates the loss itself, allowed: alone, for "
                     "all parameters"
                 )
         self.__setstate__({"optimizers": tuple(optimizers)})
