@@ -169,7 +169,7 @@ def test_it_follows_the_type_and_refuses_other_parameters() -> None:
     with hierarchy.at(0):
         assert all(p.dtype == torch.float32 for p in model.parameters())
     next(model[0].parameters()).requires_grad_(False)
-    with pytest.raises(ValueError, match="the parameters that are trained have changed"):
+    with pytest.raises(ValueError, match="the trained parameters have changed"):
         hierarchy.follow()
 
 

@@ -247,6 +247,6 @@ def test_the_model_has_to_be_called() -> None:
 
 def test_the_former_name_of_parameter_subsets_warns() -> None:
     for home in (napts, napts.decomposition):
-        with pytest.warns(DeprecationWarning, match="is called .*ParameterSubsets now"):
+        with pytest.warns(DeprecationWarning, match="is now called .*ParameterSubsets"):
             assert home.TensorSets is napts.ParameterSubsets
     assert type(napts.deal_parameters(nn.Linear(2, 2), 1)) is napts.ParameterSubsets
