@@ -138,7 +138,7 @@ def _attributes(text: str) -> Iterator[tuple[str, str]]:
 def _markdown(text: str) -> str:
     text = re.sub(r":\w+:`~?(.*?)`", r"`\1`", text).replace("``", "`")
     text = re.sub(r",? see `napts[\w.]+`", "", text).replace(", see `RunSpec`", ", as in a run")
-    return re.sub(r"\bNone\b", "none", text)
+    return re.sub(r"(?<!\. )\bNone\b", "none", text)
 
 
 def _type(field: Mapping[str, Any]) -> str:
