@@ -51,7 +51,7 @@ class Stage:
 
     @property
     def runner(self) -> _Run:
-        """What runs the block alone: the module, or its compiled form, made on first use."""
+        """What runs the block alone; the module, or its compiled form, made on first use."""
         module = self.alone()
         if not self.compile_local:
             return module

@@ -27,8 +27,9 @@ class Baseline(Optimizer):
     How the optimizer inside takes its closure follows from the signature of its ``step``:
 
     - If there is no closure, or an optional one, it finds loss and gradient evaluated, as after
-    ``loss.backward()``. If it calls the closure, it gets these first; if it has moved the
-    parameters by then, or calls the closure again, the loss is evaluated and differentiated again.
+      ``loss.backward()``. If it calls the closure, it gets these first; if it has moved the
+      parameters by then, or calls the closure again, the loss is evaluated and differentiated
+      again.
     - If the closure is required, it evaluates whenever it likes.
 
     Every evaluation is counted. Torch's own optimizers are known by name and are not watched.
