@@ -1,7 +1,7 @@
 """The trust-region iteration, NAPTS Algorithm 1, of which every method is a composition.
 
 The displayed form of the algorithm could not be recovered from the paper's text; the line numbers
-used here are those of a reconstruction from its prose (README, "What is reconstructed").
+used here are those of a reconstruction from its prose (docs/explanation/reconstructed.md).
 """
 
 from dataclasses import dataclass
