@@ -16,7 +16,7 @@ OUT ?= out
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: environment reproduce test quick journeys campaign zoo test-slurm lint docs bench bench-check clean
+.PHONY: environment reproduce test quick journeys campaign zoo test-slurm lint docs figures dist lowest bench bench-check clean
 
 environment: $(READY)
 
@@ -66,6 +66,22 @@ bench-check: $(READY)
 	$(BIN)/asv check --python=same
 	$(BIN)/python -m benchmarks.counters
 	$(BIN)/python -m pytest -m bench $(ARGS)
+
+# Every figure and table of the committed records, and the page: minutes.
+figures: $(READY)
+	$(BIN)/napts report all reports/records --out $(OUT)
+
+# Archives of a release, tried in empty environments: make dist VERSION=0.2.0
+dist: $(READY)
+	PYTHON=$(PYTHON) .ci/dist $(VERSION)
+
+# The quick tests with the lowest versions that pyproject.toml allows, in an environment of its own.
+lowest: $(READY)
+	$(BIN)/python -m tests.packaging.lowest $(if $(TORCH),torch torchvision) > $(VENV)/lowest.txt
+	$(if $(TORCH),grep -E '^torch(vision)?==' constraints.txt >> $(VENV)/lowest.txt)
+	$(PYTHON) -m venv $(VENV)-lowest
+	$(VENV)-lowest/bin/python -m pip install --disable-pip-version-check -c $(VENV)/lowest.txt -e '.[dev]'
+	$(VENV)-lowest/bin/python -m pytest -n 2 --dist worksteal -q -m "not slow and not slurm and not bench and not journey and not browser" --ignore tests/zoo $(ARGS)
 
 clean:
 	rm -rf $(VENV) docs/_build .pytest_cache .ruff_cache .hypothesis .asv *.egg-info

@@ -6,13 +6,9 @@ With --pack each experiment becomes one file, for sweeps of hundreds of runs.
 """
 
 import sys
-import tempfile
-from collections import defaultdict
 from pathlib import Path
 
-from napts.records import pack
-from napts.records.condense import condense
-from napts.records.packed import SUFFIX
+from napts.records.condense import condense, condense_packed
 
 
 def main() -> None:
@@ -21,16 +17,8 @@ def main() -> None:
     if len(arguments) != 2:
         sys.exit(__doc__)
     source, target = map(Path, arguments)
-    if "--pack" not in sys.argv:
-        for path in condense(source, target):
-            print(path)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        by_experiment: dict[str, list[Path]] = defaultdict(list)
-        for path in condense(source, folder):
-            by_experiment[path.parent.name].append(path)
-        for experiment, paths in by_experiment.items():
-            print(pack(paths, target / f"{experiment}{SUFFIX}"))
+    for path in (condense_packed if "--pack" in sys.argv else condense)(source, target):
+        print(path)
 
 
 if __name__ == "__main__":

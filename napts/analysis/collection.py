@@ -14,6 +14,7 @@ import pandas as pd
 
 from napts.analysis.frames import epochs_frame, runs_frame
 from napts.analysis.tuning import Tuning, tunings_of
+from napts.analysis.versions import apart_by_version
 from napts.records import Damage, RecordError, RunRecord, read_runs
 from napts.records.layout import Kind, kind_by_name
 from napts.records.metric import Metric
@@ -122,7 +123,8 @@ def load_collection(root: str | Path) -> Collection:
         root: A records folder, one experiment in it, one run directory, or one packed file.
 
     Returns:
-        The runs in sections, and what is wrong with those that could not be read.
+        The runs in sections, and what is wrong with those that could not be read. Runs of versions
+        whose results differ have different labels, see `napts.analysis.versions`.
 
     Raises:
         RecordError: There is no run under ``root``, or none that can be read.
@@ -134,7 +136,7 @@ def load_collection(root: str | Path) -> Collection:
     if not runs:
         raise RecordError(f"{root}: no run directories here (a run directory holds a spec.json)")
     groups: dict[_Key, list[RunRecord]] = defaultdict(list)
-    for run in runs:
+    for run in apart_by_version(runs):
         groups[run.experiment, run.workload, run.kind, run.primary].append(run)
     names = _slugs(list(groups))
     sections = [Section(*key[:2], names[key], tuple(runs)) for key, runs in groups.items()]

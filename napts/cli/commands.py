@@ -1,4 +1,4 @@
-"""All commands but those of sweeps, and the group that holds them."""
+"""All commands except those of sweeps, and the group that holds them."""
 
 import json
 from pathlib import Path
@@ -55,11 +55,11 @@ def main() -> None:
     type=click.Choice(["cached", "retry", "force"]),
     default="cached",
     show_default=True,
-    help="Leave alone what has ended; try failed runs again; do everything again.",
+    help="Keep the runs that have ended; repeat failed ones; repeat everything.",
 )
 @RECORDS
 @DATA_ROOT
-@click.option("--track/--no-track", default=True, help="Log to MLflow beside the training.")
+@click.option("--track/--no-track", default=True, help="Log to MLflow during training.")
 @TRACKING_URI
 @click.option(
     "--report",
@@ -82,7 +82,7 @@ def run(
 ) -> None:
     """Train what FILE describes: one run, or a study of methods and seeds.
 
-    A run that was interrupted goes on where it stopped; one that is done is left alone.
+    An interrupted run resumes where it stopped; a finished one is not repeated.
     """
     from napts.experiment import RunSpec, SpecError, load_spec
 
@@ -123,7 +123,7 @@ main.add_command(tune)
 @main.command()
 @click.argument("records", type=click.Path(path_type=Path))
 @TRACKING_URI
-@click.option("--watch", "keep_watching", is_flag=True, help="Go on until interrupted.")
+@click.option("--watch", "keep_watching", is_flag=True, help="Keep syncing until interrupted.")
 @click.option(
     "--interval", "interval_s", type=Seconds(), default=5.0, show_default=True, help="Between."
 )
@@ -135,7 +135,7 @@ def sync(
     interval_s: float,
     as_json: bool,
 ) -> None:
-    """Copy run directories into MLflow; also while they grow, and as often as one likes."""
+    """Copy run directories into MLflow, at any time and as often as you like."""
     from napts.tracking import SyncBusy, TrackingUnavailable
 
     try:
@@ -155,7 +155,7 @@ def sync(
 
 
 def _watch(records: Path, tracking_uri: str | None, interval_s: float, as_json: bool) -> None:
-    """Sync until Ctrl-C, which is the usual end and no failure once a pass has succeeded."""
+    """Sync until Ctrl-C, which is the usual end and not a failure once a pass has succeeded."""
     from napts.tracking import SyncReport, watch
 
     passes = 0
@@ -219,7 +219,7 @@ def report(arguments: tuple[str, ...], out: Path, as_json: bool) -> None:
 @JSON
 @IMPORTS
 def claims(records: Path, as_json: bool) -> None:
-    """Say which claims of the papers hold in RECORDS, by tests that were declared beforehand."""
+    """Say which of the papers' claims hold in RECORDS, by tests declared beforehand."""
     from napts.analysis import load_collection
     from napts.papers.claims import claims_data, claims_tables, judge
 
@@ -252,7 +252,7 @@ def data() -> None:
 @DATA_ROOT
 @JSON
 def prepare(name: str, data_root: Path | None, as_json: bool) -> None:
-    """Download the data set NAME (or that of a workload) if it is missing, and verify it."""
+    """Download the data set NAME (or that of workload NAME) if it is missing, and verify it."""
     from napts.problems import prepare as prepare_data
 
     try:

@@ -72,7 +72,7 @@ class Preconditioner(ABC):
         self.solver.commit()
 
     def relayout(self, sources: Sequence[int | None], layout: Layout) -> None:
-        """Follow a change of the parameters that are trained; see :meth:`LocalSolver.relayout`."""
+        """Follow a change of the parameters that are trained, as local solvers do."""
         self.solver.relayout(sources, layout)
 
     def state_dict(self) -> dict[str, Any]:

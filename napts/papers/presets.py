@@ -14,7 +14,7 @@ PAPER: dict[str, dict[str, Any]] = {
     "NAPTS": {**_THRESHOLD, "local_steps": 10},
 }
 """Our setting for the NAPTS paper, which prints none: chosen among 54 on ``cifar10-mini`` by the
-paper's own claims, of which N1, N3, N4, N6 and N10 hold there (docs/results/reproduction.md).
+paper's own claims, of which N1, N3, N4, N6 and N10 hold there (docs/results/napts.md).
 All other options are the defaults."""
 
 LIGHT: dict[str, Any] = {

@@ -79,6 +79,6 @@ def __getattr__(name: str) -> Any:
     if name not in _FORMER:
         raise AttributeError(f"module 'napts.problems' has no attribute {name!r}")
     now, value = _FORMER[name]
-    message = f"napts.problems.{name} is called napts.problems.{now} now"
+    message = f"napts.problems.{name} is now called napts.problems.{now}"
     warnings.warn(message, DeprecationWarning, stacklevel=2)
     return value

@@ -2,11 +2,14 @@
 
 import hashlib
 import json
+import tempfile
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 from napts.records import layout
 from napts.records.files import refuse_links, write_atomic, write_object
+from napts.records.packed import SUFFIX, pack
 from napts.records.read import find_runs, load_run
 from napts.records.rows import dump_row
 from napts.records.step_rows import without_steps
@@ -46,6 +49,26 @@ def condense(source_root: str | Path, target_root: str | Path) -> list[Path]:
         write_atomic(target / layout.RESTARTS, "".join(f"{line}\n" for line in lines).encode())
         targets.append(target)
     return sorted(targets)
+
+
+def condense_packed(source_root: str | Path, target_root: str | Path) -> list[Path]:
+    """Write the same, one file per experiment, see `napts.records.pack`.
+
+    Args:
+        source_root: A records folder.
+        target_root: Folder of the files; older ones are replaced.
+
+    Returns:
+        The files.
+    """
+    by_experiment: dict[str, list[Path]] = defaultdict(list)
+    with tempfile.TemporaryDirectory() as folder:
+        for path in condense(source_root, folder):
+            by_experiment[path.parent.name].append(path)
+        return [
+            pack(paths, Path(target_root) / f"{experiment}{SUFFIX}")
+            for experiment, paths in by_experiment.items()
+        ]
 
 
 def _anonymous(row: dict[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ LATER = (
     *("prodigy-s*", "adamwschedulefree-s*", "sgdschedulefree-s*", "dog-s*", "dadaptadam-s*"),
     *("finite-sums*", "tune-*-logistic-*", "rmtr-*"),
     *("cifar10-cnn.runs*", "cifar10-cnn-seconds*"),
+    *("calibration-absolute*", "paper-times-*"),
     *("pinn-*", "tune-burgers-Adam*", "tune-klein-gordon-Adam*", "tune-allen-cahn-Adam*"),
 )
 """Runs and experiments that came later, and are left out."""

@@ -42,7 +42,7 @@ def test_the_paper_preset_is_among_the_best_cells_of_the_calibration(tmp_path: P
     assert preset.pop("radius_floor") == "fixed"  # as in all runs of the calibration
     (chosen,) = (cell for cell in cells if dict(cell.change) == preset)
     # It was chosen by intervals that were too narrow for three seeds; by these it is half a claim
-    # behind the first, as docs/results/reproduction.md says.
+    # behind the first, as docs/results/napts.md says.
     assert (chosen.score, cells[0].score) == (5.0, 5.5)
     assert [cell.score for cell in cells].count(5.5) == 7
     equals = [cell for cell in cells if cell.score == chosen.score]

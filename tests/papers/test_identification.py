@@ -98,6 +98,18 @@ def test_counts_follow_the_limit_of_tries(records: Path) -> None:
             assert passes.backwards == pytest.approx(expected["backwards"] / BATCHES)
 
 
+def test_cells_with_fewer_seeds_stand_last(tmp_path: Path) -> None:
+    calibration = {"experiment": "abs", "kind": "calibration"}
+    write(tmp_path, **calibration, seeds=(1,))
+    rare = dict.fromkeys(FAILED, 1)
+    write(
+        tmp_path, failed=rare, label="radius_min=0.05", options={"radius_min": 0.05}, **calibration
+    )
+    (section,) = load_collection(tmp_path).of_kind("calibration")
+    cells = [(regime.name, regime.seeds, regime.fits) for regime in regimes(section)]
+    assert cells == [("radius_min=0.05", 2, False), ("centre", 1, True)]
+
+
 def test_a_radius_far_above_the_floor_bears_no_fewer_tries(tmp_path: Path) -> None:
     write(tmp_path, experiment="abs", kind="calibration", options={"radius_min": 0.15 / 8})
     (section,) = load_collection(tmp_path).of_kind("calibration")
@@ -139,7 +151,7 @@ def test_the_report_writes_cells_and_errors(records: Path, tmp_path: Path) -> No
     assert verdicts.rows[0][0] == numbers.rows[0][0] == "centre"
     usual = next(row for row in shares.rows if row[0] == "0.25")
     place = shares.columns.index("forward 0.33")
-    assert usual[place] == usual[shares.columns.index("3 local steps")] == verdicts.rows[0][2]
+    assert usual[place] == usual[shares.columns.index("3 local steps")] == verdicts.rows[0][3]
     assert len(shares.rows) == len(LOCAL_SHARES)
     assert len(shares.columns) == 4 + len(LOCAL_STEPS)
     assert [row[0] for row in tries.rows] == ["4", "5", "6", "8"]

@@ -68,7 +68,7 @@ def plugins_of(modules: Iterable[str]) -> list[Plugin]:
 
     Args:
         modules: Names of the modules that their problems and methods come from, see
-            :attr:`napts.RunSpec.modules`.
+            :attr:`napts.experiment.RunSpec.modules`.
 
     Returns:
         All that was imported here, in order, and modules with problems or methods that a program

@@ -199,15 +199,28 @@ def is_identification(section: Section) -> bool:
 def regimes(section: Section) -> list[Regime]:
     """Return every cell of a calibration with the limit of tries that suits it best, best first.
 
+    Cells with fewer seeds than others stand behind them.
+
     Args:
-        section: The calibration; cells without runs of all five methods are left out.
+        section: The calibration; of a cell the seeds are taken with which all five methods came
+            to the end, and cells without such are left out.
     """
     limited = (with_limits(cell) for cell in _complete(section))
-    return sorted((min(found, key=Regime.rank) for found in limited if found), key=Regime.rank)
+    best = [min(found, key=Regime.rank) for found in limited if found]
+    return sorted(best, key=lambda regime: (-regime.seeds, regime.rank()))
 
 
 def _complete(section: Section) -> list[Section]:
-    return [cell for cell in calibration_cells(section) if of_the_paper(counted(cell))]
+    """Return the cells with the seeds with which all five methods came to the end."""
+    found = []
+    for cell in calibration_cells(section):
+        done = [run for run in cell.records if run.state == "done"]
+        seeds = [{run.seed for run in done if run.method == name} for name in PAPER_SECONDS]
+        records = tuple(run for run in done if run.seed in set.intersection(*seeds))
+        complete = replace(cell, records=records)
+        if records and of_the_paper(counted(complete)):
+            found.append(complete)
+    return found
 
 
 def with_limits(cell: Section) -> list[Regime]:

@@ -180,6 +180,7 @@ def _verdicts(cells: Sequence[Regime]) -> Table:
         [
             cell.name,
             str(cell.tries),
+            str(cell.seeds),
             f"{cell.fit.error:.3f}",
             number(cell.fit.unit / PAPER_BATCHES, places=2),
             str(len(cell.met)),
@@ -190,14 +191,14 @@ def _verdicts(cells: Sequence[Regime]) -> Table:
     ]
     return Table(
         "Cells beside the NAPTS paper, the nearest first",
-        ["changed", "tries", "error", "s a pass", "claims met", "pairs", "verdict"],
+        ["changed", "tries", "n", "error", "s a pass", "claims met", "pairs", "verdict"],
         rows,
         [
             "Each with the tries that suit it best. Error: root mean square of the logarithms of "
             "modelled over printed times on four devices, one unit fitted. Claims: of N1 to N10. "
             "Pairs: accuracies after equal epochs that are ordered as the paper has them.",
             "First those that reproduce the paper, then those whose times fit; then by claims, "
-            "pairs, error.",
+            "pairs, error. Cells with fewer seeds (n) stand last.",
         ],
         words=("verdict",),
     )
