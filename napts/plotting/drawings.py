@@ -36,6 +36,7 @@ class Plot:
         title: Heading on the page; ``{metric}`` stands for the metric's name.
         columns: Columns of the epochs frame that it shows; ``{metric}`` as in the title.
         worth: Tells from an epochs frame whether there is anything to see.
+        rank: As that of a `Drawing`.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Plot:
     title: str
     columns: tuple[str, ...]
     worth: Callable[[pd.DataFrame], bool] = lambda frame: True
+    rank: int = 0
 
 
 RUN = ("label", "method", "seed", "state", "epoch", "batches")
@@ -65,21 +67,26 @@ COMPARE = (
         cost_figure,
         "Loss and {metric} by cost",
         (*RUN, *_CLOCKS, "train_loss", "val_{metric}"),
+        rank=2,
     ),
     Plot(
         "target",
         target_figure,
         "Time to a target {metric}",
         (*RUN, "cpu_seconds_total", "val_{metric}"),
+        rank=1,
     ),
-    Plot("rejections", rejection_figure, "Rejected steps by phase", (*RUN, *_REJECTIONS), _trusts),
-    Plot("radius", radius_figure, "Trust-region radius", (*RUN, "radius"), _radius_changes),
+    Plot(
+        "rejections", rejection_figure, "Rejected steps by phase", (*RUN, *_REJECTIONS), _trusts, 1
+    ),
+    Plot("radius", radius_figure, "Trust-region radius", (*RUN, "radius"), _radius_changes, 3),
     Plot(
         "acceptance",
         acceptance_figure,
         "Accepted steps",
         (*RUN, "acceptance_rate", "nonmonotone_rate"),
         has_changing_shares,
+        3,
     ),
 )
 
@@ -94,6 +101,7 @@ class Drawing:
         section: The runs it comes from.
         data: The numbers it shows.
         draw: Draws it.
+        rank: How soon the page leaves it out, see `napts.plotting.page.Picture`.
     """
 
     name: str
@@ -101,6 +109,7 @@ class Drawing:
     section: Section
     data: pd.DataFrame
     draw: Callable[[], Figure]
+    rank: int = 0
 
     def figure(self) -> Figure:
         """Draw it in the look of the project, with the problem in its title."""
@@ -110,8 +119,8 @@ class Drawing:
             return figure
 
     def picture(self) -> Picture:
-        """Draw it for the page."""
-        return Picture(self.title, image_data(self.figure()))
+        """Return it for the page."""
+        return Picture(self.title, lambda: image_data(self.figure()), self.rank)
 
 
 def problem_of(section: Section) -> str:
@@ -134,6 +143,7 @@ def comparison_drawings(section: Section, plots: Sequence[Plot]) -> Iterator[Dra
                 section,
                 section.epochs.filter(items=columns),
                 lambda plot=plot: plot.draw(section.epochs),
+                plot.rank,
             )
 
 

@@ -4,7 +4,7 @@ import base64
 import html
 import io
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import PIL.Image
@@ -99,17 +99,25 @@ class Picture:
 
     Attributes:
         title: Heading.
-        image: The figure.
+        image: Draws it.
+        rank: How soon it is left out where the page would be too large: those of 0 last.
     """
 
     title: str
-    image: Image
+    image: Callable[[], Image]
+    rank: int = 0
 
 
-DPI = 84
+LARGEST = 1_900_000
+"""Bytes that a page may have."""
+
+_AROUND = 2_000
+"""Bytes around an image: its heading and its description, at most."""
+
+DPI = 80
 """Resolution of the page's figures."""
 
-TONES = 24
+TONES = 16
 """Colours of a figure on the page: few make it small, and letters keep their edges."""
 
 
@@ -128,7 +136,7 @@ def image_data(figure: Figure) -> Image:
         figure.savefig(drawn, format="png", dpi=DPI)
     with PIL.Image.open(drawn) as image:
         tones = image.convert("RGB").quantize(TONES, dither=PIL.Image.Dither.NONE)
-        tones.convert("RGB").save(packed, "WEBP", lossless=True, quality=100, method=6)
+        tones.convert("RGB").save(packed, "WEBP", lossless=True, quality=80, method=4)
         width, height = image.size
     data = base64.b64encode(packed.getvalue()).decode("ascii")
     return Image(f"data:image/webp;base64,{data}", width, height)
@@ -158,12 +166,23 @@ class Body:
     provenance: Provenance
     runs: Sequence[RunRecord] = ()
 
-    def html(self) -> str:
-        """Return it as HTML."""
+    def html(self, images: Mapping[int, Image]) -> str:
+        """Return it as HTML.
+
+        Args:
+            images: The pictures that there is room for, by their identity.
+        """
+        drawn = [picture for picture in self.pictures if id(picture) in images]
+        left_out = [picture.title for picture in self.pictures if id(picture) not in images]
         shown = [
-            _picture(self, picture, self.summary if first else "Its numbers are in the tables.")
+            _picture(
+                self,
+                picture.title,
+                images[id(picture)],
+                self.summary if first else "Its numbers are in the tables.",
+            )
             for first, picture in zip(
-                itertools.chain([True], itertools.repeat(False)), self.pictures, strict=False
+                itertools.chain([True], itertools.repeat(False)), drawn, strict=False
             )
         ]
         return f"""<section aria-labelledby="{_text(self.slug)}">
@@ -172,6 +191,7 @@ class Body:
 {"".join(shown[:1])}
 {"".join(table.to_html() for table in self.tables)}
 {"".join(shown[1:])}
+{_left_out(left_out)}
 <h3>Where this comes from</h3>
 {_origin(self.provenance)}
 {_environments(self.runs)}
@@ -186,6 +206,7 @@ def page(bodies: Sequence[Body], subject: str) -> str:
         bodies: Its parts.
         subject: What it is about, in its title.
     """
+    images = _that_fit(bodies)
     links = "\n".join(
         f'<li><a href="#{_text(body.slug)}">{_text(body.heading)}</a></li>' for body in bodies
     )
@@ -212,18 +233,40 @@ def page(bodies: Sequence[Body], subject: str) -> str:
 </nav>
 </header>
 <main id="skip-to" tabindex="-1">
-{"".join(body.html() for body in bodies)}
+{"".join(body.html(images) for body in bodies)}
 </main>
 </body>
 </html>
 """
 
 
-def _picture(body: Body, picture: Picture, words: str) -> str:
-    alt = f"{picture.title}: {body.heading}. {words}".strip()
-    image = picture.image
-    return f"""<h3>{_text(picture.title)}</h3>
-<figure class="scroll" tabindex="0" role="group" aria-label="{_text(picture.title)}">
+def _that_fit(bodies: Sequence[Body]) -> dict[int, Image]:
+    """Draw the pictures in the order of their ranks until there is no room for another one."""
+    room = LARGEST - sum(len(body.html({}).encode()) for body in bodies) - len(CSS)
+    images: dict[int, Image] = {}
+    for picture in sorted((p for body in bodies for p in body.pictures), key=lambda p: p.rank):
+        image = picture.image()
+        room -= len(image.data) + _AROUND
+        if room < 0:
+            break
+        images[id(picture)] = image
+    return images
+
+
+def _left_out(titles: Sequence[str]) -> str:
+    if not titles:
+        return ""
+    names = "; ".join(titles)
+    return (
+        f'<p class="note">Among the files of <code>napts report all</code>, and not here, where '
+        f"the page would be too large: {_text(names)}.</p>"
+    )
+
+
+def _picture(body: Body, title: str, image: Image, words: str) -> str:
+    alt = f"{title}: {body.heading}. {words}".strip()
+    return f"""<h3>{_text(title)}</h3>
+<figure class="scroll" tabindex="0" role="group" aria-label="{_text(title)}">
 <img loading="lazy" decoding="async" src="{image.data}" width="{image.width}" \
 height="{image.height}" alt="{_text(alt)}">
 </figure>

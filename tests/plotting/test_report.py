@@ -2,8 +2,6 @@
 
 import base64
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,8 +14,6 @@ from napts.plotting import render, write_report
 from napts.plotting.contents import comparison_parts
 from napts.plotting.registry import ordered
 from napts.records import RecordError
-
-REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -148,24 +144,6 @@ def test_unknown_report_is_named(records: Path, tmp_path: Path) -> None:
 def test_a_folder_without_runs_is_named(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="no run directories here"):
         render("table", tmp_path, tmp_path / "out")
-
-
-@pytest.mark.parametrize("script", ["figure2", "compare", "epoch_time_table"])
-def test_scripts(records: Path, tmp_path: Path, script: str) -> None:
-    path = REPOSITORY / "reports" / f"{script}.py"
-    command = [sys.executable, "-W", "error", str(path)]
-    right = subprocess.run(
-        [*command, str(records), str(tmp_path)], capture_output=True, text=True, check=True
-    )
-    written = [line for line in right.stdout.splitlines() if Path(line).is_file()]
-    assert len(written) == len(list(tmp_path.iterdir())) > 0
-
-
-def test_a_script_without_arguments_says_how_to_use_it() -> None:
-    command = [sys.executable, str(REPOSITORY / "reports" / "figure2.py")]
-    wrong = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert wrong.returncode == 1
-    assert "Usage:" in wrong.stderr
 
 
 def test_the_papers_problem_leads(tmp_path: Path) -> None:

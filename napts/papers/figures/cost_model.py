@@ -194,4 +194,5 @@ def cost_model_drawings(section: Section) -> Iterator[Drawing]:
             section,
             cost_model_frame(passes),
             lambda: cost_model_figure(passes),
+            rank=2,
         )

@@ -135,7 +135,8 @@ def _bars(axes: Axes, frame: pd.DataFrame, look: Mapping[str, Look]) -> None:
 
 def figure2_drawings(section: Section) -> Iterator[Drawing]:
     """Yield the figure of a comparison."""
-    return comparison_drawings(section, [_PLOT])
+    papers = any(run.method in PAPERS[:5] for run in section.records)
+    return comparison_drawings(section, [_PLOT if papers else replace(_PLOT, rank=3)])
 
 
 _PLOT = Plot(

@@ -50,6 +50,7 @@ def finite_sum_drawings(section: Section) -> Iterator[Drawing]:
             section,
             section.epochs.filter(items=[*RUN, *columns]),
             lambda draw=draw: draw(section.epochs),
+            rank=3 if name == "subsets" else 0,
         )
 
 

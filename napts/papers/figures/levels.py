@@ -45,6 +45,7 @@ def level_drawings(section: Section) -> Iterator[Drawing]:
         section,
         shares,
         lambda: share_figure(shares),
+        rank=1,
     )
     yield Drawing(
         f"cycles-{section.slug}",
@@ -52,6 +53,7 @@ def level_drawings(section: Section) -> Iterator[Drawing]:
         section,
         visits,
         lambda: cycle_figure(visits),
+        rank=3,
     )
 
 

@@ -53,6 +53,7 @@ def weights_and_data_drawings(section: Section) -> Iterator[Drawing]:
             section,
             section.epochs.filter(items=columns),
             lambda draw=draw: draw(section),
+            rank=2 if name == "course" and len(figures) > 1 else 0,
         )
 
 

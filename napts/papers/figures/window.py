@@ -63,6 +63,7 @@ def window_drawings(section: Section) -> Iterator[Drawing]:
             section,
             frame,
             lambda: window_figure(frame),
+            rank=2,
         )
 
 
