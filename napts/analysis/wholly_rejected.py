@@ -1,7 +1,7 @@
 """Steps of trust-region methods of which no trial was accepted."""
 
 from napts.analysis.collection import Collection
-from napts.analysis.columns import floats, texts, trained, with_trust_region
+from napts.analysis.columns import floats, rows_with, texts, trained, with_trust_region
 from napts.analysis.labels import order_of
 from napts.analysis.tables import Table
 
@@ -16,7 +16,7 @@ def wholly_rejected_table(collection: Collection) -> Table:
     for section in collection.sections:
         trusting = trained(with_trust_region(section.epochs))
         for method in sorted(set(texts(trusting, "method")), key=lambda name: order_of(name, "")):
-            rows = trusting[trusting["method"] == method]
+            rows = rows_with(trusting, "method", [method])
             batches, accepted = floats(rows, "batches").sum(), floats(rows, "accepted").sum()
             steps, rejected = counts.get((section.experiment, method), (0, 0))
             counts[section.experiment, method] = (

@@ -1,5 +1,6 @@
 """``napts records``: copies of records that are worth keeping, and packed ones opened again."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -21,12 +22,7 @@ def condense(records: Path, target: Path) -> None:
     """Copy RECORDS to TARGET without steps, checkpoints and names of computers."""
     from napts.records.condense import condense as condense_runs
 
-    try:
-        written = condense_runs(records, target)
-    except (OSError, ValueError) as error:
-        raise fail(error) from None
-    for path in written:
-        click.echo(path)
+    _write(condense_runs, records, target)
 
 
 @records.command()
@@ -36,12 +32,7 @@ def pack(records: Path, target: Path) -> None:
     """Condense RECORDS into one file for each experiment, in the folder TARGET."""
     from napts.records.condense import condense_packed
 
-    try:
-        written = condense_packed(records, target)
-    except (OSError, ValueError) as error:
-        raise fail(error) from None
-    for path in written:
-        click.echo(path)
+    _write(condense_packed, records, target)
 
 
 @records.command()
@@ -57,3 +48,15 @@ def unpack(files: tuple[Path, ...], target: Path) -> None:
         except (OSError, ValueError) as error:
             raise fail(error) from None
         click.echo(f"{file}: {count} run{'s' if count != 1 else ''}")
+
+
+def _write(write: Callable[[Path, Path], list[Path]], records: Path, target: Path) -> None:
+    """Write copies of records and print their paths."""
+    try:
+        written = write(records, target)
+    except (OSError, ValueError) as error:
+        raise fail(error) from None
+    if not written:
+        raise fail(f"{records}: no run directories here")
+    for path in written:
+        click.echo(path)

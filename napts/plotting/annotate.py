@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
 from napts.analysis.columns import split, texts
@@ -124,7 +125,7 @@ def entitle(figure: Figure, text: str) -> None:
         pixels = each.get_window_extent(canvas.get_renderer()).height
         top = min(top, below - (pixels / figure.dpi + 0.08) / height)
     engine = figure.get_layout_engine()
-    if engine is not None:
+    if isinstance(engine, ConstrainedLayoutEngine):
         engine.set(rect=(0, 0, 1, top))
     figure.text(
         0.01, 1 - 0.06 / height, "\n".join(lines), ha="left", va="top", fontsize=11, weight="bold"

@@ -11,6 +11,7 @@ import PIL.Image
 from matplotlib.figure import Figure
 
 from napts.analysis import Table
+from napts.plotting.palette import few_colours
 from napts.plotting.provenance import Provenance
 from napts.plotting.style import as_text, style
 from napts.records import RunRecord
@@ -117,7 +118,7 @@ _AROUND = 2_000
 DPI = 80
 """Resolution of the page's figures."""
 
-TONES = 16
+TONES = 24
 """Colours of a figure on the page: few make it small, and letters keep their edges."""
 
 
@@ -135,8 +136,9 @@ def image_data(figure: Figure) -> Image:
         as_text(figure)
         figure.savefig(drawn, format="png", dpi=DPI)
     with PIL.Image.open(drawn) as image:
-        tones = image.convert("RGB").quantize(TONES, dither=PIL.Image.Dither.NONE)
-        tones.convert("RGB").save(packed, "WEBP", lossless=True, quality=80, method=4)
+        few_colours(image, TONES).convert("RGB").save(
+            packed, "WEBP", lossless=True, quality=80, method=4
+        )
         width, height = image.size
     data = base64.b64encode(packed.getvalue()).decode("ascii")
     return Image(f"data:image/webp;base64,{data}", width, height)

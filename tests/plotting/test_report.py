@@ -66,7 +66,7 @@ def page(html: str) -> Page:
 
 def test_every_image_has_text_and_size(page: Page) -> None:
     images = page.all("img")
-    assert len(images) == 6 + 3  # Adam alone has no rejections and no radius
+    assert len(images) == 5 + 3  # all steps are accepted; Adam alone rejects none, has no radius
     for image in images:
         assert len(image["alt"] or "") > 40
         assert int(image["width"] or 0) > 300
