@@ -113,7 +113,7 @@ _FILES = (
         "One row for each attempt. Rows of the files above that an attempt took back are void.",
     ),
     (STATUS, "How far the run is; replaced after every epoch."),
-    (FINAL, "What a run that is done ended with."),
+    (FINAL, "Losses and metrics at the end of a finished run."),
     (TARGET, "How near a run with a target in its budget came to it, and what that cost."),
 )
 
