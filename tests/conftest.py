@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.installed import build_wheel, install
+
 # A shell that starts the tests in the background lets them ignore Ctrl-C, and every process that
 # they start would inherit that; several tests interrupt such processes.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -63,3 +65,15 @@ def compiler() -> Iterator[None]:
         warnings.simplefilter("ignore")
         yield
         torch.compiler.reset()
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package as it is installed, built once."""
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="session")
+def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of programs of an environment with the wheel."""
+    return install(wheel, tmp_path_factory.mktemp("environment") / "venv")

@@ -28,7 +28,7 @@ LIGHT: dict[str, Any] = {
 }
 """NAPTS far below the paper's cost (ours): the direction of Adam, with moments that are kept, and a
 length that the non-monotone trust region finds by itself. An accepted batch costs one forward and
-backward and one forward. Measured in the README, "Below the paper's cost"."""
+backward and one forward. Measured in docs/results/below_cost.md."""
 
 IAPTS: dict[str, Any] = {
     **_FIXED,

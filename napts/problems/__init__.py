@@ -72,7 +72,7 @@ _FORMER = {
     "get_workload": ("get_problem", get_problem),
     "workload_names": ("problem_names", problem_names),
 }
-"""What names that are no longer used are called now, and what they give."""
+"""Former names, what they are called now, and what they give."""
 
 
 def __getattr__(name: str) -> Any:

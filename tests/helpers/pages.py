@@ -12,7 +12,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-CODE = ("python", "toml", "sh", "console")
+CODE = ("python", "toml", "sh", "console", "yaml")
 """Languages of what a reader may run."""
 
 _BLOCK = re.compile(

@@ -137,8 +137,8 @@ def _attributes(text: str) -> Iterator[tuple[str, str]]:
 
 def _markdown(text: str) -> str:
     text = re.sub(r":\w+:`~?(.*?)`", r"`\1`", text).replace("``", "`")
-    text = re.sub(r",? see `napts[\w.]+`", "", text).replace(", see `RunSpec`", ", as in a run")
-    return re.sub(r"\bNone\b", "none", text)
+    text = re.sub(r"[,;]? see `napts[\w.]+`", "", text).replace(", see `RunSpec`", ", as in a run")
+    return re.sub(r"(?<!\. )\bNone\b", "none", text)
 
 
 def _type(field: Mapping[str, Any]) -> str:
@@ -149,7 +149,9 @@ def _type(field: Mapping[str, Any]) -> str:
     if "anyOf" in field:
         return " or ".join(_type(each) for each in field["anyOf"] if each.get("type") != "null")
     if "enum" in field or "const" in field:
-        return ", ".join(map(_value, field.get("enum") or [field["const"]]))
+        values = field.get("enum") or [field["const"]]
+        # Literal types with the same values are one object, in the order of whichever came first.
+        return ", ".join(map(_value, sorted(values, key=str)))
     return {"array": _array, "object": _object}.get(field.get("type", ""), _plain)(field)
 
 

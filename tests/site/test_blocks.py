@@ -13,7 +13,7 @@ from torch import nn
 
 import napts
 from napts.cli.commands import main
-from tests.helpers.pages import ROOT, blocks, pages, text_of
+from tests.helpers.pages import CODE, ROOT, blocks, pages, text_of
 
 PYTHON = (
     "explanation/families.md",
@@ -82,6 +82,15 @@ def test_every_block_is_run_or_says_why_not() -> None:
             run = block.language in languages.split()
             run = run or (page in PYTHON and block.language == "python")
             assert run or block.reason is not None, f"{page}: {block.text}"
+
+
+def test_blocks_are_of_languages_that_are_known() -> None:
+    """So that none escapes the test above by its name."""
+    for page in pages():
+        opened = re.findall(r"^ *```+(\S*)", text_of(page), re.MULTILINE)[::2]
+        for language in opened:
+            known = language in (*CODE, "text") or re.fullmatch(r"\{[\w-]+\}", language)
+            assert known, f"{page}: ```{language}"
 
 
 @pytest.mark.parametrize("page", sorted(RUN_BY))

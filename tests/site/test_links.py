@@ -11,7 +11,7 @@ from tests.helpers.pages import DOCS, ROOT, pages
 
 _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
 _FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
-PAGES = [*(DOCS / page for page in pages()), ROOT / "CONTRIBUTING.md"]
+PAGES = [*(DOCS / page for page in pages()), ROOT / "CONTRIBUTING.md", ROOT / "README.md"]
 
 
 def links(page: Path) -> Iterator[tuple[bool, str, str]]:

@@ -43,8 +43,7 @@ class ASPQN(LayerMethod):
     Reference: Kopanicakova, Kothari, Karniadakis, Krause, *Enhancing training of physics-informed
     neural networks using domain-decomposition based preconditioning strategies* (2023), arXiv
     2306.17648, as on the slides of Krause and others; details from the authors' code. Two rules are
-        ours: a correction that is not a descent direction is left out, and local memories start
-            anew.
+    ours: a correction that is not a descent direction is left out, and local memories start anew.
 
     Example:
         >>> sets = napts.split_layers(model, n_subdomains=8)

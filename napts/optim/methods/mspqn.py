@@ -21,7 +21,7 @@ class MSPQN(LayerMethod):
 
     0. The first iteration of a run is an L-BFGS step, which gives the memory its first pair.
     1. The subdomains take ``local_steps`` L-BFGS steps over their own layers, one after the other,
-    from the input to the output, each from the result of the one before.
+       from the input to the output, each from the result of the one before.
     2. ``theta'`` is the result of the last one: the length is 1, without a search.
     3. ``p = -H g`` with the gradient ``g`` at ``theta'``, by the two-loop recursion.
     4. ``v <- (1 - mu) v + mu p``.

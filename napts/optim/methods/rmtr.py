@@ -201,7 +201,7 @@ class RMTR(SumTrustRegion):
 
     Reference: Kopanicakova, Krause, *Globally convergent multilevel training of deep residual
     networks* (2023), arXiv 2107.07572, by its abstract, slides and the default configuration of
-            the authors' code. The printed algorithm, settings and tables were not available to us.
+    the authors' code. The printed algorithm, settings and tables were not available to us.
     """
 
     needs: ClassVar[str] = "hierarchy"

@@ -26,22 +26,20 @@ class TR(PlainTrustRegion):
         params: Parameters or groups of them.
 
     Options in ``param_groups`` may be edited, as with any torch optimizer. An edit takes effect
-    with
-            the next step, memories are kept where they still make sense, and ``radius`` sets the
-            current radius, as ``optimizer.radius = 0.05`` does. All groups share one trust region,
-            so only ``weight_decay`` may differ between them; an edit of the first group alone
-            applies to all.
+    with the next step, memories are kept where they still make sense, and ``radius`` sets the
+    current radius, as ``optimizer.radius = 0.05`` does. All groups share one trust region, so
+    only ``weight_decay`` may differ between them; an edit of the first group alone applies to
+    all.
 
-            Learning-rate schedulers drive the entry ``lr`` of each group, which starts at 1.0 and
-            is not an argument. It is a factor on ``radius_max`` (our choice). The largest radius is
-            ``lr * radius_max``, the smallest is ``radius_min`` but never above that, and the
-            current radius is clipped to this range. With ``lr = 0`` a step measures the loss and
-            does nothing else. A peak is a factor too: ``OneCycleLR(optimizer, max_lr=1.0,
-            cycle_momentum=False, ...)``.
+    Learning-rate schedulers drive the entry ``lr`` of each group, which starts at 1.0 and is
+    not an argument. It is a factor on ``radius_max`` (our choice). The largest radius is ``lr *
+    radius_max``, the smallest is ``radius_min`` but never above that, and the current radius is
+    clipped to this range. With ``lr = 0`` a step measures the loss and does nothing else. A
+    peak is a factor too: ``OneCycleLR(optimizer, max_lr=1.0, cycle_momentum=False, ...)``.
 
-            When parameters are frozen, unfrozen or added between steps, the method adapts:
-            remembered iterates are completed with current values, pairs of the second-order model
-            are forgotten, and moments are kept for unchanged blocks.
+    When parameters are frozen, unfrozen or added between steps, the method adapts: remembered
+    iterates are completed with current values, pairs of the second-order model are forgotten,
+    and moments are kept for unchanged blocks.
 
     Raises:
         ValueError: If an argument is out of range.

@@ -46,7 +46,8 @@ class Claim:
         needs: What a test would need, where there are no rules.
         on: The workloads it speaks of: those whose names begin with this, or one of these.
         least_batch: It speaks of batches of at least so many samples.
-        metric: It speaks of runs that are compared by this.
+        metric: It speaks of runs that are compared by this; None: by any, since its rules measure
+            something else.
     """
 
     name: str
@@ -58,11 +59,11 @@ class Claim:
     needs: str = ""
     on: str | tuple[str, ...] = ""
     least_batch: int = 1
-    metric: Metric = ACCURACY
+    metric: Metric | None = ACCURACY
 
     def speaks_of(self, section: Section) -> bool:
         """Tell whether a section is on what the claim is about."""
-        if section.metric != self.metric:
+        if self.metric not in (None, section.metric):
             return False
         sizes = (run.spec["budget"]["batch_size"] for run in section.records)
         least = min(math.inf if size == "full" else size for size in sizes)
