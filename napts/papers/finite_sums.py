@@ -37,8 +37,8 @@ _GISETTE: Mapping[str, tuple[float, float, float, float]] = {
     "SSN 10 %": (143, 143, 14.3, 1430),
     "SSN 25 %": (23, 23, 5.75, 230),
 }
-"""ASTROM's slides, on Gisette: iterations, gradients, Hessians, CG. The heading of SSN's last column is
-lost, and SSN's CG is not weighted by the subset."""
+"""ASTROM's slides, on Gisette: iterations, gradients, Hessians, CG. The heading of SSN's last
+column is lost, and SSN's CG is not weighted by the subset."""
 
 _GISETTE_LIKE = ("mnist49-logistic", "gisette-logistic")
 
