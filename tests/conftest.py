@@ -32,7 +32,7 @@ SLOW = (
     *("optim/test_in_data", "optim/test_in_weights", "optim/test_iteration", "optim/test_floor"),
     *("papers/", "analysis/test_statistics", "records/test_merge", "experiment/test_foreign"),
     *("problems/test_runs", "problems/test_kinds", "problems/test_documentation"),
-    *("problems/test_own", "problems/test_torchvision_shim", "launch/test_plan"),
+    *("problems/test_own", "problems/test_torchvision_shim", "launch/test_plan", "site/test_built"),
 )
 """Whose tests start processes, draw or train for long: what `make quick` leaves out."""
 

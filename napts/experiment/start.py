@@ -95,7 +95,7 @@ def _anew(directory: Path, reason: str, problem: str | None, warning: str | None
         folder = set_aside(directory, names)
         reason = f"{reason}; {problem}" if problem else reason
         reason = f"{reason}; kept in {folder}"
-        notice = f"{problem or warning}; it is started anew, what there was is kept in {folder}"
+        notice = f"{problem or warning}; it is started anew, and the old files are kept in {folder}"
     remove_checkpoints(directory)
     return Start(Progress(), Times(), None, reason, notice=notice)
 
@@ -104,12 +104,12 @@ def _resumed(setup: Setup, directory: Path, found: Found, state: dict[str, Any])
     """Resume from a checkpoint; files that will be rewritten anyway may be damaged."""
     progress = setup.restore(state)
     reason = "resumed" if found.warning is None else f"resumed from an older one: {found.warning}"
-    notice = found.warning and f"{found.warning}; it goes on from an older checkpoint"
+    notice = found.warning and f"{found.warning}; it resumes from an older checkpoint"
     damaged = damaged_files(directory)
     others = [name for name in damaged if name not in ROWS]
     if others:
         folder = set_aside(directory, others)
-        notice = f"{damaged[others[0]]}; it is written anew, what was there is kept in {folder}"
+        notice = f"{damaged[others[0]]}; it is rewritten, and the old file is kept in {folder}"
         reason = f"{reason}; {notice}"
     position = (progress.epoch, progress.step)
     return Start(progress, Times(**state["times"]), position, reason, state, notice)

@@ -59,7 +59,7 @@ def check_name(name: str) -> str:
     if not re.fullmatch(NAME_PATTERN, name):
         raise RecordError(
             f"invalid name {shown(name)}, "
-            "allowed: letters, digits, '.', '_' and '-', no '.' in front"
+            "allowed: letters, digits, '.', '_' and '-', no '.' at the start"
         )
     return name
 

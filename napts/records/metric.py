@@ -57,7 +57,7 @@ class Metric:
 
     @property
     def label(self) -> str:
-        """The name for people, for example ``"accuracy"``, ``"word error rate"``."""
+        """The display name, for example ``"accuracy"``, ``"word error rate"``."""
         return self.name.replace("_", " ")
 
     @property
@@ -97,7 +97,7 @@ class Metric:
         return value if self.goal == "max" else -value
 
     def shown(self, value: float) -> str:
-        """Return a value with its unit for people, for example ``"96.40 %"``, ``"0.4213"``."""
+        """Return a value with its unit for display, for example ``"96.40 %"``, ``"0.4213"``."""
         return f"{100 * value:.2f} %" if self.fraction else f"{value:.4g}"
 
     def as_dict(self) -> dict[str, Any]:

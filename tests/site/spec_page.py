@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from napts.experiment.spec.budget import Budget, Target
 from napts.experiment.spec.execution import Execution, Pipelining
@@ -114,11 +115,16 @@ def table(model: type[BaseModel]) -> str:
     rows = []
     for name in keys(model):
         field = schema["properties"][name]
-        default = model.model_fields[name].get_default(call_default_factory=True)
+        default = _default(model.model_fields[name])
         needed = model.model_fields[name].is_required()
         cells = (f"`{name}`", _type(field), "" if needed else _value(default), said[name])
         rows.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n")
     return _HEAD + "".join(rows)
+
+
+def _default(field: FieldInfo) -> Any:
+    make: Any = field.default_factory
+    return make() if make is not None else field.default
 
 
 def meanings(model: type[BaseModel]) -> Mapping[str, str]:

@@ -52,7 +52,9 @@ def look(driver: Any, page: str, width: int, scheme: str = "light") -> list[str]
 
 
 def test_every_page_fits_a_phone(driver: Any) -> None:
-    assert [problem for page in pages() for problem in look(driver, page, 390)] == []
+    built = [page for page in pages() if (BUILT / page).with_suffix(".html").exists()]
+    assert len(built) > 30
+    assert [problem for page in built for problem in look(driver, page, 390)] == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -72,7 +72,7 @@ def register_method(
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ValueError(
             f"Invalid name of a method: {name!r}, must be letters, digits, '_' and '-', "
-            "no '-' in front"
+            "no '-' at the start"
         )
 
     module = sys._getframe(1).f_globals["__name__"]
