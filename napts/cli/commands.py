@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from napts._version import __version__
+from napts.cli.records import records
 from napts.cli.run import (
     attach_reports,
     make_reports,
@@ -31,6 +32,7 @@ from napts.cli.shared import (
     Seconds,
     fail,
 )
+from napts.cli.show import show
 from napts.cli.sweep import sweep
 from napts.cli.sync import print_sync, timed_sync
 from napts.cli.tune import tune
@@ -115,6 +117,8 @@ def run(
 
 main.add_command(sweep)
 main.add_command(tune)
+main.add_command(show)
+main.add_command(records)
 
 
 # --- MLflow --------------------------------------------------------------------------------------
@@ -191,7 +195,20 @@ def ui(records: Path, tracking_uri: str | None, port: int) -> None:
 # --- reports -------------------------------------------------------------------------------------
 
 
-@main.command()
+class ReportCommand(click.Command):
+    """A command whose help names every report; they are looked for only then."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the names and what each report holds."""
+        try:
+            from napts.plotting.registry import ordered
+        except ImportError:  # the extra that draws is not installed
+            return
+        with formatter.section("Reports"):
+            formatter.write_dl([(each.name, each.description) for each in ordered()])
+
+
+@main.command(cls=ReportCommand)
 @click.argument("arguments", nargs=-1, metavar="[NAME...|all] RECORDS")
 @click.option(
     "--out",
@@ -203,7 +220,7 @@ def ui(records: Path, tracking_uri: str | None, port: int) -> None:
 @JSON
 @IMPORTS
 def report(arguments: tuple[str, ...], out: Path, as_json: bool) -> None:
-    """Make figures, tables and the HTML page from RECORDS: figure2, compare, table, html or all."""
+    """Make reports from RECORDS: figures with their numbers, tables, the HTML page."""
     if not arguments:
         raise fail("report: found no RECORDS, allowed: [NAME...|all] RECORDS")
     *names, records = arguments
