@@ -16,7 +16,7 @@ OUT ?= out
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: environment reproduce test quick journeys campaign zoo test-slurm lint docs figures dist lowest bench bench-check clean
+.PHONY: environment reproduce test quick journeys campaign zoo test-slurm lint docs pictures figures dist lowest bench bench-check clean
 
 environment: $(READY)
 
@@ -66,10 +66,6 @@ bench-check: $(READY)
 	$(BIN)/asv check --python=same
 	$(BIN)/python -m benchmarks.counters
 	$(BIN)/python -m pytest -m bench $(ARGS)
-
-# Every figure and table of the committed records, and the page: minutes.
-figures: $(READY)
-	$(BIN)/napts report all reports/records --out $(OUT)
 
 # Archives of a release, tried in empty environments: make dist VERSION=0.2.0
 dist: $(READY)
