@@ -8,6 +8,7 @@ from pathlib import Path
 
 from napts.analysis import load_collection
 from napts.papers.claims.calibration import calibration_cells
+from napts.papers.claims.identification import is_identification
 from napts.papers.cost_model import FOUR_DEVICES, PAPER_BATCHES, counted, fit, of_the_paper
 
 
@@ -17,6 +18,8 @@ def main() -> None:
         sys.exit(__doc__)
     lines = []
     for section in load_collection(Path(sys.argv[1])).of_kind("calibration"):
+        if is_identification(section):
+            continue  # napts report identification
         for cell in calibration_cells(section):
             if passes := of_the_paper(counted(cell)):
                 costs = {name: FOUR_DEVICES.cost(counts) for name, counts in passes.items()}
