@@ -19,8 +19,8 @@ All other options are the defaults."""
 
 _FLOOR: dict[str, Any] = {
     "radius_floor": "repeated",
-    "radius": 0.15,
-    "radius_min": 0.15,
+    "radius": 0.1,
+    "radius_min": 0.1,
     "eta_1": 0.01,
     "max_tries": 6,
 }
