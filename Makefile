@@ -83,6 +83,16 @@ lowest: $(READY)
 	$(VENV)-lowest/bin/python -m pip install --disable-pip-version-check -c $(VENV)/lowest.txt -e '.[dev]'
 	$(VENV)-lowest/bin/python -m pytest -n 2 --dist worksteal -q -m "not slow and not slurm and not bench and not journey and not browser" --ignore tests/zoo $(ARGS)
 
+# The pictures that README and docs show, from the committed records, after a look at what they say.
+pictures: $(READY)
+	$(BIN)/python -m tests.pictures $(ARGS)
+
+# Every figure, table and the page of the committed records, packed: what a release has beside it.
+figures: $(READY)
+	rm -rf $(OUT)/figures
+	$(BIN)/napts report all reports/records --out $(OUT)/figures
+	tar -czf $(OUT)/figures.tar.gz -C $(OUT) figures
+
 clean:
 	rm -rf $(VENV) docs/_build .pytest_cache .ruff_cache .hypothesis .asv *.egg-info
 

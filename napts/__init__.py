@@ -1,10 +1,10 @@
 """Trust-region and domain-decomposition training of neural networks.
 
-Optimizers: :class:`TR`, :class:`NTR`, :class:`APTS`, :class:`APTSA`, :class:`NAPTS`; the last
+Optimizers: :class:`TR`, :class:`NTR`, :class:`APTS`, :class:`APTSA`, :class:`NAPTS`. The last
 three take the subdomains of :func:`partition_layers`, or a :class:`Pipeline` on several ranks;
-:class:`APTSW` those of :func:`deal_parameters`, :class:`APTSD` splits batches. The
-harness that compares them is in the subpackages. Names are loaded on first use, which loads torch
-and nothing heavier; the command line starts without it.
+:class:`APTSW` takes those of :func:`deal_parameters`, and :class:`APTSD` splits batches. The
+harness that compares them is in the subpackages. Names are loaded on first use; that loads torch
+and nothing heavier. The command line starts without torch.
 """
 
 import warnings
@@ -142,7 +142,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _FORMER:
         now = _FORMER[name]
-        warnings.warn(f"napts.{name} is called napts.{now} now", DeprecationWarning, stacklevel=2)
+        warnings.warn(f"napts.{name} is now called napts.{now}", DeprecationWarning, stacklevel=2)
         return __getattr__(now)
     if name not in _HOME_OF:
         raise AttributeError(f"module 'napts' has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""What a run shows while it goes on: a live bar on a terminal, a line per epoch elsewhere."""
+"""What a run shows while it is in progress: a live bar on a terminal, else a line per epoch."""
 
 from collections.abc import Mapping
 from types import TracebackType
@@ -14,14 +14,14 @@ from napts.records.metric import LOSS
 from napts.text import one_line
 
 _LONGEST, _SHORT = 4, 3
-"""Letters of a metric's name in the bar, which has to fit into 80 columns."""
+"""Letters of a metric's name in the bar, which has to fit in 80 columns."""
 
 
 class ConsoleObserver(Observer):
     """Shows several runs one after the other.
 
-    On a terminal: a bar for all runs and one for the current, with epoch, loss, the problem's own
-    metric on the validation set, rejections per batch of the last epoch ("rej"), radius and the
+    On a terminal: one bar for all runs and one for the current run, with epoch, loss, the problem's
+    own metric on the validation set, rejections per batch in the last epoch ("rej"), radius and
     time left. In a file or a pipe: one line per epoch.
 
     Args:
@@ -116,7 +116,7 @@ class ConsoleObserver(Observer):
         self._say("  ".join(parts))
 
     def on_run_end(self, outcome: RunOutcome) -> None:
-        """Say how the run ended."""
+        """Report how the run ended."""
         self._number += 1
         self._bars.update(self._all, completed=self._number)
         text = f"[{self._number}/{self._total}] {outcome.label} {outcome.run_key}: {outcome.state}"
@@ -138,7 +138,7 @@ class ConsoleObserver(Observer):
 
 
 def target_text(target: Mapping[str, Any]) -> str:
-    """Return in words whether a run reached its target, and at what cost.
+    """Say in words whether a run reached its target, and at what cost.
 
     Args:
         target: A `napts.experiment.spending.TargetNote`.
@@ -152,7 +152,7 @@ def target_text(target: Mapping[str, Any]) -> str:
 
 
 def _short(value: float | None) -> str:
-    """Return a number with four digits behind the point, or with an exponent where it is small."""
+    """Return a number with four decimals, or with an exponent if it is small."""
     small = value is not None and 0.0 < abs(value) < 0.01
     return _number(value, ".2e" if small else ".4f")
 

@@ -1,4 +1,4 @@
-"""Problems and methods of installed packages, known by name before anything is imported.
+"""Problems and methods that installed packages offer, by name, before anything is imported.
 
 A package offers them in its metadata (``[project.entry-points."napts.problems"]`` in its
 ``pyproject.toml``, or ``napts.methods``): the entry's name is the registered name, its value the
@@ -35,7 +35,7 @@ def names(group: str) -> tuple[str, ...]:
 
 
 def distribution_of(group: str, name: str) -> tuple[str, str] | None:
-    """Return name and version of the package that offers something, None if there is none.
+    """Return name and version of the package that offers a name; None if no package does.
 
     Args:
         group: "napts.problems" or "napts.methods".
@@ -46,16 +46,16 @@ def distribution_of(group: str, name: str) -> tuple[str, str] | None:
 
 
 def load(group: str, name: str, registered: Container[str]) -> None:
-    """Import what offers a name.
+    """Import the module behind a name.
 
     Args:
         group: "napts.problems" or "napts.methods".
         name: One of `names`.
-        registered: Where it has to be registered afterwards.
+        registered: The registry that must have it afterwards.
 
     Raises:
-        ValueError: The import fails, or registers nothing of that name; one line that names the
-            package.
+        ValueError: The import fails, or registers nothing under that name. One line, which names
+            the package.
     """
     entry = _found(group)[name]
     about = distribution_of(group, name)
@@ -75,5 +75,5 @@ def load(group: str, name: str, registered: Container[str]) -> None:
 
 
 def forget() -> None:
-    """Look at the installed packages again when next asked."""
+    """Look at the installed packages again the next time a name is asked for."""
     _found.cache_clear()

@@ -1,7 +1,7 @@
-"""Code of the user that tries to end the process: an error of that code, as any other.
+"""User code that tries to end the process: treated as an error in that code, like any other.
 
-``sys.exit()`` in a loss, ``raise KeyboardInterrupt`` in a data set and the like are no
-:class:`Exception`; left alone they end the program without a word, and a run of it stays "running".
+``sys.exit()`` in a loss, ``raise KeyboardInterrupt`` in a data set and the like do not raise an
+:class:`Exception`. Left alone, they end the program silently and leave its run marked "running".
 Ctrl-C remains what it is: an interruption.
 """
 
@@ -15,7 +15,7 @@ from typing import NoReturn, TypeVar
 T = TypeVar("T")
 
 _watches = 0
-"""Handlers in place by which Ctrl-C raises :class:`CtrlC`, and nothing else raises it."""
+"""Handlers in place that make Ctrl-C raise :class:`CtrlC`; nothing else raises it."""
 
 
 class CtrlC(KeyboardInterrupt):
@@ -23,14 +23,14 @@ class CtrlC(KeyboardInterrupt):
 
 
 class CodeExit(Exception):
-    """The user's code has raised what is to end the process; the cause says what."""
+    """The user's code raised something meant to end the process; the cause says what."""
 
 
 class Contained:
-    """Within a ``with`` block, what is to end the process becomes a :class:`CodeExit`.
+    """Within a ``with`` block, anything meant to end the process becomes a :class:`CodeExit`.
 
-    Ctrl-C passes, and so does any KeyboardInterrupt where nobody can tell it from Ctrl-C: outside
-    `catching_ctrl_c` and `napts.experiment.signals.StopRequest`.
+    Ctrl-C passes through, and so does any KeyboardInterrupt that cannot be told from Ctrl-C:
+    outside `catching_ctrl_c` and `napts.experiment.signals.StopRequest`.
 
     Raises:
         CodeExit: The block has raised SystemExit, GeneratorExit or the like.
@@ -57,14 +57,14 @@ class Contained:
 
 
 contained = Contained()
-"""The one there is: it has no state."""
+"""The only instance: it has no state."""
 
 
 def each(items: Iterable[T]) -> Iterator[T]:
-    """Return an iterator over what the user's code yields, which is contained.
+    """Iterate over what the user's code yields, and contain that code.
 
     Args:
-        items: What is iterated over.
+        items: What to iterate over.
 
     Raises:
         CodeExit: See `Contained`.
@@ -82,7 +82,7 @@ def each(items: Iterable[T]) -> Iterator[T]:
 
 @contextmanager
 def guarded() -> Iterator[None]:
-    """Contain code that runs outside of a run, such as a module that is imported.
+    """Contain code that runs outside a run, such as a module that is being imported.
 
     Raises:
         CodeExit: See `Contained`.
@@ -109,10 +109,10 @@ def catching_ctrl_c() -> Iterator[None]:
 
 
 def watch(change: int) -> None:
-    """Count the handlers that are in place.
+    """Count the handlers in place.
 
     Args:
-        change: 1 for one that is put in place, -1 for one that is taken away.
+        change: 1 for a handler put in place, -1 for one taken away.
     """
     global _watches
     _watches += change
@@ -123,7 +123,7 @@ def _raise(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def raised(error: BaseException) -> BaseException:
-    """Return what the user's code has raised.
+    """Return what the user's code raised.
 
     Args:
         error: An error, which may be a :class:`CodeExit` or a :class:`CtrlC`.

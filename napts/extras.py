@@ -1,6 +1,6 @@
-"""Which extra brings which package, and the one line that says so where it is missing.
+"""Which extra installs which package, and the one line that says so when it is missing.
 
-The core needs torch, NumPy and pydantic. What needs more asks for it first, by `need`.
+The core needs torch, NumPy and pydantic. Code that needs more asks for it first, with `need`.
 """
 
 from importlib.util import find_spec
@@ -14,7 +14,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "mlflow": ("mlflow",),
     "baselines": ("prodigyopt", "schedulefree", "dadaptation"),
 }
-"""Modules by the extra of `napts` that installs their packages."""
+"""Modules, by the extra of `napts` that installs their packages."""
 
 _EXTRA_OF = {module: extra for extra, modules in EXTRAS.items() for module in modules}
 
@@ -27,7 +27,7 @@ def need(*modules: str) -> None:
     """Check that modules can be imported, without importing them.
 
     Args:
-        modules: Top-level names, those of one extra after the other.
+        modules: Top-level names, extra by extra.
 
     Raises:
         MissingExtra: One of them is not installed.

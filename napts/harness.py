@@ -1,8 +1,8 @@
 """The harness from Python: what ``napts run`` and ``napts sweep submit`` do, as two functions.
 
-A problem or method that the program itself registers needs no import: a run is known by the
-program's file, and jobs of a sweep import it. Such a program keeps what it does under
-``if __name__ == "__main__":``.
+A problem or method that the calling program registers itself needs no import: the program's file
+identifies it in a run, and the jobs of a sweep import that file. Such a program keeps its actions
+under ``if __name__ == "__main__":``.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -41,29 +41,29 @@ def run(
 ) -> list[RunOutcome]:
     """Train what a spec or a study describes, as ``napts run`` does.
 
-    What has run is not run again; what was interrupted goes on from its last checkpoint. Several
-    ranks share the runs where the program was started by torchrun.
+    Finished runs are not repeated; interrupted ones resume from their last checkpoint. If torchrun
+    started the program, its ranks share the runs.
 
     Args:
         spec: A TOML file, its contents as nested plain data, or a validated spec or study.
         records: Folder of all run directories. ``napts sync`` brings them into MLflow.
-        imports: Files and modules with problems and methods, imported first.
+        imports: Files and modules that define problems and methods, imported first.
         overrides: Assignments such as ``"budget.epochs=3"``; only with a file or plain data.
-        mode: "cached" leaves alone what has ended, "retry" tries failed runs again, "force" does
-            everything again.
-        data_root: Folder of the data sets; None asks NAPTS_DATA, then the cache.
-        observer: Who watches; by default a bar, or a line per epoch where there is no terminal;
-            nobody where rich is not installed.
+        mode: "cached" keeps the runs that have ended, "retry" repeats failed ones, "force" repeats
+            all.
+        data_root: Folder of the data sets; None means the one in NAPTS_DATA, else the cache.
+        observer: Watches the runs. By default a progress bar, or a line per epoch without a
+            terminal, or nothing if rich is not installed.
 
     Returns:
-        How each run ended, in order; shorter than the study after an interruption. Empty on all
-        ranks but the first.
+        How each run ended, in order. The list is shorter than the study after an interruption,
+        and empty on all ranks but the first.
 
     Raises:
         SpecError: The spec is not valid.
         PluginError: An import fails.
         RunBusy: Another process is running one of the runs.
-        RuntimeError: It was called by a file that is just being imported.
+        RuntimeError: The caller is a file that is still being imported.
         ValueError: A run cannot be carried out here, or a file has changed since it was imported.
     """
     from napts.experiment.followers import joined
@@ -95,29 +95,30 @@ def sweep(
 ) -> "Plan":
     """Submit what is left of a sweep, as ``napts sweep submit`` does.
 
-    A local cluster has run it when this returns. Jobs run a copy of the package and of all that was
-    imported, made now: later edits change none of them.
+    On a local cluster the runs have ended when this returns. Jobs use a copy, made now, of the
+    package and of everything imported: later edits do not affect them.
 
     Args:
         sweep: A TOML file, or its contents as nested plain data.
         cluster: A profile, or a file with one; by default this machine, one run at a time.
         records: Folder of all run directories.
-        imports: Files and modules with problems and methods, imported first and in every job.
+        imports: Files and modules that define problems and methods, imported first here and in
+            every job.
         overrides: Assignments such as ``"budget.epochs=3"``.
-        data_root: Folder of the data sets; None asks NAPTS_DATA, then the cache.
-        retry_failed: Do failed and diverged runs again.
+        data_root: Folder of the data sets; None means the one in NAPTS_DATA, else the cache.
+        retry_failed: Repeat failed and diverged runs.
         allow_dirty: Let jobs run uncommitted changes of this package.
         dry_run: Submit nothing.
 
     Returns:
-        What has become of each run by now.
+        The state of each run.
 
     Raises:
         SpecError: The sweep or the profile is not valid, or the package has uncommitted changes.
         PluginError: An import fails.
         SubmissionBusy: Another process is submitting the same sweep.
         SlurmUnavailable: Slurm does not answer or refuses.
-        RuntimeError: It was called by a file that is just being imported.
+        RuntimeError: The caller is a file that is still being imported.
         ValueError: A run cannot be carried out on this cluster.
     """
     from napts.launch.cluster import LocalCluster, load_cluster
@@ -158,7 +159,7 @@ def _runs(
 
 @contextmanager
 def _watching(observer: Observer | None, runs: int) -> Iterator[Observer]:
-    """Show the runs on the console, unless somebody else watches."""
+    """Show the runs on the console, unless another observer was given."""
     if observer is None and find_spec("rich") is not None:
         from napts.console import ConsoleObserver
 

@@ -1,7 +1,7 @@
-"""Processes that end with the one that started them, whatever ends it: SIGKILL and crashes too.
+"""Processes that end with the one that started them, even if that is killed or crashes.
 
-A child's standard input is a pipe whose other end its parent alone holds, and keeps until it ends.
-A thread of the child waits for the end of that pipe; it costs nothing and works on every platform.
+A child's standard input is a pipe whose other end only its parent holds, for as long as it lives.
+A thread of the child waits for that pipe to close; it costs nothing and works on every platform.
 """
 
 import contextlib
@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 Manner = Literal["at once", "in good order"]
-"""How a child ends: as by SIGKILL, or as by SIGTERM, after which it may still write something."""
+"""How a child ends: as with SIGKILL, or as with SIGTERM, which lets it finish writing."""
 
 PATIENCE_S = 120.0
-"""Seconds that a child has to end in good order."""
+"""Seconds that a child has to end in an orderly way."""
 
 _VARIABLE = "NAPTS_LIFELINE"
 
@@ -35,21 +35,21 @@ def start(
     stdout: IO[bytes] | int | None = None,
     stderr: IO[bytes] | int | None = None,
 ) -> "subprocess.Popen[bytes]":
-    """Start a process that ends with this one; it has to call `follow` when it begins.
+    """Start a process that ends with this one; it must call `follow` first.
 
-    It has nothing to read from standard input, and a session of its own, so that no Ctrl-C reaches
-    it and all that it starts ends with it.
+    Its standard input is empty. It runs in a session of its own, so that Ctrl-C does not reach it
+    and everything it starts ends with it.
 
     Args:
         command: The program and its arguments.
         manner: How it ends when this process does.
-        cwd: Where it begins; None for where this process is.
-        env: Its variables; None for those of this process.
+        cwd: Its working directory; None for that of this process.
+        env: Its environment variables; None for those of this process.
         stdout: Its standard output; None for that of this process.
         stderr: Its standard error, likewise.
 
     Returns:
-        The process. It lives no longer than this object's ``stdin`` is open: see `let_go`.
+        The process. It lives only as long as this object's ``stdin`` is open: see `let_go`.
     """
     return subprocess.Popen(
         list(command),
@@ -63,7 +63,7 @@ def start(
 
 
 def let_go(process: "subprocess.Popen[bytes]") -> None:
-    """Close this end of the pipe, after a process has ended or to end it.
+    """Close this end of the pipe, to end a process or after it has ended.
 
     Args:
         process: The process from `start`.
@@ -73,7 +73,7 @@ def let_go(process: "subprocess.Popen[bytes]") -> None:
 
 
 def tied(command: Sequence[str]) -> list[str]:
-    """Return a command that runs another's module, which knows nothing of this one, and follows.
+    """Return a command that runs a module unaware of lifelines, and makes it follow.
 
     Args:
         command: A Python with ``-m``, the module, and its arguments.
@@ -85,9 +85,9 @@ def tied(command: Sequence[str]) -> list[str]:
 
 
 def follow() -> None:
-    """Let this process end with its parent, if that has started it by `start`.
+    """Make this process end with its parent, if the parent started it with `start`.
 
-    Best called before anything that takes long. Afterwards standard input is empty.
+    Best called before anything slow. Afterwards standard input is empty.
     """
     manner = os.environ.pop(_VARIABLE, None)  # what this process starts is tied to it by no pipe
     if manner is None or not stat.S_ISFIFO(os.fstat(0).st_mode):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """Stands beside the bounds of a number, and is told where it is out of them.
+    """Stands beside the bounds of a number, and is named in the message when they are violated.
 
     Attributes:
         name: For example ``"seconds"``.

@@ -1,8 +1,8 @@
-"""Registries: named things that the generic layers use and other layers bring.
+"""Registries: named things that the generic layers use and other layers provide.
 
-What belongs to particular papers registers itself from `napts.papers`; no generic module imports
-that. A registry imports what `BUILT_IN` lists for it when it is first looked into, and so do
-installed packages' entry points of its group, where it has one.
+What belongs to particular papers registers itself from `napts.papers`, which no generic module
+imports. When a registry is first used, it imports the modules that `BUILT_IN` lists for it and,
+if it has an entry-point group, those that installed packages name in that group.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,17 +22,18 @@ BUILT_IN: Mapping[str, tuple[str, ...]] = {
     "tables": ("napts.papers.epoch_times",),
     "reports": ("napts.plotting.report", "napts.papers.reports"),
 }
-"""By the name of a registry the modules that fill it: the one place where they are named."""
+"""The modules that fill each registry, by its name: the one place that lists them."""
 
 T = TypeVar("T")
 
 
 class Registry(Mapping[str, T]):
-    """Things of one kind by name, in the order in which they were registered.
+    """Things of one kind by name, in order of registration.
 
     Args:
         kind: What they are, as in `BUILT_IN`.
-        group: Entry-point group in which installed packages name modules that register more.
+        group: Entry-point group in which installed packages name modules that register more
+            entries.
     """
 
     def __init__(self, kind: str, group: str | None = None) -> None:
@@ -41,14 +42,14 @@ class Registry(Mapping[str, T]):
         self._loaded = False
 
     def register(self, name: str, entry: T) -> None:
-        """Add one.
+        """Add an entry.
 
         Args:
             name: Its name.
-            entry: What it is.
+            entry: The entry.
 
         Raises:
-            ValueError: There is another one of this name.
+            ValueError: The name is taken.
         """
         if self._entries.setdefault(name, entry) != entry:
             raise ValueError(f"{self._kind}: {name!r} is registered already")
@@ -70,7 +71,7 @@ class Registry(Mapping[str, T]):
         """Import what an installed package offers.
 
         Raises:
-            ValueError: It fails, by whatever it raises; one line that names it.
+            ValueError: The import fails, whatever it raises. One line, which names it.
         """
         try:
             with guarded():

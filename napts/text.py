@@ -1,7 +1,7 @@
-"""Text that came from outside, as it may be told: one line, not long, nothing hidden in it.
+"""Text from outside, made fit to print: one line, not long, with nothing hidden in it.
 
-What a medium gives a meaning of its own (formulas in CSV, ``$`` in figures, markup on a terminal)
-is escaped where that medium is written. Here is what holds for all of them.
+Characters that mean something to one medium (formulas in CSV, ``$`` in figures, markup on a
+terminal) are escaped where that medium is written. This module has what holds for all media.
 """
 
 import unicodedata
@@ -11,13 +11,13 @@ LINE = 200
 """Characters that a message may have."""
 
 VALUE = 60
-"""Characters of a value that has been found, within a message."""
+"""Characters that a value may take within a message."""
 
 _JOINERS = "\u200c\u200d"
 """Format characters that spelling needs: zero-width joiners, in Persian, Hindi and emoji."""
 
 _LARGEST_BITS = 192
-"""Integers beyond are told by their size; Python refuses to spell those of thousands of digits."""
+"""Longer integers are described by their size; Python refuses to print thousands of digits."""
 
 _repr = Repr()
 _repr.maxlevel = 3
@@ -26,11 +26,12 @@ _repr.maxlist = _repr.maxtuple = _repr.maxdict = _repr.maxset = _repr.maxfrozens
 
 
 def is_hidden(character: str) -> bool:
-    """Return whether a character does something to a text rather than being a part of it.
+    """Return whether a character acts on a text rather than being part of it.
 
-    Those are controls (among them newlines and the start of ANSI escapes), formats (among them
-    those that turn the direction of writing), separators of lines, lone surrogates and what is no
-    character at all; the zero-width joiners, which spelling needs, are not among them.
+    These are control characters (newlines and the start of ANSI escapes among them), format
+    characters (such as those that change the direction of writing), line separators, lone
+    surrogates and code points that are no characters. Zero-width joiners, which spelling needs, do
+    not count.
     """
     category = unicodedata.category(character)
     if category == "Cn":
@@ -40,7 +41,7 @@ def is_hidden(character: str) -> bool:
 
 
 def visible(text: str) -> str:
-    r"""Return a text in which hidden characters are spelled out, such as ``\x1b`` and ``\n``."""
+    r"""Return a text with hidden characters spelled out, such as ``\x1b`` and ``\n``."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(_spelled(character) if is_hidden(character) else character for character in text)
@@ -50,9 +51,9 @@ def one_line(text: object, limit: int = LINE, tail: float = 1 / 3) -> str:
     """Return a text as one line without hidden characters, shortened in its middle.
 
     Args:
-        text: What is to be told; anything but a string by its ``str``.
+        text: What to print; anything that is not a string is converted with ``str``.
         limit: Characters that the line may have, at least 8.
-        tail: Share of a shortened text that is its end.
+        tail: Share of a shortened text that comes from its end.
     """
     # What a few characters are spelled with may be longer than they, so both ends are kept longer.
     cut = _shortened(str(text), 4 * limit, tail)
@@ -60,7 +61,7 @@ def one_line(text: object, limit: int = LINE, tail: float = 1 / 3) -> str:
 
 
 def placed(place: object, problem: str, limit: int = LINE) -> str:
-    """Return a place and what is wrong there as one line; of a long place the ends.
+    """Return a place and what is wrong there as one line; a long place keeps its two ends.
 
     Args:
         place: A file, an option or the like.
@@ -73,7 +74,7 @@ def placed(place: object, problem: str, limit: int = LINE) -> str:
 
 
 def shown(value: object, limit: int = VALUE) -> str:
-    """Return a value that was found, as it would be written in Python, shortened in its middle.
+    """Return a value as Python would write it, shortened in its middle.
 
     Args:
         value: Of any type and size.
@@ -87,10 +88,10 @@ def shown(value: object, limit: int = VALUE) -> str:
 
 
 def plain_label(text: str) -> str:
-    """Return a label or a name as it is, which may have visible characters only.
+    """Return a label or a name unchanged; it may have visible characters only.
 
     Raises:
-        ValueError: There is a hidden character in it, or nothing but blanks.
+        ValueError: It has a hidden character, or nothing but blanks.
     """
     hidden = next((character for character in text if is_hidden(character)), None)
     if hidden is not None:

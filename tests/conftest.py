@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.installed import build_wheel, install
+
 # A shell that starts the tests in the background lets them ignore Ctrl-C, and every process that
 # they start would inherit that; several tests interrupt such processes.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -30,7 +32,7 @@ SLOW = (
     *("optim/test_in_data", "optim/test_in_weights", "optim/test_iteration", "optim/test_floor"),
     *("papers/", "analysis/test_statistics", "records/test_merge", "experiment/test_foreign"),
     *("problems/test_runs", "problems/test_kinds", "problems/test_documentation"),
-    *("problems/test_own", "problems/test_torchvision_shim", "launch/test_plan"),
+    *("problems/test_own", "problems/test_torchvision_shim", "launch/test_plan", "site/test_built"),
 )
 """Whose tests start processes, draw or train for long: what `make quick` leaves out."""
 
@@ -63,3 +65,15 @@ def compiler() -> Iterator[None]:
         warnings.simplefilter("ignore")
         yield
         torch.compiler.reset()
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package as it is installed, built once."""
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="session")
+def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of programs of an environment with the wheel."""
+    return install(wheel, tmp_path_factory.mktemp("environment") / "venv")

@@ -1,7 +1,7 @@
 """From run directories to numbers: tidy frames, statistics over seeds, comparison tables.
 
-Everything here reads `napts.records` only. The package imports pandas and SciPy, so that training
-must not import it; the command line does so when a report is asked for.
+Everything here reads only `napts.records`. The package imports pandas and SciPy, so training must
+not import it; the command line does so when a report is asked for.
 """
 
 from napts.extras import need

@@ -1,4 +1,4 @@
-"""Every metric of a comparison: its columns, and the table that shows those not compared by."""
+"""Every metric of a comparison: its columns, and the table of those other than the main one."""
 
 import pandas as pd
 
@@ -9,7 +9,7 @@ from napts.records.metric import LOSS, Metric
 
 
 def other_ends(runs: pd.DataFrame) -> list[str]:
-    """Return the columns of the runs frame that say how other metrics than the main one end.
+    """Return the columns of the runs frame with final values of metrics other than the main one.
 
     Args:
         runs: Frame of `napts.analysis.runs_frame`.
@@ -21,7 +21,7 @@ def other_ends(runs: pd.DataFrame) -> list[str]:
 
 
 def metrics_table(runs: pd.DataFrame, frame: pd.DataFrame) -> Table | None:
-    """Return the table of all metrics, or None if the runs have none but that of the comparison.
+    """Return the table of all metrics, or None if the runs have only that of the comparison.
 
     Args:
         runs: Frame of `napts.analysis.runs_frame`, of one experiment and workload.

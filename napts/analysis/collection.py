@@ -1,4 +1,4 @@
-"""All runs under a records folder, arranged in sections that may be compared."""
+"""All runs under a records folder, arranged in sections of comparable runs."""
 
 import hashlib
 import json
@@ -25,17 +25,17 @@ _Key = tuple[str, str, Kind, Metric]
 
 @dataclass(frozen=True)
 class Section:
-    """Runs that belong into one table: one experiment on one workload, of one kind.
+    """Runs that belong in one table: one experiment on one workload, of one kind.
 
     All of them are compared by the same metric.
 
     Attributes:
         experiment: Name of the experiment.
         workload: Name of the workload.
-        slug: Short name for files; the workload, with the experiment in front where the same
-            workload occurs in several experiments and the experiment is not called like it. For
-            tuning and calibration the experiment, with the kind in front if it does not tell that.
-            Where two sections would have the same name, the metric stands behind it.
+        slug: Short name for files: the workload, preceded by the experiment if the same workload
+            occurs in several experiments and the experiment has another name. For tuning and
+        calibration: the experiment, preceded by the kind if the name does not show it. If two
+            sections would have the same name, the metric is appended.
         records: The runs.
     """
 
@@ -51,17 +51,17 @@ class Section:
 
     @property
     def metric(self) -> Metric:
-        """The metric by which they are compared."""
+        """The metric used to compare them."""
         return self.records[0].primary
 
     @cached_property
     def epochs(self) -> pd.DataFrame:
-        """One row per run and epoch, see `epochs_frame`."""
+        """One row per run and epoch; see `epochs_frame`."""
         return epochs_frame(self.records)
 
     @cached_property
     def runs(self) -> pd.DataFrame:
-        """One row per run, see `runs_frame`."""
+        """One row per run; see `runs_frame`."""
         return runs_frame(self.records, self.epochs)
 
     @cached_property
@@ -72,10 +72,10 @@ class Section:
 
 @dataclass(frozen=True, eq=False)
 class Collection:
-    """Every run under one records folder; two of them are equal only if they are one object.
+    """Every run under one records folder; two collections are equal only if they are one object.
 
     Attributes:
-        root: The folder as it was given.
+        root: The folder as given.
         sections: Experiments and workloads, sorted by slug.
         damages: The runs that were left out because their records are damaged.
     """
@@ -90,7 +90,7 @@ class Collection:
         return [run for section in self.sections for run in section.records]
 
     def of_kind(self, kind: Kind) -> list[Section]:
-        """Return the sections of one kind, see `Section.kind`."""
+        """Return the sections of one kind; see `Section.kind`."""
         return [section for section in self.sections if section.kind == kind]
 
     @cached_property
@@ -99,11 +99,11 @@ class Collection:
         return [t for section in self.of_kind("tuning") for t in tunings_of(section.records)]
 
     def tuned(self, workload: str, metric: Metric | None = None) -> dict[str, dict[str, Any]]:
-        """Return for each method the options that tuning chose on a workload.
+        """Return, for each method, the options that tuning chose on a workload.
 
         Args:
             workload: Its name.
-            metric: What was tuned for; may be left out where the studies agree.
+            metric: What was tuned for; may be omitted if the studies agree.
 
         Raises:
             ValueError: No metric is given, and methods were tuned for several.
@@ -124,7 +124,7 @@ def load_collection(root: str | Path) -> Collection:
 
     Returns:
         The runs in sections, and what is wrong with those that could not be read. Runs of versions
-        whose results differ have different labels, see `napts.analysis.versions`.
+        whose results differ have different labels; see `napts.analysis.versions`.
 
     Raises:
         RecordError: There is no run under ``root``, or none that can be read.
@@ -145,7 +145,7 @@ def load_collection(root: str | Path) -> Collection:
 
 
 def _slugs(keys: Sequence[_Key]) -> dict[_Key, str]:
-    """Return a name for every section that no other one has."""
+    """Return a unique name for every section."""
     plain = {key: _slug(key, keys) for key in keys}
     shared = list(plain.values())
     names: dict[_Key, str] = {}
@@ -173,7 +173,7 @@ def _slug(key: _Key, keys: Sequence[_Key]) -> str:
 
 
 def records_digest(runs: Sequence[RunRecord]) -> str:
-    """Return a digest of what the records say, whatever folder they lie in.
+    """Return a digest of the records' contents, whatever folder they are in.
 
     Args:
         runs: The runs, in any order.

@@ -53,7 +53,7 @@ def rows_with(frame: pd.DataFrame, name: str, allowed: Sequence[str]) -> pd.Data
 
 
 def with_trust_region(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of the methods that have a radius, and so steps to reject.
+    """Return the rows of the methods that have a radius, and can therefore reject steps.
 
     Args:
         frame: Frame of `napts.analysis.epochs_frame`.
@@ -72,7 +72,7 @@ def trained(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def split(frame: pd.DataFrame, name: str) -> list[pd.DataFrame]:
-    """Split a frame by the values of a column, in their order.
+    """Split a frame by the values of a column, in order.
 
     Args:
         frame: The frame.

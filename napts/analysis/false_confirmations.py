@@ -1,9 +1,9 @@
-"""How often few seeds confirm what is not so: the intervals tried on samples with known means.
+"""How often a few seeds confirm something false: the intervals tried on samples with known means.
 
-Everything is drawn so that the true mean, or ratio of means, lies on the bound that a claim sets:
-then every "confirmed" and every "refuted" is false by a hair, and an interval of 95 % should give
-2.5 % of either. ``python -m napts.analysis.false_confirmations`` prints the table of
-docs/explanation/verdicts.md, with the bootstrap intervals beside them that earlier versions had.
+Samples are drawn so that the true mean, or ratio of means, lies on the bound that a claim sets.
+Every "confirmed" and every "refuted" is then only just false, and an interval of 95 % should give
+2.5 % of each. ``python -m napts.analysis.false_confirmations`` prints the table of
+docs/explanation/verdicts.md, beside the bootstrap intervals that earlier versions had.
 """
 
 import warnings
@@ -25,7 +25,7 @@ SEEDS = (3, 5, 10)
 """Numbers of seeds that are tried."""
 
 SEED = 20240917
-"""Of the random numbers; the value means nothing."""
+"""Seed of the random numbers; the value has no meaning."""
 
 
 def _normal(rng: np.random.Generator, n: int) -> tuple[Floats, Floats]:
@@ -41,7 +41,7 @@ def _skewed(rng: np.random.Generator, n: int) -> tuple[Floats, Floats]:
 
 
 def _ratio(rng: np.random.Generator, n: int) -> tuple[Floats, Floats]:
-    """Costs that share what a seed makes of them, each with a scatter of 10 %."""
+    """Costs with a common factor per seed, each with a scatter of 10 %."""
     shared = rng.normal(1.0, 0.2, size=n)
     return shared + rng.normal(0.0, 0.1, size=n), shared + rng.normal(0.0, 0.1, size=n)
 
@@ -51,8 +51,8 @@ DIFFERENCES: Mapping[str, Draw] = {
     "differences of two lognormal samples": _skewed_alike,
     "exponential differences": _skewed,
 }
-"""Pairs of samples with equal means. The tail of the exponential ones lies to the right, so that it
-is claims of the form "at most" that they confirm too often."""
+"""Pairs of samples with equal means. The tail of the exponential ones is on the right, so claims of
+the form "at most" are the ones that they confirm too often."""
 
 RATIOS: Mapping[str, Draw] = {"ratio of means of normal pairs": _ratio}
 """Pairs of samples whose means have the ratio 1."""
@@ -63,8 +63,8 @@ class Rates:
     """How often an interval lay wholly on one side of the true value.
 
     Attributes:
-        below: Share of intervals below it: claims "at most" falsely confirmed, "at least" falsely
-            refuted.
+        below: Share of intervals below it: "at most" claims falsely confirmed, "at least" claims
+            falsely refuted.
         above: Share of intervals above it.
     """
 
@@ -78,7 +78,7 @@ def false_confirmations(draw: Draw, interval: Interval, truth: float, n: int, tr
     Args:
         draw: Draws two samples of n paired values.
         interval: Returns the ends of the interval of two samples.
-        truth: What the interval should hold.
+        truth: The value that the interval should contain.
         n: Number of seeds.
         trials: Number of samples; the rates scatter by ``sqrt(rate / trials)``.
 

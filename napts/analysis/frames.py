@@ -1,8 +1,8 @@
 """Many runs as tidy pandas frames: one row per epoch, or one row per run.
 
 Nothing is left out: a run that failed or diverged keeps its rows and its state, and a value that
-does not exist is NaN, never zero. What such a run counts for in statistics is said in
-`napts.analysis.outcome`.
+does not exist is NaN, never zero. `napts.analysis.outcome` defines how such a run counts in
+statistics.
 """
 
 import math
@@ -23,7 +23,7 @@ from napts.records.metric import LOSS
 from napts.records.read import ENDED
 
 IDENTITY = ("experiment", "workload", "label", "method", "seed", "run_key", "state")
-"""Columns that name the run, in both frames."""
+"""Columns that identify the run, in both frames."""
 
 _METRICS = f"val_{METRIC}"
 
@@ -32,16 +32,16 @@ MEASURES = tuple(
     for each in columns_of(EPOCHS)
     if each.name not in ("attempt", "epoch", "time", _METRICS) and not each.optional
 )
-"""Columns copied from ``epochs.jsonl``; behind ``val_loss`` there are those of the metrics."""
+"""Columns copied from ``epochs.jsonl``; those of the metrics follow ``val_loss``."""
 
 OPTIONAL = tuple(each.name for each in columns_of(EPOCHS) if each.optional)
-"""Further such columns, which are there where some run has them."""
+"""Further such columns, present if some run has them."""
 
 GRADIENTS = ("gradients_published", "gradients_concurrent")
-"""Those of them that count gradients in ways of their own; for other methods they are all."""
+"""Those of them that count gradients in special ways; for other methods they are all gradients."""
 
 WORK = tuple(name for name in OPTIONAL if name.startswith("work_"))
-"""Those of them that count gradients by the share of blocks that a network has, and by level."""
+"""Those of them that count gradients by the share of a network's blocks, and by level."""
 
 SUMMED = ("hessians", "hessian_products", "cg_iterations", *GRADIENTS, "update_cost", *WORK)
 """Those of them that are counts, and have running totals."""
@@ -53,12 +53,12 @@ TARGET_COSTS = {
     "target_seconds": "train_seconds",
     "target_cpu_seconds": "cpu_seconds",
 }
-"""Columns of the runs frame that say what the target of the budget cost, and their names in the
-records. They are there where some run has a target."""
+"""Columns of the runs frame with the cost of reaching the budget's target, and their names in the
+records. They are present if some run has a target."""
 
 
 LIMITS = ("passes", "samples", "seconds")
-"""Limits of a budget that end runs of one method after different numbers of epochs."""
+"""Limits of a budget that can end runs of one method after different numbers of epochs."""
 
 
 def _identity(run: RunRecord, label: str) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def _identity(run: RunRecord, label: str) -> dict[str, Any]:
 
 
 def _metrics(runs: Sequence[RunRecord]) -> list[str]:
-    """Return the metrics that some run has values of, or is compared by."""
+    """Return the metrics that some run has values for, or is compared by."""
     found = dict.fromkeys(run.primary.name for run in runs)
     for run in runs:
         found |= dict.fromkeys(metrics_in(run.epochs))
@@ -83,7 +83,7 @@ def _metrics(runs: Sequence[RunRecord]) -> list[str]:
 
 
 def _behind(names: Sequence[str], place: str, more: Sequence[str]) -> list[str]:
-    """Insert names behind another one."""
+    """Insert names after another one."""
     index = names.index(place) + 1
     return [*names[:index], *more, *names[index:]]
 
@@ -101,7 +101,7 @@ def _finals(runs: Sequence[RunRecord]) -> list[str]:
 
 
 def _sorted(frame: pd.DataFrame, *last: str) -> pd.DataFrame:
-    """Sort rows as methods are always listed here, then by seed."""
+    """Sort rows in the usual order of methods, then by seed."""
     pairs = list(zip(frame["method"], frame["label"], strict=True))
     ordered = sorted(set(pairs), key=lambda pair: order_of(*pair))
     frame = frame.assign(_order=[ordered.index(pair) for pair in pairs])
@@ -122,12 +122,11 @@ def epochs_frame(runs: Sequence[RunRecord]) -> pd.DataFrame:
         the values of `PER_BATCH`,
         ``pass_equivalents`` of the epoch in forward-backward passes of the whole network, and the
         running totals ``train_seconds_total``, ``cpu_seconds_total``, ``pass_equivalents_total``
-        and ``backwards_total``; where there are optional counts, those of `SUMMED` too, and
+        and ``backwards_total``. If there are optional counts, also those of `SUMMED` and
         ``evaluations_total``, gradients and products of Hessians with vectors. Totals of work
         units are in gradients of all samples, not of a batch; methods with one network have one
-        for each gradient. Epoch 0 is the
-        evaluation before training: its values per
-        batch are NaN and its running totals zero.
+        for each gradient. Epoch 0 is the evaluation before training: its values per batch are NaN
+        and its running totals zero.
     """
     labels, measures = distinct_labels(runs), _measures(runs)
     rows = [
@@ -182,7 +181,7 @@ def _with_totals(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _without(frame: pd.DataFrame, name: str) -> Any:
-    """Return what a method has of a count that it does not make."""
+    """Return a method's value for a count that it does not record."""
     if name in (*GRADIENTS, "work_units"):
         return frame["backwards"]
     return float("nan") if name == "update_cost" else 0.0
@@ -193,20 +192,19 @@ def runs_frame(runs: Sequence[RunRecord], epochs: pd.DataFrame | None = None) ->
 
     Args:
         runs: Runs of any number of experiments, in any order.
-        epochs: Their `epochs_frame`, where it is there already.
+        epochs: Their `epochs_frame`, if it exists already.
 
     Returns:
         The columns `IDENTITY` and `METRIC_COLUMNS`; ``epochs_done`` and ``epochs_planned``;
-        ``seconds_per_epoch`` and ``cpu_seconds_per_epoch``, medians of the training part without
-        the first epoch, which
-        pays for warming up, when there are more than two; the values of `PER_BATCH` and
-        ``pass_equivalents_per_batch`` over the whole run, and ``cpu_seconds_per_pass`` of them;
-        and ``final_*`` for the losses and metrics at the end, on training, validation and test
-        data, NaN unless the run is done, because the values of an unfinished run are no result.
-        Where some run has a target in its budget: ``target`` in words, and `TARGET_COSTS`, infinite
-        for a run that has ended without reaching it, NaN for one that may reach it yet. Where some
-        run was ended by one of `LIMITS`: ``ended_by``. Where some runs shared a GPU:
-        `SHARED_DEVICE`.
+        ``seconds_per_epoch`` and ``cpu_seconds_per_epoch``, medians of the training part, without
+        the first epoch (which includes warming up) if there are more than two; the values of
+        `PER_BATCH` and ``pass_equivalents_per_batch`` over the whole run, and
+        ``cpu_seconds_per_pass`` from them; and ``final_*`` for the losses and metrics at the end,
+        on training, validation and test data. These are NaN unless the run is done, because the
+        values of an unfinished run are not a result.
+        If some run has a target in its budget: ``target`` in words, and `TARGET_COSTS`, infinite
+        for a run that has ended without reaching it, NaN for one that may still reach it. If one of
+        `LIMITS` ended some run: ``ended_by``. If some runs shared a GPU: `SHARED_DEVICE`.
     """
     epochs = epochs_frame(runs) if epochs is None else epochs
     trained = {
@@ -264,7 +262,7 @@ def _final(run: RunRecord, names: Sequence[str]) -> dict[str, float]:
 
 
 def _target(run: RunRecord) -> dict[str, Any]:
-    """Return the target and what it cost: NaN while nobody knows, infinite where it was missed."""
+    """Return the target and its cost: NaN while unknown, infinite if the target was missed."""
     target, note = run.spec.get("budget", {}).get("target"), run.target or {}
     if target is None:
         return {}
@@ -277,6 +275,6 @@ def _target(run: RunRecord) -> dict[str, Any]:
 
 
 def target_in_words(target: Mapping[str, Any]) -> str:
-    """Return the target of a budget for people, for example ``"val_r2 >= 0.4"``."""
+    """Return the target of a budget in words, for example ``"val_r2 >= 0.4"``."""
     sign = ">=" if target.get("goal") == "max" else "<="
     return f"{target['metric']} {sign} {target['value']:g}"

@@ -12,7 +12,7 @@ from napts.analysis.looks import LOOKS
 from napts.records import RunRecord
 
 NOT_SCIENCE = ("seed", "label", "execution", "experiment", "kind")
-"""Top-level keys of a spec that may differ between runs that are averaged."""
+"""Top-level keys of a spec that may differ between averaged runs."""
 
 
 def order_of(method: str, label: str) -> tuple[int, str, tuple[str | int, ...], str]:
@@ -48,11 +48,11 @@ def grouped(frame: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
 
 
 def distinct_labels(runs: Sequence[RunRecord]) -> list[str]:
-    """Return a label for every run such that equal labels mean equal settings but for the seed.
+    """Return a label for every run such that equal labels mean equal settings except for the seed.
 
-    Runs of one experiment and workload that carry the same label although their settings differ
-    get the differing settings appended, for example ``"NAPTS [window=10]"``; averaging them as
-    one method would compare nothing.
+    If runs of one experiment and workload have the same label but different settings, the differing
+    settings are appended, for example ``"NAPTS [window=10]"``; averaging them as one method would
+    be meaningless.
 
     Args:
         runs: The runs.
@@ -72,11 +72,11 @@ def distinct_labels(runs: Sequence[RunRecord]) -> list[str]:
 
 
 def flat_science(spec: Mapping[str, Any], without: str | None = None) -> dict[str, str]:
-    """Return what of a spec may not differ between runs that are averaged.
+    """Return the part of a spec that must not differ between averaged runs.
 
     Args:
         spec: The validated spec of a run.
-        without: A table of it that is left out.
+        without: A table of it to leave out.
 
     Returns:
         For example ``{"budget.epochs": "5"}``.
@@ -86,10 +86,10 @@ def flat_science(spec: Mapping[str, Any], without: str | None = None) -> dict[st
 
 
 def suffixes(settings: Sequence[Mapping[str, str]]) -> list[str]:
-    """Return what tells settings apart, such as ``" [window=10]"``; empty texts if nothing does.
+    """Return what distinguishes settings, such as ``" [window=10]"``; empty texts if nothing does.
 
     Args:
-        settings: As of `flat_science`.
+        settings: As returned by `flat_science`.
     """
     differing = _differing(settings)
     return [_suffix(setting, differing) if differing else "" for setting in settings]

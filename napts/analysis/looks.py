@@ -1,6 +1,6 @@
-"""How methods that are known by name are shown: their order, their look, what times refer to.
+"""How methods known by name are shown: their order, their look, what times are relative to.
 
-Others come last, in the order of their names, with looks of their own.
+Others come last, ordered by name, with looks of their own.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ LOOKS: Registry[Look] = Registry("looks")
 """The look of a method by its name, in the order of every table, legend and bar chart."""
 
 LEADING: Registry[str] = Registry("leading")
-"""Problems whose comparisons stand first on the page, and why."""
+"""Problems whose comparisons come first on the page, and why."""
 
 REFERENCES: Registry[str] = Registry("references")
-"""Methods to which the time per epoch is put in relation, and how the column is headed."""
+"""Methods that the time per epoch is compared with, and the heading of the column."""

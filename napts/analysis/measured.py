@@ -1,4 +1,4 @@
-"""By which metric the runs of a frame are compared; the frames of `napts.analysis` carry it."""
+"""The metric used to compare the runs of a frame; the frames of `napts.analysis` carry it."""
 
 from typing import Any
 
@@ -12,19 +12,19 @@ METRIC_COLUMNS = ("metric", "goal", "fraction")
 
 
 def metric_columns(metric: Metric) -> dict[str, Any]:
-    """Return what the rows of a run say of its main metric."""
+    """Return the entries on its main metric for the rows of a run."""
     return dict(zip(METRIC_COLUMNS, (metric.name, metric.goal, metric.fraction), strict=True))
 
 
 def metric_of(frame: pd.DataFrame) -> Metric:
-    """Return the metric by which the runs of a frame are compared.
+    """Return the metric used to compare the runs of a frame.
 
     Args:
         frame: A frame of `napts.analysis`, or some rows of one; all of its columns in
             `METRIC_COLUMNS` must still be there.
 
     Returns:
-        The metric; of a frame without rows one of its metrics, or the loss.
+        The metric; for a frame without rows, one of its metrics, or the loss.
 
     Raises:
         ValueError: The runs are not compared by the same metric.
@@ -43,7 +43,7 @@ def _of_nothing(frame: pd.DataFrame) -> Metric:
 
 
 def named(metric: Metric) -> str:
-    """Return the name of a metric on validation data for people: the loss alone is ambiguous."""
+    """Return the display name of a metric on validation data: "loss" alone would be ambiguous."""
     return f"validation {metric.label}" if metric.name == LOSS.name else metric.label
 
 
@@ -51,6 +51,6 @@ def is_rising(frame: pd.DataFrame, column: str) -> bool:
     """Tell whether larger values of a column are better.
 
     Raises:
-        ValueError: It is a metric by which the runs are not compared, so nobody has said.
+        ValueError: The runs are not compared by this metric, so its direction is not known.
     """
     return direction_of(column, metric_of(frame)) == "max"

@@ -1,10 +1,10 @@
-"""How runs ended, and what a run that ended badly counts for.
+"""How runs ended, and how a run that ended badly counts.
 
-A run that failed or diverged counts as the worst that its quantity can be: of a metric the wrong
-end of [0, 1] if it is a fraction, else plus or minus infinity; an infinite loss, time or count. So
-it can only speak against its method, and it is never left out. A run that is still going, was
-interrupted, or was never made says nothing yet: it is left out and counted as missing. A quantity
-is a column of the frames of `napts.analysis`.
+A run that failed or diverged counts as the worst possible value of a quantity. For a metric, this
+is the wrong end of [0, 1] if it is a fraction, otherwise plus or minus infinity; a loss, time or
+count is infinite. So such a run can only count against its method, and it is never left out. A run
+that is in progress, was interrupted, or was never started says nothing yet: it is left out and
+counted as missing. A quantity is a column of the frames of `napts.analysis`.
 """
 
 import math
@@ -19,18 +19,18 @@ from napts.records.read import ENDED, ENDED_BADLY
 
 
 def worst(quantity: str, metric: Metric) -> float:
-    """Return the worst that a quantity can be.
+    """Return the worst possible value of a quantity.
 
     Args:
         quantity: Name of a column.
-        metric: The metric by which its runs are compared.
+        metric: The metric used to compare its runs.
 
     Returns:
-        That of the metric, see `napts.records.metric.Metric.worst`; infinity for all other
-        quantities, of which less is better.
+        That of the metric (see `napts.records.metric.Metric.worst`); infinity for all other
+        quantities, where less is better.
 
     Raises:
-        ValueError: It is a metric by which the runs are not compared, so nobody has said.
+        ValueError: The runs are not compared by this metric, so its direction is not known.
     """
     if is_of(quantity, metric):
         return metric.worst
@@ -45,7 +45,7 @@ def by_outcome(runs: pd.DataFrame, quantity: str) -> list[float]:
         quantity: Name of a column.
 
     Returns:
-        Per run its value if it is done, `worst` if it ended badly, NaN if it has not ended.
+        For each run its value if it is done, `worst` if it ended badly, NaN if it has not ended.
     """
     pairs = zip(floats(runs, quantity).tolist(), texts(runs, "state"), strict=True)
     metric = metric_of(runs)
@@ -53,14 +53,14 @@ def by_outcome(runs: pd.DataFrame, quantity: str) -> list[float]:
 
 
 def outcome(value: float, state: str, quantity: str, metric: Metric) -> float:
-    """Return what one run counts for.
+    """Return the value with which one run counts.
 
     Args:
-        value: What it has; NaN, which a done run has of a quantity that became infinite or is no
-            number, stays NaN.
+        value: Its value; NaN stays NaN, which a finished run has for a quantity that became
+            infinite or is not a number.
         state: One of `napts.records.read.STATES`.
         quantity: Name of the column.
-        metric: The metric by which its runs are compared.
+        metric: The metric used to compare its runs.
 
     Returns:
         The value if the run is done, `worst` if it ended badly, NaN if it has not ended.

@@ -1,9 +1,9 @@
-"""Performance profiles over seeds and targets: who is how often within which factor of the best.
+"""Performance profiles over seeds and targets: how often a method is within a factor of the best.
 
-Dolan and Moré (2002), with runs in place of solvers' calls: a problem is a seed together with a
-target of the metric, its cost the time until the target is met. Runs that miss it never solve it,
-whether they ended well or badly. A problem that nobody solves counts for all; one that some run may
-yet solve, because it has not ended, is left out.
+These follow Dolan and Moré (2002), with runs in place of solvers' calls. A problem is a seed
+together with a target of the metric; its cost is the time until the target is met. Runs that miss
+it never solve it, whether they ended well or badly. A problem that no run solves counts for all;
+one that a run may still solve, because it has not ended, is left out.
 """
 
 import math
@@ -20,7 +20,7 @@ from napts.analysis.outcome import ENDED, ENDED_BADLY
 from napts.records.metric import Metric
 
 SHARES = (0.5, 0.65, 0.8, 0.9, 0.95)
-"""Targets as shares of the way from where training starts to the best method's end."""
+"""Targets as shares of the way from the start of training to the best method's end."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def targets(epochs: pd.DataFrame, shares: Sequence[float] = SHARES) -> list[floa
 
     Args:
         epochs: Frame of `epochs_frame`, of one section.
-        shares: Shares of the way from the start, see `starts_late`, to the best final mean, in
+        shares: Shares of the way from the start (see `starts_late`) to the best final mean, in
             which a run that ended badly has the metric's worst value.
     """
     metric = metric_of(epochs)
@@ -71,9 +71,9 @@ def _start(epochs: pd.DataFrame, metric: Metric, best: float) -> float:
 def starts_late(metric: Metric) -> bool:
     """Tell whether the way to the targets starts after the first epoch, at the median of all runs.
 
-    An untrained network guesses, which is where the way of a fraction starts. What other metrics
-    have before training is arbitrary, and may be so bad that all targets are met at once. Where the
-    best method ends no better than that median, the way starts before training all the same.
+    An untrained network guesses, and the way of a fraction starts there. The values of other
+    metrics before training are arbitrary, and may be so bad that all targets are met at once. If
+    the best method ends no better than that median, the way nevertheless starts before training.
     """
     return not metric.fraction
 
@@ -97,12 +97,12 @@ def times_to(
 
     Args:
         epochs: Frame of `epochs_frame`, of one section.
-        wanted: Targets, values of the metric by which the runs are compared.
+        wanted: Targets, values of the metric used to compare the runs.
         clock: Column that measures time.
 
     Returns:
-        By label, seed and target the time; infinite where a run ended without meeting it, NaN
-        where it did not meet it yet.
+        The time by label, seed and target; infinite if a run ended without meeting it, NaN if it
+        has not met it yet.
     """
     found: dict[str, dict[tuple[int, float], float]] = {}
     metric = metric_of(epochs)
@@ -129,7 +129,7 @@ def performance_profiles(
         clock: Column that measures time.
 
     Returns:
-        One profile per label in the usual order; none if no seed is shared, or no problem solved.
+        One profile per label in the usual order; none if no seed is shared or no problem is solved.
     """
     times = times_to(epochs, wanted, clock)
     shared = sorted(set.intersection(*(set(by) for by in times.values()))) if times else []

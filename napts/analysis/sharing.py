@@ -1,7 +1,7 @@
-"""Runs that had to share a GPU: their seconds are no times of their own.
+"""Runs that had to share a GPU: their seconds do not measure them alone.
 
-On a CPU the CPU time of a process is its own, whatever runs beside it. A process that waits for a
-GPU waits busily: its CPU time, like its wall time, holds the work of all others on the device.
+On a CPU, the CPU time of a process is its own, whatever else runs. A process that waits for a GPU
+waits busily: its CPU time, like its wall time, includes the work of all others on the device.
 """
 
 from collections import defaultdict
@@ -13,7 +13,7 @@ import pandas as pd
 from napts.records import RunRecord
 
 SHARED_DEVICE = "shared_device"
-"""Column of the runs frame that tells it, there where some run did."""
+"""Column of the runs frame that says so, present if some run did."""
 
 TIMES = ("seconds_per_epoch", "cpu_seconds_per_epoch", "cpu_seconds_per_pass")
 """Columns of the runs frame that are times."""
@@ -26,13 +26,13 @@ class _Span(NamedTuple):
 
 
 def shared_a_device(runs: Sequence[RunRecord]) -> list[bool]:
-    """Tell of each run whether another one of them was on the same GPU at the same time.
+    """Tell for each run whether another one of them was on the same GPU at the same time.
 
-    A GPU is known by its identifier. Records from before there was one name a machine and a model:
-    runs that overlap on such a machine count as having shared it, although it may have several.
+    A GPU is known by its identifier. Older records have none and name only a machine and a model:
+    runs that overlap on such a machine count as having shared a GPU, although it may have several.
 
     Args:
-        runs: The runs among which to look; what else was on the GPU nobody has recorded.
+        runs: The runs to check against each other; nothing else on the GPU is recorded.
     """
     spans: dict[tuple[str, ...], list[_Span]] = defaultdict(list)
     for index, run in enumerate(runs):
@@ -74,7 +74,7 @@ def _attempts(run: RunRecord) -> Iterable[tuple[float, float]]:
 
 
 def _overlapping(spans: Sequence[_Span]) -> set[int]:
-    """Return the runs that have a span which overlaps one of another run."""
+    """Return the runs with a span that overlaps one of another run."""
     found: set[int] = set()
     running: list[_Span] = []
     for span in sorted(spans):

@@ -1,16 +1,16 @@
 """Statistics over seeds: mean with range, intervals of Student's t, comparisons paired by seed.
 
-With three to ten seeds the width of an interval rests on an assumption. Here it is that the values
-(of a comparison: the differences seed by seed) are normal, and then the intervals are exact: a
+With three to ten seeds, the width of an interval rests on an assumption. Here it is that the values
+(in a comparison, the differences seed by seed) are normal, and then the intervals are exact: a
 claim whose number lies on its bound is falsely confirmed in 2.5 % of all cases, with three seeds
 as with ten. Bootstrap intervals, which assume less, cannot see beyond the few values that they
 have: at n = 3 they confirm falsely in more than 10 % of all cases, at n = 5 in 6 %. Skewed values
-break the assumption, above all where the long tail is on the side of the bound; differences of two
+violate the assumption, above all if the long tail is on the side of the bound; differences of two
 methods that are skewed alike are hardly affected. `napts.analysis.false_confirmations` measures
-all of this, and docs/explanation/verdicts.md has the numbers. Range and n are always reported as
-well.
+all of this, and docs/explanation/verdicts.md has the numbers. Range and n are always reported too.
 
-Infinite values are values: they make a mean infinite, and leave no interval unless all are equal.
+Infinite values are valid: they make a mean infinite, and there is then no interval unless all
+values are equal.
 """
 
 import math
@@ -75,8 +75,8 @@ def summarise(values: Sequence[float], *, confidence: float = CONFIDENCE) -> Sum
     """Summarise one quantity over seeds.
 
     Args:
-        values: One value per run; NaN where the run has none. What a run that ended badly counts
-            for, `napts.analysis.outcome` says.
+        values: One value per run; NaN if the run has none. For runs that ended badly, see
+            `napts.analysis.outcome`.
         confidence: Nominal coverage of the interval, between 0 and 1.
 
     Returns:
@@ -123,10 +123,10 @@ def paired_ratio(
 ) -> Ratio:
     """Return the ratio of two methods' means over the seeds that both have.
 
-    The ratio of means, not the mean of ratios: it is what a reader gets who divides the two
-    numbers of a table, and one seed near zero does not take it over. The interval is Fieller's
-    (1954): it holds the ratios r for which the paired t test does not reject that
-    ``values - r * reference`` has mean 0.
+    It is the ratio of means, not the mean of ratios: a reader gets the same by dividing the two
+    numbers in a table, and one seed near zero does not dominate it. The interval is Fieller's
+    (1954): it contains the ratios r for which the paired t test does not reject that ``values - r *
+    reference`` has mean 0.
 
     Args:
         values: Value per seed of the method.
@@ -134,10 +134,11 @@ def paired_ratio(
         confidence: Nominal coverage of the interval.
 
     Returns:
-        The ratio with its interval, which is unbounded where the reference's mean cannot be told
-        from 0, begins at 0 at the lowest where no value is negative, and has no width where all
+        The ratio with its interval. The interval is unbounded if the reference's mean cannot be
+        distinguished from 0, does not go below 0 if no value is negative, and has no width if all
         pairs have the same ratio. Infinite values make the ratio infinite, 0 or, on both sides,
-        NaN; it has an interval only if all of one side and none of the other are infinite.
+        NaN; it then has an interval only if all values of one side and none of the other are
+        infinite.
     """
     seeds = sorted(set(values) & set(reference))
     pairs = np.array([(values[seed], reference[seed]) for seed in seeds], dtype=np.float64)
@@ -186,7 +187,7 @@ def _quantile(n: int, confidence: float) -> float:
 
 
 def _fieller(above: Floats, below: Floats, confidence: float) -> tuple[float, float]:
-    """Fieller's interval, around the ratio r, so that nothing cancels where it is narrow.
+    """Fieller's interval around the ratio r, computed so that nothing cancels if it is narrow.
 
     For ``r + d`` the residuals are ``e - d * below``, where e are those for r, of mean 0. Not
     rejected are ``(d * mean(below))**2 <= k * var(e - d * below)``, a quadratic inequality in d.

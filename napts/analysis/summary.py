@@ -1,8 +1,8 @@
 """The comparison of methods on one workload, as numbers and as tables for people.
 
-How a run ends counts as the worst if it ended badly, see `napts.analysis.outcome`. What its epochs
-cost was measured until then, and is described as measured: in claims, which compare methods by
-their costs, it counts as the worst as well.
+The final values of a run that ended badly count as the worst; see `napts.analysis.outcome`. The
+cost of its epochs was measured until then and is reported as measured; in claims, which compare
+methods by their costs, it counts as the worst too.
 """
 
 import math
@@ -38,23 +38,23 @@ QUANTITIES = (
     "acceptance_rate",
     "nonmonotone_rate",
 )
-"""Columns of the runs frame that are summarised over seeds, besides those of `ends`."""
+"""Columns of the runs frame that are summarised over seeds, in addition to those of `ends`."""
 
 STATISTICS = ("mean", "min", "max", "low", "high", "n")
-"""What is given of each quantity; low and high are the ends of the 95 % interval."""
+"""What is given for each quantity; low and high are the ends of the 95 % interval."""
 
 COMPARISON_TABLES: Registry[Callable[[pd.DataFrame, pd.DataFrame], Table | None]] = Registry(
     "tables"
 )
-"""Further tables of a comparison, from the frame of its runs and that of `comparison`; None where
+"""Further tables of a comparison, from the frame of its runs and that of `comparison`; None if
 there is nothing to say."""
 
 
 def ends(metric: Metric) -> tuple[str, ...]:
-    """Return the columns of the runs frame that say how runs end, which are summarised as well.
+    """Return the columns of the runs frame with final values, which are summarised too.
 
     Args:
-        metric: The metric by which the runs are compared.
+        metric: The metric used to compare the runs.
     """
     parts = (("val_loss", metric.column("val")), ("test_loss", metric.column("test")))
     names = ("train_loss", *(name for part in parts for name in part))
@@ -118,7 +118,7 @@ def _by_seed(group: pd.DataFrame, quantity: str) -> dict[int, float]:
 
 
 def _reference(name: str, runs: pd.DataFrame) -> str | None:
-    """Label that stands for a method: its own name, or its only variant."""
+    """Label that represents a method: its own name, or its only variant."""
     labels = runs.loc[runs["method"] == name, "label"].unique().tolist()
     return name if name in labels else labels[0] if len(labels) == 1 else None
 
@@ -159,7 +159,7 @@ def comparison_tables(runs: pd.DataFrame) -> list[Table]:
 
 
 def sharing_notes(runs: pd.DataFrame) -> list[str]:
-    """Say that seconds are no times where runs shared a GPU.
+    """Say that seconds are not times of the methods if runs shared a GPU.
 
     Args:
         runs: Frame of `runs_frame`.
@@ -276,9 +276,9 @@ def _worst(metric: Metric) -> str:
 
 
 def _notes(runs: pd.DataFrame) -> list[str]:
-    """Name every run that is not done, since it has no values of its own in the means.
+    """Name every run that is not done, since the means do not contain its own values.
 
-    Before them, how far runs came whose budget does not say so.
+    Before that, say how far runs came whose budget does not say so.
     """
     notes = _limits(runs)
     for row in runs.to_dict("records"):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
 MISSING = "–"
-"""Shown where a value does not exist."""
+"""Shown if a value does not exist."""
 
 WORDS_WIDTH = 34
 """Letters per line of a cell of words in plain text."""
@@ -47,7 +47,7 @@ def percent(value: float | None) -> str:
 
 
 def form_of(metric: Metric) -> Callable[[float | None], str]:
-    """Return what formats the values of a metric: a percentage of fractions, else a number."""
+    """Return what formats the values of a metric: a percentage for fractions, else a number."""
     return percent if metric.fraction else number
 
 
@@ -108,7 +108,7 @@ class Table:
         return "\n".join([self.title, rule, body[0], rule, *body[1:], rule, *notes])
 
     def _wrapped(self, row: Sequence[str]) -> list[list[str]]:
-        """Return a row as several lines, where a cell of words is long."""
+        """Return a row as several lines if a cell of words is long."""
         parts = [
             textwrap.wrap(cell, WORDS_WIDTH) or [""] if self.columns[i] in self.words else [cell]
             for i, cell in enumerate(row)
@@ -163,14 +163,14 @@ class Table:
 
 
 _IN_MARKDOWN = re.compile(r"[\\`*<>|$~]|^#|&(?=#?\w+;)|\b_|_\b|\](?=[(\[:])")
-"""What begins something in GitHub's Markdown: code, emphasis, tags, formulas, links, cells."""
+"""Characters with a meaning in GitHub's Markdown: code, emphasis, tags, formulas, links, cells."""
 
 
 def markdown(text: str) -> str:
-    """Return a text as it is written in a cell or a paragraph of Markdown.
+    """Return a text as written in a cell or a paragraph of Markdown.
 
     Args:
-        text: Any text; what is hidden in it is spelled out.
+        text: Any text; hidden characters in it are spelled out.
     """
     return _IN_MARKDOWN.sub(lambda found: f"\\{found[0]}", visible(text))
 

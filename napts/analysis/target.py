@@ -1,10 +1,10 @@
-"""Time to a target that was fixed beforehand, with runs that miss it counted as never there.
+"""Time to a target that was fixed beforehand; runs that miss it count as never reaching it.
 
-A run that has ended without reaching the target, whether its budget was over, it diverged or it
-failed, is later than every run that reached it: it stays at risk for ever, so that a median is
-infinite if fewer than half of the runs got there. Taking it out at its end, as censoring does,
-would let a method that diverges early look as fast as its lucky runs. Censored in that sense is
-only a run that has not ended: nobody knows yet.
+A run that has ended without reaching the target, whether its budget was used up, it diverged or it
+failed, is later than every run that reached it. It stays at risk for ever, so that a median is
+infinite if fewer than half of the runs got there. Removing it at its end, as censoring does, would
+make a method that diverges early look as fast as its lucky runs. Only a run that has not ended is
+censored in that sense, since its result is not known yet.
 """
 
 import math
@@ -34,9 +34,9 @@ class Arrival(NamedTuple):
     """When a run reached a target.
 
     Attributes:
-        time: When it did, or up to when it was seen not to.
+        time: When it did, or until when it is known not to have done so.
         reached: Whether it did.
-        open: It did not yet, and has not ended: it is censored.
+        open: Whether it has not reached it yet and has not ended: it is censored.
     """
 
     time: float
@@ -53,11 +53,11 @@ class TimeToTarget:
         n: Number of runs.
         reached: Runs that reached the target.
         median: Median of the time, infinite if fewer than half of the runs reached the target;
-            where runs have not ended, the Kaplan-Meier median, in which they count until now.
-        times: Per run, in order of the seed, when it reached the target, or up to when it was
-            seen not to.
-        censored: Per run, whether its time is the latter.
-        open: Per run, whether it did not reach the target yet and has not ended.
+            if runs have not ended, the Kaplan-Meier median, in which they count until now.
+        times: For each run, in order of the seed, when it reached the target, or until when it is
+            known not to have done so.
+        censored: For each run, whether its time is the latter.
+        open: For each run, whether it has not reached the target yet and has not ended.
     """
 
     label: str
@@ -83,11 +83,11 @@ def time_to_target(
 
     Args:
         epochs: Frame of `epochs_frame`, of one section.
-        metric: Column that is to meet the target, for example ``"val_rmse"``.
+        metric: Column that should meet the target, for example ``"val_rmse"``.
         target: Value to meet, in the unit of the column.
         clock: One of `CLOCKS`.
         goal: ``"min"`` if the metric must fall to the target, ``"max"`` if it must rise to it; by
-            default that of the metric by which the runs are compared, and ``"min"`` for losses.
+            default that of the metric used to compare the runs, and ``"min"`` for losses.
 
     Returns:
         One entry per label in the usual order.
@@ -116,9 +116,9 @@ def arrival(run: pd.DataFrame, clock: str, metric: str, target: float, *, rising
     Args:
         run: Its rows of the epochs frame.
         clock: Column along which time is measured.
-        metric: Column that is to meet the target.
+        metric: Column that should meet the target.
         target: Value to meet.
-        rising: It must rise to it, and not fall.
+        rising: Whether it must rise to the target rather than fall to it.
     """
     times, values = floats(run, clock), floats(run, metric)
     met = values >= target if rising else values <= target
@@ -152,7 +152,7 @@ def median_time(runs: Sequence[Arrival]) -> float:
             has not ended is censored at its time.
 
     Returns:
-        The first time at which half of the runs are estimated to be there; else infinity.
+        The first time by which half of the runs are estimated to be there; otherwise infinity.
     """
     times = np.array([run.time if run.reached or run.open else math.inf for run in runs])
     reached = np.array([run.reached for run in runs], dtype=bool)
@@ -173,20 +173,21 @@ def ratio_of_medians(
 ) -> Ratio:
     """Return the ratio of two median times, with an interval from the ratios seed by seed.
 
-    The interval is Student's for the mean of the logarithms of the ratios: where these are spread
-    symmetrically, it is the logarithm of the ratio of the medians. What is not known enters as far
-    as it is: a run that missed its target would have needed longer than it was seen, by any
-    factor, so that its seed has a smallest or a largest ratio, which is infinite or 0.
+    The interval is Student's for the mean of the logarithms of the ratios; if these are spread
+    symmetrically, that mean is the logarithm of the ratio of the medians. Incomplete knowledge
+    enters as far as it goes: a run that missed its target would have needed longer than it was
+    observed, by an unknown factor, so its seed has only a smallest or a largest ratio; the other
+    end is infinite or 0.
 
     Args:
-        of: Per seed an `Arrival`, or its time and whether the target was reached.
+        of: For each seed an `Arrival`, or its time and whether the target was reached.
         to: The same of the method it is compared with, for the same seeds in the same order.
         confidence: Nominal coverage of the interval.
 
     Returns:
         The ratio of the medians of `median_time`. It is 1 if both are 0, infinite if only that of
         ``to`` is 0 or only that of ``of`` is infinite, 0 if it is the other way round, NaN if both
-        are infinite. The interval begins at 0, or ends at infinity, where some run leaves it open.
+        are infinite. The interval begins at 0, or ends at infinity, if some run leaves it open.
 
     Raises:
         ValueError: The two have different numbers of seeds.
@@ -214,7 +215,7 @@ def _quotient(above: float, below: float, of_infinities: float) -> float:
 
 
 def _interval_of_logarithms(ratios: list[float], confidence: float) -> tuple[float, float]:
-    """Return the interval of a geometric mean: 0 and infinity where one of the ratios is that."""
+    """Return the interval of a geometric mean: 0 or infinity if one of the ratios is that."""
     if len(ratios) < 2:
         return math.nan, math.nan
     if min(ratios) == max(ratios):

@@ -1,4 +1,4 @@
-"""Tuning studies: the best setting, what the search cost, what fewer settings would have given."""
+"""Tuning studies: the best setting, the cost of the search, the result with fewer settings."""
 
 import json
 import math
@@ -16,7 +16,7 @@ from napts.records.metric import LOSS, Metric
 from napts.records.read import ENDED
 
 LOSSES = ("val_loss", "train_loss")
-"""What may be tuned for besides the metric by which runs are compared."""
+"""What may be tuned for besides the metric used to compare runs."""
 
 
 def experiment_name(workload: str, method: str) -> str:
@@ -28,15 +28,15 @@ def measure_of(column: str | None, primary: Metric) -> tuple[str, Metric]:
     """Return what is tuned for.
 
     Args:
-        column: The metric by which runs are compared, on validation data, or one of `LOSSES`; None
-            for the former.
-        primary: The metric by which runs are compared.
+        column: The metric used to compare runs, on validation data, or one of `LOSSES`; None for
+            the former.
+        primary: The metric used to compare runs.
 
     Returns:
         The column, and the metric that it holds.
 
     Raises:
-        ValueError: It is another one.
+        ValueError: It is any other column.
     """
     own = primary.column("val")
     if column is None or column == own:
@@ -49,7 +49,7 @@ def measure_of(column: str | None, primary: Metric) -> tuple[str, Metric]:
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting and what came of it.
+    """One setting and its results.
 
     Attributes:
         options: The method's options.
@@ -79,9 +79,9 @@ class Tuning:
     Attributes:
         workload: The problem.
         method: The method.
-        metric: What was tuned for, see `measure_of`.
+        metric: What was tuned for; see `measure_of`.
         measure: The metric that this column holds.
-        settings: One entry per setting; only runs that have ended are in it.
+        settings: One entry per setting, with only the runs that have ended.
     """
 
     workload: str
@@ -123,10 +123,10 @@ class Tuning:
         return self.measure.score(score)
 
     def expected_best(self) -> list[float]:
-        """Return the metric that the best of k settings drawn at random would have had.
+        """Return the metric that the best of k randomly drawn settings would have had.
 
         Over the first seed, for k = 1 to the number of settings: Dodge et al., *Show Your Work*
-        (2019), the estimate with replacement. Failed settings count as the worst that was seen.
+        (2019), the estimate with replacement. Failed settings count as the worst value seen.
         """
         seed = min(min(setting.scores) for setting in self.settings)
         scores = np.array([setting.scores[seed] for setting in self.screened(seed)][::-1])
@@ -144,7 +144,7 @@ def tunings_of(runs: Sequence[RunRecord]) -> list[Tuning]:
     """Gather the runs of tuning studies on one workload: one study for each method.
 
     Args:
-        runs: The runs; methods of which none has ended are left out.
+        runs: The runs; methods without a run that has ended are left out.
     """
     methods: dict[str, list[RunRecord]] = defaultdict(list)
     for run in runs:
@@ -157,10 +157,10 @@ def tuning_of(runs: Sequence[RunRecord], metric: str | None = None) -> Tuning:
 
     Args:
         runs: Runs of one method on one workload; those that have not ended are left out.
-        metric: What is tuned for, see `measure_of`; by default what the runs are compared by.
+        metric: What is tuned for (see `measure_of`); by default what the runs are compared by.
 
     Raises:
-        ValueError: No run has ended, or it is not tuned for such a metric.
+        ValueError: No run has ended, or tuning for this metric is not possible.
     """
     ended = [run for run in runs if run.state in ENDED]
     if not ended:
@@ -179,10 +179,10 @@ def tuning_of(runs: Sequence[RunRecord], metric: str | None = None) -> Tuning:
 
 
 def surroundings(spec: Mapping[str, Any]) -> dict[str, str]:
-    """Return what of a spec must be the same in all settings of a study: budget, data, code.
+    """Return the part of a spec that all settings of a study must share: budget, data, code.
 
     Args:
-        spec: The validated spec of a run; what older ones do not say is left out of all.
+        spec: The validated spec of a run; keys that older ones lack are left out of all.
 
     Returns:
         For example ``{"budget.epochs": "5"}``.

@@ -8,7 +8,7 @@ from napts.analysis.tuning import Setting, Tuning
 
 
 def tuning_table(tuning: Tuning) -> Table:
-    """Return the finalists, best first, with what the search cost in the notes."""
+    """Return the finalists, best first, with the cost of the search in the notes."""
     rows = [
         [
             _name(tuning, setting),
@@ -38,7 +38,7 @@ def tuning_table(tuning: Tuning) -> Table:
 
 
 def _four(value: float) -> str:
-    """Return a number with four digits behind the point, unless it is smaller than these show."""
+    """Return a number with four decimals, unless it is too small for these to show."""
     return number(value) if 0.0 < abs(value) < 0.01 else number(value, places=4)
 
 

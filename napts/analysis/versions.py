@@ -1,8 +1,8 @@
-"""Which versions of the package have results that may stand in one average.
+"""Which versions of the package have results that may be averaged together.
 
 A change of the code that moves results by more than rounding is a *break*. It is listed here and in
 the changelog of the release that brings it. Runs of one method from both sides of a break get
-different labels, so that nothing averages, compares or judges them as if they were of one kind.
+different labels, so that nothing averages, compares or judges them as if they were the same.
 """
 
 import re
@@ -15,12 +15,12 @@ from napts.records import RunRecord
 
 @dataclass(frozen=True)
 class Break:
-    """A release since which results differ from those before by more than rounding.
+    """A release whose results differ from those before by more than rounding.
 
     Attributes:
         version: The first release with the new results, such as ``"0.3.0"``.
-        methods: Whose results they are; None stands for all methods.
-        reason: What has changed, in a line of the changelog.
+        methods: The methods whose results differ; None for all methods.
+        reason: What has changed, as a line of the changelog.
     """
 
     version: str
@@ -35,7 +35,7 @@ BREAKS: tuple[Break, ...] = ()
 def apart_by_version(
     runs: Sequence[RunRecord], breaks: Sequence[Break] | None = None
 ) -> list[RunRecord]:
-    """Give runs from before a break a label of their own where there are newer ones beside them.
+    """Give runs from before a break a label of their own if there are newer ones beside them.
 
     Args:
         runs: Runs of any experiments.
@@ -63,13 +63,13 @@ def _place(run: RunRecord) -> tuple[str, str, str]:
 
 
 def _era(run: RunRecord, breaks: Sequence[Break]) -> tuple[int, str | None]:
-    """Return how many breaks a run has behind it, and the release that ends its era."""
+    """Return how many breaks precede a run, and the release that ends its era."""
     own = [b.version for b in breaks if b.methods is None or run.method in b.methods]
     era = bisect_right([_numbers(v) for v in own], _numbers(run.environment.get("napts")))
     return era, own[era] if era < len(own) else None
 
 
 def _numbers(version: object) -> tuple[int, ...]:
-    """Return the numbers of a release; of a run that does not say it, those before all releases."""
+    """Return the numbers of a release; for a run that names none, numbers before all releases."""
     found = re.match(r"\d+(\.\d+)*", version) if isinstance(version, str) else None
     return tuple(map(int, found[0].split("."))) if found else ()

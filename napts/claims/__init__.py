@@ -5,7 +5,7 @@ from typing import Any
 
 from napts.papers import claims
 
-warnings.warn("napts.claims is called napts.papers.claims now", DeprecationWarning, stacklevel=2)
+warnings.warn("napts.claims is now called napts.papers.claims", DeprecationWarning, stacklevel=2)
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,7 @@
 """The command line: parse, call, print.
 
-Everything heavy is imported inside the commands, so that ``napts --help`` is immediate. What a
-person got wrong is said in one line, with exit code 2.
+Everything heavy is imported inside the commands, so that ``napts --help`` is immediate. A user's
+mistake is reported in one line, with exit code 2.
 """
 
 import sys
@@ -17,7 +17,7 @@ __all__ = ["main", "program"]
 
 
 def program() -> None:
-    """Run the command line; a package that is not installed is one line and exit code 2."""
+    """Run the command line; a missing package gives one line and exit code 2."""
     lifeline.follow()  # a rank of a run
     try:
         need("click", "rich")

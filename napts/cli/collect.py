@@ -1,4 +1,4 @@
-"""``napts sweep collect``: the runs of a sweep from several places into one, and into MLflow."""
+"""``napts sweep collect``: bring the runs of a sweep from several places into one and MLflow."""
 
 import json
 from pathlib import Path
@@ -49,9 +49,9 @@ def collect(
 ) -> None:
     """Copy the runs of SWEEP from the records folders SOURCES into one, then sync MLflow.
 
-    Of two copies of a run the one that is further is kept, so this can be done as often as one
-    likes, also while the runs go on. Finished results that contradict each other are named, and
-    none of them is replaced.
+    Of two copies of a run, the one that has got further is kept, so this can be repeated at any
+    time, even while the runs are in progress. Finished results that contradict each other are
+    named, and none of them is replaced.
     """
     specs = _runs(sweep, overrides)
     wanted = {(spec.experiment, spec.run_key) for spec in specs}

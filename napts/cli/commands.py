@@ -1,4 +1,4 @@
-"""All commands but those of sweeps, and the group that holds them."""
+"""All commands except those of sweeps, and the group that holds them."""
 
 import json
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from napts._version import __version__
+from napts.cli.records import records
 from napts.cli.run import (
     attach_reports,
     make_reports,
@@ -31,6 +32,7 @@ from napts.cli.shared import (
     Seconds,
     fail,
 )
+from napts.cli.show import show
 from napts.cli.sweep import sweep
 from napts.cli.sync import print_sync, timed_sync
 from napts.cli.tune import tune
@@ -55,11 +57,11 @@ def main() -> None:
     type=click.Choice(["cached", "retry", "force"]),
     default="cached",
     show_default=True,
-    help="Leave alone what has ended; try failed runs again; do everything again.",
+    help="Keep the runs that have ended; repeat failed ones; repeat everything.",
 )
 @RECORDS
 @DATA_ROOT
-@click.option("--track/--no-track", default=True, help="Log to MLflow beside the training.")
+@click.option("--track/--no-track", default=True, help="Log to MLflow during training.")
 @TRACKING_URI
 @click.option(
     "--report",
@@ -82,7 +84,7 @@ def run(
 ) -> None:
     """Train what FILE describes: one run, or a study of methods and seeds.
 
-    A run that was interrupted goes on where it stopped; one that is done is left alone.
+    An interrupted run resumes where it stopped; a finished one is not repeated.
     """
     from napts.experiment import RunSpec, SpecError, load_spec
 
@@ -115,6 +117,8 @@ def run(
 
 main.add_command(sweep)
 main.add_command(tune)
+main.add_command(show)
+main.add_command(records)
 
 
 # --- MLflow --------------------------------------------------------------------------------------
@@ -123,7 +127,7 @@ main.add_command(tune)
 @main.command()
 @click.argument("records", type=click.Path(path_type=Path))
 @TRACKING_URI
-@click.option("--watch", "keep_watching", is_flag=True, help="Go on until interrupted.")
+@click.option("--watch", "keep_watching", is_flag=True, help="Keep syncing until interrupted.")
 @click.option(
     "--interval", "interval_s", type=Seconds(), default=5.0, show_default=True, help="Between."
 )
@@ -135,7 +139,7 @@ def sync(
     interval_s: float,
     as_json: bool,
 ) -> None:
-    """Copy run directories into MLflow; also while they grow, and as often as one likes."""
+    """Copy run directories into MLflow, at any time and as often as you like."""
     from napts.tracking import SyncBusy, TrackingUnavailable
 
     try:
@@ -155,7 +159,7 @@ def sync(
 
 
 def _watch(records: Path, tracking_uri: str | None, interval_s: float, as_json: bool) -> None:
-    """Sync until Ctrl-C, which is the usual end and no failure once a pass has succeeded."""
+    """Sync until Ctrl-C, which is the usual end and not a failure once a pass has succeeded."""
     from napts.tracking import SyncReport, watch
 
     passes = 0
@@ -191,7 +195,20 @@ def ui(records: Path, tracking_uri: str | None, port: int) -> None:
 # --- reports -------------------------------------------------------------------------------------
 
 
-@main.command()
+class ReportCommand(click.Command):
+    """A command whose help names every report; they are looked for only then."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the names and what each report holds."""
+        try:
+            from napts.plotting.registry import ordered
+        except ImportError:  # the extra that draws is not installed
+            return
+        with formatter.section("Reports"):
+            formatter.write_dl([(each.name, each.description) for each in ordered()])
+
+
+@main.command(cls=ReportCommand)
 @click.argument("arguments", nargs=-1, metavar="[NAME...|all] RECORDS")
 @click.option(
     "--out",
@@ -203,7 +220,7 @@ def ui(records: Path, tracking_uri: str | None, port: int) -> None:
 @JSON
 @IMPORTS
 def report(arguments: tuple[str, ...], out: Path, as_json: bool) -> None:
-    """Make figures, tables and the HTML page from RECORDS: figure2, compare, table, html or all."""
+    """Make reports from RECORDS: figures with their numbers, tables, the HTML page."""
     if not arguments:
         raise fail("report: found no RECORDS, allowed: [NAME...|all] RECORDS")
     *names, records = arguments
@@ -219,7 +236,7 @@ def report(arguments: tuple[str, ...], out: Path, as_json: bool) -> None:
 @JSON
 @IMPORTS
 def claims(records: Path, as_json: bool) -> None:
-    """Say which claims of the papers hold in RECORDS, by tests that were declared beforehand."""
+    """Say which of the papers' claims hold in RECORDS, by tests declared beforehand."""
     from napts.analysis import load_collection
     from napts.papers.claims import claims_data, claims_tables, judge
 
@@ -252,7 +269,7 @@ def data() -> None:
 @DATA_ROOT
 @JSON
 def prepare(name: str, data_root: Path | None, as_json: bool) -> None:
-    """Download the data set NAME (or that of a workload) if it is missing, and verify it."""
+    """Download the data set NAME (or that of workload NAME) if it is missing, and verify it."""
     from napts.problems import prepare as prepare_data
 
     try:

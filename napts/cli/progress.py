@@ -1,4 +1,4 @@
-"""A bar for work that goes through many runs; on a terminal only, a log file gets no trace."""
+"""A bar for work that goes through many runs; only on a terminal, never in a log file."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ from rich.progress import (
 from rich.text import Text
 
 Tell = Callable[[int, int, str], None]
-"""To be called after each run with: runs done, runs in all, the run's name."""
+"""Called after each run with: runs done, runs in all, the run's name."""
 
 
 class _Rate(ProgressColumn):
@@ -33,10 +33,10 @@ def progress_bar(what: str, console: Console | None = None) -> Iterator[Tell]:
 
     Args:
         what: One word for what is being done.
-        console: Where to; standard error by default, so that results can be piped.
+        console: Where to write; standard error by default, so that results can be piped.
 
     Yields:
-        The function that moves the bar. The bar is gone when the block ends.
+        The function that moves the bar. The bar disappears when the block ends.
     """
     console = console or Console(stderr=True)
     bar = Progress(
@@ -55,7 +55,7 @@ def progress_bar(what: str, console: Console | None = None) -> Iterator[Tell]:
 
 
 def rate(runs: int, seconds: float) -> str:
-    """Return the end of a line that says how fast it went, such as ``"62 s, 16 runs/s"``."""
+    """Return the end of a line on speed, such as ``"62 s, 16 runs/s"``."""
     return f"{_figure(seconds)} s, {_figure(runs / max(seconds, 1e-9))} runs/s"
 
 

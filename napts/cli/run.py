@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def tracking(records: Path, tracking_uri: str | None, track: bool) -> Iterator[None]:
-    """Let the importer of MLflow go beside the training, if wanted.
+    """Run the MLflow importer beside the training, if wanted.
 
     Args:
         records: The records folder.
@@ -47,7 +47,7 @@ def tracking(records: Path, tracking_uri: str | None, track: bool) -> Iterator[N
 
 
 def _without_mlflow() -> bool:
-    """Tell whether MLflow is not installed, and say so; the records are complete all the same."""
+    """Return whether MLflow is missing, and say so; the records are complete without it."""
     try:
         need("mlflow")
     except MissingExtra as error:
@@ -63,7 +63,7 @@ def started_elsewhere(specs: Sequence["RunSpec"]) -> None:
         specs: The runs.
 
     Raises:
-        Exit: When the ranks have ended, with the code of the first of them.
+        Exit: The ranks have ended; with the exit code of the first.
     """
     from napts.parallel.launch import start_ranks
     from napts.parallel.ranks import ranks_in
@@ -75,14 +75,14 @@ def started_elsewhere(specs: Sequence["RunSpec"]) -> None:
 
 @contextmanager
 def sharing(specs: Sequence["RunSpec"]) -> Iterator["Ranks | None"]:
-    """Join the other ranks, where there are any.
+    """Join the other ranks, if there are any.
 
     Args:
         specs: The runs.
 
     Yields:
-        The ranks, if this is the first one or the only one; None on the others, which have
-        trained with it until there was nothing left to do.
+        The ranks, on the first or only one. None on the others, which by then have trained along
+        until nothing was left to do.
     """
     from napts.experiment.followers import joined
     from napts.parallel.watch import RankLost
@@ -101,7 +101,7 @@ def train(
     data_root: Path | None,
     ranks: "Ranks",
 ) -> list["RunOutcome"]:
-    """Train the specs and show how they go on; arguments as for `napts.experiment.run_all`.
+    """Train the specs and show their progress; arguments as for `napts.experiment.run_all`.
 
     Returns:
         How each run ended; shorter than ``specs`` after an interruption.
@@ -132,8 +132,8 @@ def print_outcomes(
     Args:
         outcomes: The runs.
         folder: Folder of their experiment.
-        as_json: Whether a script reads it.
-        left_out: Told of the runs in the folder that the tables leave out.
+        as_json: Whether to print JSON, for scripts.
+        left_out: Called for each run in the folder that the tables leave out.
     """
     if not as_json:
         if len(outcomes) > 1:
@@ -175,12 +175,12 @@ def _print_tables(folder: Path, left_out: LeftOut) -> None:
 def print_whereabouts(
     records: Path, track: bool, tracking_uri: str | None, report_dir: Path | None
 ) -> None:
-    """Print where the results lie, and how to look at them.
+    """Print where the results are, and how to look at them.
 
     Args:
         records: The records folder.
         track: Whether they are in MLflow.
-        tracking_uri: MLflow's address, if not the default.
+        tracking_uri: MLflow's address, unless it is the default.
         report_dir: Folder of the report, if one was made.
     """
     click.echo(f"\nRecords:  {records}")
@@ -201,8 +201,8 @@ def make_reports(
     Args:
         records: The records folder.
         out: Folder of the results.
-        left_out: Told of the runs that the reports leave out.
-        names: Which reports; none for all.
+        left_out: Called for each run that the reports leave out.
+        names: Which reports; empty for all.
     """
     from napts.plotting import render
 
@@ -217,12 +217,12 @@ def make_reports(
 
 
 def attach_reports(records: Path, experiment: str, files: list[Path], uri: str | None) -> None:
-    """Put the files of a report into MLflow; if that fails, say so and go on.
+    """Put the files of a report into MLflow; if that fails, say so and continue.
 
     Args:
         records: The records folder.
         experiment: Name of the experiment.
-        files: What to put there.
+        files: The report's files.
         uri: MLflow's address; None for the SQLite store inside the folder.
     """
     from napts.tracking import SyncBusy, TrackingUnavailable, attach_artifacts
@@ -230,4 +230,4 @@ def attach_reports(records: Path, experiment: str, files: list[Path], uri: str |
     try:
         attach_artifacts(records, experiment, files, uri)
     except (LookupError, TrackingUnavailable, SyncBusy) as error:
-        say(f"the report is not attached in MLflow: {error}")
+        say(f"the report could not be attached in MLflow: {error}")

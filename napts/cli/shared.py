@@ -1,4 +1,4 @@
-"""What the commands share: options, exit codes, and how a mistake is said."""
+"""What the commands share: options, exit codes, and how mistakes are reported."""
 
 import math
 import sys
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from napts.records import Damage
 
 _USAGE = 130
-"""Characters of what is wrong with an argument."""
+"""Characters that a message about an argument may have."""
 
 FAILED, BAD_INPUT, BUSY, INTERRUPTED = 1, 2, 3, 130
 
@@ -43,7 +43,7 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for scri
 
 
 class Seconds(click.FloatRange):
-    """A time in seconds; NaN, which lies in every range, is none."""
+    """A time in seconds; refuses NaN, which no range check excludes."""
 
     name = "seconds"
 
@@ -61,13 +61,13 @@ class Seconds(click.FloatRange):
 
 
 class Program(click.Group):
-    """The group of all commands: whatever is wrong with the input is said in one line."""
+    """The group of all commands: any problem with the input is reported in one line."""
 
     def main(self, *args: Any, **options: Any) -> Any:
-        """Run a command, and end the process with its exit code; as that of click.
+        """Run a command and end the process with its exit code, as click's own method does.
 
-        Arguments that are not right, and what the operating system refuses (a disk that is full, a
-        folder that is not ours), are one line and exit code 2.
+        Wrong arguments, and anything the operating system refuses (a full disk, a folder without
+        permission), give one line and exit code 2.
         """
         if not options.pop("standalone_mode", True):
             return super().main(*args, standalone_mode=False, **options)
@@ -91,7 +91,7 @@ def reason_of(error: OSError) -> str:
 
 
 def _told(error: click.ClickException) -> int:
-    """Say what is wrong with the arguments; without any, show the help."""
+    """Say what is wrong with the arguments; if there are none, show the help."""
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()
         return error.exit_code
@@ -124,16 +124,16 @@ def say(message: object) -> None:
 
 
 class LeftOut:
-    """Says on standard error which runs are left out because their records are damaged, each once.
+    """Reports on standard error each run that is left out because its records are damaged, once.
 
-    It is true once it has said something; the command then ends with `FAILED`.
+    It is true once it has reported something; the command then ends with `FAILED`.
     """
 
     def __init__(self) -> None:
         self._told: set[Damage] = set()
 
     def __call__(self, damage: "Damage") -> None:
-        """Say it.
+        """Report a run.
 
         Args:
             damage: The run, and what is wrong with it.
@@ -147,7 +147,7 @@ class LeftOut:
 
 
 def _import_all(context: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> None:
-    """Import what was named, before the command reads anything."""
+    """Import the named files and modules, before the command reads anything."""
     if not names:
         return
     from napts.experiment.plugins.loading import PluginError, load

@@ -51,9 +51,9 @@ sweep.add_command(collect)
 @_CLUSTER
 @RECORDS
 @OVERRIDES
-@click.option("--retry-failed", is_flag=True, help="Count failed and diverged runs as left to do.")
+@click.option("--retry-failed", is_flag=True, help="Count failed and diverged runs as still to do.")
 @click.option(
-    "--check", is_flag=True, help="Import the optimizers that runs name, and try their arguments."
+    "--check", is_flag=True, help="Import the optimizers that runs name, and check their arguments."
 )
 @JSON
 @IMPORTS
@@ -66,7 +66,7 @@ def plan(
     check: bool,
     as_json: bool,
 ) -> None:
-    """Say which runs are done, running, queued, failed and missing; touches nothing."""
+    """Say which runs are done, running, queued, failed and missing; change nothing."""
     found = _load(file, overrides)
     submitter = new_submitter(load_profile(cluster_file), records, retry_failed=retry_failed)
     seen = _look(submitter, found)
@@ -94,9 +94,9 @@ def plan(
 @RECORDS
 @DATA_ROOT
 @OVERRIDES
-@click.option("--retry-failed", is_flag=True, help="Do failed and diverged runs again.")
+@click.option("--retry-failed", is_flag=True, help="Repeat failed and diverged runs.")
 @click.option("--allow-dirty", is_flag=True, help="Let jobs run uncommitted code; it is recorded.")
-@click.option("--dry-run", is_flag=True, help="Show what would be submitted; touches nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be submitted; change nothing.")
 @JSON
 @IMPORTS
 def submit(
@@ -110,7 +110,7 @@ def submit(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Submit the runs of SWEEP that are left to do; what is done or on its way is left alone.
+    """Submit the runs of SWEEP that are neither done nor already submitted.
 
     A local cluster runs them in the foreground.
     """
@@ -147,7 +147,7 @@ def submit(
 @_SWEEP
 @RECORDS
 @OVERRIDES
-@click.option("--watch", is_flag=True, help="Draw it again until all have ended, or Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Refresh until all runs have ended, or until Ctrl-C.")
 @click.option(
     "--interval", "interval_s", type=Seconds(), default=2.0, show_default=True, help="Between."
 )
@@ -161,7 +161,7 @@ def status(
     interval_s: float,
     as_json: bool,
 ) -> None:
-    """Show how far the runs are, from their records; with Slurm's view where it answers."""
+    """Show how far the runs are, from their records and, if Slurm answers, its queue."""
     from napts.launch.status import as_data
 
     found = _load(file, overrides)
@@ -195,7 +195,7 @@ def _tell_damaged(seen: "Plan") -> None:
 @JSON
 @IMPORTS
 def cancel(file: Path, records: Path, overrides: tuple[str, ...], as_json: bool) -> None:
-    """End the jobs of SWEEP that wait or run, and no others; their runs can be resumed."""
+    """End the waiting and running jobs of SWEEP, and no others; their runs can be resumed."""
     from napts.launch.local import cancel_local
     from napts.launch.submitted import SubmittedJobs
 
@@ -231,7 +231,7 @@ def _load(file: Path, overrides: tuple[str, ...]) -> "Sweep":
 
 
 def load_profile(file: Path | None) -> "Cluster":
-    """Read the profile of a cluster; this machine without one."""
+    """Read the profile of a cluster; without one, use this machine."""
     from napts.experiment.spec.reading import SpecError
     from napts.launch.cluster import LocalCluster, load_cluster
 
@@ -244,7 +244,7 @@ def load_profile(file: Path | None) -> "Cluster":
 
 
 def new_submitter(cluster: "Cluster", records: Path, **options: Any) -> "Submitter":
-    """Return what submits sweeps to a cluster, and tells of every local job that has ended."""
+    """Return what submits sweeps to a cluster and reports every local job that has ended."""
     from napts.launch.submit import Submitter
 
     return Submitter(cluster, records, tell=_tell_end, **options)
@@ -267,7 +267,7 @@ def _look(submitter: "Submitter", found: "Sweep") -> "Plan":
 
 
 def submit_sweep(submitter: "Submitter", found: "Sweep") -> Any:
-    """Submit what is left of a sweep; what stands in the way ends the command with one line."""
+    """Submit what is left of a sweep; an obstacle ends the command with one line."""
     from napts.launch.cluster import SlurmUnavailable
     from napts.launch.submit import SubmissionBusy
 

@@ -1,4 +1,4 @@
-"""Syncing into MLflow as the commands do it: with a bar, timed, and said in one line."""
+"""Syncing into MLflow as the commands do it: with a bar, timed, and reported in one line."""
 
 import json
 import time
@@ -23,7 +23,7 @@ def timed_sync(records: Path, tracking_uri: str | None) -> "tuple[SyncReport, fl
         tracking_uri: MLflow's address; None for the SQLite store inside the folder.
 
     Returns:
-        What was done, and the wall time in seconds.
+        What it did, and the wall time in seconds.
 
     Raises:
         FileNotFoundError: There is no such folder.
@@ -57,7 +57,7 @@ def print_sync(report: "SyncReport", as_json: bool, seconds: float | None = None
     Args:
         report: What a sync did.
         as_json: Print one JSON object instead.
-        seconds: How long it took, if that is to be told.
+        seconds: How long it took, if that should be printed.
     """
     from napts.cli.progress import rate
 

@@ -1,4 +1,4 @@
-"""``napts tune``: a baseline's settings, chosen on validation data over seeds."""
+"""``napts tune``: choose a baseline's settings on validation data, over several seeds."""
 
 import json
 import shlex
@@ -37,36 +37,41 @@ _SAMPLES = 20
 @click.option(
     "--search",
     type=click.Choice(["grid", "random"]),
-    help="The papers' grid, the default, or quasi-random points in its range; not with --space.",
+    help="The papers' grid (the default), or quasi-random points in its range; not with --space.",
 )
 @click.option(
     "--space",
     "space_file",
     type=click.Path(path_type=Path),
-    help="Settings to try, in TOML: a table [grid] or [random], and [fixed]; for any method.",
+    help="TOML file of settings to try: a table [grid] or [random], and [fixed]; for any method.",
 )
-@click.option("--samples", type=click.IntRange(1, 100_000), help="Random points; 20 by default.")
-@click.option("--seeds", default="0,1,2", show_default=True, help="The first one screens.")
+@click.option(
+    "--samples", type=click.IntRange(1, 100_000), help="How many random points; default 20."
+)
+@click.option(
+    "--seeds",
+    default="0,1,2",
+    show_default=True,
+    help="All settings run with the first; the best also with the others.",
+)
 @click.option(
     "--finalists",
     default=5,
     show_default=True,
     type=click.IntRange(1, 100_000),
-    help="Settings that are tried with every seed.",
+    help="How many of the best settings run with every seed.",
 )
-@click.option(
-    "--epochs", type=click.IntRange(1, 10**9), help="Of every run; by default the workload's."
-)
+@click.option("--epochs", type=click.IntRange(1, 10**9), help="Per run; by default the workload's.")
 @click.option(
     "--metric",
-    help="What the winner is best in: the problem's own metric on validation data, which is the "
-    "default, val_loss or train_loss.",
+    help="What the winner is chosen by: the problem's own metric on validation data (the default), "
+    "val_loss or train_loss.",
 )
 @click.option(
     "--cluster",
     "cluster_file",
     type=click.Path(path_type=Path),
-    help="Profile of the cluster that runs it, as in slurm/clusters; by default this process.",
+    help="Profile of the cluster to search on, as in slurm/clusters; by default this process.",
 )
 @click.option("--allow-dirty", is_flag=True, help="Let jobs run uncommitted code; it is recorded.")
 @RECORDS
@@ -77,7 +82,7 @@ _SAMPLES = 20
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("tuned"),
     show_default=True,
-    help="Folder of the winner's spec.",
+    help="Folder for the winner's spec.",
 )
 @JSON
 @IMPORTS
@@ -101,10 +106,11 @@ def tune(
 ) -> None:
     """Find the best settings of METHOD on WORKLOAD.
 
-    Adam, SGD and LBFGS have settings to try; those of any other method are given by --space.
+    For Adam, SGD and LBFGS the settings to try are built in; for any other method, --space gives
+    them.
 
-    All settings are run with the first seed, the best of them with the others as well; the winner
-    has the best mean on validation data. It is written as a spec. What is done is not done again:
+    All settings are run with the first seed, the best of them with the other seeds too. The winner
+    has the best mean on validation data and is written as a spec. Finished runs are not repeated:
     on a cluster, give the command once more when the jobs have ended.
     """
     from napts.analysis.tuning import measure_of
@@ -113,7 +119,7 @@ def tune(
     from napts.launch.tuning_spaces import EPOCHS
 
     if search is not None and space_file is not None:
-        raise fail(f"--search: found {search} beside --space, whose file says it; allowed: one")
+        raise fail(f"--search: found {search} together with --space; allowed: one of the two")
     if samples is not None and space_file is None and search != "random":
         raise fail(f"--samples: found {samples} with a grid, allowed: with --search random")
     if epochs is None and workload not in EPOCHS:
@@ -207,8 +213,8 @@ _ENDED = ("done", "failed", "diverged")
 def _gather(records: Path, plan: "TuningPlan", metric: str | None, left_out: LeftOut) -> "Tuning":
     """Read what the study has so far.
 
-    Other settings of the method under the same name are part of it, runs with another budget, on
-    other data or of other code are not.
+    It includes other settings of the method under the same name, but not runs with another budget,
+    on other data or with other code.
     """
     from napts.analysis import load_collection
     from napts.analysis.tuning import surroundings, tuning_of

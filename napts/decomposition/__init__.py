@@ -1,4 +1,4 @@
-"""Subdomains: how the parameters of a network are divided, and what each part keeps."""
+"""Subdomains: how a network's parameters are divided, and what each part keeps."""
 
 import warnings
 from typing import Any
@@ -34,5 +34,5 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name != "TensorSets":
         raise AttributeError(f"module 'napts.decomposition' has no attribute {name!r}")
-    warnings.warn("TensorSets is called ParameterSubsets now", DeprecationWarning, stacklevel=2)
+    warnings.warn("TensorSets is now called ParameterSubsets", DeprecationWarning, stacklevel=2)
     return ParameterSubsets

@@ -1,4 +1,4 @@
-"""Blocks that begin where the user says."""
+"""Blocks that begin where the user chooses."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -15,14 +15,14 @@ def cut_by_hand(model: nn.Module, cuts: Sequence[str | nn.Module]) -> LayerParti
     """Cut a model before some of its modules.
 
     Parameters are dealt to the blocks in the order in which the model lists its modules, which is
-    as a rule that in which they are called.
+    usually the order in which they are called.
 
     Args:
         model: Any model.
-        cuts: The modules that begin a new block, by name or themselves.
+        cuts: The modules that begin a new block, given by name or as objects.
 
     Raises:
-        PartitionError: If one is not in the model or named twice, or a block has no trainable
+        PartitionError: If one is not in the model or is named twice, or if a block has no trainable
             parameter.
     """
     names = list(dict(model.named_modules()))
@@ -52,7 +52,7 @@ def _stage(model: nn.Module, names: Sequence[str]) -> Stage:
 
 
 def _name_of(model: nn.Module, names: Sequence[str], cut: str | nn.Module) -> str:
-    """Return the full name of a module, of a shared one the first.
+    """Return the full name of a module; for a shared one, the first name.
 
     Raises:
         PartitionError: If it is not in the model, or a shortened name fits several.
@@ -66,6 +66,6 @@ def _name_of(model: nn.Module, names: Sequence[str], cut: str | nn.Module) -> st
         found = list(dict.fromkeys(first[id(every[name])] for name in fitting))
     shown = cut if isinstance(cut, str) else type(cut).__name__
     if len(found) != 1 or not found[0]:
-        kinds = f"fits {', '.join(found)}" if len(found) > 1 else "is no module inside of the model"
+        kinds = f"fits {', '.join(found)}" if len(found) > 1 else "is not a module inside the model"
         raise PartitionError(f"Invalid cut: {shown} {kinds}, allowed: a name of named_modules()")
     return found[0]

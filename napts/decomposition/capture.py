@@ -1,4 +1,4 @@
-"""Catching what passes from one block of a model to the next, while a closure calls it."""
+"""Capturing what passes from one block of a model to the next, while a closure calls it."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,19 +15,19 @@ from napts.optim.replay import RandomState
 
 
 class Capture:
-    """The captured pass of a model: all calls of it, and what its blocks took in and gave out.
+    """The captured pass of a model: all calls of it, and the inputs and outputs of its blocks.
 
     Args:
         model: The network.
-        cuts: Where its blocks end, all but the last one.
+        cuts: Where its blocks end, except the last one.
         devices: The device of its first block, then all CUDA devices that it is on.
-        rerun: Runs blocks through the model's own code, for which more has to be kept; ``None``
-            where they run by themselves.
+        rerun: Runs blocks through the model's own code, for which more must be kept; ``None`` if
+            they run on their own.
 
     Attributes:
         calls: The calls of the model, in order.
         ambient: State of autocast around the closure.
-        intact: What was kept is as it was.
+        intact: Whether what was kept is unchanged.
     """
 
     def __init__(
@@ -48,27 +48,27 @@ class Capture:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Watch the model; it carries nothing of that afterwards.
+        """Watch the model; no trace of that remains on it.
 
         Raises:
-            RuntimeError: If the model is not called, a call does not pass all blocks, a later
-                operation overwrote a boundary tensor in place, or the model is called inside
-                itself or a transform of ``torch.func``.
+            RuntimeError: If the model is not called, a call does not pass through all blocks, a
+                later operation overwrote a boundary tensor in place, or the model is called inside
+                itself or inside a transform of ``torch.func``.
         """
         with intercepted(self._watchers()):
             yield
         if not self.calls:
             raise RuntimeError(
                 f"the closure must call the partitioned model ({type(self._model).__name__}) with "
-                "gradients enabled: it did not (it may call only its parts, its forward() instead "
-                "of itself, or a compiled copy)"
+                "gradients enabled, but it did not (perhaps it calls only its parts, its forward() "
+                "instead of itself, or a compiled copy)"
             )
         self.intact = self._rerun is None or self._rerun.settle()
         for recorded in self.calls:
             self._check(recorded)
 
     def _watchers(self) -> dict[nn.Module, Watcher]:
-        """Return what watches the model, the modules at its cuts, and those between if needed."""
+        """Return watchers of the model, the modules at its cuts, and those between if needed."""
         watchers: dict[nn.Module, Watcher] = {}
         if self._rerun is not None:
             watchers.update(self._rerun.recorders(lambda: self._current))
@@ -90,7 +90,7 @@ class Capture:
         if not tensors_of(outputs):
             raise RuntimeError(
                 f"the model returned {type(outputs).__name__}, in which no tensor was found, "
-                "allowed: tensors in tuples, lists, dictionaries, named tuples and whatever is "
+                "allowed: tensors in tuples, lists, dictionaries, named tuples and anything "
                 "registered with torch.utils.pytree"
             )
         outputs = recorded.visits[-1].leave(outputs)
@@ -111,7 +111,7 @@ class Capture:
         return recorded
 
     def _boundary(self, index: int, cut: Cut, recorder: Watcher | None) -> Watcher:
-        """Make the watcher that catches what passes from one block to the next."""
+        """Make the watcher that captures what passes from one block to the next."""
 
         def call(original: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             if recorder is not None:
@@ -130,7 +130,7 @@ class Capture:
         return watch
 
     def _cross(self, recorded: Recorded, index: int, tree: Any) -> Any:
-        """Note what leaves one block and enters the next; return what goes on."""
+        """Note what leaves one block and enters the next; return what to pass on."""
         tree = recorded.visits[index].leave(tree)
         following = recorded.visits[index + 1]
         following.entry = mapped(Tensor.detach, tree)
@@ -165,11 +165,11 @@ class Capture:
         return [t for r in self.calls for visit in r.visits for t in visit.outputs]
 
     def set_downstream(self, downstream: Sequence[Tensor], *, keep_values: bool) -> None:
-        """Keep the gradients at :meth:`boundaries`, and nothing of the graph.
+        """Keep the gradients at :meth:`boundaries`, and drop the graph.
 
         Args:
             downstream: The gradients.
-            keep_values: Keep the outputs too, to compare with.
+            keep_values: Keep the outputs too, for comparison.
         """
         found = iter(downstream)
         for recorded in self.calls:

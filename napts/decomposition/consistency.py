@@ -1,4 +1,4 @@
-"""When local gradients are compared with the global one, and what follows from it."""
+"""When local gradients are compared with the global one, and what follows."""
 
 import math
 import warnings
@@ -13,41 +13,42 @@ from napts.decomposition.structure import Key, appearance, changed, dependence
 from napts.optim.subdomains import CaptureAgainError
 
 EVERY = 256
-"""Captured passes after which blocks are compared again, whatever they look like: a net for what
-no look at the structure shows, such as a number in a closure that a traced block has for good."""
+"""Captured passes after which blocks are compared again, whatever they look like: a safety net for
+what the structure does not show, such as a number from a closure that tracing has frozen in a
+block."""
 
 _LOOKS = 64
-"""How many graphs are known; with more of them a model has no structure to speak of."""
+"""How many graphs are remembered; a model with more has no structure to speak of."""
 
 _OFTEN = 4
-"""After so many changes of an attribute a copy that was traced with one value is not trusted."""
+"""After this many changes of an attribute, a copy traced with one value is not trusted."""
 
 Copies = Literal["trusted", "possible", "none"]
-"""Whether blocks have traced copies of their operations: of a model that is nothing but nested
-`nn.Sequential` these are its own modules one after the other; of another model they may go wrong
-where its code branches or reads a number, so that its own code runs unless copies are needed."""
+"""Whether blocks have traced copies of their operations. In a model of nested `nn.Sequential` only,
+these are its own modules, one after the other. For any other model they may go wrong where its code
+branches or reads a number, so its own code runs unless copies are needed."""
 
 
 class Consistency:
     """Watches over the blocks of one model.
 
-    Comparing costs a local pass. It is done at the first captured pass, whenever the graph of the
-    loss or the modules look different, and once in a long while.
+    A comparison costs a local pass. It is made at the first captured pass, whenever the graph of
+    the loss or the modules look different, and once in a long while.
 
     Args:
         model: The network.
         copies: Whether the blocks have traced copies of their operations.
 
     Attributes:
-        traced: Whether the blocks run by these.
+        traced: Whether the blocks run with these copies.
         reason: Why they cannot.
-        lacking: Blocks whose gradient lacks something, by the graph of the latest loss.
-        compares: Blocks are compared in this pass.
+        lacking: Blocks whose gradient is incomplete, by the graph of the latest loss.
+        compares: Whether blocks are compared in this pass.
     """
 
     def __init__(self, model: nn.Module, copies: Copies) -> None:
         self.traced = copies == "trusted"
-        self.reason = "cut by hand, or with tensors made in the forward" if copies == "none" else ""
+        self.reason = "cut by hand, or with tensors made in its forward" if copies == "none" else ""
         self.lacking: frozenset[int] = frozenset()
         self.compares = True
         self._model = model
@@ -61,13 +62,13 @@ class Consistency:
         self._foreign: set[Tensor] = set()
 
     def ask_for_copies(self) -> None:
-        """Let the blocks run by their copies, if they have any that can be trusted."""
+        """Let the blocks run with their copies, if they have any that can be trusted."""
         if self._copies == "possible" and not self.traced:
             self.traced = True
             self._different.clear()
 
     def begin(self) -> None:
-        """Look at the modules before a captured pass."""
+        """Examine the modules before a captured pass."""
         self.compares = True
         if not self.traced:
             return
@@ -78,7 +79,7 @@ class Consistency:
             self._changes.update(changed(self._appearance, found))
             for (_, name), times in self._changes.items():
                 if times >= _OFTEN:
-                    self._distrust(f"its attribute {name} changes all the time")
+                    self._distrust(f"its attribute {name} keeps changing")
                     return
         self._appearance = found
         self._different.clear()
@@ -86,7 +87,7 @@ class Consistency:
     def inspect(
         self, loss: Tensor, outputs: Sequence[list[Tensor]], parameters: Sequence[Sequence[Tensor]]
     ) -> None:
-        """Look at the graph of a captured loss; decide what has to be compared."""
+        """Examine the graph of a captured loss; decide what must be compared."""
         found = dependence(loss, outputs, parameters)
         self.lacking, self._signature = found.lacking, found.signature
         self._age += 1
@@ -119,15 +120,15 @@ class Consistency:
         if len(found) == len(known) and all(map(_alike, found, known)):
             return
         if self.traced:
-            self._stop_tracing(f"block {block} computes something else than its traced copy")
+            self._stop_tracing(f"block {block} does not compute the same as its traced copy")
         raise RuntimeError(
             f"block {block}, run again on the same inputs, returns something else: the model's "
-            "forward must depend on nothing but its parameters, its inputs and torch's random "
+            "forward must depend only on its parameters, its inputs and torch's random "
             "generators"
         )
 
     def remainder(self, block: int, local: Tensor, whole: Tensor, scale: Tensor) -> Tensor | None:
-        """Return what a block's gradient at the iterate lacks of the global one's block.
+        """Return the difference between the global gradient's block and a block's own gradient.
 
         Arguments, result and errors as in
         :meth:`napts.optim.subdomains.Decomposition.remainder`.
@@ -146,12 +147,12 @@ class Consistency:
         if distance <= tolerance * max(length, tolerance * total):
             return None
         if self.traced:
-            self._stop_tracing(f"block {block} has another gradient than its traced copy")
+            self._stop_tracing(f"block {block} has a different gradient from its traced copy")
         self._different.setdefault(self._signature, set()).add(block)
         return difference
 
     def _postpone(self) -> None:
-        """Compare in the next pass again: this one has numbers that are not finite."""
+        """Compare again in the next pass: this one has numbers that are not finite."""
         self._different.pop(self._signature, None)
 
     def _distrust(self, reason: str) -> None:
@@ -164,7 +165,7 @@ class Consistency:
         raise CaptureAgainError(reason)
 
     def _check_strangers(self, strangers: Sequence[Tensor]) -> None:
-        """Check that what the loss depends on besides the blocks is not of the model.
+        """Check that whatever the loss depends on besides the blocks is not part of the model.
 
         Raises:
             RuntimeError: If a parameter of the model is in no block.
@@ -173,8 +174,8 @@ class Consistency:
         names = [name for name, p in self._model.named_parameters() if id(p) in wanted]
         if names:
             raise RuntimeError(
-                f"parameters of no block: {', '.join(names)} came into the model after it was "
-                "partitioned; partition it again, and make a new optimizer of that"
+                f"parameters of no block: {', '.join(names)} were added to the model after it was "
+                "partitioned; partition it again, and make a new optimizer from that"
             )
         self._foreign = set(strangers)
 
@@ -185,7 +186,7 @@ class Consistency:
         wanted = {id(tensor) for tensor in misplaced}
         names = [name for name, p in self._model.named_parameters() if id(p) in wanted]
         warnings.warn(
-            f"parameters {', '.join(names)} are used outside of their block: local steps keep the "
+            f"parameters {', '.join(names)} are used outside their block: local steps keep the "
             "gradient they have at the iterate; cut the model elsewhere, or list its modules in "
             "the order in which they are called",
             stacklevel=2,

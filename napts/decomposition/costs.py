@@ -26,13 +26,13 @@ def unit_costs(
         cost: ``"parameters"`` counts trainable parameters; ``"flops"`` counts the floating point
             operations of a forward pass; ``"seconds"`` measures a forward and backward (best of
             3).
-        example_inputs: A batch of inputs, needed unless parameters are counted.
+        example_inputs: A batch of inputs; needed unless parameters are counted.
 
     Returns:
         One number per unit, at least 0.
 
     Raises:
-        PartitionError: If ``cost`` is unknown, or needs example inputs and has none.
+        PartitionError: If ``cost`` is unknown, or needs example inputs that are not given.
     """
     if cost == "parameters":
         return [float(sum(p.numel() for p in unit.trained)) for unit in units]

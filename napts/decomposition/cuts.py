@@ -1,4 +1,4 @@
-"""Where a network can be cut: units that exchange one tensor with what comes before and after."""
+"""Where a network can be cut: units that exchange a single tensor with their neighbours."""
 
 import copy
 import inspect
@@ -31,7 +31,7 @@ class Unit:
 
     Attributes:
         nodes: Its operations, in order of execution.
-        parameters: Its parameters, those that are frozen too.
+        parameters: Its parameters, including frozen ones.
     """
 
     nodes: list[fx.Node]
@@ -56,7 +56,7 @@ class _Tracer(fx.Tracer):
         return super().is_leaf_module(m, module_qualified_name) if self._deep else True
 
     def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
-        """Trace a call; what a layer of the user's own returns is marked as its output."""
+        """Trace a call; mark what a user's own layer returns as its output."""
         found = super().call_module(m, forward, args, kwargs)
         name = self.path_of_module(m)
         if _is_own_layer(m) and not self.is_leaf_module(m, name) and isinstance(found, fx.Proxy):
@@ -71,7 +71,7 @@ def _is_own_layer(module: nn.Module) -> bool:
 
 
 def returned_by(node: fx.Node) -> str | None:
-    """Return the name of the module whose output a node is, if it is one's."""
+    """Return the name of the module whose output a node is, if any."""
     return str(node.target) if node.op == "call_module" else node.meta.get(_RETURNED_BY)
 
 
@@ -81,8 +81,8 @@ class Traced:
 
     Attributes:
         graph: Its operations, with modules of torch.nn as single ones.
-        copies: Whether its operations stand for the model: not if it makes tensors of its own,
-            which a trace has made once and for all.
+        copies: Whether its operations represent the model; not if its forward makes tensors, which
+            a trace makes once and for all.
     """
 
     graph: fx.Graph
@@ -91,11 +91,11 @@ class Traced:
 
 @contextmanager
 def traced(model: nn.Module) -> Iterator[Traced]:
-    """Trace a network, its optional inputs left at their defaults.
+    """Trace a network with its optional inputs left at their defaults.
 
-    A model with control flow inside its own submodules is traced with these as single operations.
+    If a model has control flow inside its own submodules, these are traced as single operations.
     Tensors that its forward makes (``torch.randn``, say) are put on the model by the tracer; they
-    are there as long as this is open.
+    stay there as long as this is open.
 
     Raises:
         PartitionError: If the model's own ``forward`` cannot be traced.
@@ -116,7 +116,7 @@ def traced(model: nn.Module) -> Iterator[Traced]:
 
 
 def _copies(model: nn.Module, graph: fx.Graph) -> Copies:
-    """Tell whether a graph is nothing but the modules of some `nn.Sequential` in a row."""
+    """Tell whether a graph consists only of the modules of some `nn.Sequential` in a row."""
     calls = [node for node in graph.nodes if node.op not in ("placeholder", "output")]
     if any(node.op != "call_module" for node in calls):
         return "possible"
@@ -148,10 +148,10 @@ class _Kept:
         self._buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
 
     def put_back(self, apart: set[tuple[int, str]]) -> None:
-        """Undo what a traced forward has done to the modules: it has run, on no real tensors.
+        """Undo what a traced forward has done to the modules: it has run, but not on real tensors.
 
         Args:
-            apart: New attributes that stay, by module and name.
+            apart: New attributes to keep, by module and name.
         """
         for module, own in self._modules:
             now = vars(module)
@@ -181,7 +181,7 @@ def _traced(model: nn.Module) -> fx.Graph:
 
 
 def _without_defaults(model: nn.Module, *, deep: bool) -> fx.Graph:
-    """Trace with the default values of optional inputs in place of these."""
+    """Trace with optional inputs replaced by their default values."""
     parameters = inspect.signature(model.forward).parameters.values()
     empty = inspect.Parameter.empty
     defaults = {p.name: p.default for p in parameters if p.default is not empty}
@@ -232,9 +232,9 @@ def _weighted_children(module: nn.Module) -> list[str]:
 def units(model: nn.Module, graph: fx.Graph) -> list[Unit]:
     """Divide the graph at every place where the outputs of one module are all that crosses.
 
-    A place counts if the tensor is the output of a module (so that it can be caught), if no
-    parameter is used on both sides, if what follows does not overwrite it in place, and if the
-    module is no part of another one that the graph has as a single operation.
+    A place counts if the tensor is the output of a module (so that it can be captured), if no
+    parameter is used on both sides, if what follows does not overwrite the tensor in place, and if
+    the module is not part of another one that is a single operation in the graph.
 
     Args:
         model: The traced network.
@@ -272,7 +272,7 @@ def units(model: nn.Module, graph: fx.Graph) -> list[Unit]:
 
 
 def _inside_leaves(model: nn.Module, nodes: list[fx.Node]) -> set[int]:
-    """Return the modules inside of single operations, whose calls the graph does not show."""
+    """Return the modules inside single operations, whose calls the graph does not show."""
     leaves = {str(node.target) for node in nodes if node.op == "call_module"}
     return {
         id(child)
@@ -335,7 +335,7 @@ def cut_after(model: nn.Module, graph: fx.Graph, block: Unit) -> Cut:
 
 
 def _is(model: nn.Module, node: fx.Node, module: nn.Module) -> bool:
-    """Tell whether a node is what a module returned, under whichever of its names."""
+    """Tell whether a node is what a module returned, under any of its names."""
     name = returned_by(node)
     return name is not None and model.get_submodule(name) is module
 
@@ -345,12 +345,12 @@ def extract(model: nn.Module, nodes: list[fx.Node]) -> nn.Module:
 
     Args:
         model: The network.
-        nodes: The operations of the units, in order; all they take from outside is what one module
-            returned.
+        nodes: The operations of the units, in order; their only input from outside is what one
+            module returned.
 
     Returns:
-        A module from that to the last operation's result; of the last units, to what the model
-        returns.
+        A module from that input to the last operation's result or, for the last units, to what the
+        model returns.
     """
     inside = set(nodes)
     piece = fx.Graph()

@@ -1,4 +1,4 @@
-"""Shallower networks in the place of a deep residual one."""
+"""Shallower networks in place of a deep residual one."""
 
 import copy
 from collections.abc import Iterator
@@ -16,25 +16,25 @@ _RANDOM = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout
 
 
 class ResidualHierarchy:
-    """A residual network, and shallower ones that can stand in its place.
+    """A residual network, and shallower ones that can take its place.
 
-    Made by :func:`napts.residual_hierarchy`. The coarser ones have blocks of their own and
-    everything else in common with the network: what is trained of that are the same
-    parameters, whose values differ from level to level while a method works.
+    Made by :func:`napts.residual_hierarchy`. The coarser networks have blocks of their own and
+    share everything else with the finest one. The shared trained parameters are the same tensors,
+    whose values differ from level to level while a method works.
 
     Args:
         model: The finest network.
         levels: Number of networks.
-        transfer: How parameters go from one to the next.
-        blocks: What the lists of blocks are called.
+        transfer: How parameters are transferred from one to the next.
+        blocks: The name of the lists of blocks.
 
     Attributes:
         model: As given.
         depths: Number of blocks of each level, the coarsest first.
-        parameters: What is trained of the finest network.
-        layouts: Where the parameters of each level lie: first what all have in common, then each
+        parameters: The trained parameters of the finest network.
+        layouts: Where the parameters of each level are: first those that all share, then each
             stage.
-        common: Number of blocks of those vectors that are no stages.
+        common: How many blocks of those vectors do not belong to stages.
         transfers: Between each level and the next finer one.
     """
 
@@ -67,7 +67,7 @@ class ResidualHierarchy:
 
     @contextmanager
     def at(self, level: int) -> Iterator[None]:
-        """Put the network of a level in the place of the finest one, for a while.
+        """Put the network of a level in place of the finest one, for a while.
 
         Args:
             level: Its number, 0 for the coarsest.
@@ -86,14 +86,14 @@ class ResidualHierarchy:
         """Follow the network to another device or type.
 
         Raises:
-            ValueError: Blocks or the parameters that are trained have changed otherwise.
+            ValueError: Blocks or trained parameters have changed in another way.
         """
         now = [_list_of(stage, self._blocks) for stage in self._stages]
         trained = [p for block in [*self._rest(), *map(_trained_of, now)] for p in block]
         if not identical(trained, self.parameters):
             raise ValueError(
-                "the parameters that are trained have changed since residual_hierarchy() was "
-                "called: make the hierarchy and its optimizer anew"
+                "the trained parameters have changed since residual_hierarchy() was called: make "
+                "the hierarchy and its optimizer anew"
             )
         for lists in self._lists[:-1]:
             for coarse, fine in zip(lists, self._lists[-1], strict=True):
@@ -103,7 +103,7 @@ class ResidualHierarchy:
                     coarse.to(device=like.device, dtype=like.dtype)
 
     def _rest(self) -> list[list[Tensor]]:
-        """Return what is trained and belongs to no stage, by device and type."""
+        """Return the trained parameters that belong to no stage, by device and type."""
         inside = {
             id(p) for lists in self._lists[-1:] for found in lists for p in found.parameters()
         }
@@ -117,26 +117,26 @@ def residual_hierarchy(
 ) -> ResidualHierarchy:
     """Return a hierarchy of residual networks, for :class:`napts.RMTR`.
 
-    Each level has half as many blocks as the next finer one, in every stage; layers outside of the
-    stages are the same. While a method evaluates a level, that level's blocks stand in the network
-    itself, so that a closure that calls it needs to know nothing of levels.
+    Each level has half as many blocks as the next finer one in every stage; layers outside the
+    stages are the same. While a method evaluates a level, the network itself holds that level's
+    blocks, so a closure that calls it needs to know nothing about levels.
 
     Args:
-        model: A network with stages: modules (itself may be one) with an ``nn.ModuleList`` of
-            alike blocks, whose forward goes through that list with steps of a length
-            that goes with ``1 / len(list)``, as :class:`ResidualStage` does.
-        levels: Number of levels, the network itself being the finest.
-        transfer: ``"cell"`` halves the number of blocks of a stage, parameters being constant on
+        model: A network with stages: modules (possibly the network itself) with an
+            ``nn.ModuleList`` of alike blocks, whose forward goes through that list with a step
+            length proportional to ``1 / len(list)``, as :class:`ResidualStage` does.
+        levels: Number of levels; the network itself is the finest.
+        transfer: ``"cell"`` halves the number of blocks of a stage, with parameters constant on
             cells in time; ``"nodal"`` goes from ``2 n - 1`` to ``n``, linear between nodes and
             projected by injection; ``"nodal-weighted"`` is projected by weights instead.
-        blocks: What the lists are called.
+        blocks: The name of the lists.
 
     Returns:
         The hierarchy.
 
     Raises:
-        ValueError: The network has no such stage, cannot be halved so often, or has batch
-            normalisation or dropout, with which its loss is no function of its parameters alone.
+        ValueError: The network has no such stage, cannot be halved that often, or has batch
+            normalisation or dropout, which make its loss depend on more than its parameters.
 
     Example:
         >>> model = napts.residual_network(nn.Linear(64, 32), blocks, nn.Linear(32, 10))
@@ -178,7 +178,7 @@ def _depths(finest: int, levels: int, transfer: str, kind: type[InTime]) -> list
     """Return the numbers of blocks of a stage, the coarsest first.
 
     Raises:
-        ValueError: It cannot be made shallower so often.
+        ValueError: It cannot be made shallower that often.
     """
     depths = [finest]
     while (coarser := _coarser(depths[0], kind)) is not None:
@@ -197,25 +197,27 @@ def _coarser(depth: int, kind: type[InTime]) -> int | None:
 
 
 def _shallower(found: nn.ModuleList, depth: int) -> nn.ModuleList:
-    """Return blocks of their own; what they begin with is written over."""
+    """Return separate blocks; their initial values are overwritten."""
     return nn.ModuleList(copy.deepcopy(found[index]) for index in range(depth))
 
 
 def _trained_of(found: nn.ModuleList) -> list[Tensor]:
-    """Return what is trained of a stage, block by block.
+    """Return the trained parameters of a stage, block by block.
 
     Raises:
-        ValueError: The blocks are not alike, or there is nothing.
+        ValueError: The blocks are not alike, or have no trained parameter.
     """
     each = [[p for p in block.parameters() if p.requires_grad] for block in found]
     shapes = [[p.shape for p in block] for block in each]
     if any(other != shapes[0] for other in shapes):
         raise ValueError(
-            "levels: found blocks of one stage with different parameters, allowed: alike ones, of "
-            "which the same parameters are trained"
+            "levels: found blocks of one stage with different parameters, allowed: alike ones with "
+            "the same parameters trained"
         )
     if not shapes[0]:
-        raise ValueError("levels: found blocks of which nothing is trained, allowed: trained ones")
+        raise ValueError("levels: found blocks without trained parameters, allowed: trained ones")
     if len({id(p) for block in each for p in block}) < len(each) * len(each[0]):
-        raise ValueError("levels: found parameters that blocks share, allowed: blocks of their own")
+        raise ValueError(
+            "levels: found parameters that blocks share, allowed: blocks with their own parameters"
+        )
     return [p for block in each for p in block]

@@ -10,7 +10,7 @@ from torch import nn
 
 Call = Callable[..., Any]
 Watcher = Callable[[Call, tuple[Any, ...], dict[str, Any]], Any]
-"""Stands for a call: gets what would be called, with its arguments, and returns the outputs."""
+"""Replaces a call: takes what would be called, with its arguments, and returns the outputs."""
 
 _ABSENT = object()
 _NAMES = ("_call_impl", "_compiled_call_impl")
@@ -19,10 +19,10 @@ _around: WeakSet[Call] = WeakSet()
 
 @contextmanager
 def intercepted(watchers: Mapping[nn.Module, Watcher]) -> Iterator[None]:
-    """While this is open, what this thread calls of these modules goes through their watchers.
+    """While this is open, this thread's calls of these modules go through their watchers.
 
-    A watcher stands outside of the module's hooks, which see the arguments that it passes on, and
-    sees the outputs as the caller would. Afterwards the modules are as they were.
+    A watcher is outside the module's hooks: they see the arguments that it passes on, and it sees
+    the outputs as the caller would. Afterwards the modules are as they were before.
     """
     thread, undo = threading.get_ident(), []
     try:
@@ -38,7 +38,7 @@ def intercepted(watchers: Mapping[nn.Module, Watcher]) -> Iterator[None]:
 
 
 def is_watched(model: nn.Module) -> bool:
-    """Tell whether calls of a network, or of a module in it, go through a watcher at present."""
+    """Tell whether calls of a network, or of a module in it, currently go through a watcher."""
     return any(m.__dict__.get(name) in _around for m in model.modules() for name in _NAMES)
 
 

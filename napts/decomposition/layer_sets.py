@@ -19,7 +19,7 @@ class LayerSubsets:
     Attributes:
         names: The parameters of each layer by name, in the order of the network.
         tensors: The parameters of each layer.
-        ranges: Which layers each subdomain has.
+        ranges: The layers of each subdomain.
     """
 
     names: list[list[str]]
@@ -33,12 +33,12 @@ class LayerSubsets:
 
     @property
     def parameters(self) -> list[Tensor]:
-        """All parameters that are trained now, in the order of the network."""
+        """All parameters in training now, in the order of the network."""
         return [tensor for layer in self.tensors for tensor in layer if tensor.requires_grad]
 
     @property
     def parameter_sets(self) -> list[list[Tensor]]:
-        """The parameters of each subdomain that has any that are trained now."""
+        """The parameters of each subdomain that has any in training now."""
         sets = [_trained([t for i in own for t in self.tensors[i]]) for own in self.ranges]
         return [own for own in sets if own]
 
@@ -60,13 +60,13 @@ def split_layers(
     A layer is a module with parameters of its own; these stay together.
 
     Args:
-        model: Any network that lists its modules in their order.
+        model: Any network that lists its modules in order.
         n_subdomains: Number of subdomains ``S``, from 1 to the number of layers ``L``.
-        split: ``"balanced"``: numbers of layers that differ by one at most, the larger ones first,
-            and every layer in a set. ``"authors"``: ``round(L / S)`` layers each, as in the code of
-            arXiv 2306.17648, which leaves the last layers to no subdomain, or the last subdomains
-            without layers, which are then left out.
-        overlap: How many layers of its neighbours on either side a subdomain has besides.
+        split: ``"balanced"`` puts every layer in a set; the numbers of layers differ by at most
+            one, with the larger sets first. ``"authors"`` gives ``round(L / S)`` layers to each, as
+            in the code of arXiv 2306.17648. This may leave the last layers in no subdomain, or the
+            last subdomains without layers; those are then left out.
+        overlap: How many layers of its neighbours on either side a subdomain also has.
 
     Returns:
         The sets, for :class:`napts.ASPQN` and :class:`napts.MSPQN`.

@@ -1,4 +1,4 @@
-"""Contiguous layer blocks of equal cost, or with cuts by hand."""
+"""Contiguous layer blocks of equal cost, or cut by hand."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -33,47 +33,47 @@ def partition_layers(
 ) -> LayerPartition:
     """Cut a network into contiguous blocks of layers, one per subdomain (NAPTS, section 3).
 
-    The model stays whole and is called as ever; only places where what one module returns is all
-    that passes on are cut, so blocks with skip connections stay together. Among all such divisions
-    the one whose most costly block is cheapest is taken.
+    The model stays whole and is called as usual. It is cut only where a single module's output is
+    all that is passed on, so blocks with skip connections stay together. Of all such divisions, the
+    one with the cheapest most expensive block is taken.
 
-    A model that cannot be divided so is cut by hand: each module in ``cuts`` begins a new block,
-    where whatever tensors it is called with pass from one block to the next. The blocks then run
-    through the model's own code, whatever its inputs and outputs are.
+    A model that cannot be divided in this way is cut by hand: each module in ``cuts`` begins a new
+    block, and the tensors that it is called with pass from one block to the next. The blocks then
+    run through the model's own code, whatever its inputs and outputs.
 
     Args:
         model: An ``nn.Sequential``, or any model that torch.fx can trace (torchvision's ResNets,
-            say), with one input that is not optional; any model with ``cuts``. Of a
-            ``DistributedDataParallel`` its module is taken.
+            say), with one required input; with ``cuts``, any model. For a
+            ``DistributedDataParallel`` its module is used.
         n_subdomains: Number of blocks ``N``, at least 1; not with ``cuts``.
-        cuts: Modules that begin a new block, each called once in a call of the model, by name (or
-            the end of a name, as far as it is the only such), or themselves: ``["h.3", "h.6"]``
-            makes three blocks. A parameter belongs to the block in which the model lists it.
+        cuts: Modules that begin a new block, each called once in a call of the model. They are
+            given by name (or the end of a name, if that is unique) or as objects:
+            ``["h.3", "h.6"]`` makes three blocks. A parameter belongs to the block in which the
+            model lists it.
         example_inputs: A batch of inputs; needed to count operations or to measure time.
         cost: What is balanced: ``"parameters"``, ``"flops"`` or ``"seconds"``. By default
-            operations if there are example inputs, else parameters.
+            operations if there are example inputs, otherwise parameters.
         compile_local: Compile each block with ``torch.compile`` for its local steps, on CUDA as
-            one captured graph; needs a compiler, pays where batches keep their shape. The model
-            itself stays as it is. Not for pipelines, nor with ``cuts``.
+            one captured graph. This needs a compiler, and pays off if batches keep their shape.
+            The model itself is unchanged. Not for pipelines, nor with ``cuts``.
 
     Returns:
         The subdomains, a sequence of :class:`Stage`.
 
     Raises:
-        PartitionError: (a ``ValueError``) if the model cannot be traced, or has fewer places to
-            cut than asked for, or a module of ``cuts`` is not in it: every block needs a trainable
-            parameter.
+        PartitionError: (a ``ValueError``) if the model cannot be traced, has too few places to cut,
+            or lacks a module of ``cuts``; every block needs a trainable parameter.
     """
     if isinstance(model, DistributedDataParallel):
         model = model.module
     if hasattr(model, "_orig_mod"):
         raise PartitionError(
-            "cannot partition a model that torch.compile made, whose modules are not called one by "
+            "cannot partition a model made by torch.compile, whose modules are not called one by "
             "one: partition the original model and call that in the closure, or give compile_local"
         )
     if cuts is not None:
         if n_subdomains is not None or compile_local:
-            raise PartitionError("cuts=... goes without n_subdomains and compile_local")
+            raise PartitionError("cuts=... cannot be combined with n_subdomains or compile_local")
         return cut_by_hand(model, cuts)
     if n_subdomains is None:
         raise PartitionError("partition_layers needs n_subdomains, or cuts")
@@ -107,7 +107,7 @@ def _blocks(
     if len(divided) < n_subdomains:
         raise PartitionError(
             f"{type(model).__name__} divides into at most {len(divided)} blocks with trainable "
-            f"parameters, {n_subdomains} were asked for; {what_helps(model)}"
+            f"parameters, but {n_subdomains} were asked for; {what_helps(model)}"
         )
     cost = cost or ("parameters" if example_inputs is None else "flops")
     costs = unit_costs(model, divided, cost, example_inputs)
@@ -118,7 +118,7 @@ def _blocks(
 def balance(costs: Sequence[float], parts: int) -> list[int]:
     """Divide a sequence into contiguous parts with the smallest possible largest sum.
 
-    Among equals the sum of squares decides, so that what remains is even too.
+    Among equals the smallest sum of squares decides, so that the other parts are even too.
 
     Args:
         costs: Non-negative costs, at least as many as parts.

@@ -1,4 +1,4 @@
-"""Running one block alone through the model's own code, the rest standing still."""
+"""Running one block alone through the model's own code, without the rest."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from napts.decomposition.visits import Autocast, Cut, Recorded, Visit
 
 
 class _Left(BaseException):
-    """The block has ended; nothing behind it has to run."""
+    """The block has ended; nothing after it needs to run."""
 
     def __init__(self, tree: Any) -> None:
         super().__init__()
@@ -20,12 +20,12 @@ class _Left(BaseException):
 
 
 class Rerun:
-    """Runs a block as the model does: whatever lies before it returns what it returned then.
+    """Runs a block as the model does: everything before it returns what it returned then.
 
     The model's own ``forward`` is called with the captured arguments. Modules before the block are
-    not run, what they returned is there; what the block took in is put in its place, whatever was
-    computed for it; where the block ends, the call ends. So the code between modules (masks,
-    positions, reshaping) is the model's, hooks and branches too.
+    not run; they return what they returned then. The block gets its captured input, whatever was
+    computed for it now. Where the block ends, the call ends. So the code between modules (masks,
+    positions, reshaping) is the model's own, including hooks and branches.
 
     Args:
         model: The network.
@@ -43,7 +43,7 @@ class Rerun:
         """Return watchers that log what modules between the cuts return.
 
         Args:
-            current: Returns the call of the model that goes on, if one does.
+            current: Returns the call of the model in progress, if any.
         """
         self._marks = []
 
@@ -65,10 +65,10 @@ class Rerun:
     def settle(self) -> bool:
         """Find out, after a captured pass, whose outputs the model's code overwrites in place.
 
-        Those of others need not be copied the next time.
+        The outputs of other modules need not be copied the next time.
 
         Returns:
-            Whether what was recorded is as it was returned.
+            Whether the recorded outputs are still as they were returned.
         """
         overwritten = {
             module
@@ -81,7 +81,7 @@ class Rerun:
         return intact
 
     def run(self, recorded: Recorded, block: int, ambient: Autocast) -> list[Tensor]:
-        """Run one block on what it took in at a call of the model.
+        """Run one block on its input from a call of the model.
 
         Args:
             recorded: The call.
@@ -92,7 +92,7 @@ class Rerun:
             All tensors that leave it.
 
         Raises:
-            RuntimeError: If the model does not get there on the way that it took then.
+            RuntimeError: If the model does not reach the block by the same path as then.
         """
         turns = _Turns(self, recorded, block)
         assert recorded.arguments is not None
@@ -111,13 +111,13 @@ class Rerun:
             raise RuntimeError(
                 f"block {block} was not passed as at the captured call: the modules in cuts must "
                 "be called in the order in which the model lists them, and its forward must depend "
-                "on nothing but its parameters, its inputs and torch's random generators"
+                "only on its parameters, its inputs and torch's random generators"
             )
         return tensors_of(tree)
 
 
 class _Turns:
-    """The run of one block: where it stands, and what modules do there."""
+    """The run of one block: how far it is, and what modules do at that point."""
 
     def __init__(self, rerun: Rerun, recorded: Recorded, block: int) -> None:
         self._rerun = rerun
@@ -130,7 +130,7 @@ class _Turns:
         self._counts: dict[nn.Module, int] = {}
 
     def watchers(self) -> Mapping[nn.Module, Watcher]:
-        """Return what stands for the modules' calls."""
+        """Return what replaces the modules' calls."""
         ends = [cut.module for cut in (self._entry, self._exit) if cut is not None]
         return {module: self._watcher(module) for module in (*self._rerun._outside, *ends)}
 
@@ -168,7 +168,7 @@ def _is_at(cut: Cut | None, module: nn.Module, turn: int) -> bool:
 
 
 def _largest_without(model: nn.Module, modules: Sequence[nn.Module]) -> list[nn.Module]:
-    """Return the largest modules of a model that contain none of the given ones inside."""
+    """Return the largest modules of a model that contain none of the given ones."""
     wanted = {id(module) for module in modules}
     inner = {
         id(module): any(id(child) in wanted for child in module.modules() if child is not module)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 BLOCKS = "blocks"
-"""Name of the module list of a stage, unless somebody says otherwise."""
+"""Default name of the module list of a stage."""
 
 Grid = Literal["cells", "nodes"]
 
@@ -15,15 +15,15 @@ Grid = Literal["cells", "nodes"]
 class ResidualStage(nn.Module):
     """Forward Euler: ``y <- y + dt act(block(y))`` for one block after the other.
 
-    The blocks keep the shape of ``y`` and are alike; with ``nn.Linear`` and ``nn.Conv2d`` they are
-    the dense and convolutional ones of the slides on multilevel training. Any module with a list
-    of alike modules that is called ``blocks``, whose forward takes steps of a length that goes with
-    ``1 / len(self.blocks)``, is such a stage, too.
+    The blocks keep the shape of ``y`` and are alike. With ``nn.Linear`` and ``nn.Conv2d`` they are
+    the dense and convolutional ones of the slides on multilevel training. A module is also such a
+    stage if it has a list of alike modules called ``blocks`` and its forward takes steps of a
+    length proportional to ``1 / len(self.blocks)``.
 
     Args:
         blocks: The blocks, at least one.
         activation: ``act``.
-        time: The length ``T`` of the time interval, the same whatever the number of blocks.
+        time: The length ``T`` of the time interval, independent of the number of blocks.
         grid: ``"cells"``: ``dt = T / K`` for ``K`` blocks; ``"nodes"``: ``dt = T / (K - 1)``, as in
             the authors' code for physics-informed networks.
 
@@ -56,7 +56,7 @@ class ResidualStage(nn.Module):
         return self.time / (count if self.grid == "cells" else max(count - 1, 1))
 
     def forward(self, y: Tensor) -> Tensor:
-        """Return the state at the end, of the shape of ``y``."""
+        """Return the final state, in the shape of ``y``."""
         dt = self.dt
         for block in self.blocks:
             y = torch.add(y, self.activation(block(y)), alpha=dt)
@@ -96,7 +96,7 @@ def stages_in(model: nn.Module, blocks: str = BLOCKS) -> Iterator[tuple[str, nn.
 
     Args:
         model: The network.
-        blocks: What the lists are called.
+        blocks: The name of the lists.
     """
     for name, module in model.named_modules():
         if isinstance(module._modules.get(blocks), nn.ModuleList):
@@ -104,16 +104,16 @@ def stages_in(model: nn.Module, blocks: str = BLOCKS) -> Iterator[tuple[str, nn.
 
 
 def squares_in_time(model: nn.Module, blocks: str = BLOCKS) -> Tensor:
-    """Return the sum of the squares of all parameters, those of blocks as a mean over time.
+    """Return the sum of the squares of all parameters, with those of blocks as a mean over time.
 
-    The blocks of a stage of ``K`` count ``1 / K`` each, so that networks of all depths of a
-    hierarchy have the same penalty: ``(1/T)`` times the integral of the squares over time, instead
-    of a sum that grows with the depth (derived from the slides, which scale it by level; that a
-    block counts as much as the first layer where there is one block alone is our choice).
+    Each block of a stage of ``K`` counts ``1 / K``, so that networks of all depths in a hierarchy
+    have the same penalty: ``(1/T)`` times the integral of the squares over time, rather than a sum
+    that grows with the depth (derived from the slides, which scale it by level; it is our choice
+    that a single block counts as much as the first layer).
 
     Args:
         model: The network.
-        blocks: What the lists of blocks are called.
+        blocks: The name of the lists of blocks.
     """
     lists = [stage._modules[blocks] for _, stage in stages_in(model, blocks)]
     stages = [list(found.parameters()) for found in lists if isinstance(found, nn.ModuleList)]
@@ -127,7 +127,7 @@ def squares_in_time(model: nn.Module, blocks: str = BLOCKS) -> Tensor:
 
 
 def _squares(parameters: list[nn.Parameter]) -> Tensor:
-    """Return the sum of squares, by few operations whatever the number of tensors."""
+    """Return the sum of squares, with few operations whatever the number of tensors."""
     if not parameters:
         return torch.zeros(())
     return torch.cat([p.reshape(-1) for p in parameters]).square().sum()

@@ -16,9 +16,9 @@ class Stage:
     """A contiguous block of layers ``B_d``; one subdomain.
 
     Attributes:
-        module: Runs the block alone; shares its layers with the model. ``None`` where the model
-            was cut by hand or makes tensors in its forward: then its own code runs the block.
-        parameter_list: The parameters of the block, those that are frozen too.
+        module: Runs the block alone; shares its layers with the model. ``None`` if the model was
+            cut by hand or makes tensors in its forward: then its own code runs the block.
+        parameter_list: The parameters of the block, including frozen ones.
         names: Qualified names of the block's modules, for display.
         mode: Training mode that a function inside was traced with; ``None`` if there is none.
         compile_local: Whether local passes run compiled.
@@ -44,7 +44,7 @@ class Stage:
         if self.module is None:
             raise ValueError(
                 "a model that is cut by hand, or makes tensors in its forward, cannot be spread "
-                "over ranks, allowed: partition_layers(model, n_subdomains) of one that can be "
+                "over ranks, allowed: partition_layers(model, n_subdomains) of a model that can be "
                 "traced"
             )
         return self.module

@@ -22,14 +22,14 @@ from napts.optim.vectors import cuda_devices
 class LayerPartition(Sequence[Stage]):
     """The stages of a model; implements :class:`napts.optim.subdomains.Decomposition`.
 
-    A block is run alone by a traced copy of its operations, or through the model's own code. The
-    first captured pass, and each that looks different from those before, is used to compare: a
-    traced copy that does not compute what the model computes is not used again.
+    A block runs alone as a traced copy of its operations, or through the model's own code. The
+    first captured pass, and each that looks different from those before, is used for a comparison:
+    a traced copy that does not compute what the model computes is not used again.
 
     Args:
         model: The network, called as a whole by the closure.
         stages: Its blocks, in order; together they hold every trainable parameter once.
-        cuts: Where they end, all but the last one.
+        cuts: Where they end, except the last one.
         copies: Whether the stages' modules can run them: "trusted", "possible" or "none".
     """
 
@@ -83,7 +83,7 @@ class LayerPartition(Sequence[Stage]):
 
     @property
     def holds_last(self) -> bool:
-        """Whether the last stage is here, as all of them are."""
+        """Whether the last stage is here; all of them are."""
         return True
 
     @property
@@ -93,10 +93,10 @@ class LayerPartition(Sequence[Stage]):
 
     @contextmanager
     def capture(self) -> Iterator[None]:
-        """Catch the boundary data of the forward passes of the model that happen inside.
+        """Capture the boundary data of the model's forward passes that happen inside.
 
-        Calls under ``torch.no_grad()`` are let through. The model is watched for its duration
-        only and carries nothing of that afterwards.
+        Calls under ``torch.no_grad()`` are let through. The model is watched only meanwhile, and no
+        trace of that remains on it.
 
         Raises:
             RuntimeError: See :meth:`napts.decomposition.capture.Capture.watching`.
@@ -127,7 +127,7 @@ class LayerPartition(Sequence[Stage]):
         return self._captured
 
     def inspect(self, loss: Tensor) -> None:
-        """Look at how a captured loss depends on the stages, while its graph is there."""
+        """Examine how a captured loss depends on the stages, while its graph exists."""
         outputs = [self._pass.outputs(stage) for stage in range(len(self))]
         self._consistency.inspect(loss, outputs, self.parameter_sets)
         if not self._pass.intact:
@@ -146,44 +146,44 @@ class LayerPartition(Sequence[Stage]):
         return self._consistency.compared(len(self))
 
     def lacks(self, subdomain: int) -> bool:
-        """Tell whether the graph of the loss shows that a stage's gradient lacks something."""
+        """Tell whether the graph of the loss shows that a stage's gradient is incomplete."""
         return subdomain in self._consistency.lacking
 
     def remainder(
         self, subdomain: int, local: Tensor, whole: Tensor, scale: Tensor
     ) -> Tensor | None:
-        """Return what a stage's gradient at the iterate lacks of the global one's block.
+        """Return the difference between the global gradient's block and a stage's gradient.
 
         Raises:
-            CaptureAgainError: If the stages are run in another way from now on.
+            CaptureAgainError: If the stages run in another way from now on.
         """
         return self._consistency.remainder(subdomain, local, whole, scale)
 
     def local_gradient(
         self, subdomain: int, part: Part | None = None, *, at_iterate: bool = False
     ) -> list[Tensor]:
-        """Return eq. (2) for one stage at its present weights.
+        """Return eq. (2) for one stage at its current weights.
 
-        The vector-Jacobian product of the block with its input and its downstream gradient frozen
-        at the captured iterate, over all calls of the model. At that iterate's weights it is the
-        global gradient's block, but for what :meth:`remainder` tells of.
+        This is the vector-Jacobian product of the block, with its input and its downstream gradient
+        frozen at the captured iterate, over all calls of the model. At that iterate's weights it is
+        the global gradient's block, up to the difference that :meth:`remainder` returns.
 
         Args:
             subdomain: Which one.
             part: Use only these samples. Dropout masks are then not those of the captured pass,
                 and BatchNorm takes its statistics over the part.
-            at_iterate: The weights are those of the captured iterate: compare what the block
-                returns with what it returned in the model, if this is a pass for that.
+            at_iterate: The weights are those of the captured iterate: if this pass is one for
+                comparisons, compare what the block returns with what it returned in the model.
 
         Raises:
-            CaptureAgainError: If the block does not compute what the model did and the stages are
-                run in another way from now on.
+            CaptureAgainError: If the block does not compute what the model did and the stages run
+                in another way from now on.
             RuntimeError: If it does not and there is no other way.
         """
         captured = self._pass
         if not captured.intact:
             raise CaptureAgainError(
-                "the model overwrites in place what it did not overwrite before"
+                "the model now overwrites in place what it did not overwrite before"
             )
         outputs: list[Tensor] = []
         downstream: list[Tensor] = []
@@ -203,7 +203,7 @@ class LayerPartition(Sequence[Stage]):
     def _run(
         self, recorded: Recorded, subdomain: int, part: Part | None, at_iterate: bool
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Run a block on what it took in at a call; return outputs and downstream gradients."""
+        """Run a block on its input from a call; return outputs and downstream gradients."""
         visit = recorded.visits[subdomain]
         if not visit.downstream:
             return [], []
@@ -220,7 +220,7 @@ class LayerPartition(Sequence[Stage]):
         return outputs, wanted
 
     def _outputs(self, recorded: Recorded, subdomain: int) -> list[Tensor]:
-        """Return the tensors that leave a block, those through which a gradient flows."""
+        """Return the tensors leaving a block through which a gradient flows."""
         visit = recorded.visits[subdomain]
         if self._consistency.traced:
             found = tensors_of(self._traced(visit, subdomain, visit.entry))
@@ -253,7 +253,7 @@ class LayerPartition(Sequence[Stage]):
     def exact_gradient_of_last(self, closure: Closure) -> list[Tensor]:
         """Return the last stage's gradient of the loss, with only the stage's input frozen.
 
-        The closure is called with the model standing in for its last stage.
+        The closure is called with the model reduced to its last stage.
 
         Raises:
             RuntimeError: If the closure needs more of the model than that.

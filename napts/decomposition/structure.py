@@ -25,9 +25,9 @@ class Dependence:
 
     Attributes:
         signature: Equal for graphs of the same operations in the same order.
-        lacking: Blocks whose parameters reach the loss past the block's outputs too, so that the
-            gradient through these lacks something.
-        misplaced: Parameters that are used in other blocks than their own alone.
+        lacking: Blocks whose parameters also reach the loss other than through the block's outputs,
+            so that the gradient through these is incomplete.
+        misplaced: Parameters that are used outside their own block.
         strangers: What else the loss depends on.
     """
 
@@ -42,9 +42,9 @@ def dependence(
 ) -> Dependence:
     """Walk the graph of a loss back to the parameters.
 
-    A gradient through a block, its input frozen, is the loss's gradient just where every way from
-    the loss to the block's parameters leads through an output of the block, and from there to them
-    without leaving the block.
+    A gradient through a block with its input frozen is the loss's gradient if and only if every
+    path from the loss to the block's parameters leads through an output of the block, and from
+    there to the parameters without leaving the block.
 
     Args:
         loss: The loss, with its graph.
@@ -103,11 +103,11 @@ Key = tuple[int, str]
 def appearance(model: nn.Module, *, containers_only: bool = False) -> list[tuple[Key, Any]]:
     """Return what a model looks like: its modules' modes, hooks, buffers and attributes.
 
-    Values of tensors do not count; what a closure or a function keeps elsewhere is not seen.
+    Values of tensors do not count; state that a closure or a function keeps elsewhere is not seen.
 
     Args:
         model: The model.
-        containers_only: Look at `nn.Sequential` alone, not at what else is in it.
+        containers_only: Examine only `nn.Sequential`, not what else is in it.
     """
     parts: list[tuple[Key, Any]] = []
     waiting: list[nn.Module | None] = [model]

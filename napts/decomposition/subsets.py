@@ -14,12 +14,12 @@ Deal = Literal["random", "layers"]
 
 @dataclass(frozen=True, eq=False)
 class ParameterSubsets:
-    """Disjoint sets of parameter tensors, which together are all that are trained.
+    """Disjoint sets of parameter tensors that together hold all trained parameters.
 
     Attributes:
         names: The parameters of each subdomain by name.
         tensors: The parameters of each subdomain.
-        left_out: Parameters of the network that were frozen when it was dealt, by name.
+        left_out: Parameters of the network that were frozen when it was divided, by name.
     """
 
     names: list[list[str]]
@@ -28,16 +28,16 @@ class ParameterSubsets:
 
     @property
     def parameter_sets(self) -> list[list[Tensor]]:
-        """The parameters of each subdomain that has any that are trained now.
+        """The parameters of each subdomain that has any in training now.
 
         Raises:
-            PartitionError: If a parameter that was left out is trained now.
+            PartitionError: If a parameter that was left out is in training now.
         """
         missed = [name for name, tensor in self.left_out.items() if tensor.requires_grad]
         if missed:
             raise PartitionError(
                 f"parameters of no subdomain: {', '.join(missed)} were frozen when the network was "
-                "dealt; call deal_parameters again, and make a new optimizer of it"
+                "divided; call deal_parameters again, and make a new optimizer from the result"
             )
         trained = [[tensor for tensor in own if tensor.requires_grad] for own in self.tensors]
         return [own for own in trained if own]
@@ -52,8 +52,8 @@ def deal_parameters(
 ) -> ParameterSubsets:
     """Deal the trained parameter tensors of a network to subdomains, about equally many to each.
 
-    Subdomain ``i`` of ``N`` receives the next ``floor(left / (N - i))`` units, the last one what is
-    left (APTS in weights, arXiv 2312.13677, section 3.1, and its authors' code).
+    Subdomain ``i`` of ``N`` receives the next ``floor(left / (N - i))`` units; the last one gets
+    what is left (APTS in weights, arXiv 2312.13677, section 3.1, and its authors' code).
 
     Args:
         model: Any network.
@@ -93,7 +93,7 @@ def _tensors(model: nn.Module) -> list[list[str]]:
 
 
 def layers_of(model: nn.Module) -> list[list[str]]:
-    """Return the names of the trained parameters of each module that has some of its own."""
+    """Return the names of each module's own trained parameters, for modules that have any."""
     seen = {name for (name,) in _tensors(model)}
     layers = []
     for prefix, module in model.named_modules():

@@ -1,4 +1,4 @@
-"""Tensors in nested containers: what modules take and return besides single tensors."""
+"""Tensors in nested containers, which modules take and return besides single tensors."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,14 +9,14 @@ from torch.utils import _pytree as pytree
 
 
 def tensors_of(tree: Any) -> list[Tensor]:
-    """Return all tensors of a structure of tuples, lists, dictionaries and their like, in order."""
+    """Return all tensors in a structure of tuples, lists, dictionaries and the like, in order."""
     if isinstance(tree, Tensor):
         return [tree]
     return [leaf for leaf in pytree.tree_leaves(tree) if isinstance(leaf, Tensor)]
 
 
 def mapped(function: Callable[[Tensor], Tensor], tree: Any) -> Any:
-    """Return the same structure with every tensor mapped, all else as it is."""
+    """Return the same structure with every tensor mapped and all else unchanged."""
     if isinstance(tree, Tensor):
         return function(tree)
     return pytree.tree_map_only(Tensor, function, tree)
@@ -25,7 +25,7 @@ def mapped(function: Callable[[Tensor], Tensor], tree: Any) -> Any:
 def detached(tree: Any) -> Any:
     """Return the same structure without the graphs of its tensors.
 
-    A leaf that a derivative can be taken by stays one, since the model may take it.
+    A leaf that requires a gradient stays one, since the model may differentiate by it.
     """
     return mapped(_detached, tree)
 
@@ -43,7 +43,7 @@ def replaced(tree: Any, values: Sequence[Tensor]) -> Any:
         values: One tensor for each of :func:`tensors_of`, in that order.
 
     Raises:
-        RuntimeError: If there are not as many.
+        RuntimeError: If their numbers differ.
     """
     if isinstance(tree, Tensor):
         (value,) = values
@@ -51,7 +51,7 @@ def replaced(tree: Any, values: Sequence[Tensor]) -> Any:
     leaves, structure = pytree.tree_flatten(tree)
     count = sum(isinstance(leaf, Tensor) for leaf in leaves)
     if count != len(values):
-        raise RuntimeError(f"{count} tensors stand where {len(values)} were captured")
+        raise RuntimeError(f"found {count} tensors where {len(values)} were captured")
     following = iter(values)
     filled = [next(following) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
     return pytree.tree_unflatten(filled, structure)
@@ -66,10 +66,10 @@ def differentiable(tree: Any) -> tuple[list[int], list[Tensor]]:
 
 
 def check_unwrapped(tensors: Sequence[Tensor]) -> None:
-    """Check that tensors are no stand-ins of a transform.
+    """Check that tensors are not placeholders of a transform.
 
     Raises:
-        RuntimeError: If some exists only inside a transform of ``torch.func``.
+        RuntimeError: If one exists only inside a transform of ``torch.func``.
     """
     wrapped = torch._C._functorch.is_functorch_wrapped_tensor  # pyright: ignore[reportAttributeAccessIssue]
     if any(map(wrapped, tensors)):

@@ -29,8 +29,8 @@ class Cut:
     Attributes:
         module: The module.
         name: Its qualified name.
-        call: Which call of it in a call of the model, from 0.
-        before: What the call takes crosses, not what it returns.
+        call: Which call of it within a call of the model, from 0.
+        before: Whether the input of the call crosses, rather than its output.
     """
 
     module: nn.Module
@@ -40,7 +40,7 @@ class Cut:
 
 
 class Autocast:
-    """The state of ``torch.autocast`` where something was computed, to compute it so again.
+    """The state of ``torch.autocast`` during a computation, to repeat it the same way.
 
     Args:
         device: Type of the device, ``"cpu"`` say.
@@ -52,7 +52,7 @@ class Autocast:
         self._dtype = torch.get_autocast_dtype(device) if self._enabled else None
 
     def again(self, ambient: "Autocast") -> AbstractContextManager[Any, bool | None]:
-        """Return a context with this state, where ``ambient`` was the state around the closure."""
+        """Return a context with this state; ``ambient`` was the state around the closure."""
         if self._enabled:
             return torch.autocast(self._device, self._dtype)
         # Where nobody spoke of autocast, a local precision may.
@@ -69,10 +69,10 @@ class Visit:
         autocast: State of autocast then.
         places: Places of the differentiable tensors among those that left the block.
         outputs: These tensors, ``a_d``, with their graphs, until downstream gradients are known.
-        versions: Their versions when they were caught.
-        values: The same tensors without their graphs, to compare with.
+        versions: Their versions when they were captured.
+        values: The same tensors without their graphs, for comparison.
         downstream: ``delta_d``, the gradients of the loss at them.
-        left: The block was passed.
+        left: Whether the pass has left the block.
     """
 
     entry: Any = None
@@ -89,8 +89,9 @@ class Visit:
         """Note what leaves the block.
 
         Returns:
-            What goes on instead. Of several tensors one may depend on another (a loss on the
-            logits beside it); views of them go on, whose gradients keep apart what is used of each.
+            What to pass on instead. Of several tensors, one may depend on another (a loss on the
+            logits beside it), so views of them are passed on, whose gradients separate the uses
+            of each.
 
         Raises:
             RuntimeError: If it exists only inside a transform of ``torch.func``.
@@ -118,8 +119,8 @@ class Recorded:
         autocast: State of autocast then.
         visits: One for each block.
         outputs: What it returned, without graphs.
-        log: What modules outside of the blocks' insides returned, in order, if that is recorded.
-        counts: How often each module that is watched was called so far.
+        log: What modules other than those inside blocks returned, in order, if that is recorded.
+        counts: How often each watched module has been called so far.
     """
 
     arguments: tuple[tuple[Any, ...], dict[str, Any]] | None
@@ -147,7 +148,7 @@ def cut_samples(tree: Any, size: int, samples: Sequence[slice]) -> Any:
 
 
 def entry_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Return the single input of a call of a model that was traced, without its graph.
+    """Return the single input of a call of a traced model, without its graph.
 
     Raises:
         RuntimeError: If no argument has a tensor.

@@ -28,11 +28,11 @@ _CONTAINERS = (dict, OrderedDict, list, tuple, set)
 
 
 _LARGEST = 1 << 50
-"""Bytes of a checkpoint: any number that can be."""
+"""Largest size of a checkpoint in bytes: no limit."""
 
 
 class CheckpointRefused(ValueError):
-    """A state holds something that would not be read again."""
+    """A state holds something that could not be read again."""
 
 
 class CheckpointDamaged(ValueError):
@@ -41,10 +41,10 @@ class CheckpointDamaged(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the search for a checkpoint brought.
+    """The result of a search for a checkpoint.
 
     Attributes:
-        state: What was saved, tensors on the CPU; None if there is nothing that can be used.
+        state: What was saved, tensors on the CPU; None if there is nothing usable.
         warning: One line about checkpoints that could not be used, or None.
     """
 
@@ -53,17 +53,17 @@ class Found:
 
 
 def save_checkpoint(directory: Path, run_key: str, state: dict[str, Any]) -> None:
-    """Save a state; the checkpoint before it is kept as the previous generation.
+    """Save a state, and keep the checkpoint before it as the previous generation.
 
     Args:
         directory: The run directory.
-        run_key: Name of the run, to be asked for again on loading.
+        run_key: Name of the run, which loading checks.
         state: Nested dictionaries and lists of tensors, numbers and strings.
 
     Raises:
         CheckpointRefused: The state holds something else.
-        RecordWriteError: Writing failed, for example because the disk is full; the checkpoints are
-            as they were.
+        RecordWriteError: Writing failed, for example because the disk is full; the existing
+            checkpoints are unchanged.
     """
     for part, value in state.items():
         _check_plain(value, part)
@@ -74,7 +74,7 @@ def save_checkpoint(directory: Path, run_key: str, state: dict[str, Any]) -> Non
 
 
 def _check_plain(value: Any, place: str) -> None:
-    """Check that a part of a state can be read again; nothing but data is executed then.
+    """Check that a part of a state can be read again without executing code.
 
     Raises:
         CheckpointRefused: It cannot.
@@ -110,7 +110,7 @@ def _is_read_again(value: Any) -> bool:
 
 
 def find_checkpoint(directory: Path, run_key: str, parts: Set[str] = frozenset()) -> Found:
-    """Return the newest checkpoint that can be used.
+    """Return the newest usable checkpoint.
 
     Args:
         directory: The run directory.
@@ -118,7 +118,7 @@ def find_checkpoint(directory: Path, run_key: str, parts: Set[str] = frozenset()
         parts: What a state must have.
 
     Raises:
-        NewerSchema: One is of a later version of the format.
+        NewerSchema: One has a later version of the format.
     """
     warnings: list[str] = []
     for name in (CHECKPOINT, PREVIOUS_CHECKPOINT):
@@ -172,7 +172,7 @@ def _load(path: Path, run_key: str, parts: Set[str]) -> dict[str, Any]:
 
 
 def _is_position(progress: Any) -> bool:
-    """Tell whether the state says which epoch and which step it is of."""
+    """Tell whether the state says which epoch and step it belongs to."""
     if not isinstance(progress, dict):
         return False
     epoch, step = progress.get("epoch"), progress.get("step")

@@ -46,7 +46,7 @@ class Times:
 
 
 class Clock:
-    """A stopwatch with one hand, which always points at one part.
+    """A stopwatch with one hand, which always points at one part of the work.
 
     Args:
         device: A CUDA device is synchronised whenever the hand moves, so that its work is charged
@@ -70,7 +70,7 @@ class Clock:
         self._cpu_since = cpu()
 
     def switch(self, part: Part) -> None:
-        """Charge the time since the last switch to the part so far, and go on with ``part``."""
+        """Charge the time since the last switch to the current part, and switch to ``part``."""
         if self._cuda is not None:
             torch.cuda.synchronize(self._cuda)
         now, cpu_now = self._wall(), self._cpu()
@@ -92,7 +92,7 @@ class Clock:
     def reading(self, part: Part) -> int:
         """Return the wall time of a part in the running lap up to now, in nanoseconds.
 
-        Cheap enough for every step: a device is not waited for.
+        Cheap enough for every step: it does not wait for a device.
         """
         running = self._wall() - self._since if self._part == part else 0
         return self._times.wall_ns[part] + running

@@ -1,4 +1,4 @@
-"""Errors of the user's problems and methods: one line that says where, and the traceback."""
+"""Errors in the user's problems and methods: one line that says where, and the traceback."""
 
 from pathlib import Path
 
@@ -16,10 +16,10 @@ from napts.records.write import record_failure
 
 
 def is_own_fault(error: BaseException, spec: RunSpec) -> bool:
-    """Tell whether a run failed by itself before training, rather than by where it was started.
+    """Tell whether a run itself failed before training, rather than its surroundings.
 
-    Data that are missing, a device that is not there and options that do not fit concern the one
-    who starts the run; errors of the user's code are a failure of the run.
+    Missing data, a missing device and options that do not fit are problems of the call that starts
+    the run; errors in the user's code are a failure of the run.
 
     Args:
         error: What was raised while network, data and method were built.
@@ -35,7 +35,7 @@ def is_own_fault(error: BaseException, spec: RunSpec) -> bool:
 
 
 def record_setup_failure(spec: RunSpec, directory: Path, error: BaseException) -> None:
-    """Record a run as failed that could not begin to train, see `napts.records.write`.
+    """Record a run that could not begin training as failed; see `napts.records.write`.
 
     Args:
         spec: The run.
@@ -54,16 +54,16 @@ _RECORDED = "_napts_recorded"
 
 
 def mark_recorded(error: BaseException) -> None:
-    """Note on an error that the run has recorded it as its failure.
+    """Mark an error as already recorded as the run's failure.
 
     Args:
-        error: What is raised on.
+        error: What is raised further.
     """
     setattr(error, _RECORDED, True)
 
 
 def is_recorded(error: BaseException) -> bool:
-    """Tell whether a run has recorded an error as its failure.
+    """Tell whether an error is already recorded as a run's failure.
 
     Args:
         error: What was raised.

@@ -1,4 +1,4 @@
-"""The ranks that do not lead: they train what the first one announces, and write nothing."""
+"""The ranks that do not lead: they train what the first rank announces, and write nothing."""
 
 import contextlib
 import json
@@ -28,14 +28,14 @@ def announce(
         ranks: The ranks.
         spec: The run.
         data_root: Folder of the data sets, or None.
-        state: The checkpoint to go on from, or None.
+        state: The checkpoint to resume from, or None.
     """
     ranks.broadcast((spec.as_dict(), data_root, state))
 
 
 @contextlib.contextmanager
 def leading(ranks: Ranks) -> Iterator[None]:
-    """Dismiss the other ranks at the end; after an error they notice by themselves.
+    """Dismiss the other ranks at the end; after an error they notice on their own.
 
     Args:
         ranks: The ranks; this is the first one.
@@ -52,8 +52,8 @@ def joined(specs: Sequence[RunSpec]) -> Iterator[Ranks | None]:
         specs: The runs that they will share.
 
     Yields:
-        The ranks, if this is the first one or the only one; None on the others, which have
-        trained with it until there was nothing left to do.
+        The ranks, on the first or only one. None on the others, which by then have trained along
+        until nothing was left to do.
 
     Raises:
         RankLost: Another rank has died or failed.

@@ -19,7 +19,7 @@ from napts.problems.evaluation import evaluation_mode
 
 
 class Network(Protocol):
-    """What the training loop needs of a network.
+    """What the training loop needs from a network.
 
     Attributes:
         module: The network, or this rank's part of it.
@@ -59,10 +59,10 @@ class WholeNetwork:
 
     Args:
         spec: The run.
-        problem: What is solved.
+        problem: The problem to solve.
         model: The network, on its device.
         examples: A few inputs.
-        ranks: Not used: there is one.
+        ranks: Not used: there is only one.
     """
 
     def __init__(
@@ -145,14 +145,14 @@ class ReplicatedNetwork(WholeNetwork):
 
     @torch.no_grad()
     def _share_buffers(self) -> None:
-        """Take over the first rank's: BatchNorm's statistics are those of the shards of a rank."""
+        """Take over the first rank's state: BatchNorm's statistics differ between ranks."""
         self._ranks.lead(list(self.module.buffers()))
 
 
 class SpreadNetwork:
     """A network whose stages are spread over ranks; arguments as for :class:`WholeNetwork`.
 
-    Its state does not depend on the number of ranks, so that a run can go on with another one.
+    Its state does not depend on the number of ranks, so that a run can resume with another number.
     """
 
     def __init__(
@@ -206,7 +206,7 @@ class SpreadNetwork:
         }
 
     def restore(self, state: dict[str, Any], optimizer: StepOptimizer) -> None:
-        """Take over what :meth:`state` returned, with whatever number of ranks."""
+        """Take over what :meth:`state` returned, whatever the number of ranks was."""
         self.stages.load_state_dict(state["model"])
         own = optimizer.state_dict()
         optimizer.load_state_dict(

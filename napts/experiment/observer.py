@@ -1,4 +1,4 @@
-"""Who watches a run: progress displays and live logs implement this."""
+"""The interface for watching a run: progress displays and live logs implement it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,15 +17,15 @@ class RunOutcome:
     Attributes:
         path: The run directory.
         run_key: Name of the run.
-        label: Name of the method for people.
+        label: Display name of the method.
         state: "done", "failed", "diverged" or "interrupted".
-        final: Losses and metrics at the end of a run that is done.
+        final: Losses and metrics at the end of a finished run.
         error: One line that says what went wrong.
         ran: Whether this call trained; False if the run had ended before.
-        target: Whether the target of the budget was reached, and what it cost, see
-            `napts.experiment.spending.TargetNote`; None without a target.
+        target: Whether the budget's target was reached, and what it cost; see
+            `napts.experiment.spending.TargetNote`. None without a target.
         metric: The problem's own metric.
-        ended_by: The limit of the budget that ended a run that is done, or "target".
+        ended_by: The limit of the budget that ended a finished run, or "target".
     """
 
     path: Path
@@ -49,32 +49,32 @@ class RunOutcome:
 class Observer:
     """Receives the events of a run; does nothing with them.
 
-    Subclasses override what they need. `on_step` is called inside the timed training part and has
-    to return quickly; exceptions end the run.
+    Subclasses override what they need. `on_step` is called inside the timed training part and must
+    return quickly; exceptions end the run.
     """
 
     def on_run_start(self, spec: RunSpec, total_epochs: int | None, batches: int) -> None:
-        """Training begins or goes on.
+        """Training begins or resumes.
 
         Args:
             spec: The run.
-            total_epochs: Epochs that the run is to have, None if its budget names no number.
-            batches: Batches of an epoch.
+            total_epochs: Epochs that the run will have, None if its budget does not say.
+            batches: Batches in an epoch.
         """
 
     def on_notice(self, line: str) -> None:
-        """Something that stops no run but should be known.
+        """Something the user should know happened, but it does not stop the run.
 
         Args:
-            line: What it is.
+            line: The message.
         """
 
     def on_step(self, record: StepRecord, epoch: int, step: int) -> None:
         """A step was taken.
 
         Args:
-            record: What it reports.
-            epoch: Running epoch, from 1.
+            record: The record of the step.
+            epoch: Current epoch, from 1.
             step: Number of the step within the epoch, from 1.
         """
 
@@ -82,15 +82,15 @@ class Observer:
         """A step was taken; called just before `on_step`.
 
         Args:
-            share: How much of the budget is spent, in [0, 1], by the limit that is nearest.
+            share: How much of the budget is spent, in [0, 1], by the nearest limit.
         """
 
     def on_epoch(self, row: Mapping[str, Any]) -> None:
-        """An epoch has ended and its row of ``epochs.jsonl`` is written.
+        """An epoch has ended and its row in ``epochs.jsonl`` is written.
 
         Args:
             row: The row; epoch 0 is the evaluation before training.
         """
 
     def on_run_end(self, outcome: RunOutcome) -> None:
-        """The run has ended, also when there was nothing left to do."""
+        """The run has ended, or there was nothing left to do."""

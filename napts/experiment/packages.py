@@ -1,4 +1,4 @@
-"""The installed packages that a run uses besides this one: their versions, then and now."""
+"""The other installed packages that a run uses: their versions, then and now."""
 
 import importlib.metadata
 from collections.abc import Iterator, Mapping
@@ -16,13 +16,13 @@ from napts.records.read import read_environment
 def foreign_packages(spec: RunSpec) -> dict[str, str]:
     """Return the packages that a run's problem and method come from, or that own code imports.
 
-    Nothing is imported for it: names are looked up in the metadata of what is installed.
+    Nothing is imported for this: names are looked up in the metadata of installed packages.
 
     Args:
         spec: The run.
 
     Returns:
-        Version by name of the package, as its distribution is called.
+        Version by name of the distribution.
     """
     imported: set[str] = set()
     for module in spec.modules:
@@ -38,14 +38,14 @@ def foreign_packages(spec: RunSpec) -> dict[str, str]:
 
 
 def changed_packages(directory: Path, spec: RunSpec) -> str | None:
-    """Return a line about packages of a run whose versions are not those of its record.
+    """Return a line about a run's packages whose versions differ from those in its record.
 
     Args:
         directory: The run directory.
         spec: The run.
 
     Returns:
-        The line; None where nothing has changed, or nothing is recorded.
+        The line; None if nothing has changed, or nothing is recorded.
     """
     if _is_ours(spec):
         return None
@@ -65,7 +65,7 @@ def changed_packages(directory: Path, spec: RunSpec) -> str | None:
 
 
 def _is_ours(spec: RunSpec) -> bool:
-    """Tell without asking the disk that a run uses no other packages: most runs of most sweeps."""
+    """Tell without disk access that a run uses no other packages, like most runs of most sweeps."""
     ours = ("napts.", "torch.")
     own = spec.code is None and all(name.startswith(ours) for name in spec.modules)
     return own and not any(_paths(spec.optimizer.model_dump()))

@@ -1,4 +1,4 @@
-"""Position of a run and the sums of its running epoch; all of it survives an interruption."""
+"""Position of a run and the sums of its current epoch; all of it survives an interruption."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -17,7 +17,7 @@ class Tally:
         batches: Steps taken.
         samples: Samples seen.
         loss_sum: Sum over the steps of mean batch loss times batch size.
-        optional: What only some methods count, by its name in `OPTIONAL_FIELDS`.
+        optional: What only some methods count, by name in `OPTIONAL_FIELDS`.
     """
 
     batches: int = 0
@@ -68,7 +68,7 @@ class Tally:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "Tally":
-        """Return the sums of a checkpoint; in those of older versions they lie side by side."""
+        """Return the sums of a checkpoint; older versions store them side by side."""
         flat = {name: data[name] for name in OPTIONAL_FIELDS if data.get(name) is not None}
         others = {name: value for name, value in data.items() if name not in OPTIONAL_FIELDS}
         return cls(**{"optional": flat, **others})
@@ -85,8 +85,8 @@ class Progress:
         elapsed_ns: Wall time of the finished epochs in nanoseconds.
         latest: ``train_loss`` and the ``val_`` metrics of the latest finished epoch.
         spent: What the finished epochs have cost.
-        ended_by: The limit of the budget that is reached, or "target"; None while there is none.
-        target: How near the run came to its target, see `napts.experiment.spending.TargetNote`.
+        ended_by: The limit of the budget that was reached, or "target"; None until then.
+        target: How near the run came to its target; see `napts.experiment.spending.TargetNote`.
     """
 
     epoch: int = -1
@@ -100,14 +100,14 @@ class Progress:
 
     @property
     def finished(self) -> int:
-        """Epochs of training that are finished."""
+        """Finished epochs of training."""
         return max(self.epoch, 0)
 
     def so_far(self, train_ns: int) -> Spent:
-        """Return what is spent, the running epoch included, without its CPU time.
+        """Return what is spent, including the current epoch but without its CPU time.
 
         Args:
-            train_ns: Wall time of the training part of the running epoch, in nanoseconds.
+            train_ns: Wall time of the training part of the current epoch, in nanoseconds.
         """
         spent, tally = self.spent, self.tally
         return Spent(
@@ -127,7 +127,7 @@ class Progress:
         """Move to the beginning of the next epoch.
 
         Args:
-            latest: The metrics of the epoch that ends.
+            latest: The metrics of the ending epoch.
             times: Its times.
             cpu_seconds: CPU time of its training part, of all ranks.
         """

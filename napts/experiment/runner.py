@@ -44,40 +44,39 @@ def run(
     observer: Observer | None = None,
     ranks: Ranks = ALONE,
 ) -> RunOutcome:
-    """Train one run, or find that it has been trained.
+    """Train one run, unless it has ended already.
 
-    A run that was killed goes on from its last checkpoint and, on the CPU, ends bit-identical to
-    one that was not. SIGTERM and Ctrl-C end it after the current step with a checkpoint and the
-    state "interrupted"; whoever runs several specs should look at the outcome's state.
+    A killed run resumes from its last checkpoint and, on the CPU, ends bit-identical to one that
+    was not killed. SIGTERM and Ctrl-C end it after the current step with a checkpoint and the state
+    "interrupted"; a caller that runs several specs should check the outcome's state.
 
-    A run whose records are damaged has not ended, whatever they say. It goes on from its checkpoint
-    if all rows before that are there, else it is started anew; the observer is told, and what could
-    not be used is kept in a folder ``.damaged-N`` in the run directory.
+    A run whose records are damaged has not ended, whatever they say. It resumes from its checkpoint
+    if all rows before that exist; otherwise it starts anew. The observer is told, and unusable
+    files are kept in a folder ``.damaged-N`` in the run directory.
 
     Args:
         spec: The run.
         records_root: Folder of all records.
-        mode: "cached" leaves alone what is done, failed or diverged, and resumes the rest;
-            "retry" also starts failed and diverged runs again from scratch; "force" starts
-            everything again from scratch. A disk that is full interrupts a run and does not fail
-            it.
-        data_root: Folder of the data sets; None asks NAPTS_DATA, then the cache.
-        observer: Who watches.
-        ranks: Who shares the run. This one leads; the others are in `follow`.
+        mode: "cached" keeps runs that are done, failed or diverged, and resumes the rest; "retry"
+            also starts failed and diverged runs again from scratch; "force" starts everything
+            again from scratch. A full disk interrupts a run but does not make it fail.
+        data_root: Folder of the data sets; None means the one in NAPTS_DATA, else the cache.
+        observer: Watches the run.
+        ranks: The ranks that share the run. This one leads; the others are in `follow`.
 
     Returns:
         How the run ended.
 
     Raises:
-        RankLost: Another rank has died, the run can be resumed; or it has failed.
+        RankLost: Another rank has died, and the run can be resumed; or another rank has failed.
         RunBusy: Another process is running it.
         DataMissing: The data set is not there; nothing was recorded.
         NewerSchema: A later version has written its records; nothing was touched.
         RecordError: The run directory is a symbolic link or holds one; nothing was written.
         ValueError: The spec cannot be carried out here; nothing was recorded.
         RecordWriteError: The records cannot be written; the run can be resumed.
-        Exception: Whatever training raised, or the user's code before it, after it was recorded
-            as "failed", with its traceback beside.
+        Exception: Whatever training raised, or the user's code before it. It has been recorded as
+            "failed", with its traceback.
     """
     if mode not in MODES:
         raise ValueError(f"mode: found {mode!r}, allowed: {', '.join(MODES)}")
@@ -105,7 +104,7 @@ def run(
 
 
 def _compare_packages(directory: Path, spec: RunSpec, observer: Observer) -> None:
-    """Tell that a run was begun with other packages than there are; refuse it where asked to."""
+    """Report that a run was begun with other package versions; refuse it if asked to."""
     changed = changed_packages(directory, spec)
     if changed is None:
         return
@@ -118,7 +117,7 @@ def _compare_packages(directory: Path, spec: RunSpec, observer: Observer) -> Non
 
 
 def _compare_data(directory: Path, spec: RunSpec, data_root: str | Path | None) -> None:
-    """Refuse a run that has ended if its data are no longer what they were."""
+    """Refuse a run that has ended if its data have changed since."""
     then = read_environment(directory).get("data_digest")
     with contained:
         now = spec.workload.build().load(data_root, dtype=spec.dtype).digest
@@ -171,7 +170,7 @@ def _run_locked(
 
 @contextlib.contextmanager
 def _recording_failure(spec: RunSpec, directory: Path, ranks: Ranks) -> Iterator[None]:
-    """Record as a failure of the run what fails in the user's code before training."""
+    """Record an error in the user's code before training as a failure of the run."""
     try:
         yield
     except Exception as error:
@@ -183,7 +182,7 @@ def _recording_failure(spec: RunSpec, directory: Path, ranks: Ranks) -> Iterator
 
 
 def _attempt(trainer: Trainer, writer: RunWriter) -> RunOutcome:
-    """Train, and write into the status how it ended."""
+    """Train, and record in the status how it ended."""
     final, error = None, None
     try:
         final = trainer.train()
@@ -233,7 +232,7 @@ def _attempt(trainer: Trainer, writer: RunWriter) -> RunOutcome:
 
 
 def result(directory: Path, spec: RunSpec) -> RunOutcome:
-    """Return how a run has ended just now.
+    """Return how a run has just ended.
 
     Args:
         directory: The run directory.
@@ -249,7 +248,7 @@ def result(directory: Path, spec: RunSpec) -> RunOutcome:
             label=spec.display_label,
             state="failed",
             final=None,
-            error=one_line(f"its records were damaged meanwhile: {error}"),
+            error=one_line(f"its records were damaged in the meantime: {error}"),
             ran=True,
             metric=spec.primary,
         )
@@ -290,7 +289,7 @@ def _outcome(record: RunRecord, spec: RunSpec, *, ran: bool) -> RunOutcome:
 
 @contextlib.contextmanager
 def _group(spec: RunSpec, ranks: Ranks) -> Iterator[Ranks]:
-    """Form a group of one where ranks may share the run and this process has none."""
+    """Form a group of one if ranks may share the run and this process has no group."""
     if not spec.shared or ranks.size > 1:
         yield ranks
         return

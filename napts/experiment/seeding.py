@@ -1,4 +1,4 @@
-"""Random state: where it comes from, and how it is kept over an interruption."""
+"""Random state: where it comes from, and how it survives an interruption."""
 
 import random
 from typing import Any
@@ -8,7 +8,7 @@ import torch
 
 
 def seed_everything(seed: int) -> None:
-    """Seed Python's, NumPy's and torch's global generators, those of CUDA included.
+    """Seed Python's, NumPy's and torch's global generators, including those of CUDA.
 
     Args:
         seed: Seed of the run, in [0, 2**32).
@@ -37,7 +37,7 @@ def random_state() -> dict[str, Any]:
 
 
 def restore_random_state(state: dict[str, Any]) -> None:
-    """Put back what `random_state` returned.
+    """Restore what `random_state` returned.
 
     Args:
         state: The state; CUDA states are used as far as there are devices.

@@ -1,4 +1,4 @@
-"""Running several specs one after the other: one that fails does not stop the others."""
+"""Running several specs one after the other: a failing one does not stop the others."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,9 +34,9 @@ def run_all(
         records_root: Folder of all records.
         mode: See :func:`napts.experiment.run`.
         data_root: See :func:`napts.experiment.run`.
-        observer: Who watches.
-        ranks: Who shares the runs. With several, a run that fails ends the series: the ranks
-            have lost their common ground.
+        observer: Watches the runs.
+        ranks: The ranks that share the runs. With several, a failing run ends the series, since
+            the ranks are no longer in step.
 
     Returns:
         How each run ended, in order; shorter than ``specs`` after an interruption.

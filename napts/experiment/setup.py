@@ -27,13 +27,13 @@ class Setup:
 
     Attributes:
         spec: The run.
-        problem: What is solved.
+        problem: The problem to solve.
         splits: Its data, on the device.
         device: Where it computes.
-        network: The network, initialised from the seed, and who holds it.
+        network: The network, initialised from the seed, and how it is held.
         optimizer: The method.
-        ranks: Who shares the run.
-        late: Knows what of the user's code is loaded while the run goes on.
+        ranks: The ranks that share the run.
+        late: Knows which of the user's code is loaded during the run.
     """
 
     spec: RunSpec
@@ -52,12 +52,12 @@ class Setup:
         Args:
             spec: The run.
             data_root: Folder of the data sets, or None.
-            ranks: Who shares the run.
+            ranks: The ranks that share the run.
 
         Raises:
             DataMissing: The data set is not there.
             ValueError: The device is not there, the network cannot be cut as asked for, or own
-                code is loaded that the run's key does not know.
+                code is loaded that the run's key does not include.
         """
         device = spec.execution.torch_device(local_rank() if ranks.size > 1 else None)
         late = LateImports(spec.modules)
@@ -79,7 +79,7 @@ class Setup:
 
     @property
     def batches_per_epoch(self) -> int:
-        """Batches of an epoch, the smaller last one included."""
+        """Number of batches in an epoch, including a smaller last one."""
         return self.splits.train.check(self.spec.batch_size, self.spec.budget.overlap)
 
     @property
@@ -88,7 +88,7 @@ class Setup:
         return getattr(self.spec.optimizer, "local_fraction", 1.0)
 
     def batches(self, epoch: int, start: int) -> Iterator[Any]:
-        """Return the batches of an epoch from the one of that number on."""
+        """Return the batches of an epoch from a given one on."""
         spec = self.spec
         order = EpochOrder(spec.batch_size, spec.seed, epoch, start, spec.budget.overlap)
         return self.problem.training_batches(self.splits.train, order)
@@ -108,7 +108,7 @@ class Setup:
 
 
 def _check_shards(spec: RunSpec, samples: int) -> None:
-    """Check that every batch can be divided, before some last one cannot."""
+    """Check in advance that every batch can be divided, even a smaller last one."""
     if spec.method.capabilities.shared_by != "shards":
         return
     size = samples if spec.batch_size == "full" else min(spec.batch_size, samples)
@@ -116,6 +116,6 @@ def _check_shards(spec: RunSpec, samples: int) -> None:
     shards = getattr(spec.optimizer, "shards", 1)
     if shards > smallest:
         raise ValueError(
-            f"optimizer.shards: found {shards}, allowed: 1 to {smallest}, the samples of the "
+            f"optimizer.shards: found {shards}, allowed: 1 to {smallest}, the samples in the "
             "smallest batch"
         )

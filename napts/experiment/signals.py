@@ -1,4 +1,4 @@
-"""Ending a run in good order when somebody asks for it."""
+"""Ending a run in an orderly way when asked to."""
 
 import signal
 import threading
@@ -11,14 +11,14 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
 
 
 class StopRequest:
-    """Within a ``with`` block, notes SIGTERM, SIGUSR2 and Ctrl-C instead of dying of them.
+    """Within a ``with`` block, notes SIGTERM, SIGUSR2 and Ctrl-C instead of ending the process.
 
-    The loop looks at `signal_name` between steps. SIGUSR2 is what Slurm's jobs get before their
-    time ends. A second Ctrl-C is not waited for: it raises KeyboardInterrupt at once. Outside the
-    main thread, where Python delivers no signals, nothing is installed.
+    The loop checks `signal_name` between steps. Slurm sends SIGUSR2 to jobs before their time ends.
+    A second Ctrl-C takes effect at once: it raises KeyboardInterrupt. Outside the main thread,
+    where Python delivers no signals, nothing is installed.
 
     Attributes:
-        signal_name: "SIGTERM", "SIGUSR2" or "SIGINT" once one has arrived, else None.
+        signal_name: "SIGTERM", "SIGUSR2" or "SIGINT" once one has arrived, None before.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""A table of a spec: what is common to the validated models of all of them."""
+"""A table of a spec: what the validated models of all tables have in common."""
 
 from typing import Annotated
 
@@ -15,7 +15,7 @@ class SpecTable(BaseModel):
 
 
 Label = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(plain_label)]
-"""Name of a method in tables and figures: any text that can be seen."""
+"""Name of a method in tables and figures: any visible text."""
 
 Epochs = Annotated[int, Field(ge=1, le=10**9), Unit("epochs")]
 Samples = Annotated[int, Field(ge=1, le=2**53), Unit("samples")]

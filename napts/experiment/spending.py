@@ -52,7 +52,7 @@ class Spent:
         """Return what is spent of each limit of a budget.
 
         Args:
-            epochs: Epochs, the part of the running one included.
+            epochs: Epochs, including the part of the current one.
             local_fraction: Share of the batch that a local pass uses.
         """
         return {
@@ -64,7 +64,7 @@ class Spent:
 
 
 def limit_reached(limits: Mapping[str, float], spent: Mapping[str, float]) -> str | None:
-    """Return the limit that is reached, or None.
+    """Return the limit that has been reached, or None.
 
     Args:
         limits: The limits of a budget, by name.
@@ -77,7 +77,7 @@ def limit_reached(limits: Mapping[str, float], spent: Mapping[str, float]) -> st
 
 
 def share_spent(limits: Mapping[str, float], spent: Mapping[str, float]) -> float:
-    """Return how much of a budget is spent, in [0, 1], by the limit that is nearest.
+    """Return how much of a budget is spent, in [0, 1], by the nearest limit.
 
     Args:
         limits: The limits of a budget, by name.
@@ -87,15 +87,15 @@ def share_spent(limits: Mapping[str, float], spent: Mapping[str, float]) -> floa
 
 
 class TargetNote(TypedDict):
-    """How near a run came to its target, as its status tells it.
+    """How near a run came to its target, as in its status.
 
     Attributes:
         metric: The metric.
-        value: The value to be reached.
+        value: The value to reach.
         goal: "max" or "min".
-        reached: Whether it was reached; the run has ended there.
+        reached: Whether it was reached; the run then ended there.
         found: The value that reached it, or the best one so far; None if there was none.
-        epoch: The epoch that has it, 0 for the network before training.
+        epoch: The epoch with that value, 0 for the network before training.
         steps: Steps up to the end of that epoch.
         samples: Training samples in their batches.
         passes: Forward-backward passes of the whole network over a batch.
@@ -123,7 +123,7 @@ def note_target(
     local_fraction: float,
     before: TargetNote | None,
 ) -> TargetNote:
-    """Look whether an epoch has reached the target, or has come nearer than those before it.
+    """Check whether an epoch has reached the target, or come nearer than those before it.
 
     Args:
         target: The target.

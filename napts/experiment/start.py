@@ -1,4 +1,4 @@
-"""Where an attempt at a run begins: anew, or at its last checkpoint."""
+"""Where an attempt at a run begins: from scratch, or at its last checkpoint."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from napts.records.write import latest_attempt
 
 
 class DataChanged(ValueError):
-    """The data are not those that the run began with."""
+    """The data differ from those that the run began with."""
 
 
 _PARTS = frozenset({"data_digest", "progress", "times", "random"})
@@ -26,15 +26,16 @@ _PARTS = frozenset({"data_digest", "progress", "times", "random"})
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where an attempt begins, and why there is one.
+    """Where an attempt begins, and the reason for it.
 
     Attributes:
         progress: How far the run is.
-        times: Times of the running epoch that an earlier process has spent.
+        times: Time that an earlier process has spent on the current epoch.
         resumed_from: Epochs finished and steps done in the next, or None for a fresh start.
-        reason: Why there is this attempt, for people.
+        reason: The reason for this attempt, in words.
         state: The checkpoint that was restored, or None.
-        notice: What of earlier attempts could not be used, and where it is kept; None if all could.
+        notice: What could not be used from earlier attempts, and where it is kept; None if all
+            could.
     """
 
     progress: Progress
@@ -48,18 +49,18 @@ class Start:
 def start_of(setup: Setup, directory: Path, mode: str, ended: str | None) -> Start:
     """Restore the last checkpoint into the setup, or begin anew.
 
-    A run of which rows before its checkpoint are missing could only end with a part of them: it is
-    begun anew, and what there is of it is kept aside.
+    A run with missing rows before its checkpoint could only end with incomplete records: it begins
+    anew, and its files are kept aside.
 
     Args:
         setup: What is trained; it takes over the state of the checkpoint.
         directory: The run directory, whose lock the caller holds.
         mode: See :func:`napts.experiment.run`.
-        ended: The state in which the run has ended before, or None if it has not.
+        ended: The state in which the run ended before, or None if it did not.
 
     Raises:
-        DataChanged: The data are not those that the run began with.
-        NewerSchema: A file is of a later version of the format.
+        DataChanged: The data differ from those that the run began with.
+        NewerSchema: A file has a later version of the format.
     """
     found = find_checkpoint(directory, setup.spec.run_key, _PARTS)
     if mode == "force" or (ended is not None and _has_begun(directory)):
@@ -79,12 +80,12 @@ def start_of(setup: Setup, directory: Path, mode: str, ended: str | None) -> Sta
 
 
 def _anew(directory: Path, reason: str, problem: str | None, warning: str | None = None) -> Start:
-    """Begin anew; files that could not be used do not stay in the way, and are not lost.
+    """Begin anew; unusable files are moved out of the way, but not lost.
 
     Args:
         directory: The run directory.
         reason: Why the run begins anew.
-        problem: What is wrong with its records, None if nothing is known to be.
+        problem: What is wrong with its records, None if nothing is known to be wrong.
         warning: What is wrong with its checkpoints, None if nothing is.
     """
     problem = problem or next(iter(damaged_files(directory).values()), None)
@@ -94,28 +95,28 @@ def _anew(directory: Path, reason: str, problem: str | None, warning: str | None
         folder = set_aside(directory, names)
         reason = f"{reason}; {problem}" if problem else reason
         reason = f"{reason}; kept in {folder}"
-        notice = f"{problem or warning}; it is started anew, what there was is kept in {folder}"
+        notice = f"{problem or warning}; it is started anew, and the old files are kept in {folder}"
     remove_checkpoints(directory)
     return Start(Progress(), Times(), None, reason, notice=notice)
 
 
 def _resumed(setup: Setup, directory: Path, found: Found, state: dict[str, Any]) -> Start:
-    """Go on from a checkpoint; files that are written anew anyway may be damaged."""
+    """Resume from a checkpoint; files that will be rewritten anyway may be damaged."""
     progress = setup.restore(state)
     reason = "resumed" if found.warning is None else f"resumed from an older one: {found.warning}"
-    notice = found.warning and f"{found.warning}; it goes on from an older checkpoint"
+    notice = found.warning and f"{found.warning}; it resumes from an older checkpoint"
     damaged = damaged_files(directory)
     others = [name for name in damaged if name not in ROWS]
     if others:
         folder = set_aside(directory, others)
-        notice = f"{damaged[others[0]]}; it is written anew, what was there is kept in {folder}"
+        notice = f"{damaged[others[0]]}; it is rewritten, and the old file is kept in {folder}"
         reason = f"{reason}; {notice}"
     position = (progress.epoch, progress.step)
     return Start(progress, Times(**state["times"]), position, reason, state, notice)
 
 
 def _has_begun(directory: Path) -> bool:
-    """Return whether the latest attempt came as far as training, rather than failed before."""
+    """Return whether the latest attempt got as far as training, rather than failing before."""
     attempt = latest_attempt(directory)
     return any(row["attempt"] == attempt for row in read_restarts(directory))
 

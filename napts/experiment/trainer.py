@@ -30,18 +30,18 @@ class Diverged(Exception):
 
 
 class Interrupted(Exception):
-    """Somebody asked the run to stop; a checkpoint is written."""
+    """The run was asked to stop; a checkpoint is written."""
 
 
 class Trainer:
-    """Trains from wherever the progress stands to the end of the budget.
+    """Trains from the current progress to the end of the budget.
 
     Args:
         setup: What is trained.
-        writer: Where rows and status go; None on a rank that leaves that to another.
+        writer: Where rows and status go; None on a rank that leaves this to another.
         progress: Where to begin.
-        times: Times of the running epoch that an earlier process has spent.
-        observer: Who watches.
+        times: Time that an earlier process has spent on the current epoch.
+        observer: Watches the run.
         stop: Returns the name of the signal that asks for the end, or None.
     """
 
@@ -75,7 +75,7 @@ class Trainer:
 
         Raises:
             Diverged: The loss became infinite or undefined.
-            Interrupted: The end was asked for; the run can be resumed.
+            Interrupted: The run was asked to end; it can be resumed.
             RecordWriteError: A file could not be written, for example because the disk is full.
         """
         spec, progress = self.setup.spec, self.progress
@@ -94,7 +94,7 @@ class Trainer:
         return {**progress.latest, **_named("test", test)}
 
     def _keep(self, writer: RunWriter) -> None:
-        """Write what the problem wants to be kept of the network."""
+        """Write what the problem wants to keep of the network."""
         if self.setup.spec.pipeline is None:
             module = self.setup.network.module
             with evaluation_mode(module):
@@ -112,7 +112,7 @@ class Trainer:
         self._pending.clear()
 
     def state(self) -> dict[str, Any]:
-        """Return what a checkpoint holds; on several ranks all of them have to ask."""
+        """Return what a checkpoint holds; on several ranks, all must call this."""
         with contained:
             held = self.setup.network.state(self.setup.optimizer)
         return {
@@ -124,7 +124,7 @@ class Trainer:
         }
 
     def _ended(self) -> bool:
-        """Return whether the run has had its training, between two epochs."""
+        """Return whether training is complete, between two epochs."""
         progress, epochs = self.progress, self.setup.spec.budget.epochs
         # Checkpoints of older versions do not say so, but count the epochs.
         if progress.ended_by is None and epochs is not None and progress.epoch >= epochs:
@@ -132,7 +132,7 @@ class Trainer:
         return progress.ended_by is not None
 
     def _train_epoch(self) -> None:
-        """Train to the end of the running epoch, or of the budget."""
+        """Train to the end of the current epoch, or of the budget."""
         setup, progress = self.setup, self.progress
         if progress.ended_by is not None:
             return
@@ -155,7 +155,7 @@ class Trainer:
                 return
 
     def _limit(self) -> str | None:
-        """Return the limit of the budget that is reached."""
+        """Return the limit of the budget that has been reached."""
         progress, setup = self.progress, self.setup
         epochs = progress.finished + progress.step / self._batches
         spent: dict[str, float] = {"epochs": epochs}
@@ -174,10 +174,10 @@ class Trainer:
         return record
 
     def _pause_if_needed(self, limit: str | None) -> None:
-        """Agree with the other ranks whether to go on, and whether to save.
+        """Agree with the other ranks whether to continue, and whether to save.
 
         Args:
-            limit: The limit of the budget that is reached here.
+            limit: The limit of the budget that has been reached here.
         """
         signal_name = self._stop()
         waited = time.monotonic() - self._saved_at
@@ -201,7 +201,7 @@ class Trainer:
     def _finish_epoch(self) -> None:
         """Evaluate, write the epoch's row, then save.
 
-        The row comes before the checkpoint: a kill between the two makes the epoch be repeated and
+        The row comes before the checkpoint: after a kill between the two, the epoch is repeated and
         its row superseded, never lost. So the time of this checkpoint belongs to the next row.
         """
         setup, progress = self.setup, self.progress
@@ -275,7 +275,7 @@ def peak_memory_mb(device: torch.device) -> float:
     """Return the peak memory of this process so far, in units of 10^6 bytes.
 
     Args:
-        device: On CUDA the memory of tensors on the device counts, else resident main memory.
+        device: On CUDA, the memory of tensors on the device counts; otherwise resident main memory.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6

@@ -1,4 +1,4 @@
-"""How much jobs may ask for: what no cluster has is a slip, or is read as something else."""
+"""How much jobs may ask for: more than any cluster has is a slip, or is misread."""
 
 from typing import Annotated
 
@@ -25,7 +25,7 @@ Devices = Annotated[int, Field(ge=0, le=1024), Unit("GPUs")]
 """GPUs of a rank, or the number of one of them."""
 
 SignalDelayS = Annotated[int, Field(ge=1, le=65_535), Unit("seconds")]
-"""Seconds before the time limit at which a job is told; sbatch takes no more."""
+"""Largest number of seconds before the time limit at which a job is warned, as in sbatch."""
 
 Requeues = Annotated[int, Field(ge=0, le=1_000_000_000), Unit("times")]
 """How often a job is requeued."""

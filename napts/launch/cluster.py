@@ -1,4 +1,4 @@
-"""Profiles: where the runs of a sweep are executed, and what its jobs get there."""
+"""Profiles: where the runs of a sweep are executed, and which resources its jobs get."""
 
 import sys
 from pathlib import Path
@@ -25,7 +25,7 @@ Lines = Annotated[tuple[Line, ...], Field(strict=False)]
 
 
 class SlurmUnavailable(RuntimeError):
-    """A command of Slurm is missing or failed."""
+    """A Slurm command is missing or failed."""
 
 
 class LocalCluster(SpecTable):
@@ -34,7 +34,7 @@ class LocalCluster(SpecTable):
     Attributes:
         kind: "local".
         parallel: Jobs at a time.
-        gpus: Numbers of the GPUs that are dealt out, one for each rank of a run on CUDA.
+        gpus: Numbers of the GPUs to use, one for each rank of a run on CUDA.
     """
 
     kind: Literal["local"]
@@ -43,7 +43,7 @@ class LocalCluster(SpecTable):
 
 
 class SlurmCluster(SpecTable):
-    """A Slurm cluster; what is None is left to it.
+    """A Slurm cluster; settings that are None are left to Slurm.
 
     Attributes:
         kind: "slurm".
@@ -51,21 +51,21 @@ class SlurmCluster(SpecTable):
         account: Account that pays for them.
         qos: Quality of service.
         constraint: Features that their nodes must have.
-        timeout_min: Wall time of a job in minutes, where the sweep does not say.
+        timeout_min: Wall time of a job in minutes, unless the sweep sets it.
         memory_gb: Memory of a job in GB, likewise.
         gpus_per_rank: GPUs of every rank of a run on CUDA.
-        runs_per_job: Runs that one job does one after the other, where the sweep does not say.
+        runs_per_job: Runs that one job does one after the other, unless the sweep sets it.
         array_parallelism: Jobs of an array that run at a time.
-        max_array_size: Jobs of one array at most; None asks Slurm.
+        max_array_size: Largest number of jobs in one array; None asks Slurm.
         signal_delay_s: Seconds before the time limit at which a job is told to write its
             checkpoint and is requeued.
-        max_timeouts: How often a job is requeued after its time limit. Submitit takes every end
-            of a job of ten minutes or less for a time limit, so this is no small number.
+        max_timeouts: How often a job is requeued after its time limit. Submitit takes any end of a
+            job of ten minutes or less for a time limit, so this is not a small number.
         setup: Shell lines that a job begins with, such as ``module load ...``, each on its own.
         srun_args: Arguments of srun.
         additional: Further ``#SBATCH`` settings; those that are true take no value, those that are
-            false are left out, ``requeue`` as well.
-        python: Python of the jobs; None for the one that submits.
+            false are left out, including ``requeue``.
+        python: Python of the jobs; None for the submitting one.
     """
 
     kind: Literal["slurm"]
@@ -104,7 +104,7 @@ def load_cluster(path: str | Path) -> Cluster:
     """Read a profile from a TOML file.
 
     Raises:
-        SpecError: The file is missing, is not TOML, or is no profile.
+        SpecError: The file is missing, is not TOML, or is not a profile.
     """
     data = read_toml(Path(path))
     kind = data.get("kind")

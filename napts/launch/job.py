@@ -1,4 +1,4 @@
-"""What a job does: a few runs, one after the other, that survive what befalls the job.
+"""What a job does: a few runs, one after the other, that survive whatever happens to the job.
 
 ``python -m napts.launch.job JOBFILE`` is the process of a local job.
 """
@@ -38,26 +38,26 @@ _WAIT_S = 120.0
 
 
 class RunsFailed(RuntimeError):
-    """Some runs of a job have failed; each of them says in its records why."""
+    """Some runs of a job have failed; their records say why."""
 
 
 @dataclass(frozen=True)
 class SweepJob:
-    """Runs some specs; what submitit pickles, and calls in the job.
+    """Runs some specs; submitit pickles this object and calls it in the job.
 
-    The runs write checkpoints and go on from them by themselves, so that a job may be killed or
-    started again at any time. Told by SIGUSR2 that its time ends, it writes a checkpoint and then
-    lets submitit requeue it. Told by SIGTERM that it is preempted or cancelled, it writes a
-    checkpoint and waits to be killed: a job that ends by itself then would count as completed.
+    The runs write checkpoints and resume from them on their own, so that a job may be killed or
+    started again at any time. When SIGUSR2 says that its time is ending, it writes a checkpoint and
+    lets submitit requeue it. When SIGTERM says that it is preempted or cancelled, it writes a
+    checkpoint and waits to be killed: a job that then ended by itself would count as completed.
 
     Attributes:
         specs: The runs, as plain data.
         records_root: Folder of all records, absolute.
         data_root: Folder of the data sets, or None.
-        mode: "cached", or "retry" to do failed runs again.
+        mode: "cached", or "retry" to repeat failed runs.
         imports: Files and modules that are imported first.
-        headers: For each run what ``spec.json`` will hold, to record runs that cannot even be
-            begun because an import fails; empty without imports.
+        headers: For each run, what ``spec.json`` will hold, to record runs that cannot even begin
+            because an import fails; empty without imports.
     """
 
     specs: tuple[dict[str, Any], ...]
@@ -74,7 +74,7 @@ class SweepJob:
             How each run ended.
 
         Raises:
-            RunsFailed: Some of them failed; the others have been run all the same.
+            RunsFailed: Some of them failed; the others have still been run.
         """
         from napts.console import ConsoleObserver
         from napts.experiment.followers import joined
@@ -117,7 +117,7 @@ class SweepJob:
         error: ValueError,
         line: str,
     ) -> None:
-        """Record that a run of the job could not be read; one that has ended well stays so."""
+        """Record that a run of the job could not be read, unless it has ended well."""
         directory = run_directory(self.records_root, header["experiment"], header["run_key"])
         refuse_links(Path(self.records_root), directory)
         directory.mkdir(parents=True, exist_ok=True)
@@ -126,7 +126,7 @@ class SweepJob:
                 record_failure(directory, header, environment, error, line)
 
     def checkpoint(self) -> Any:
-        """Return what submitit starts when the job is requeued; runs that failed stay so."""
+        """Return what submitit starts when the job is requeued; failed runs stay failed."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(replace(self, mode="cached"))
@@ -147,7 +147,7 @@ def _line(error: ValueError) -> str:
 
 
 def _find_other_ranks() -> None:
-    """In a Slurm job of several tasks, set the variables by which ranks find one another."""
+    """In a Slurm job of several tasks, set the variables through which ranks find one another."""
     if int(os.environ.get("SLURM_NTASKS", "1")) == 1 or "SUBMITIT_EXECUTOR" not in os.environ:
         return
     from submitit.helpers import TorchDistributedEnvironment
@@ -159,7 +159,7 @@ def _find_other_ranks() -> None:
 
 
 def _give_way(outcome: RunOutcome) -> None:
-    """End the process as whoever interrupted the run expects it; may return only outside Slurm."""
+    """End the process as expected by whatever interrupted the run; returns only outside Slurm."""
     name = (outcome.error or "").rpartition(" ")[2]
     if name == "SIGUSR2" and callable(signal.getsignal(signal.SIGUSR2)):
         # Submitit's handler: it requeues the job and exits.

@@ -29,7 +29,7 @@ _MODULE = "napts.launch.job"
 """What a job's process runs, with the job's file as its only argument."""
 
 Tell = Callable[[RunView, int, Path], None]
-"""Called when a job has ended with: its first run, its exit code, its log."""
+"""Called when a job has ended, with: its first run, its exit code, its log."""
 
 
 @dataclass(slots=True)
@@ -43,15 +43,15 @@ class _Running:
 class LocalRunner:
     """Runs jobs in the foreground, a limited number at a time.
 
-    Every job is a process (or, for several ranks, one each) in a session of its own, so that
-    Ctrl-C reaches it only as the SIGTERM that is passed on: it writes a checkpoint and ends. So it
-    does when this process ends in any other way.
+    Every job is a process (or, for several ranks, one process each) in a session of its own, so
+    Ctrl-C reaches it only as the SIGTERM that is passed on: it writes a checkpoint and ends. It
+    does the same when this process ends in any other way.
 
     Args:
         cluster: How many at a time, and on which GPUs.
-        known_jobs: Where jobs are written down.
+        known_jobs: Where jobs are recorded.
         snapshot: The code that they run.
-        tell: Told of every job that has ended.
+        tell: Called for every job that has ended.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class LocalRunner:
             The exit codes of the jobs that were started.
 
         Raises:
-            ValueError: A run wants more GPUs than there are.
+            ValueError: A run needs more GPUs than there are.
         """
         waiting = [
             (array.shape, runs, job)
@@ -100,14 +100,14 @@ class LocalRunner:
 
     @property
     def stopped(self) -> bool:
-        """Whether somebody asked for the end."""
+        """Whether the end was asked for."""
         return self._stopped
 
     def _check(self, shape: Shape, run: RunView) -> None:
         if shape.cuda and self._cluster.gpus and shape.ranks > len(self._cluster.gpus):
             raise ValueError(
                 f"{run.planned.name}: found {shape.ranks} ranks on CUDA, allowed: "
-                f"{len(self._cluster.gpus)}, the GPUs of the cluster's profile"
+                f"{len(self._cluster.gpus)}, the number of GPUs in the cluster's profile"
             )
 
     def _has_room(self, shape: Shape) -> bool:
@@ -149,7 +149,7 @@ class LocalRunner:
         return environment
 
     def _reap(self) -> list[int]:
-        """Return the exit codes of the jobs that have ended, and tell of them."""
+        """Return the exit codes of the jobs that have ended, and report them."""
         ended = [running for running in self._running if running.process.poll() is not None]
         for running in ended:
             self._running.remove(running)
@@ -180,7 +180,7 @@ def cancel_local(jobs: Sequence[Job]) -> list[Job]:
         jobs: Submitted jobs.
 
     Returns:
-        Those that there were.
+        The jobs that were still running.
     """
     there = [job for job in jobs if job.kind == "local" and _is_there(job)]
     for job in there:
@@ -189,7 +189,7 @@ def cancel_local(jobs: Sequence[Job]) -> list[Job]:
 
 
 def _is_there(job: Job) -> bool:
-    """Tell whether a job still runs: its number and start are a process's that does this job."""
+    """Tell whether a job still runs: a process with its number and start does this job."""
     if not job.job_id.isdecimal():
         return False
     try:

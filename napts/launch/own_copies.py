@@ -1,4 +1,4 @@
-"""The user's own code in a snapshot: its files as they were imported, with links to their data."""
+"""The user's own code in a snapshot: its files as imported, with links to their data."""
 
 import hashlib
 import json
@@ -14,9 +14,9 @@ _FOLDER = "imports"
 
 
 class OwnCode:
-    """Own code that jobs import, and where it lies in a copy.
+    """Own code that jobs import, and its place in a copy.
 
-    What lies beside or below a file that was named goes into a folder of its own, as it lay there;
+    Files beside or below a named file go into a folder of their own, in the same arrangement;
     modules that were imported from elsewhere go beside the package, where jobs find them.
 
     Args:
@@ -41,7 +41,7 @@ class OwnCode:
 
     @property
     def digest(self) -> str:
-        """Digest of all files and of where they come from; empty where there are none."""
+        """Digest of all files and of where they come from; empty if there are none."""
         if not self._files:
             return ""
         content = [[str(p), str(file), own_code.digest_of(file)] for file, p in self._files.items()]
@@ -54,17 +54,17 @@ class OwnCode:
             target: Folder of the copy.
 
         Raises:
-            SpecError: One of them is not what was imported any more.
+            SpecError: One of them is no longer what was imported.
         """
         for file, place in self._files.items():
             found = hashlib.sha256(file.read_bytes()).hexdigest()
             if found != own_code.digest_of(file):
-                raise SpecError([f"{file}: has changed since it was imported, submit again"])
+                raise SpecError([f"{file}: has changed since it was imported; submit again"])
             (target / place).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, target / place)
 
     def link_data(self, target: Path) -> None:
-        """Link what lies beside the files and is no Python code: data that they may read.
+        """Link everything beside the files that is not Python code: data that they may read.
 
         Args:
             target: Folder of the copy.

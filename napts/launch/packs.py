@@ -63,10 +63,10 @@ def make_arrays(runs: Sequence[RunView], cluster: Cluster, max_size: int) -> lis
     Args:
         runs: The runs, in the order in which they should begin.
         cluster: The profile, which decides what the sweep leaves open.
-        max_size: Jobs of one array at most.
+        max_size: Largest number of jobs in one array.
 
     Returns:
-        The arrays: one per shape, or several where there are more jobs than ``max_size``.
+        The arrays: one per shape, or several if there are more jobs than ``max_size``.
     """
     by_shape: dict[Shape, list[RunView]] = {}
     for run in runs:
@@ -108,7 +108,7 @@ def job_of(
         runs: The runs.
         records_root: Folder of all records.
         data_root: Folder of the data sets, or None.
-        retry_failed: Do failed and diverged runs again.
+        retry_failed: Repeat failed and diverged runs.
         imports: Files and modules that it imports first.
     """
     return SweepJob(

@@ -1,4 +1,4 @@
-"""What became of a sweep's runs so far, and which of them are left to do."""
+"""The state of a sweep's runs, and which of them are left to do."""
 
 import os
 from collections import Counter
@@ -16,8 +16,8 @@ from napts.records.read import ENDED, NoRun, load_run, read_status
 from napts.records.state import judge
 
 STATES = ("done", "running", "queued", "failed", "diverged", "interrupted", "damaged", "missing")
-"""What a planned run may be. "interrupted" goes on from its checkpoint when it is submitted, and
-so does "damaged" if its rows are there, else it is done anew."""
+"""States of a planned run. "interrupted" resumes from its checkpoint when submitted; so does
+"damaged" if its rows are there, otherwise it starts anew."""
 
 _LEFT = ("interrupted", "damaged", "missing")
 _RETRIED = ("failed", "diverged")
@@ -25,17 +25,17 @@ _RETRIED = ("failed", "diverged")
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """A planned run and what is known of it.
+    """A planned run and what is known about it.
 
     Attributes:
         planned: The run.
         path: Its directory, whether it exists or not.
         state: One of `STATES`.
         epoch: Epochs finished.
-        attempts: Times that it was started.
+        attempts: How often it was started.
         error: One line that says what went wrong, or None.
-        job: The job that was submitted for it last, or None.
-        job_state: What Slurm says of that job, or None.
+        job: The latest job submitted for it, or None.
+        job_state: Slurm's state of that job, or None.
     """
 
     planned: PlannedRun
@@ -50,7 +50,7 @@ class RunView:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A sweep and what became of its runs.
+    """A sweep and the state of its runs.
 
     Attributes:
         sweep: The sweep.
@@ -82,7 +82,7 @@ class Plan:
 def make_plan(
     sweep: Sweep, records_root: str | Path, queue: Mapping[Job, str] | None = None
 ) -> Plan:
-    """Find out what became of a sweep's runs: of those that have ended from all of their rows.
+    """Determine the state of a sweep's runs; for those that have ended, from all of their rows.
 
     Args:
         sweep: The sweep.
@@ -130,8 +130,8 @@ def _view(
 def _status(path: Path) -> tuple[dict[str, Any], str | None]:
     """Return the contents of ``status.json``, and what is wrong with the records of the run.
 
-    The rows of a run that has ended are looked at as well, once as long as its files stay the same:
-    who watches a sweep asks again and again.
+    The rows of a run that has ended are checked too, but only once as long as its files stay the
+    same, since watching a sweep asks again and again.
     """
     if not os.path.lexists(path / STATUS):
         return {}, None
@@ -143,7 +143,7 @@ _REMEMBERED = 1 << 14
 
 
 def _mark(file: Path) -> tuple[int, int, int] | None:
-    """Return what changes whenever a file does."""
+    """Return a value that changes whenever a file does."""
     try:
         found = file.stat()
     except OSError:
@@ -168,9 +168,9 @@ def _read(path: Path, marks: tuple[object, ...]) -> tuple[dict[str, Any], str | 
 def _state(
     path: Path, status: Mapping[str, Any], job: Job | None, job_state: str | None, *, asked: bool
 ) -> str:
-    """Combine what the records say with what Slurm says.
+    """Combine the state in the records with Slurm's.
 
-    A run that has ended has ended. Of the others Slurm knows better than the records, which a
+    A run that has ended has ended. For the others, Slurm knows better than the records, which a
     killed process leaves as they were.
     """
     claimed = status.get("state")

@@ -1,4 +1,4 @@
-"""What may stand in the script of a job, which a shell and sbatch read, each by its own rules."""
+"""What a job's script may contain; a shell and sbatch read it, each by its own rules."""
 
 import os
 import re
@@ -16,8 +16,8 @@ _LONGEST_WORD = 1000
 def _word(text: str) -> str:
     r"""Check a value of an ``#SBATCH`` line, which is quoted there.
 
-    A newline would end the line, and what follows be run by the shell; ``\`` has another meaning
-    for sbatch than for whoever quoted it.
+    A newline would end the line, and the shell would run what follows; ``\`` has another meaning
+    for sbatch than for the code that quoted it.
     """
     if "\\" in text or any(map(is_hidden, text)):
         raise ValueError(f"found {shown(text)}, allowed: visible characters in one line, no '\\'")
@@ -62,18 +62,18 @@ Line = Annotated[str, StringConstraints(max_length=10_000), AfterValidator(_line
 """A line of shell code, or one of the words of a command."""
 
 Settings = Annotated[dict[str, Any], AfterValidator(_settings)]
-"""Names and values of ``#SBATCH`` lines; true stands for a name without a value."""
+"""Names and values of ``#SBATCH`` lines; true means a name without a value."""
 
 
 def check_place(folder: Path, *, slurm: bool) -> None:
-    """Check that jobs can have their code and their logs in a folder.
+    """Check that jobs can keep their code and logs in a folder.
 
     Args:
         folder: The folder of the records.
         slurm: Whether sbatch is given its path.
 
     Raises:
-        SpecError: Its path holds a character that means something else to Python or to Slurm.
+        SpecError: Its path has a character with a special meaning for Python or Slurm.
     """
     path = str(folder.absolute())
     refused = {os.pathsep: "separates folders in PYTHONPATH"}

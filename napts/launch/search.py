@@ -12,7 +12,7 @@ from napts.experiment.spec_table import SpecTable
 Value = bool | int | float | str | tuple[Any, ...]
 Values = Annotated[tuple[Any, ...], Field(strict=False, min_length=1)]
 Cell = dict[str, Any]
-"""A value for each setting that is varied."""
+"""A value for each varied setting."""
 
 
 class Range(SpecTable):
@@ -42,7 +42,7 @@ class Range(SpecTable):
             span = self.high / self.low if self.scale == "log" else self.high - self.low
             if not math.isfinite(span):
                 found = f"found low {self.low} and high {self.high}"
-                raise ValueError(f"{found}, allowed: what is less far apart")
+                raise ValueError(f"{found}, allowed: values that are closer together")
         return self
 
     def at(self, share: float) -> Any:
@@ -68,7 +68,7 @@ class Random(SpecTable):
     Attributes:
         samples: Number of points.
         seed: Seed of the scrambling.
-        ranges: For each setting what its values are drawn from.
+        ranges: For each setting, what its values are drawn from.
     """
 
     samples: Annotated[int, Field(ge=1, le=100_000)]
@@ -78,14 +78,14 @@ class Random(SpecTable):
     @model_validator(mode="before")
     @classmethod
     def _gather(cls, data: Any) -> Any:
-        """Accept the flat table of the file: all keys but two are settings."""
+        """Accept the flat table of the file: all keys except two are settings."""
         if not isinstance(data, Mapping) or "ranges" in data:
             return data
         own = {key: data[key] for key in ("samples", "seed") if key in data}
         return {**own, "ranges": {k: v for k, v in data.items() if k not in own}}
 
     def cells(self) -> list[Cell]:
-        """Return the points, the same ones every time."""
+        """Return the points, the same every time."""
         from scipy.stats import qmc
 
         points = qmc.Halton(len(self.ranges), rng=self.seed).random(self.samples)
@@ -96,16 +96,16 @@ class Random(SpecTable):
 
 
 def grid_cells(grid: Mapping[str, Sequence[Any]]) -> list[Cell]:
-    """Return all combinations, the last setting varying fastest; one empty one for no grid.
+    """Return all combinations, with the last setting varying fastest; one empty one for no grid.
 
     Args:
-        grid: For each setting its values.
+        grid: For each setting, its values.
     """
     return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
 
 
 def cell_label(cell: Cell) -> str:
-    """Return what tells a cell apart, such as ``"window=5 lr=0.01"``."""
+    """Return what distinguishes a cell, such as ``"window=5 lr=0.01"``."""
     return " ".join(f"{name.rpartition('.')[2]}={_short(value)}" for name, value in cell.items())
 
 

@@ -27,7 +27,7 @@ _DEFAULT_ARRAY_SIZE = 1001
 
 
 class _Executor(SlurmExecutor):
-    """Submitit's executor; its text can be looked at where there is no Slurm."""
+    """Submitit's executor; its text can be shown without Slurm."""
 
     @classmethod
     def affinity(cls) -> int:
@@ -41,13 +41,13 @@ def submit_array(
     known_jobs: SubmittedJobs,
     snapshot: Snapshot,
 ) -> list[Job]:
-    """Submit the jobs of one array and write them down.
+    """Submit the jobs of one array and record them.
 
     Args:
         array: What the jobs ask for, and their runs.
         jobs: The jobs, in the same order.
         cluster: The profile.
-        known_jobs: Where they are written down.
+        known_jobs: Where they are recorded.
         snapshot: The code that they run.
 
     Returns:
@@ -84,7 +84,7 @@ def submit_array(
 def sbatch_text(
     array: Array, cluster: SlurmCluster, folder: Path, snapshot: Snapshot, name: str
 ) -> str:
-    """Return what would be given to sbatch for an array; touches nothing.
+    """Return what sbatch would be given for an array; change nothing.
 
     Args:
         array: What the jobs ask for, and their runs.
@@ -195,7 +195,7 @@ def cancel(jobs: Iterable[Job]) -> list[Job]:
         jobs: Submitted jobs.
 
     Returns:
-        Those that there were.
+        The jobs that were waiting or running.
 
     Raises:
         SlurmUnavailable: Slurm does not answer.
@@ -209,10 +209,10 @@ def cancel(jobs: Iterable[Job]) -> list[Job]:
 
 
 class _Wanted:
-    """Jobs of submitted jobs, told from other people's that have their numbers.
+    """Submitted jobs, distinguished from other people's jobs with the same numbers.
 
-    A fresh cluster counts its jobs from 1 again; what identifies a job is the folder of its
-    submission, which the path of its script holds.
+    A fresh cluster counts its jobs from 1 again. A job is identified by the folder of its
+    submission, which is part of the path of its script.
     """
 
     def __init__(self, jobs: Iterable[Job]) -> None:
@@ -238,7 +238,7 @@ def _queued(*options: str) -> list[tuple[str, str, str]]:
 
 
 def _accounted(wanted: _Wanted) -> list[tuple[str, str, str]]:
-    """Return number, state and command of the jobs; nothing where there is no accounting."""
+    """Return number, state and command of the jobs; nothing if there is no accounting."""
     try:
         text = _ask(
             *("sacct", "--allocations", "--noheader", "--parsable2"),
@@ -263,7 +263,7 @@ def _ask(*command: str) -> str:
             command, capture_output=True, text=True, errors="replace", timeout=_ANSWER_S
         )
     except FileNotFoundError:
-        raise SlurmUnavailable(f"{command[0]}: not found, is this a Slurm cluster?") from None
+        raise SlurmUnavailable(f"{command[0]}: not found; is this a Slurm cluster?") from None
     except OSError as error:
         raise SlurmUnavailable(f"{command[0]}: {error.strerror}") from None
     except subprocess.TimeoutExpired:

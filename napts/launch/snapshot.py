@@ -1,4 +1,4 @@
-"""The code that jobs run: a copy of the package and of the user's, made when they are submitted."""
+"""The code that jobs run: a copy of the package and the user's code, made on submission."""
 
 import io
 import json
@@ -25,9 +25,9 @@ class Snapshot:
     """A copy of the package.
 
     Attributes:
-        path: Folder to put in front of Python's search path.
-        name: Its revision, or the version of an installed package; with the user's own code a
-            digest of that as well.
+        path: Folder to put first in Python's search path.
+        name: Its revision, or the version of an installed package; with the user's own code, also a
+            digest of that.
         imports: Files and modules of the copy that a job imports before it reads its specs.
     """
 
@@ -36,9 +36,10 @@ class Snapshot:
     imports: tuple[str, ...] = ()
 
     def variables(self) -> dict[str, str]:
-        """Return the variables under which Python imports the copy, wherever a job begins.
+        """Return the variables that make Python import the copy, wherever a job begins.
 
-        Without the second one, the package of a checkout in which a job begins would come first.
+        Without the second one, the package of a checkout in which a job begins would take
+        precedence.
         """
         return {"PYTHONPATH": str(self.path), "PYTHONSAFEPATH": "1"}
 
@@ -54,13 +55,13 @@ def take_snapshot(
 
     Args:
         folder: Where copies are kept.
-        allow_dirty: Copy uncommitted changes of the package as well, instead of refusing. Own code
-            is copied as it was imported, whether it is committed anywhere or not.
-        package: Folder of the package; by default of the one that runs.
-        plugins: What the jobs are to import.
+        allow_dirty: Copy uncommitted changes of the package too, instead of refusing. Own code is
+            copied as it was imported, whether it is committed anywhere or not.
+        package: Folder of the package; by default the running one.
+        plugins: What the jobs should import.
 
     Returns:
-        The copy. It says in a file what ``environment.json`` of its runs will say.
+        The copy. A file in it has what ``environment.json`` of its runs will say.
 
     Raises:
         SpecError: The package has uncommitted changes and they are not allowed, or a file of own

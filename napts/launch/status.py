@@ -19,8 +19,8 @@ class MethodProgress:
         runs: Number of runs.
         states: How many are in each of `napts.launch.plan.STATES`.
         epochs_done: Epochs finished.
-        epochs: Epochs planned; of runs that are done those that they needed. None where the budget
-            of another run names no number.
+        epochs: Epochs planned; for finished runs, those that they needed. None if the budget of any
+            other run does not set a number.
         restarts: Starts of runs beyond the first.
     """
 
@@ -37,10 +37,10 @@ class Failure:
     """A run that failed or diverged.
 
     Attributes:
-        name: The run, for people.
+        name: Display name of the run.
         state: "failed" or "diverged".
         error: Last line of its traceback, or None.
-        log: Output of its job, or its directory where no job is known.
+        log: Output of its job, or its directory if no job is known.
     """
 
     name: str
@@ -91,7 +91,7 @@ def failures(plan: Plan) -> list[Failure]:
 
 
 def package_notices(plan: Plan) -> list[str]:
-    """Return lines about runs whose records name other versions of packages than there are."""
+    """Return lines about runs whose records name other package versions than those installed."""
     found = Counter(
         changed
         for run in plan.runs

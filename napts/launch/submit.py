@@ -30,10 +30,10 @@ class Submission:
 
     Attributes:
         plan: The sweep as it was found.
-        arrays: The jobs, by array; none where nothing is left to do.
-        jobs: What was written down of the jobs; empty after a dry run.
+        arrays: The jobs, by array; empty if nothing is left to do.
+        jobs: The jobs as recorded; empty after a dry run.
         codes: Exit codes of local jobs.
-        stopped: Local jobs were interrupted.
+        stopped: Whether local jobs were interrupted.
     """
 
     plan: Plan
@@ -51,9 +51,9 @@ class Submitter:
         cluster: Its profile.
         records_root: Folder of all records.
         data_root: Folder of the data sets, or None.
-        retry_failed: Submit failed and diverged runs as well.
+        retry_failed: Submit failed and diverged runs too.
         allow_dirty: Let jobs run uncommitted code.
-        tell: Told of every local job that has ended.
+        tell: Called for every local job that has ended.
     """
 
     cluster: Cluster
@@ -64,7 +64,7 @@ class Submitter:
     tell: Tell = lambda run, code, log: None
 
     def look(self, sweep: Sweep) -> Plan:
-        """Return what became of a sweep; asks Slurm if it is the cluster.
+        """Return the state of a sweep; ask Slurm if it is the cluster.
 
         Raises:
             SlurmUnavailable: Slurm does not answer.
@@ -83,14 +83,14 @@ class Submitter:
         )
 
     def sbatch_texts(self, sweep: Sweep, arrays: Sequence[Array]) -> list[str]:
-        """Return what sbatch would be given; touches nothing.
+        """Return what sbatch would be given; change nothing.
 
         Args:
             sweep: The sweep.
             arrays: The arrays.
 
         Raises:
-            SpecError: Jobs cannot have their files where the records are.
+            SpecError: Jobs cannot keep their files where the records are.
         """
         from napts.launch.slurm import sbatch_text
 
@@ -102,10 +102,10 @@ class Submitter:
         return [sbatch_text(a, self.cluster, jobs, snapshot, sweep.experiment) for a in arrays]
 
     def submit(self, sweep: Sweep) -> Submission:
-        """Submit what is left of a sweep; a local cluster has run it when this returns.
+        """Submit what is left of a sweep; on a local cluster it has been run when this returns.
 
         Raises:
-            SpecError: The code has uncommitted changes, or jobs cannot have their files where the
+            SpecError: The code has uncommitted changes, or jobs cannot keep their files where the
                 records are.
             SubmissionBusy: Another process is submitting the same sweep.
             SlurmUnavailable: Slurm does not answer or refuses.
@@ -177,13 +177,13 @@ class Submitter:
 
 
 def check_methods(runs: Iterable[RunView]) -> None:
-    """Import the optimizers that runs name by their path, and try their arguments.
+    """Import the optimizers that runs name by path, and check their arguments.
 
     Args:
-        runs: The runs; nothing happens for methods that they name otherwise.
+        runs: The runs; nothing happens for methods named in other ways.
 
     Raises:
-        ValueError: One of them is not installed, is no optimizer, or refuses its arguments.
+        ValueError: One of them is not installed, is not an optimizer, or refuses its arguments.
     """
     tried: set[str] = set()
     for run in runs:
@@ -200,7 +200,7 @@ def check_methods(runs: Iterable[RunView]) -> None:
 
 @contextmanager
 def _one_at_a_time(folder: Path) -> Iterator[None]:
-    """Hold the sweep's lock, which goes with the process that holds it."""
+    """Hold the sweep's lock, which is released when the process that holds it ends."""
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "lock", "w", opener=open_plainly) as file:
         try:

@@ -1,4 +1,4 @@
-"""The jobs of a sweep that were submitted, in the order of their submission."""
+"""The submitted jobs of a sweep, in order of submission."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -18,15 +18,15 @@ class Job:
     """A job that was submitted.
 
     Attributes:
-        job_id: Slurm's number, with that of the array element (``"17_3"``); for a local job the
+        job_id: Slurm's number, with that of the array element (``"17_3"``); for a local job, the
             number of its process.
         kind: "slurm" or "local".
         run_keys: Runs that it does.
-        log: File of its output; for several ranks that of the first.
+        log: File of its output; for several ranks, that of the first.
         time: When it was submitted, in unix seconds.
         revision: Name of the code that it runs.
-        started: For a local job when its process was created, which tells it from a later one
-            with its number.
+        started: For a local job, when its process was created, which distinguishes it from a later
+            one with the same number.
     """
 
     job_id: str
@@ -39,7 +39,7 @@ class Job:
 
 
 class SubmittedJobs:
-    """Where the jobs of one experiment are written down.
+    """Where the jobs of one experiment are recorded.
 
     Args:
         records_root: Folder of all records.
@@ -62,11 +62,11 @@ class SubmittedJobs:
         return [Job(**fields) for fields in read_rows(self._path, _job)]
 
     def latest(self) -> dict[str, Job]:
-        """Return for each run key the job that was submitted last."""
+        """Return the latest submitted job for each run key."""
         return {key: job for job in self.jobs() for key in job.run_keys}
 
     def add(self, jobs: Iterable[Job]) -> None:
-        """Write jobs down; they are on the disk afterwards."""
+        """Record jobs; they are on the disk afterwards."""
         self.folder.mkdir(parents=True, exist_ok=True)
         file = RowFile(self._path)
         try:
@@ -80,13 +80,13 @@ def _job(row: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of a job.
 
     Raises:
-        Misshapen: A field is missing, or of another type.
+        Misshapen: A field is missing or has another type.
     """
     fields = {name: row.get(name) for name in _FIELDS}
     for name, value in fields.items():
         types = _FIELDS[name]
         if not isinstance(value, types) or isinstance(value, bool):
-            raise Misshapen(f"{name}: found {shown(value)}, which no job has")
+            raise Misshapen(f"{name}: found {shown(value)}, which no job can have")
     keys = row["run_keys"]
     if not all(isinstance(key, str) for key in keys):
         raise Misshapen(f"run_keys: found {shown(keys)}, allowed: a list of text")

@@ -1,4 +1,4 @@
-"""A sweep: a study whose settings are varied, and what its jobs ask for."""
+"""A sweep: a study with varied settings, and what its jobs ask for."""
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -32,7 +32,7 @@ _MAX_LABEL = 100
 
 
 class Resources(SpecTable):
-    """What a job asks for, besides what follows from a run's spec.
+    """What a job asks for, beyond what follows from a run's spec.
 
     Attributes:
         timeout_min: Wall time of a job in minutes; None leaves it to the cluster's profile.
@@ -45,7 +45,7 @@ class Resources(SpecTable):
     runs_per_job: RunsPerJob | None = None
 
     def over(self, other: "Resources") -> "Resources":
-        """Return these, and the other's where these say nothing."""
+        """Return these, completed with the other's where these are not set."""
         own = self.model_dump(exclude_none=True)
         return other.model_copy(update=own)
 
@@ -55,15 +55,15 @@ class SweepMethod(SpecTable):
 
     Attributes:
         method: Name of the method.
-        label: Name in tables and figures; the method's own name by default. What is varied is
+        label: Name in tables and figures; the method's own name by default. Varied settings are
             added to it.
-        epochs: Epochs, where they differ from the sweep's.
-        seeds: Seeds, where they differ from the sweep's.
-        grid: Values of settings, all combinations of which are run. A name without a dot is an
-            option of the method, one with a dot a place in the spec (``budget.batch_size``).
+        epochs: Epochs, if they differ from the sweep's.
+        seeds: Seeds, if they differ from the sweep's.
+        grid: Values of settings; all combinations are run. A name without a dot is an option of
+            the method, one with a dot is a key of the spec (``budget.batch_size``).
         random: Quasi-random points, crossed with the grid.
-        set: Values of places in the spec, for this method.
-        resources: What its jobs ask for, where it differs from the sweep's.
+        set: Values for keys of the spec, for this method.
+        resources: What its jobs ask for, if it differs from the sweep's.
         options: The fixed options.
     """
 
@@ -80,14 +80,14 @@ class SweepMethod(SpecTable):
     @model_validator(mode="before")
     @classmethod
     def _gather(cls, data: Any) -> Any:
-        """Accept the flat table of the file: what has no other meaning is an option."""
+        """Accept the flat table of the file: keys without another meaning are options."""
         if not isinstance(data, Mapping) or "options" in data:
             return data
         own = {key: data[key] for key in data if key in cls.model_fields}
         return {**own, "options": {k: v for k, v in data.items() if k not in own}}
 
     def cells(self, common: Grid) -> list[Cell]:
-        """Return the settings to try, those that all methods have in common included."""
+        """Return the settings to try, including those common to all methods."""
         points = self.random.cells() if self.random else [{}]
         return [{**fixed, **p} for fixed in grid_cells({**common, **self.grid}) for p in points]
 
@@ -96,17 +96,17 @@ class SweepFile(SpecTable):
     """Contents of a sweep file; a study file is one without anything varied.
 
     Attributes:
-        experiment: Name of the folder of the runs.
+        experiment: Name of the runs' folder.
         kind: What the runs are for, as in a run's spec.
-        seeds: Seeds that every setting is run with.
+        seeds: Seeds for every setting.
         precision: Type of parameters and activations, as in a run's spec.
         workload: The problem, as in a run's spec.
         budget: Limits, target and batch size, as in a run's spec.
         pipeline: As in a run's spec.
         execution: As in a run's spec.
         grid: Settings varied for every method.
-        alternatives: Settings that are changed together, one set at a time: besides as it stands,
-            every method is run with each of them, or with those of its settings that it has.
+        alternatives: Sets of settings that are changed together, one set at a time. Every method is
+            run as it is and also with each set, or with those of its settings that apply to it.
         resources: What jobs ask for.
         methods: The methods.
     """
@@ -147,7 +147,7 @@ class SweepFile(SpecTable):
 
 
 def _options_of(name: str) -> Collection[str]:
-    """Return the options of a method; none if there is no such method, which is told later."""
+    """Return the options of a method; empty if there is no such method, which is reported later."""
     try:
         return method_named(name).options.model_fields
     except ValueError:
@@ -159,7 +159,7 @@ class PlannedRun:
     """One run of a sweep.
 
     Attributes:
-        spec: What is run.
+        spec: The run.
         resources: What its job asks for.
     """
 
@@ -168,7 +168,7 @@ class PlannedRun:
 
     @property
     def name(self) -> str:
-        """Name for people, such as ``"NAPTS window=5 seed 3"``."""
+        """Display name, such as ``"NAPTS window=5 seed 3"``."""
         return f"{self.spec.display_label} seed {self.spec.seed}"
 
 
@@ -178,8 +178,8 @@ class Sweep:
 
     Attributes:
         path: The file.
-        experiment: Name of the folder of the runs.
-        planned: The runs, seed by seed, so that load on the machine meets all settings alike.
+        experiment: Name of the runs' folder.
+        planned: The runs, seed by seed, so that load on the machine affects all settings alike.
     """
 
     path: Path
@@ -199,21 +199,21 @@ def load_sweep(path: str | Path, overrides: Iterable[str] = ()) -> Sweep:
         overrides: Assignments such as ``budget.epochs=3``, as for a spec.
 
     Raises:
-        SpecError: The file is missing, is not TOML, or some run of it is not valid.
+        SpecError: The file is missing, is not TOML, or one of its runs is not valid.
     """
     path = Path(path)
     return make_sweep(apply_overrides(read_toml(path), overrides), path)
 
 
 def make_sweep(data: Mapping[str, Any], path: Path) -> Sweep:
-    """Expand what a sweep file says.
+    """Expand the contents of a sweep file.
 
     Args:
         data: Its contents.
         path: Its name, for messages.
 
     Raises:
-        SpecError: Some run of it is not valid.
+        SpecError: One of its runs is not valid.
     """
     file = validated(SweepFile, data, str(path))
     return Sweep(path, file.experiment, _expand(file, str(path)))

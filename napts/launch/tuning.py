@@ -1,4 +1,4 @@
-"""Tuning studies as sweeps: all settings with one seed, then the best of them with the others."""
+"""Tuning studies as sweeps: all settings with one seed, then the best with the others too."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -23,12 +23,12 @@ class TuningPlan:
     Attributes:
         workload: Name of the workload.
         method: Any method; without a space, one of `napts.launch.tuning_spaces.SPACES`.
-        seeds: The first one screens all settings, the finalists get the others as well.
+        seeds: All settings run with the first one, the finalists also with the others.
         epochs: Epochs of every run.
         search: All points of the method's grid, or quasi-random points of its ranges.
         samples: Number of quasi-random points.
-        finalists: Settings that are tried with every seed.
-        space: The settings to be tried, instead of those that are known for the method.
+        finalists: How many of the best settings run with every seed.
+        space: The settings to try, instead of those known for the method.
         overrides: Assignments to the sweep file, for example ``execution.channels_last=true``.
     """
 
@@ -44,11 +44,11 @@ class TuningPlan:
 
     @property
     def experiment(self) -> str:
-        """Name of the folder of the runs."""
+        """Name of the runs' folder."""
         return experiment_name(self.workload, self.method)
 
     def cells(self) -> list[Cell]:
-        """Return the settings that are screened.
+        """Return the settings to screen.
 
         Raises:
             SpecError: No settings are known for the method.

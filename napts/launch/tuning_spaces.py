@@ -1,4 +1,4 @@
-"""What the settings of a method are drawn from when it is tuned; registered by name."""
+"""The settings to choose from when a method is tuned; registered by name."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ class TuningSpace:
     """The settings that a method may be tried with.
 
     Attributes:
-        grid: For each option its values; all combinations are tried.
-        ranges: For each option what quasi-random points are drawn from, as in the table
+        grid: For each option, its values; all combinations are tried.
+        ranges: For each option, what quasi-random points are drawn from, as in the table
             ``random`` of a sweep file.
     """
 
@@ -25,14 +25,14 @@ SPACES: Registry[TuningSpace] = Registry("tuning spaces")
 """By method."""
 
 EPOCHS: Registry[int] = Registry("tuning epochs")
-"""By workload, the epochs of a comparison on it, which its tuning has as well."""
+"""By workload, the epochs of a comparison on it, which its tuning uses too."""
 
 
 def register_tuning_space(method: str, space: TuningSpace) -> None:
-    """Say what a method is tuned over; raises ValueError if that has been said differently."""
+    """Set what a method is tuned over; raises ValueError if that contradicts an earlier setting."""
     SPACES.register(method, space)
 
 
 def register_tuning_epochs(workload: str, epochs: int) -> None:
-    """Say how many epochs tuning on a workload has; raises ValueError for a contradiction."""
+    """Set how many epochs tuning on a workload has; raises ValueError for a contradiction."""
     EPOCHS.register(workload, epochs)

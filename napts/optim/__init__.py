@@ -1,6 +1,6 @@
-"""The methods. Imports torch only; knows nothing of data sets, files or clusters.
+"""The methods. Imports only torch; knows nothing of data sets, files or clusters.
 
-Start reading in :mod:`napts.optim.algorithm`, which holds the one iteration, then
+Start reading with :mod:`napts.optim.algorithm`, which holds the one iteration, then
 :mod:`napts.optim.methods`, where each method is composed, and :mod:`napts.optim.options`, where
 their options are defined.
 """

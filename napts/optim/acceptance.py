@@ -12,8 +12,8 @@ from typing import Any
 from napts.optim.record import Phase, Trial
 
 SMALLEST_PREDICTION = 1e-12
-"""A promise at or below this share of the loss, or of 1 if the loss is larger, is no promise: the
-candidate is rejected (our choice)."""
+"""A promised reduction at or below this share of the loss, or of 1 if the loss is larger, counts as
+none: the candidate is rejected (our choice)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Verdict:
 
     Attributes:
         accepted: Take the step.
-        nonmonotone: Taken, but only the reference to the past allowed it.
+        nonmonotone: Taken, but only because of the reference to the past.
         current: Actual and predicted reduction against the current loss.
         historical: The same against the reference.
     """
@@ -93,7 +93,7 @@ class Verdict:
 
 
 FAILED = Verdict(False, False, (-math.inf, 1.0), (-math.inf, 1.0))
-"""The verdict on a candidate that promises nothing or has no finite loss: its ratio is -inf."""
+"""The verdict on a candidate that promises nothing or has a non-finite loss: its ratio is -inf."""
 
 
 def promising(predicted: float, loss: float) -> bool:
@@ -101,7 +101,7 @@ def promising(predicted: float, loss: float) -> bool:
 
     Args:
         predicted: The predicted reduction.
-        loss: The loss where the step starts; at 0 every positive reduction is large enough.
+        loss: The loss at the start of the step; at 0 every positive reduction is large enough.
     """
     return SMALLEST_PREDICTION * min(1.0, abs(loss)) < predicted < math.inf
 
@@ -122,15 +122,15 @@ def judge(
         predicted: ``m_k(0) - m_k(s_k)``.
         reference: The reference iterate; with the current loss and 0 the test is monotone.
         eta: Smallest ratio that is accepted.
-        rounding: Share of the loss within which a difference of losses is rounding. Where actual
-            and predicted reduction are both smaller, the ratio is noise and counts as 1: near a
-            minimiser, good steps would be rejected otherwise until the radius is nothing (our
-            choice, relative to the loss so that small losses are not waved through). With 0 there
-            is no such guard, and a small promise is none at all.
+        rounding: Share of the loss within which a difference of losses is rounding. If actual and
+            predicted reduction are both smaller, the ratio is noise and counts as 1. Otherwise
+            good steps near a minimiser would be rejected until the radius vanishes (our choice,
+            relative to the loss so that small losses are not waved through). With 0 there is no
+            such guard, and a small predicted reduction counts as none.
 
     Returns:
-        The verdict: accepted if one of the two ratios reaches ``eta``. A trial whose loss is NaN
-        or infinite, or whose promise is not positive, has failed.
+        The verdict: accepted if one of the two ratios reaches ``eta``. A trial fails if its loss
+        is NaN or infinite, or if its predicted reduction is not positive.
     """
     promises = 0.0 < predicted < math.inf if rounding else promising(predicted, loss)
     if not (math.isfinite(trial_loss) and promises):

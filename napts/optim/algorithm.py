@@ -1,7 +1,7 @@
 """The trust-region iteration, NAPTS Algorithm 1, of which every method is a composition.
 
 The displayed form of the algorithm could not be recovered from the paper's text; the line numbers
-used here are those of a reconstruction from its prose (README, "What is reconstructed").
+used here are those of a reconstruction from its prose (docs/explanation/reconstructed.md).
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Algorithm:
     Attributes:
         method: The method.
         regions: Its radii.
-        rule: How they follow the ratios now, which a schedule may have changed.
+        rule: How they follow the ratios at present; a schedule may change it.
     """
 
     method: Composition
@@ -50,8 +50,8 @@ class Algorithm:
         """Propose, test and correct, lines 5 to 12.
 
         Returns:
-            The intermediate iterate, from which the global step is to be taken: where the
-            accepted step leads, else where it started. ``None`` if no global step follows.
+            The intermediate iterate, from which the global step starts: where the accepted step
+            leads or, if none was accepted, where it started. ``None`` if no global step follows.
         """
         objective, method = iteration.objective, self.method
         goes_on = method.global_step == "always"

@@ -1,4 +1,4 @@
-"""Any torch optimizer in the same loop: it gets the interface and the record of the methods."""
+"""Any torch optimizer in the same loop, with the interface and the record of the methods."""
 
 import contextlib
 from collections import defaultdict
@@ -20,19 +20,19 @@ from napts.optim.subdomains import Closure
 class Baseline(Optimizer):
     """Lets a torch optimizer take the closure of the trust-region methods and emit their record.
 
-    It is an optimizer of torch itself: parameter groups, state and defaults are those of the one
-    inside, so that a learning-rate scheduler on it drives that one. Step and state hooks that are
-    registered on it run around those of the one inside.
+    It is itself a torch optimizer. Parameter groups, state and defaults are those of the optimizer
+    inside, so a learning-rate scheduler on the wrapper drives that one. Step and state hooks that
+    are registered on the wrapper run around those of the optimizer inside.
 
-    How the one inside takes its closure follows from the signature of its ``step``:
+    How the optimizer inside takes its closure follows from the signature of its ``step``:
 
-    - Without a closure, or with one that may be left out, it finds loss and gradient evaluated,
-      as after ``loss.backward()``. If it calls the closure, it gets these at first; if it has
-      moved the parameters before, or calls it once more, the loss is evaluated and differentiated
+    - If there is no closure, or an optional one, it finds loss and gradient evaluated, as after
+      ``loss.backward()``. If it calls the closure, it gets these first; if it has moved the
+      parameters by then, or calls the closure again, the loss is evaluated and differentiated
       again.
-    - Where the closure is required, it evaluates when it likes.
+    - If the closure is required, it evaluates whenever it likes.
 
-    Every evaluation is counted. Those of torch whose names are known are not asked and not watched.
+    Every evaluation is counted. Torch's own optimizers are known by name and are not watched.
 
     Args:
         optimizer: Any optimizer of ``torch.optim``, or a class derived from it.
@@ -89,18 +89,18 @@ class Baseline(Optimizer):
                 that is spread over ranks: what ``pipeline.batch(inputs, targets)`` returns.
 
         Returns:
-            The first loss that was evaluated, nearly always that before the step. If it, or its
-            gradient, is NaN or infinite, no step is taken. If that happens at a later evaluation,
-            of LBFGS for example, the parameters are those before the step and the memory of the
-            optimizer starts anew.
+            The first loss evaluated, nearly always the one before the step. If it or its gradient
+            is NaN or infinite, no step is taken. If that happens at a later evaluation, as in
+            LBFGS, the parameters are put back to those before the step and the optimizer's memory
+            starts anew.
 
         Raises:
-            ValueError: If there is no closure, it has called ``backward()`` or does not return a
-                scalar loss; or if an optimizer that looks at all parameters at once is to run on
-                several ranks, whose inner products it does not add.
-            RuntimeError: If a step of :class:`napts.NAPTS` and its like runs in another thread at
-                the same time and the closure draws random numbers, which that step repeats; or if
-                an optimizer that wants a closure does not call it.
+            ValueError: If there is no closure, if it has called ``backward()`` or does not return
+                a scalar loss; or if an optimizer that looks at all parameters at once is used on
+                several ranks, whose inner products it does not add up.
+            RuntimeError: If a step of a trust-region method such as :class:`napts.NAPTS` runs in
+                another thread at the same time and the closure draws random numbers, which that
+                step replays; or if an optimizer that requires a closure does not call it.
         """
         batch = as_batch(closure)
         if batch.communicator.size > 1:
@@ -133,12 +133,12 @@ class Baseline(Optimizer):
         return finite
 
     def _evaluate(self, evaluations: Evaluations) -> bool:
-        """Take a step that may evaluate; undo it, where that is prepared for, if not finite."""
+        """Take a step that may evaluate; undo it if it is not finite and that was prepared for."""
         with contextlib.suppress(NotFiniteError):
             self.optimizer.step(evaluations.further)  # pyright: ignore[reportCallIssue, reportArgumentType]
         if not evaluations.losses:
             raise RuntimeError(
-                f"{calls.name_of(self.optimizer)}: step() wants a closure and calls none"
+                f"{calls.name_of(self.optimizer)}: step() requires a closure but does not call it"
             )
         if not evaluations.finite and evaluations.before:
             evaluations.restore()
@@ -154,15 +154,15 @@ class Baseline(Optimizer):
             raise ValueError(f"{name}: found several ranks, allowed: one")
 
     def train_mode(self) -> None:
-        """Put the parameters where the next step is taken; see :meth:`eval_mode`."""
+        """Put the parameters where the next step starts; see :meth:`eval_mode`."""
         self._switch(training=True)
 
     def eval_mode(self) -> None:
-        """Put the parameters where the network is to be evaluated.
+        """Put the parameters where the network should be evaluated.
 
-        For optimizers with ``train()`` and ``eval()``, which keep an average of the iterates, such
-        as the schedule-free ones; nothing happens with others, nor before the first step. Going
-        there and back may round the parameters.
+        This is for optimizers with ``train()`` and ``eval()``, which keep an average of the
+        iterates, such as the schedule-free ones. With others, or before the first step, nothing
+        happens. Going there and back may round the parameters.
         """
         self._switch(training=False)
 

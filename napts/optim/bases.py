@@ -12,7 +12,7 @@ from napts.optim.weight_decay import check_weight_decay
 
 
 class PlainTrustRegion(TrustRegionOptimizer):
-    """A method without subdomains: its blocks are the groups, by device and dtype."""
+    """A method without subdomains: its blocks are the parameter groups, by device and dtype."""
 
     def __init__(self, params: Iterable[Any], options: Mapping[str, Any], /) -> None:
         super().__init__(params, self._completed(options))
@@ -25,10 +25,10 @@ class PlainTrustRegion(TrustRegionOptimizer):
         """Add parameters; they share the one trust region.
 
         Args:
-            param_group: The parameters, and their ``weight_decay`` if it is one of their own.
+            param_group: The parameters and, if it differs, their ``weight_decay``.
 
         Raises:
-            ValueError: If the group brings other options of its own.
+            ValueError: If the group sets any other option.
         """
         extra = sorted(set(param_group) - {"params", "param_names", "weight_decay"})
         if extra:
@@ -59,7 +59,7 @@ class SubdomainMethod(TrustRegionOptimizer):
         return [p for own in self._sets.parameter_sets for p in own]
 
     def _complete_groups(self) -> None:
-        """Give parameters that the subdomains have got since to their groups."""
+        """Add parameters that the subdomains have gained since to their groups."""
         known = {id(p) for group in self.param_groups for p in group["params"]}
         sets = self._sets.parameter_sets
         for index, own in enumerate(sets):
@@ -84,7 +84,7 @@ class SubdomainMethod(TrustRegionOptimizer):
 
 
 class SchwarzMethod(SubdomainMethod):
-    """A method whose subdomains work with what one global pass has cached for them."""
+    """A method whose subdomains work with what one global pass caches for them."""
 
     needs = "stages"
 

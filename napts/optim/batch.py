@@ -17,36 +17,36 @@ WRITE = "`optimizer.step(lambda: criterion(model(inputs), targets))`, without ba
 """How ``step`` is called."""
 
 SAMPLES_UNKNOWN = (
-    "this method needs to know the parts of a batch, which a closure does not tell: write "
+    "this method needs to know the parts of a batch, which a closure cannot give: write "
     "`optimizer.step(napts.Batch(loss, samples))`, where loss(samples) is the mean loss of the "
     "samples that it is given"
 )
-"""What is said where a plain closure does not do."""
+"""The message where a plain closure is not enough."""
 
 
 class Batch:
     """The loss of one batch, which an optimizer's ``step`` evaluates wherever it has to.
 
     ``batch()`` is the mean loss of all its samples, ``batch.part(2, 4)`` that of the third quarter
-    of them, and ``batch.take(samples)`` some of them as a batch of their own. A plain closure is
-    its simplest form, one whose samples are not known; what :meth:`napts.Pipeline.batch` returns is
-    another one, whose network is spread over ranks. A further kind of batch (of other networks of a
-    hierarchy, say) says in :meth:`passes` how it is evaluated and differentiated.
+    of them, and ``batch.take(samples)`` is a batch of the given ones. A plain closure is the
+    simplest form of a batch, whose samples are not known. :meth:`napts.Pipeline.batch` returns
+    another form, whose network is spread over ranks. A further kind of batch (for other networks of
+    a hierarchy, say) defines in :meth:`passes` how it is evaluated and differentiated.
 
     Args:
         loss: Returns the mean loss of the samples that it is given, without ``backward()``.
         samples: What ``loss`` takes: a tensor, or a tuple, list or dictionary of tensors (nested or
-            not). Their number is dimension 0 of the first tensor.
+            not). Dimension 0 of the first tensor counts the samples.
         replicas: The processes that share the subdomains of :class:`napts.APTSW` or the shards of
-            :class:`napts.APTSD`, from :func:`napts.join_ranks`; all of them have this batch, the
-            same parameters and the same random state.
+            :class:`napts.APTSD`, from :func:`napts.join_ranks`. All of them must have this batch,
+            the same parameters and the same random state.
 
     Attributes:
         replicas: As given.
         communicator: Combines the numbers of the ranks over which the network is spread.
-        function_key: Whoever sets it says that batches with the same one have the same loss as a
-            function of the parameters, so that a method may use what it knows from the step before.
-            ``None``: nobody says so.
+        function_key: Batches with the same key promise to have the same loss as a function of the
+            parameters, so that a method may reuse what it knows from the step before. ``None``
+            makes no such promise.
 
     Example:
         >>> optimizer = napts.APTSD(model.parameters(), shards=4)
@@ -86,10 +86,10 @@ class Batch:
         """Return a batch of some of the samples.
 
         Args:
-            samples: Which ones, as an index of dimension 0.
+            samples: Which ones, as an index into dimension 0.
 
         Raises:
-            ValueError: If a tensor has another number of samples than the first one.
+            ValueError: If a tensor differs from the first one in its number of samples.
         """
         return Batch(self._loss, _taken(self._samples, samples, len(self)))
 
@@ -98,7 +98,7 @@ class Batch:
         return self.take(self.samples(index, count))()
 
     def samples(self, index: int, count: int) -> slice:
-        """Return which samples one of ``count`` parts has.
+        """Return the samples that one of ``count`` parts has.
 
         Raises:
             ValueError: If there are fewer samples than parts.
@@ -114,9 +114,9 @@ class Batch:
         """Return what evaluates and differentiates the batch as a whole, for one step.
 
         Args:
-            parameters: The parameters that are trained.
+            parameters: The parameters in training.
             counts: Where passes are counted.
-            context: What is known of the closure.
+            context: What is known about the closure.
         """
         return ClosurePasses(self, parameters, counts, context)
 
@@ -131,9 +131,9 @@ class Batch:
 
         Args:
             count: Number of parts.
-            parameters: The parameters that are trained.
+            parameters: The parameters in training.
             counts: Where passes are counted.
-            context: What is known of the closure.
+            context: What is known about the closure.
 
         Raises:
             ValueError: If there are fewer samples than parts or fewer parts than processes.
@@ -196,7 +196,7 @@ class WholeBatch(Batch):
         return self._closure()
 
     def __len__(self) -> int:
-        """Refuse to tell.
+        """Refuse: the number of samples is not known.
 
         Raises:
             ValueError: Always.
@@ -204,7 +204,7 @@ class WholeBatch(Batch):
         raise ValueError(SAMPLES_UNKNOWN)
 
     def take(self, samples: slice | Tensor) -> Batch:
-        """Refuse to take any.
+        """Refuse: the samples are not known.
 
         Raises:
             ValueError: Always.
@@ -240,12 +240,12 @@ def _tensors_in(samples: Any) -> list[Tensor]:
 
 
 def _taken(samples: Any, which: slice | Tensor, size: int) -> Any:
-    """Return some of the samples in the same structure; what is no tensor stays."""
+    """Return some of the samples in the same structure; anything but a tensor stays as it is."""
     if isinstance(samples, Tensor):
         if samples.dim() == 0 or len(samples) != size:
             raise ValueError(
                 f"batch: found a tensor of shape {tuple(samples.shape)} beside {size} samples, "
-                "allowed where parts of the batch are evaluated: one row for each sample"
+                "allowed when parts of the batch are evaluated: one row for each sample"
             )
         return samples[which]
     if isinstance(samples, Mapping):

@@ -24,7 +24,7 @@ class CAdam(LocalSolver[LocalProblem]):
         eps: Term added to the denominator.
         cap: ``"scale"`` shortens a step that is too long, ``"clip"`` cuts its coordinates.
         norm: Norm of the trust region.
-        moments: Whether the moments outlive the iteration; if so, all subdomains have to begin
+        moments: Whether the moments outlive the iteration; if so, all subdomains must begin
             together.
     """
 
@@ -74,11 +74,11 @@ class CAdam(LocalSolver[LocalProblem]):
 
         Args:
             direction: Adam's direction; overwritten if its coordinates are clipped.
-            length: Longest step.
-            present: Length of the direction, where it is known.
+            length: Longest step allowed.
+            present: Length of the direction, if known.
 
         Returns:
-            The factor, at most 1, that makes it the step.
+            The factor, at most 1, that turns it into the step.
         """
         if self.cap == "scale":
             return _share(length, norm(direction, self.norm) if present is None else present)
@@ -96,7 +96,7 @@ class CAdam(LocalSolver[LocalProblem]):
         self.moments.commit()
 
     def relayout(self, sources: Sequence[int | None], layout: Layout) -> None:
-        """Keep the moments of the blocks that are as they were."""
+        """Keep the moments of unchanged blocks."""
         self.moments.relayout(sources, layout)
 
     def state_dict(self) -> dict[str, Any]:

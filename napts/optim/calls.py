@@ -1,4 +1,4 @@
-"""How an optimizer's ``step`` may be called, and what is said to those who call it otherwise."""
+"""How an optimizer's ``step`` may be called, and the messages for other calls."""
 
 import inspect
 import warnings
@@ -12,13 +12,13 @@ LOSS_SCALING = (
     "GradScaler: these optimizers need no scaling of the loss and do not support it; write "
     f"{WRITE}, and for mixed precision use torch.autocast with bfloat16 inside the closure"
 )
-"""What a gradient scaler is told."""
+"""The message for a gradient scaler."""
 
 
 def warn_of_gradients(method: str) -> None:
     """Warn that gradients in ``.grad`` are not used."""
     warnings.warn(
-        f"{method}: the gradients found in .grad are not used, hence clipping them has no effect: "
+        f"{method}: the gradients found in .grad are not used, so clipping them has no effect: "
         "the optimizer differentiates the loss itself and the radius bounds the step; leave out "
         "backward(), or clear them with optimizer.zero_grad()",
         UserWarning,
@@ -30,7 +30,7 @@ SEPARABLE = frozenset(
     {"ASGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam"}
     | {"RMSprop", "Rprop", "SGD"}
 )
-"""Optimizers of torch that treat every number by itself, so that each rank may have its own."""
+"""Torch optimizers that treat every number separately, so that each rank may have its own."""
 
 WATCH = {
     "never": "nothing",
@@ -40,9 +40,9 @@ WATCH = {
     "again": "values",
     "once": "versions",
 }
-"""What is watched of the parameters, by how a torch optimizer calls its closure: not, or only to
-learn what is known already; like LBFGS, first where it stands; wherever it likes; not known yet;
-more than once, or elsewhere; once, where it stands."""
+"""How closely parameters are watched, by how a torch optimizer calls its closure: not at all, or
+only to learn what is known already; like LBFGS, first at the current point; wherever it likes; not
+known yet; more than once, or at another point; once, at the current point."""
 
 
 def kind_of(optimizer: Optimizer) -> str:

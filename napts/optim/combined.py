@@ -18,14 +18,14 @@ class CombinationError(ValueError):
 class Combined(Optimizer):
     """Torch optimizers that divide the parameters of one network among them.
 
-    One evaluation of loss and gradient serves all. Their groups follow one another, so that a
+    One evaluation of loss and gradient serves all. Their groups are joined in one list, so a
     learning-rate scheduler drives them all.
 
     Args:
         optimizers: Optimizers without a parameter in common.
 
     Raises:
-        CombinationError: If there is none, if two have a parameter in common, or if one evaluates
+        CombinationError: If there are none, if two have a parameter in common, or if one evaluates
             the loss itself, as LBFGS does.
     """
 
@@ -44,8 +44,8 @@ class Combined(Optimizer):
         for inner in optimizers:
             if calls.kind_of(inner) in ("searches", "evaluates"):
                 raise CombinationError(
-                    f"{type(inner).__name__} evaluates the loss itself, allowed: alone, for all "
-                    "parameters"
+                    f"{type(inner).__name__} evaluates the loss itself, allowed: alone, for "
+                    "all parameters"
                 )
         self.__setstate__({"optimizers": tuple(optimizers)})
 
@@ -56,7 +56,7 @@ class Combined(Optimizer):
 
     @property
     def state(self) -> defaultdict[Tensor, Any]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """The states of all of them, by parameter; to be read."""
+        """The states of all of them, by parameter; read-only."""
         merged: defaultdict[Tensor, Any] = defaultdict(dict)
         for inner in self.optimizers:
             merged.update(inner.state)
@@ -85,12 +85,12 @@ class Combined(Optimizer):
         return loss
 
     def train(self) -> None:
-        """Put those that have two modes into training."""
+        """Put those with two modes into training mode."""
         for inner in self._with_modes():
             inner.train()
 
     def eval(self) -> None:
-        """Put those that have two modes into evaluation."""
+        """Put those with two modes into evaluation mode."""
         for inner in self._with_modes():
             inner.eval()
 
@@ -103,12 +103,14 @@ class Combined(Optimizer):
             inner.zero_grad(set_to_none)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Refuse: which of them is it for?
+        """Refuse, since it is not clear which of them the group is for.
 
         Raises:
             ValueError: Always.
         """
-        raise ValueError("Combined: add the group to one of its optimizers, found it for all")
+        raise ValueError(
+            "Combined: found a group for all optimizers, allowed: add it to one of them"
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Return the states of all of them."""
@@ -118,7 +120,7 @@ class Combined(Optimizer):
         """Load what :meth:`state_dict` returned.
 
         Raises:
-            ValueError: If it is of another number of optimizers.
+            ValueError: If it holds the states of another number of optimizers.
         """
         states = state_dict["optimizers"]
         if len(states) != len(self.optimizers):

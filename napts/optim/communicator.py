@@ -1,8 +1,8 @@
-"""Who holds which blocks of a vector, and how numbers about the whole vector come about.
+"""Who holds which blocks of a vector, and how numbers about the whole vector are formed.
 
 A method's code is the same on one process and on many: a rank computes its *share* of a number
 from its own blocks, and a communicator combines the shares of all ranks. Every rank receives the
-same numbers and therefore takes the same decisions.
+same numbers and therefore makes the same decisions.
 """
 
 from collections.abc import Sequence
@@ -14,11 +14,12 @@ from napts.optim import vectors
 from napts.optim.vectors import Norm, Vector
 
 Combine = Literal["sum", "root", "max", "loss"]
-"""How shares combine: their sum, the root of the sum of their squares, or the largest. A loss is
-summed over the ranks of a pipeline, and averaged over processes that each have their own batch."""
+"""How shares combine: as their sum, the root of the sum of their squares, or their maximum. A loss
+is summed over the ranks of a pipeline, and averaged over processes that each have their own
+batch."""
 
 Share = tuple[Tensor | float, Combine]
-"""A rank's share, one number or one per block; a float is known to all ranks already."""
+"""A rank's share: one number, or one per block; a float is known to all ranks already."""
 
 
 class Communicator(Protocol):
@@ -26,7 +27,7 @@ class Communicator(Protocol):
 
     Attributes:
         size: Number of ranks.
-        spread: Shares are not yet the numbers, whatever the number of ranks.
+        spread: Whether shares must still be combined, whatever the number of ranks.
     """
 
     size: int

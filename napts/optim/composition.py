@@ -23,14 +23,14 @@ class Composition:
         global_history: The memory with which the global step is judged.
         proposal_history: The memory with which proposals and corrections are judged. ``None``
             accepts every proposal that has a finite loss and leaves the radius alone.
-        forced_decrease: Proposals and corrections are judged by whether the loss does not grow,
-            without memory or promise, and leave the radius alone.
+        forced_decrease: Whether proposals and corrections are accepted if the loss does not grow,
+            without memory or predicted reduction; they then leave the radius alone.
         preconditioner: Where the proposal comes from; ``None`` for the plain trust region.
         correction: What is tried when the proposal fails.
         global_step: When the global step follows the preconditioned phase: ``"always"`` (the
             paper), after a failed phase (``"on_failure"``), or ``"never"``.
-        shared_radius: Proposals and global steps have one radius; else each phase its own, which
-            starts at the same value.
+        shared_radius: Whether proposals and global steps have one radius; otherwise each phase has
+            its own, and both start at the same value.
         reevaluate: Measure the reference on the current batch.
         forget: Clear the memories at every new batch.
     """

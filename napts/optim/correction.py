@@ -19,7 +19,7 @@ class Rejected(NamedTuple):
 
     Attributes:
         step: The proposal.
-        promised: What it promised, a number on the host.
+        promised: The reduction it promised, a number on the host.
         radius: Radius for which it was made.
     """
 
@@ -40,7 +40,7 @@ class Candidate(NamedTuple):
         step: The candidate.
         radius: Radius for which it was made.
         weight: Weight of the gradient step in it, if it is a mixture.
-        last: Nothing is tried after it: it is taken, whatever its loss is.
+        last: Nothing is tried after it: it is taken whatever its loss.
     """
 
     step: Step
@@ -50,12 +50,12 @@ class Candidate(NamedTuple):
 
 
 class Correction(ABC):
-    """Makes the candidates that are tried, one after the other, until one is accepted.
+    """Makes the candidates that are tried one after the other until one is accepted.
 
     Attributes:
-        each_moves_radius: The radius follows every try, the proposal included, so that a candidate
-            can be made for it; a try that promises nothing is then the last one, since a shorter
-            step promises no more. Else the radius follows the last outcome.
+        each_moves_radius: Whether the radius follows every try, the proposal included, so that each
+            candidate is made for the new radius. A try that promises nothing is then the last one,
+            since a shorter step promises no more. Otherwise the radius follows the last outcome.
     """
 
     each_moves_radius: ClassVar[bool] = False
@@ -67,9 +67,9 @@ class Correction(ABC):
         """Yield the candidates.
 
         Args:
-            model: The local model where the proposal starts.
+            model: The local model at the start of the proposal.
             rejected: The proposal.
-            region: The trust region of proposals, with its present radius.
+            region: The trust region of proposals, with its current radius.
         """
 
 
@@ -77,8 +77,8 @@ class Correction(ABC):
 class ConvexCombinations(Correction):
     """Mixes the proposal with the local model's own step, NAPTS eq. (10).
 
-    Both steps are no longer than the radius, so neither is any mixture. The weights are not
-    printed in the paper; the default of the methods is the series of APTS in weights (2023).
+    Both steps are no longer than the radius, so no mixture is either. The weights are not
+    printed in the paper; the methods' default is the series of APTS in weights (2023).
 
     Attributes:
         weights: Weights ``w`` of the model's step, in the order in which they are tried.
@@ -104,17 +104,17 @@ class ForcedDecrease(Correction):
     gradient step of full length. The last one is taken even if the loss grows, as in the paper. The
     radius of the method is not changed.
 
-    Where it deviates from the paper, the authors' code can be followed: ``"code"`` makes the
+    The authors' code can be followed where it deviates from the paper: ``"code"`` makes the
     gradient step as long as the proposal and lets the radius fall below the smallest one;
-    ``"sequential_code"`` moreover adds the gradient instead of subtracting it, so that it ascends;
+    ``"sequential_code"`` also adds the gradient instead of subtracting it, so that it ascends;
     ``"code_2024"`` is ``"code"`` with every mixture scaled to the radius in the 2-norm.
 
     Attributes:
         weights: Weights ``w`` in the order in which they are tried.
         norm: Norm of the trust region.
-        shrink: Factor on the radius, from one to the next.
+        shrink: Factor on the radius from one mixture to the next.
         minimum: Smallest radius.
-        like: Whose version.
+        like: Which version to follow.
     """
 
     weights: tuple[float, ...]
@@ -150,7 +150,7 @@ class ForcedDecrease(Correction):
 class ShrinkingRadius(Correction):
     """Shrinks the radius and shortens the proposal with it, as a trust-region method would.
 
-    Ours, in place of the mixtures of the paper: it needs no second direction.
+    This is ours and replaces the paper's mixtures; it needs no second direction.
 
     Attributes:
         max_tries: Trials of the proposal, the first one included.
@@ -163,7 +163,7 @@ class ShrinkingRadius(Correction):
     def candidates(
         self, model: LocalModel, rejected: Rejected, region: Region
     ) -> Iterator[Candidate]:
-        """Yield the proposal, shortened to the present radius, as long as that gets smaller."""
+        """Yield the proposal, shortened to the current radius, while that gets smaller."""
         before = rejected.radius
         for _ in range(self.max_tries - 1):
             if region.radius == before:

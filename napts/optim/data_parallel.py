@@ -1,9 +1,9 @@
 """Processes that hold the same network and each evaluate a batch of their own.
 
-This is what torch's ``DistributedDataParallel`` is for. Its reducer averages what ``backward()``
-leaves in ``.grad`` and knows nothing of the gradients that are asked for here, so losses and
-gradients are averaged by this module: the loss is the mean of the processes' losses, that is the
-loss of the joint batch where all batches are equally large.
+This is what torch's ``DistributedDataParallel`` is for. But its reducer averages what
+``backward()`` leaves in ``.grad`` and does not see the gradients computed here, so this module
+averages losses and gradients itself. The loss is the mean of the processes' losses, which is the
+loss of the joint batch if all batches are equally large.
 """
 
 import math
@@ -26,7 +26,7 @@ _DDP: frozenset[type] = frozenset([DistributedDataParallel])
 
 
 class DataParallel:
-    """The processes of a group, which average what each of them finds.
+    """The processes of a group, which average their results.
 
     Args:
         group: The process group.
@@ -43,8 +43,8 @@ class DataParallel:
         """Set tensors to their means over the processes; the same bits on each.
 
         Args:
-            tensors: The same shapes and types on every process. Those of a type and device travel
-                in one collective.
+            tensors: The same shapes and types on every process. Tensors of one type and device
+                travel in one collective.
         """
         for own in vectors.blocks_by_kind(tensors):
             packed = torch.cat([tensor.reshape(-1) for tensor in own])
@@ -56,7 +56,7 @@ class DataParallel:
     def numbers(self, shares: Sequence[Share]) -> list[float]:
         """Bring numbers to the host, the same on every process, in one collective.
 
-        Losses are averaged; everything else is what it is on the first process.
+        Losses are averaged; all other numbers are taken from the first process.
         """
         parts = [value / self.size if how == "loss" else value for value, how in shares]
         led = torch.tensor([how != "loss" for _, how in shares])
@@ -73,7 +73,7 @@ class DataParallel:
         """Check, at the first call, that all processes have the same parameters.
 
         Raises:
-            RuntimeError: If they have not; on every process.
+            RuntimeError: If they have not; raised on every process.
         """
         self._device = parameters[0].device
         if self._checked:
@@ -127,14 +127,14 @@ def check_whole(parameters: Sequence[Tensor]) -> None:
 
 
 def wrappers() -> frozenset[type]:
-    """Return the classes of modules that stand for a network on several processes."""
+    """Return the classes of modules that represent a network on several processes."""
     # Only where a network is sharded has this module been imported.
     module = sys.modules.get("torch.distributed.fsdp")
     return _DDP if module is None else _DDP | {module.FullyShardedDataParallel}
 
 
 def called_from() -> DistributedDataParallel | None:
-    """Return the wrapper inside whose ``forward`` this is, as in Lightning's training step."""
+    """Return the wrapper whose ``forward`` is running, as in Lightning's training step."""
     return DistributedDataParallel._active_ddp_module
 
 

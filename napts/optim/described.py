@@ -1,4 +1,4 @@
-"""What all optimizers of the package have in common: described options, and a record per step."""
+"""What all optimizers of the package share: described options, and a record per step."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -14,20 +14,20 @@ from napts.optim.subdomains import Closure
 
 
 class DescribedOptimizer(Optimizer):
-    """An optimizer whose options are written once, and whose steps leave a record each.
+    """An optimizer whose options are defined once, and whose steps leave a record each.
 
-    From the options follow the signature, the documentation, what is checked, and what a spec may
-    say.
+    The signature, the documentation, the checks and the allowed entries of a spec all follow from
+    the options.
     """
 
     needs: ClassVar[str] = "parameters"
-    """What the constructor takes first, ``"parameters"``, ``"stages"`` or ``"sets"``."""
+    """The constructor's first argument: ``"parameters"``, ``"stages"`` or ``"sets"``."""
 
     pipeline_ok: ClassVar[bool] = True
-    """Whether the network may be given stage by stage, as a :class:`napts.Pipeline`."""
+    """Whether the network may be given in stages, as a :class:`napts.Pipeline`."""
 
     spread_ok: ClassVar[bool] = True
-    """Whether the parameters may be spread over processes, and the results stay the same."""
+    """Whether the parameters may be spread over processes without changing the results."""
 
     evaluates: ClassVar[bool] = True
     """Whether the loss is evaluated as often as the method needs."""
@@ -39,13 +39,13 @@ class DescribedOptimizer(Optimizer):
     """The option with the number of parts of a step that processes may share, if there is one."""
 
     amended: ClassVar[Sequence[Amendment]] = ()
-    """What the method says about options that it shares with others."""
+    """The method's notes on options that it shares with others."""
 
     defined: ClassVar[Definitions] = {}
-    """Its options, which follow from how its constructor is annotated."""
+    """Its options, which follow from the annotations of its constructor."""
 
     definitions: ClassVar[Definitions] = {}
-    """Its options, with what it says about them."""
+    """Its options, with its notes on them."""
 
     last_step: StepRecord | None
     """Record of the latest iteration; ``None`` before the first one."""
@@ -55,22 +55,22 @@ class DescribedOptimizer(Optimizer):
         describe(cls)
 
     def step(self, closure: Closure | Batch | None = None) -> float:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Take one step; the closure returns the loss and calls no ``backward()``."""
+        """Take one step; the closure returns the loss and does not call ``backward()``."""
         raise NotImplementedError  # as in torch's Optimizer, which is no abstract class either
 
     def train_mode(self) -> None:
-        """Do nothing: these methods are evaluated where they take their steps."""
+        """Do nothing: these methods are evaluated at the iterates of their steps."""
 
     def eval_mode(self) -> None:
         """Do nothing, as :meth:`train_mode`."""
 
     @classmethod
     def _completed(cls, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Return all options, checked; those that are not given have their defaults."""
+        """Return all options, checked; those not given have their defaults."""
         return signature.completed(cls.__name__, options, cls.definitions)
 
     def _common_options(self) -> dict[str, Any]:
-        """Return the options as the groups have them now.
+        """Return the current options of the groups.
 
         Raises:
             ValueError: The groups differ.
@@ -86,7 +86,7 @@ class DescribedOptimizer(Optimizer):
         return first
 
     def _check_trained(self, trained: Sequence[Any]) -> None:
-        """Refuse to train nothing.
+        """Check that there is something to train.
 
         Raises:
             ValueError: No parameter requires a gradient.
@@ -102,7 +102,7 @@ class DescribedOptimizer(Optimizer):
         raise RuntimeError(calls.LOSS_SCALING)
 
     def _loaded(self, state_dict: dict[str, Any]) -> dict[str, Any] | None:
-        """Let torch load a state; return the one of all parameters, as it was saved."""
+        """Let torch load a state; return the part on all parameters, as it was saved."""
         saved: list[Any] = []
 
         def keep(_optimizer: Optimizer, final: dict[str, Any]) -> None:

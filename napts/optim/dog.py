@@ -10,16 +10,16 @@ from napts.optim.option import Option
 from napts.optim.signature import check, definitions_of
 
 _FIRST_DISTANCE = Option(
-    meaning="The first distance is ``reps_rel * (1 + |x_0|)``. Its authors advise 1e-4 for "
+    meaning="The first distance is ``reps_rel * (1 + |x_0|)``. The authors advise 1e-4 for "
     "networks with BatchNorm.",
     within="(0, inf)",
 )
 _FACTOR = Option(
-    meaning="Factor of the step length. Its authors advise against others than 1.",
+    meaning="Factor on the step length. The authors advise against values other than 1.",
     within="(0, inf)",
 )
 _DECAY = Option(
-    meaning="Factor of the parameters that is added to their gradient.", within="[0, inf)"
+    meaning="This factor times the parameters is added to their gradient.", within="[0, inf)"
 )
 _ADDED = Option(meaning="Added to the sum of squared norms of gradients.", within="(0, inf)")
 _EXPONENT = Option(
@@ -35,9 +35,9 @@ class DoG(Optimizer):
     is the largest distance from ``x_0`` so far, and ``G_t`` the sum of the squared norms of all
     gradients so far. All parameters of a group count as one vector.
 
-    The average ``a_t = (1 - w) a_(t-1) + w x_t`` with ``w = (1 + gamma) / (t + gamma)`` is what
-    ``eval`` puts into the parameters and ``train`` takes out again, without rounding.
-    BatchNorm's running statistics remain those of the iterates. A new optimizer is in training.
+    ``eval`` puts the average ``a_t = (1 - w) a_(t-1) + w x_t`` with ``w = (1 + gamma) / (t +
+    gamma)`` into the parameters, and ``train`` takes it out again, without rounding. BatchNorm's
+    running statistics remain those of the iterates. A new optimizer starts in training mode.
 
     Source: Ivgi, Hinder, Carmon, *DoG is SGD's Best Friend* (2023), arXiv 2302.12022, equations
     (DoG) and, for the average (Shamir and Zhang, 2013), appendix; the defaults are those of their
@@ -46,8 +46,8 @@ class DoG(Optimizer):
     Args:
         params: The parameters, or groups of them.
         reps_rel: The first distance is ``reps_rel * (1 + |x_0|)``.
-        lr: Factor of the step length.
-        weight_decay: Factor of the parameters that is added to their gradient.
+        lr: Factor on the step length.
+        weight_decay: This factor times the parameters is added to their gradient.
         eps: Added to the sum of squared norms.
         gamma: Exponent of the average.
 
@@ -97,13 +97,13 @@ class DoG(Optimizer):
         """Perform one step.
 
         Args:
-            closure: Evaluates the loss and leaves its gradients, as torch has it.
+            closure: Evaluates the loss and leaves its gradients, as usual in torch.
 
         Returns:
             What the closure returned.
 
         Raises:
-            RuntimeError: If the optimizer was put into evaluation, or a gradient is sparse.
+            RuntimeError: If the optimizer is in evaluation mode, or a gradient is sparse.
         """
         loss = None
         if closure is not None:
@@ -149,7 +149,7 @@ class DoG(Optimizer):
 
 
 def _gradients(parameters: list[Tensor], weight_decay: float) -> list[Tensor]:
-    """Return gradients of its own to scale, with the penalty's."""
+    """Return the gradients with the penalty's, as copies that may be scaled."""
     found = [parameter.grad for parameter in parameters]
     dense = [gradient for gradient in found if gradient is not None and not gradient.is_sparse]
     if len(dense) < len(found):

@@ -1,4 +1,4 @@
-"""The evaluations of one step of a torch optimizer: loss and gradient, counted, told if finite."""
+"""The evaluations in one step of a torch optimizer: counted, and checked to be finite."""
 
 import math
 from typing import Any
@@ -17,27 +17,26 @@ from napts.optim.step_context import StepContext
 
 
 class NotFiniteError(Exception):
-    """Leaves the step of an optimizer that has met a loss or a gradient that is not finite."""
+    """Ends the step of an optimizer that has met a loss or gradient that is not finite."""
 
 
 class Evaluations:
     """The evaluations of one step: what they cost and whether all are finite.
 
     Args:
-        optimizer: Whose parameters are differentiated for.
+        optimizer: Gradients are taken with respect to its parameters.
         batch: What is evaluated.
-        context: What is known of the closure.
+        context: What is known about the closure.
         watch: "values" keeps a copy of the parameters, "versions" notes how often they have been
-            written to: either tells whether they moved between :meth:`next` and :meth:`further`.
-            "copies" keeps the copy, but takes for granted that they did not; "nothing" does
-            neither.
+            written to; either shows whether they moved between :meth:`next` and :meth:`further`.
+            "copies" keeps the copy, but assumes that they did not; "nothing" does neither.
 
     Attributes:
         counts: The passes so far.
         losses: The losses so far.
         finite: Whether losses and gradients so far are all finite.
-        parameters: What is differentiated for.
-        leaves: Whether :meth:`further` raises :class:`NotFiniteError` where it is not.
+        parameters: Gradients are taken with respect to these.
+        leaves: Whether :meth:`further` raises :class:`NotFiniteError` when it is not.
         again: Whether the loss had to be evaluated at another point, or more than once.
         before: The parameters at the start of the step, where there is a copy.
     """
@@ -67,7 +66,7 @@ class Evaluations:
         self._left: list[tuple[Tensor | None, int]] = []
 
     def next(self) -> bool:
-        """Evaluate loss and gradient, which is left in ``.grad``; tell whether all is finite."""
+        """Evaluate loss and gradient, left in ``.grad``; return whether all is finite."""
         torch.clear_autocast_cache()  # autocast keeps converted weights, the present ones or not
         for group in self._groups:
             for parameter in group["params"]:
@@ -88,8 +87,8 @@ class Evaluations:
     def further(self) -> Tensor:
         """Return the loss: first what :meth:`next` has just found, then new ones.
 
-        An optimizer that has moved the parameters, or dropped the gradients, before it asks for
-        the first time gets a new evaluation.
+        An optimizer gets a new evaluation even the first time if it has moved the parameters or
+        dropped the gradients by then.
         """
         if not self._ahead or self._moved():
             self.again = bool(self.losses)
@@ -117,7 +116,7 @@ class Evaluations:
 
 
 def _by_call(batch: Batch, parameters: list[Tensor], counts: PassCounts) -> tuple[float, bool]:
-    """Return the loss, and whether the gradient is finite, which is left in ``.grad``."""
+    """Return the loss and whether the gradient, left in ``.grad``, is finite."""
     with torch.enable_grad():
         loss = scalar_loss(batch())
         if any(parameter.grad is not None for parameter in parameters):
@@ -131,7 +130,7 @@ def _by_call(batch: Batch, parameters: list[Tensor], counts: PassCounts) -> tupl
 
 
 def _by_passes(batch: Batch, parameters: list[Tensor], counts: PassCounts) -> tuple[float, bool]:
-    """The same on several ranks, all of which give the same answer."""
+    """Do the same on several ranks, all of which get the same answer."""
     passes = batch.passes(parameters, counts)
     loss, gradients = passes.linearise(None)
     for parameter, gradient in zip(parameters, gradients, strict=True):
@@ -142,7 +141,7 @@ def _by_passes(batch: Batch, parameters: list[Tensor], counts: PassCounts) -> tu
 
 
 def _spoilt(parameters: list[Tensor]) -> Tensor:
-    """Return a number that is 0 where all gradients are finite, else 1 or NaN."""
+    """Return 0 if all gradients are finite, else 1 or NaN."""
     found = [p.grad for p in parameters if p.grad is not None]
     if not found:
         return torch.zeros((), device=parameters[0].device)

@@ -20,13 +20,13 @@ class ExactSubdomains(Preconditioner):
     """Proposes the sum of the subdomains' steps on the loss itself.
 
     APTS in weights (arXiv 2312.13677), Algorithm 1: every subdomain takes a few trust-region steps
-    over its own parameters from the same iterate; none sees another one's new weights. In one
-    process they follow one another, several processes share them.
+    over its own parameters from the same iterate; none sees the new weights of another. One process
+    runs them one after the other; several processes share them.
 
     Attributes:
         solver: What each subdomain runs.
-        models: The global local model, whose restriction each subdomain starts with: for the second
-            order with the pairs of the global one, which is how the histories are synchronised.
+        models: The local model of the whole, whose restriction each subdomain starts with. For the
+            second order that includes its pairs, which is how the histories are synchronised.
         budget: Share of the radius that a subdomain may use: 1 in the paper, 1/2 in its authors'
             code.
     """
@@ -38,18 +38,17 @@ class ExactSubdomains(Preconditioner):
     def propose(self, objective: Objective, point: Point, radius: float) -> Proposal:
         """Run the local solver on every subdomain, starting from the iterate.
 
-        Costs, with ``nu`` trust-region steps, at most ``N * nu`` forwards and ``N * (nu - 1)``
-        backwards, which are counted as those of the whole network: the first local step reuses the
-        global gradient. Where one subdomain holds everything, the loss it ends with is not
-        evaluated again.
+        With ``nu`` trust-region steps this costs at most ``N * nu`` forwards and ``N * (nu - 1)``
+        backwards, counted as passes of the whole network: the first local step reuses the global
+        gradient. If one subdomain holds everything, the loss it ends with is not evaluated again.
 
         Args:
             objective: The batch loss; its parameters are moved.
             point: The iterate with its gradient.
-            radius: Trust-region radius that the whole proposal keeps to.
+            radius: Trust-region radius for the whole proposal.
 
         Returns:
-            The proposed parameters; what they promise is left to the global model.
+            The proposed parameters; the global model computes what they promise.
         """
         loss, count = objective.loss_of(point), len(point.theta)
         longest = share_of_radius(objective.norm, self.budget * radius, count)
@@ -73,7 +72,7 @@ class ExactSubdomains(Preconditioner):
 
 
 def _exchange(replicas: Replicas, proposed: Vector, counts: PassCounts, before: PassCounts) -> None:
-    """Take over the blocks of the other processes, which are 0 here, and count their passes."""
+    """Take over the other processes' blocks, which are 0 here, and count their passes."""
     forwards, backwards = counts.forwards - before.forwards, counts.backwards - before.backwards
     numbers = torch.tensor([forwards, backwards], dtype=torch.float64, device=proposed[0].device)
     replicas.add([*proposed, numbers])
@@ -83,7 +82,7 @@ def _exchange(replicas: Replicas, proposed: Vector, counts: PassCounts, before: 
 
 
 class _Block(ValuedProblem):
-    """The loss as a function of one block; an only one's latest trial may be the proposal."""
+    """The loss as a function of one block; a sole block's latest trial may be the proposal."""
 
     def __init__(
         self, subdomains: ExactSubdomains, objective: Objective, point: Point, loss: float, at: int

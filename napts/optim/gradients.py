@@ -1,4 +1,4 @@
-"""Gradients with a zero where there is none."""
+"""Gradients, with zeros where there is none."""
 
 from collections.abc import Sequence
 
@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 UNRELATED = (
-    "the closure's loss does not depend on the optimizer's parameters: is it of another model, or "
-    "of a copy?"
+    "the closure's loss does not depend on the optimizer's parameters: does it use another model, "
+    "or a copy?"
 )
-"""What is said of a loss whose graph holds none of the parameters."""
+"""The message for a loss whose graph contains none of the parameters."""
 
 
 def gradients(
@@ -19,22 +19,22 @@ def gradients(
     *,
     needed: int = 0,
 ) -> list[Tensor]:
-    """Return the vector-Jacobian products of a graph, which is freed.
+    """Return the vector-Jacobian products of a graph, and free it.
 
-    What ``torch.autograd.grad(..., materialize_grads=True)`` returns, without its many checks of
-    inputs that are plain tensors.
+    This is ``torch.autograd.grad(..., materialize_grads=True)`` without its many checks, for inputs
+    that are plain tensors.
 
     Args:
         outputs: A scalar, or a tensor of the vector's shape, or several of them.
-        inputs: With respect to what.
-        vector: What the Jacobian is multiplied with, or one for each output; ``None`` for a scalar.
-        needed: Of the first so many inputs at least one has to be in the graph.
+        inputs: Differentiate with respect to these.
+        vector: What multiplies the Jacobian, or one for each output; ``None`` for a scalar.
+        needed: At least one of the first ``needed`` inputs must be in the graph.
 
     Returns:
         One tensor per input, of its shape.
 
     Raises:
-        ValueError: If none of those that are needed is in the graph.
+        ValueError: If none of the needed inputs is in the graph.
     """
     found = torch.autograd.grad(outputs, inputs, vector, allow_unused=True)
     if needed and all(gradient is None for gradient in found[:needed]):

@@ -1,4 +1,4 @@
-"""Parameter groups: whose options are followed when somebody edits them."""
+"""Parameter groups, whose options take effect when they are edited."""
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -11,7 +11,7 @@ from napts.optim.weight_decay import check_weight_decay
 Group = dict[str, Any]
 
 OWN = ("lr", "weight_decay")
-"""Options that are not the method's: the schedulers' factor, and what may differ by group."""
+"""Options that are not the method's own: the schedulers' factor, and what may differ by group."""
 
 
 class HasDefinitions(Protocol):
@@ -25,10 +25,10 @@ class HasDefinitions(Protocol):
 
 
 class GroupOptions:
-    """What was last taken over from the parameter groups of an optimizer.
+    """What was last taken over from an optimizer's parameter groups.
 
     Args:
-        optimizer: Its class, which knows the options.
+        optimizer: The optimizer's class, which knows the options.
         names: The options that all groups share.
     """
 
@@ -55,7 +55,7 @@ class GroupOptions:
     def update_from(self, groups: Sequence[Group]) -> set[str]:
         """Check edited groups, and take them over.
 
-        What is edited in the first group alone holds for all.
+        An edit of the first group alone applies to all.
 
         Returns:
             The names of the options of the method that have changed.
@@ -99,7 +99,7 @@ class GroupOptions:
             )
 
     def _pairs(self, groups: Sequence[Group]) -> Iterator[tuple[Group, Group]]:
-        """Return each group with what it was, new ones with what the first one was."""
+        """Return each group with its former options; new groups with those of the first."""
         first = self._seen[0]
         return ((g, b or first) for g, b in zip_longest(groups, self._seen) if g is not None)
 
@@ -107,7 +107,7 @@ class GroupOptions:
         raise ValueError(
             f"Invalid parameter groups: {name} cannot differ between groups, found {first} in "
             f"group 0 and {other} in group {index}; {self._optimizer.__name__} has one trust "
-            "region, set it in all groups alike"
+            "region, so set it alike in all groups"
         )
 
 

@@ -2,8 +2,8 @@
 
 A history answers one question, NAPTS eqs. (6) to (8): against which past loss, and with how much
 predicted reduction since then, may the next trial be measured? :class:`Window` keeps the last
-successes (CGT Algorithm 10.1.1), :class:`ConstantMemory` four numbers and a counter (CGT Algorithm
-10.1.2; Toint 1997, eqs. (33) to (40)). With memory 0 either is the monotone method.
+successes (CGT Algorithm 10.1.1); :class:`ConstantMemory` keeps four numbers and a counter (CGT
+Algorithm 10.1.2; Toint 1997, eqs. (33) to (40)). With memory 0 both give the monotone method.
 """
 
 from collections import deque
@@ -21,8 +21,8 @@ class PastIterate:
 
     Attributes:
         loss: The batch loss seen there.
-        predicted: Reduction that the accepted step from there had promised.
-        theta: Its parameters, kept only where losses are to be re-evaluated.
+        predicted: Reduction that the accepted step from there promised.
+        theta: Its parameters, kept only if losses are to be re-evaluated.
     """
 
     loss: float
@@ -32,14 +32,14 @@ class PastIterate:
 
 @dataclass(frozen=True, slots=True)
 class Success:
-    """An accepted step, as a history is told of it.
+    """An accepted step, as a history needs it.
 
     Attributes:
-        loss: Loss where the step started.
-        trial_loss: Loss where it ended.
-        predicted: Reduction that it had promised.
-        start: Parameters where it started; ``None`` if they need not be kept.
-        end: Parameters where it ended; likewise.
+        loss: Loss at the start of the step.
+        trial_loss: Loss at its end.
+        predicted: Reduction that it promised.
+        start: Parameters at its start; ``None`` if they need not be kept.
+        end: Parameters at its end; likewise.
     """
 
     loss: float
@@ -58,11 +58,11 @@ class History(Protocol):
         """Choose the reference for a trial.
 
         Args:
-            loss: Loss where the trial starts.
-            theta: Parameters there, given only where losses are to be re-evaluated.
+            loss: Loss at the start of the trial.
+            theta: Parameters there, given only if losses are to be re-evaluated.
 
         Returns:
-            The reference and the past iterate it stands for, ``None`` for the current one.
+            The reference and the past iterate it represents, or ``None`` for the current one.
         """
         ...
 
@@ -87,7 +87,7 @@ class History(Protocol):
         ...
 
     def adopt(self, other: "History") -> None:
-        """Take over what another memory remembers, if it is one of this kind."""
+        """Take over what another memory remembers, if it is of the same kind."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
@@ -112,7 +112,7 @@ class Window:
     def reference(
         self, loss: float, theta: Vector | None = None
     ) -> tuple[Reference, PastIterate | None]:
-        """Return the largest loss of the window and of now; of equal ones the most recent."""
+        """Return the largest of the window's losses and the current one, the latest if equal."""
         best, chosen, since = Reference(loss, 0.0), None, 0.0
         for entry in reversed(self._entries):
             since += entry.predicted
@@ -160,13 +160,13 @@ class ConstantMemory:
     """Non-monotone memory of constant size; CGT Algorithm 10.1.2, Toint 1997.
 
     The rule that renews the reference is applied after every success, so that ``length = 0``
-    reproduces the monotone method. On mini-batches the current loss is the one of the current
-    batch (our choice; the sources are deterministic). There one lucky batch freezes the reference:
-    no later loss is below its loss, so that nothing but the first ``length`` successes after it can
-    renew the reference, and what was predicted since then only grows, until the test is as good as
-    monotone. On mini-batches use :class:`Window`, or clear the memory at every batch
+    reproduces the monotone method. On mini-batches the current loss is that of the current batch
+    (our choice; the sources are deterministic). There, one lucky batch freezes the reference. No
+    later loss is below its loss, so only the first ``length`` successes after it can renew the
+    reference. From then on the predicted reduction only grows, until the test is practically
+    monotone. On mini-batches, use :class:`Window`, or clear the memory at every batch
     (``history_scope="per_batch"``); ``"reeval"`` measures the frozen reference on the current
-    batch, which makes it comparable, but does not renew it.
+    batch, which makes it comparable but does not renew it.
 
     Args:
         length: Number of successes without a new minimum after which the reference is renewed.
@@ -188,7 +188,7 @@ class ConstantMemory:
     ) -> tuple[Reference, PastIterate | None]:
         """Return the reference loss and the reduction predicted since it was seen.
 
-        The first loss that is asked about is the first reference.
+        The first loss asked about becomes the first reference.
         """
         if self._length == 0:
             return Reference(loss, 0.0), None
@@ -236,7 +236,7 @@ class ConstantMemory:
     def adopt(self, other: History) -> None:
         """Take over the numbers of another such memory.
 
-        If its length is another one, the counter is cut so that the reference is still renewed.
+        If its length differs, the counter is cut so that the reference is still renewed.
         """
         if isinstance(other, ConstantMemory):
             self.rollback(other.mark())
@@ -244,7 +244,7 @@ class ConstantMemory:
                 self._since_minimum = min(self._since_minimum, max(self._length - 1, 0))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the four numbers, the counter and, where kept, the iterates."""
+        """Return the four numbers, the counter and, if kept, the iterates."""
         if self._minimum is None or self._reference is None or self._candidate is None:
             return {}
         return {

@@ -1,4 +1,4 @@
-"""Intervals of numbers, as they are written in mathematics."""
+"""Intervals of numbers, in mathematical notation."""
 
 import functools
 import math
@@ -13,9 +13,9 @@ class Interval:
     """The numbers between two bounds.
 
     Attributes:
-        text: As in mathematics: ``"(0, 1]"``.
+        text: In mathematical notation: ``"(0, 1]"``.
         low: The lower bound.
-        high: The upper bound, or the name of another option that is it.
+        high: The upper bound, or the name of the option that gives it.
         has_low: Whether the lower bound belongs to it.
         has_high: Whether the upper bound belongs to it.
     """
@@ -32,7 +32,7 @@ class Interval:
         """Read an interval, such as ``"(0, inf)"`` or ``"(0, eta_2]"``.
 
         Raises:
-            ValueError: It is none.
+            ValueError: It is not an interval.
         """
         found = re.fullmatch(r"([(\[])(\S+), (\S+)([)\]])", text)
         if found is None:
@@ -46,7 +46,7 @@ class Interval:
         return self.holds(value, {})
 
     def holds(self, value: Any, options: Mapping[str, Any]) -> bool:
-        """Tell whether a number lies in it; other things do not.
+        """Tell whether a value is a number in the interval.
 
         Args:
             value: Anything.

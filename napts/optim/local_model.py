@@ -27,8 +27,8 @@ class Step:
     Attributes:
         direction: One flat tensor per block.
         predicted_reduction: ``m(0) - m(s)``, a number once it is known on the host.
-        length: Its length in the trust-region norm, or ``None`` if that has to be computed.
-        factor: What the direction is multiplied with.
+        length: Its length in the trust-region norm, or ``None`` if that must be computed.
+        factor: Multiplies the direction.
     """
 
     direction: Vector
@@ -53,7 +53,7 @@ class Step:
         return self.length if isinstance(self.length, float) else math.nan
 
     def shortened(self, share: float, predicted_reduction: Tensor | float) -> "Step":
-        """Return ``share * s``, which promises so much."""
+        """Return ``share * s`` with the given prediction."""
         length = None if self.length is None else share * self.length
         return Step(self.direction, predicted_reduction, length, share * self.factor)
 
@@ -101,7 +101,7 @@ class LocalModels(Protocol):
         ...
 
     def observe(self, theta: Vector, gradient: Vector) -> None:
-        """Take note of the next iterate and its gradient, before :meth:`at` is asked for."""
+        """Note the next iterate and its gradient, before :meth:`at` is called."""
         ...
 
     def at(self, gradient: Vector, communicator: Communicator = ONE_PROCESS) -> LocalModel:
@@ -109,11 +109,11 @@ class LocalModels(Protocol):
         ...
 
     def restricted(self, block: int | None) -> "LocalModels":
-        """Return models for one block alone, or all; they begin with what is known of it."""
+        """Return models for one block alone, or for all; they start with what is known of it."""
         ...
 
     def forget(self) -> None:
-        """Forget all iterates: the parameters that are trained have changed."""
+        """Forget all iterates: the set of trained parameters has changed."""
         ...
 
     def mark(self) -> Any:
@@ -134,7 +134,7 @@ class LocalModels(Protocol):
 
 
 class Memoryless:
-    """The part of :class:`LocalModels` that remembers, for those that remember nothing."""
+    """The remembering part of :class:`LocalModels`, for models that remember nothing."""
 
     __slots__ = ()
 
@@ -158,8 +158,8 @@ class Memoryless:
 class CurvedModel(LocalModel):
     """What all models with curvature share.
 
-    Their numbers are known at once, and what a multiple or a mixture of steps promises has to be
-    computed anew.
+    Their numbers are known at once, and the predicted reduction of a multiple or a mixture of steps
+    must be computed anew.
     """
 
     def shares(self) -> list[Share]:
@@ -189,10 +189,10 @@ class LinearModel:
         raw: Direction ``d`` of the model's own step, of any length; may be the gradient itself.
         norm: Norm in which the step is scaled to the radius.
         communicator: Combines the ranks' shares.
-        measured: That norm is the trust region's.
+        measured: Whether that norm is the trust region's.
 
-    Its two scalars, ``||d||`` and ``g_k^T d``, may be this rank's shares, or still on a device,
-    until :meth:`complete`.
+            Until :meth:`complete`, its two scalars ``||d||`` and ``g_k^T d`` may be this rank's
+            shares, or still on a device.
     """
 
     def __init__(
@@ -247,7 +247,7 @@ class LinearModel:
         return Step(mixture, predicted)
 
     def _positive_length(self) -> Tensor | float:
-        """Return ``||d||``; a zero gradient has no direction, its step is zero all the same."""
+        """Return ``||d||``; a zero gradient has no direction, but its step is still zero."""
         if isinstance(self._length, Tensor):
             return self._length.clamp_min(_TINY)
         return _TINY if self._length < _TINY else self._length
@@ -255,10 +255,10 @@ class LinearModel:
 
 @dataclass(frozen=True, slots=True)
 class FirstOrder(Memoryless):
-    """Makes the first-order model of an iterate; spec of the step in its norm and direction.
+    """Makes the first-order model of an iterate; defines the norm and direction of its step.
 
     The direction is the gradient scaled to length 1 in the trust-region norm (the step of APTS in
-    weights, 2023, Algorithm 1 line 6), its sign likewise scaled, or the gradient scaled to length
+    weights, 2023, Algorithm 1 line 6), its sign scaled likewise, or the gradient scaled to length
     1 in the 2-norm. For ``norm="l2"`` the first and the last agree and minimise the model; for
     ``norm="inf"`` the minimiser is ``"sign"``. All of them are feasible: ``||d|| <= 1``.
 
@@ -274,7 +274,7 @@ class FirstOrder(Memoryless):
         """Do nothing: a first-order model depends on no other iterate."""
 
     def restricted(self, block: int | None) -> "FirstOrder":
-        """Return the same models: nothing is known of any block."""
+        """Return the same models: nothing is known about any block."""
         return self
 
     def at(self, gradient: Vector, communicator: Communicator = ONE_PROCESS) -> LinearModel:

@@ -1,6 +1,6 @@
-"""Family "local solver": what runs inside of a subdomain, or of a shard of the batch.
+"""Family "local solver": what runs inside a subdomain, or a shard of the batch.
 
-A preconditioner makes one :class:`LocalProblem` of each subdomain and lets a :class:`LocalSolver`
+A preconditioner turns each subdomain into a :class:`LocalProblem` and lets a :class:`LocalSolver`
 take steps on it, from the iterate and within an :class:`Allowance`.
 """
 
@@ -18,13 +18,13 @@ from napts.optim.record import Trial
 from napts.optim.vectors import Layout, Norm, Vector
 
 SHORTEST = 1e-30
-"""Lengths below this count as this much where they are divided by: nothing moves anyway."""
+"""Smallest divisor: shorter lengths count as this one, since nothing moves anyway."""
 
 
 class LocalProblem(ABC):
-    """What a subdomain minimises, in its own variables; it stands at the iterate at first.
+    """What a subdomain minimises, in its own variables, which start at the iterate.
 
-    Every problem has gradients; a :class:`ValuedProblem` has values, too.
+    Every problem has gradients; a :class:`ValuedProblem` has values too.
 
     Attributes:
         norm: Norm of the trust region.
@@ -39,7 +39,7 @@ class LocalProblem(ABC):
 
     @abstractmethod
     def scratch(self) -> Vector:
-        """Return a vector to be filled for :meth:`move`: always the same, lost in :meth:`value`."""
+        """Return a vector to fill for :meth:`move`: always the same, lost in :meth:`value`."""
 
     @abstractmethod
     def move(self, factor: float | Tensor) -> None:
@@ -47,11 +47,11 @@ class LocalProblem(ABC):
 
     @abstractmethod
     def gradient(self) -> Vector:
-        """Return the gradient where the variables stand."""
+        """Return the gradient at the current variables."""
 
 
 class ValuedProblem(LocalProblem):
-    """A local problem that has values, and not only gradients."""
+    """A local problem that has values as well as gradients."""
 
     @property
     @abstractmethod
@@ -75,8 +75,8 @@ class ValuedProblem(LocalProblem):
 
         Args:
             trial: The variables; they are left there.
-            predicted: A number that may be on a device, and comes to the host along with it.
-            keep_graph: :meth:`gradient` may follow.
+            predicted: A number that may be on a device, brought to the host with the value.
+            keep_graph: Whether :meth:`gradient` may follow.
 
         Returns:
             The value and that number.
@@ -84,7 +84,7 @@ class ValuedProblem(LocalProblem):
 
 
 AnyProblem = TypeVar("AnyProblem", bound=LocalProblem, contravariant=True)
-"""What a solver needs of its problems: it fits all that have more."""
+"""What a solver needs from its problems: it accepts any that have more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +92,11 @@ class Allowance:
     """How far the steps of one subdomain may lead.
 
     Attributes:
-        radius: The radius of its own region; or, with ``whole``, of one for all subdomains.
-        whole: Length of the first directions of all subdomains together: each may use the share of
-            the radius that its own first direction has in it.
-        reach: How far all steps together may lead, where the radius is that of the first one alone
-            and follows the ratios; ``None`` where the radius is for all of them.
+        radius: The radius of its own region or, with ``whole``, of one region for all subdomains.
+        whole: Length of the first directions of all subdomains together; each may use as much of
+            the radius as its own first direction has of this length.
+        reach: How far all steps together may lead, if the radius is only that of the first step and
+            follows the ratios; ``None`` if the radius is for all steps.
     """
 
     radius: float
@@ -105,19 +105,19 @@ class Allowance:
 
     @classmethod
     def shared(cls, radius: float, whole: Tensor | float) -> "Allowance":
-        """Return the allowance where a radius is shared by first directions of this length."""
+        """Return the allowance if first directions of this length share the radius."""
         return cls(radius, whole.clamp_min(SHORTEST) if isinstance(whole, Tensor) else whole)
 
     def longest(
         self, first: Vector, norm: Norm, steps: int = 1, length: Tensor | float | None = None
     ) -> float | Tensor:
-        """Return how long each of several steps may be, which may stay on a device.
+        """Return how long each of several steps may be; the number may stay on a device.
 
         Args:
             first: The subdomain's first direction.
             norm: Norm of the trust region.
             steps: Number of steps that share the radius.
-            length: Length of the first direction, where it is known.
+            length: Length of the first direction, if known.
         """
         longest = self.radius / steps
         if self.whole is None:
@@ -128,16 +128,16 @@ class Allowance:
 
 
 UNBOUNDED = Allowance(math.inf)
-"""Where no radius bounds the steps."""
+"""No radius bounds the steps."""
 
 
 class Found(NamedTuple):
-    """Where a local solver has led to.
+    """Where a local solver has led.
 
     Attributes:
-        theta: The variables; ``None`` for where they stand.
-        loss: The value there, if it is known.
-        radius: The radius after the steps, of a solver that has one.
+        theta: The variables; ``None`` if they are in place already.
+        loss: The value there, if known.
+        radius: The radius after the steps, if the solver has one.
         trials: The steps that were judged.
     """
 
@@ -148,21 +148,21 @@ class Found(NamedTuple):
 
 
 class LocalSolver(ABC, Generic[AnyProblem]):
-    """Takes a few steps on a local problem; a class of its own is a further member.
+    """Takes a few steps on a local problem; each subclass is another member of the family.
 
-    Its parameter is what it needs: a :class:`LocalProblem`, or a :class:`ValuedProblem`.
+    Its type parameter is what it needs: a :class:`LocalProblem` or a :class:`ValuedProblem`.
 
     Attributes:
-        steps: The largest number of local steps, at least 1; more than one need gradients away from
-            the iterate.
-        needs_values: It evaluates local problems, and does not only differentiate them.
+        steps: The largest number of local steps, at least 1; more than one needs gradients away
+            from the iterate.
+        needs_values: Whether it evaluates local problems as well as differentiating them.
     """
 
     steps: int
     needs_values: ClassVar[bool] = False
 
     def begin(self, problems: Sequence[AnyProblem]) -> None:
-        """Prepare for problems that are minimised one after the other, all from the iterate."""
+        """Prepare for problems to be minimised one after the other, all from the iterate."""
 
     def first(self, problem: AnyProblem) -> Vector:
         """Return the direction of the first step, of any length; after :meth:`begin`."""
@@ -170,10 +170,10 @@ class LocalSolver(ABC, Generic[AnyProblem]):
 
     @abstractmethod
     def minimise(self, problem: AnyProblem, allowance: Allowance) -> Found:
-        """Take the steps, which together are no longer than the allowance says.
+        """Take the steps, which together are no longer than the allowance.
 
         Args:
-            problem: What is minimised.
+            problem: What to minimise.
             allowance: How far the steps may lead.
 
         Returns:
@@ -187,7 +187,7 @@ class LocalSolver(ABC, Generic[AnyProblem]):
         """Follow a change of the parameters that are trained.
 
         Args:
-            sources: For each new block the old one with just the same parameters, else ``None``.
+            sources: For each new block, the old one with exactly the same parameters, or ``None``.
             layout: The new blocks.
         """
 

@@ -17,15 +17,15 @@ class LocalTrustRegion(LocalSolver[ValuedProblem]):
     """Takes trust-region steps on a local problem from an iterate, together within a radius.
 
     APTS in weights (arXiv 2312.13677), Algorithm 1, lines 7 to 10: the local radius starts at the
-    whole radius, follows the ratios, and is capped by what is left after the steps so far. With an
-    allowance that has a reach the radius is the first one, and the bounds of the rule hold: with an
-    infinite reach the steps are those of the trust-region method itself.
+    whole radius, follows the ratios, and is capped by what is left after the steps so far. If the
+    allowance has a reach, its radius is only the first one, and the bounds of the rule hold; with
+    an infinite reach the steps are those of the trust-region method itself.
 
     Attributes:
         steps: Steps ``nu``, rejected ones included.
         rule: How the local radius follows the ratios; without a reach its bounds are replaced by 0
             and the radius.
-        exhausted: Share of what there was to go at first below which nothing is left.
+        exhausted: Share of the initial allowance below which nothing is left.
         rounding: See :func:`napts.optim.acceptance.judge`.
         eta: Smallest ratio that is accepted; ``None`` for the rule's ``eta_1``.
     """
@@ -41,10 +41,10 @@ class LocalTrustRegion(LocalSolver[ValuedProblem]):
     def minimise(self, problem: ValuedProblem, allowance: Allowance) -> Found:
         """Take the steps; at most ``steps`` values and ``steps - 1`` gradients.
 
-        No gradient is computed where nothing is left to go.
+        No gradient is computed once nothing is left of the allowance.
 
         Args:
-            problem: What is minimised; its models observe the local iterates.
+            problem: What to minimise; its models observe the local iterates.
             allowance: The radius.
 
         Returns:

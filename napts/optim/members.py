@@ -1,4 +1,4 @@
-"""Members of the four families, made from the options of a method, which composes them."""
+"""Members of the four families, made from the options of the method that composes them."""
 
 from collections.abc import Mapping
 from typing import Any

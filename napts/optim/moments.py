@@ -25,12 +25,12 @@ class Moments:
 
     @classmethod
     def zeros(cls, like: Tensor) -> "Moments":
-        """Return the averages of no gradient."""
+        """Return averages with no gradient in them."""
         count = torch.zeros((), dtype=torch.float32, device=like.device)
         return cls(torch.zeros_like(like), torch.zeros_like(like), count)
 
     def clone(self) -> "Moments":
-        """Return a copy that can go its own way."""
+        """Return an independent copy."""
         return Moments(self.first.clone(), self.second.clone(), self.count.clone())
 
     def update(self, gradient: Tensor, out: Tensor, betas: tuple[float, float], eps: float) -> None:
@@ -65,11 +65,11 @@ class ResetMoments:
         return [Moments.zeros(gradient) for gradient in gradients]
 
     def propose(self, moments: list[Moments], *, change: bool) -> list[Moments]:
-        """Return the averages that local steps go on with: these.
+        """Return the averages with which local steps continue: these.
 
         Args:
-            moments: Those that :meth:`begin` has returned, with the global gradients in them.
-            change: Local steps will change them.
+            moments: Those that :meth:`begin` returned, with the global gradients in them.
+            change: Whether local steps will change them.
         """
         return moments
 
@@ -88,11 +88,11 @@ class ResetMoments:
 
 
 class KeptMoments(ResetMoments):
-    """Remembers the averages of the global gradients, one for each iteration.
+    """Remembers the averages of the global gradients, one gradient for each iteration.
 
-    Gradients of local steps stay out: they belong to points that may be rejected. An iteration
-    that ends without a judged step (its loss is not finite, the closure failed) leaves no trace,
-    nor does one whose gradient is not finite.
+    Gradients of local steps are left out: they belong to points that may be rejected. An iteration
+    leaves no trace if it ends without a judged step (its loss is not finite, the closure failed) or
+    if its gradient is not finite.
     """
 
     def __init__(self) -> None:
@@ -107,7 +107,7 @@ class KeptMoments(ResetMoments):
         return [kept.clone() for kept in self._kept]
 
     def propose(self, moments: list[Moments], *, change: bool) -> list[Moments]:
-        """Note the averages that :meth:`commit` shall keep; return copies if they will change."""
+        """Note the averages for :meth:`commit` to keep; return copies if they will change."""
         self._proposed = moments
         return [each.clone() for each in moments] if change else moments
 
@@ -116,7 +116,7 @@ class KeptMoments(ResetMoments):
         self._kept, self._proposed = self._proposed, []
 
     def relayout(self, sources: Sequence[int | None], layout: Layout) -> None:
-        """Keep the averages of blocks with the same parameters; those of others start anew."""
+        """Keep the averages of blocks with the same parameters; the others start anew."""
         if not self._kept:
             return
         self._kept = [

@@ -24,7 +24,7 @@ from napts.optim.weight_decay import PenalisedPasses, Penalty
 
 
 class NonFiniteLossError(ArithmeticError):
-    """The loss where the iteration starts is NaN or infinite: no step can be judged."""
+    """The loss at the start of the iteration is NaN or infinite: no step can be judged."""
 
 
 @dataclass(slots=True)
@@ -64,7 +64,7 @@ class Objective:
 
     Args:
         batch: What is evaluated; a closure computes the loss without ``backward()``.
-        layout: Where the parameters lie.
+        layout: Where the parameters are in the vectors.
         local_model: Makes the local model from a gradient.
         counts: Where the passes are counted.
         context: What surrounds the steps of its optimizer.
@@ -121,12 +121,12 @@ class Objective:
             decomposition: Subdomains whose boundary data are captured on the way.
 
         Returns:
-            The present iterate; its loss is still on the device.
+            The current iterate; its loss is still on the device.
 
         Raises:
             ValueError: If the closure has called ``backward()`` or does not return a scalar loss,
                 or if parameters are sharded over processes.
-            RuntimeError: If processes that share the subdomains, or evaluate a batch each, have
+            RuntimeError: If processes that share the subdomains, or each evaluate a batch, have
                 different parameters; or if steps overlap in two threads and draw random numbers.
         """
         self._context.check_whole(self.layout.parameters)
@@ -145,8 +145,8 @@ class Objective:
     def model_step(self, point: Point, radius: float) -> Step:
         """Return the local model's own step of length ``radius``.
 
-        On several ranks its length may have to be combined first, the one number that an
-        acceptance test cannot bring along.
+        On several ranks its length may have to be combined first; it is the only number that cannot
+        wait for the acceptance test.
         """
         if self._communicator.spread and (shares := point.model.shares()):
             numbers = self._communicator.collect([(point.loss, "sum"), *shares])
@@ -159,13 +159,13 @@ class Objective:
     ) -> Measured:
         """Evaluate a candidate: one forward pass and one transfer of scalars.
 
-        No pass, where the candidate is what :meth:`evaluate_block` has just evaluated.
+        If :meth:`evaluate_block` has just evaluated the candidate, no pass is needed.
 
         Args:
-            point: Where the step starts; its pending numbers come to the host on this occasion.
+            point: The start of the step; its pending numbers come to the host too.
             step: The candidate.
-            trial: ``theta + s`` if it is there already; the parameters are left there.
-            keep_graph: :meth:`linearise_trial` may follow.
+            trial: ``theta + s``, if already computed; the parameters are left there.
+            keep_graph: Whether :meth:`linearise_trial` may follow.
 
         Returns:
             The numbers that an acceptance test needs.
@@ -219,13 +219,13 @@ class Objective:
     def evaluate_block(
         self, block: int, trial: Tensor, predicted: Tensor | float, *, keep_graph: bool
     ) -> tuple[float, float]:
-        """Evaluate other values of one block, the others where they are.
+        """Evaluate new values of one block, with the other blocks unchanged.
 
         Args:
             block: Which one; its parameters are left there.
             trial: Its flat values.
-            predicted: The reduction that they promise, which comes to the host on this occasion.
-            keep_graph: :meth:`block_gradient` may follow, or :meth:`evaluate` of the same.
+            predicted: The reduction that they promise, which comes to the host too.
+            keep_graph: Whether :meth:`block_gradient` may follow, or :meth:`evaluate` of the same.
 
         Returns:
             The loss and that number.
@@ -265,15 +265,15 @@ class Objective:
         return self._communicator.collect([(loss, "loss")])[0]
 
     def loss_here(self, *, keep_graph: bool) -> Tensor:
-        """Return the loss where the parameters are; a gradient may be asked for next."""
+        """Return the loss at the current parameters; a gradient may be asked for next."""
         return self.loss_by(self._passes, keep_graph=keep_graph)
 
     def loss_by(self, passes: Passes, *, keep_graph: bool) -> Tensor:
-        """Return the loss where the parameters are, as some passes evaluate it: all, or a part's.
+        """Return the loss at the current parameters, of the whole batch or of a part.
 
         Args:
-            passes: Who evaluates it.
-            keep_graph: A gradient may be asked for next.
+            passes: What evaluates it.
+            keep_graph: Whether a gradient may be asked for next.
         """
         try:
             with self._replay.again():
@@ -288,7 +288,8 @@ class Objective:
         """Return the mean of a flat gradient over processes that each have their own batch.
 
         Args:
-            flat: This process's; overwritten. Without such processes it is returned as it is.
+            flat: This process's gradient; overwritten. Without such processes it is returned
+                unchanged.
         """
         if self._processes is not None:
             self._processes.average([flat])
@@ -306,7 +307,7 @@ class Objective:
         return self._communicator.collect([(share, norm_share(kind))])[0]
 
     def capture_again(self, decomposition: Decomposition) -> None:
-        """Fill the subdomains' caches anew where the parameters are, at the cost of a pass."""
+        """Refill the subdomains' caches at the current parameters, at the cost of a pass."""
         passes = self.counts.forwards, self.counts.backwards
         with self._replay.again():
             self._passes.linearise(decomposition)
@@ -331,17 +332,17 @@ class Objective:
         return length / math.sqrt(number)
 
     def local_pass(self) -> AbstractContextManager[None]:
-        """Surround a subdomain's own pass: it starts from the same buffers and leaves no trace."""
+        """Surround a subdomain's own pass: the same buffers at its start, and no trace after it."""
         return self._replay.again()
 
     def with_decay(self, block: int, gradients: list[Tensor]) -> list[Tensor]:
-        """Return a block's local gradients with that of the weight decay at the present weights."""
+        """Return a block's local gradients plus that of the weight decay at the current weights."""
         if self.penalty is None:
             return gradients
         return self.penalty.added_to(gradients, self.layout.blocks[block])
 
     def _standing_loss(self, trial: Vector | None) -> Tensor | None:
-        """Return the loss of a trial at which the parameters stand, with its graph."""
+        """Return the loss at the trial that the parameters hold, with its graph."""
         standing, self._standing = self._standing, None
         if standing is None or trial is None or trial[0] is not standing[0]:
             return None
@@ -359,8 +360,8 @@ class Objective:
             return
         if self._passes.divided or self.replicas is not ONE_REPLICA:
             raise ValueError(
-                "processes cannot share the parts of a batch (APTSD, a Batch with ranks) and "
-                "have batches of their own (DistributedDataParallel) at once: call the network "
+                "processes cannot both share the parts of a batch (APTSD, a Batch with ranks) and "
+                "have their own batches (DistributedDataParallel): call the network "
                 "without the wrapper, or use TR, NTR, APTS, APTSA, NAPTS or APTSW without ranks"
             )
         processes.check_copies(self.layout.parameters)
@@ -373,7 +374,7 @@ class Objective:
         gradient: list[Tensor],
         fresh: Tensor | None = None,
     ) -> Point:
-        """Build the iterate; a loss that is fresh is averaged along with its gradient."""
+        """Build the iterate; a fresh loss is averaged along with its gradient."""
         flat = self.layout.flatten(gradient)
         self.replicas.lead(flat)
         if self._processes is not None:

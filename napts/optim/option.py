@@ -1,4 +1,4 @@
-"""What is said about an option, in the one place where it stands: default, range, meaning."""
+"""The definition of an option, in one place: default, range, meaning."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ from napts.optim.interval import Interval
 
 
 class Unset(Enum):
-    """Stands for what is not said."""
+    """Stands for what is not given."""
 
     UNSET = "unset"
 
@@ -24,12 +24,12 @@ class Unset(Enum):
 UNSET = Unset.UNSET
 
 Rule = Callable[[Mapping[str, Any]], str | None]
-"""Tells what an option must be given the others, as ``"must be below 1"``; ``None`` if it is."""
+"""Says what an option must be given the others, as ``"must be below 1"``; ``None`` if it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class ByNorm:
-    """A default that depends on the norm; ``None`` stands for it in signatures.
+    """A default that depends on the norm; in signatures it is ``None``.
 
     Attributes:
         l2: The value for the 2-norm.
@@ -40,7 +40,7 @@ class ByNorm:
     inf: float
 
     def of(self, norm: Any) -> float:
-        """Return the value for a norm; that of the 2-norm for whatever is none."""
+        """Return the value for a norm; for anything else, the value for the 2-norm."""
         return self.inf if isinstance(norm, str) and norm == "inf" else self.l2
 
     def __str__(self) -> str:
@@ -52,14 +52,14 @@ class Option:
     """What stands beside the type of an option, as in ``Annotated[float, Option(0.5, "...")]``.
 
     Attributes:
-        default: Its default; not said where a signature has it.
+        default: Its default; omitted where a signature has it.
         meaning: What it does, its unit, and where its default comes from.
-        within: The interval that numbers lie in, each of them where there are several.
+        within: The interval that the number must lie in, or each number of a sequence.
         rule: What it must be, given the others.
-        in_specs: Its default in specs, where that is another one.
-        before: The value that runs had before there was the option. At that value it is no part of
+        in_specs: Its default in specs, if that differs.
+        before: The value that runs had before the option existed. At this value it is not part of
             the run key, so that old and new runs of one setting are the same run.
-        noun: What the numbers of a sequence are, in errors.
+        noun: What the numbers of a sequence are called in errors.
     """
 
     default: Any = UNSET
@@ -72,17 +72,17 @@ class Option:
 
     @property
     def interval(self) -> Interval | None:
-        """The interval that numbers lie in."""
+        """The interval that numbers must lie in."""
         return None if self.within is None else Interval.parse(self.within)
 
 
 @dataclass(frozen=True, slots=True)
 class Amendment:
-    """What a method says about an option besides what is said where it is defined.
+    """What a method adds to the definition of an option.
 
     Attributes:
         name: The option.
-        note: What is added to its meaning.
+        note: Added to its meaning.
         default: The method's own default.
     """
 
@@ -98,7 +98,7 @@ class Definition:
     Attributes:
         name: Its name.
         kind: Its type.
-        option: What is said about it.
+        option: Its definition.
     """
 
     name: str
@@ -112,7 +112,7 @@ class Definition:
         Args:
             name: The option's name.
             annotation: ``Annotated[type, Option(...)]``, or a type alone.
-            default: Its default, where the option does not say it.
+            default: Its default, if the option has none.
         """
         kind, option = annotation, Option()
         if get_origin(annotation) is Annotated:
@@ -123,7 +123,7 @@ class Definition:
         return cls(name, kind, option)
 
     def amended(self, by: Amendment | None) -> "Definition":
-        """Return the definition with what a method adds."""
+        """Return the definition with a method's additions."""
         if by is None:
             return self
         default = self.option.default if by.default is UNSET else by.default
@@ -137,7 +137,7 @@ class Definition:
 
     @property
     def allowed(self) -> str:
-        """What the option may be, as in errors: ``"one of l2, inf"``, ``"in (0, 1)"``."""
+        """Allowed values, as errors give them: ``"one of l2, inf"``, ``"in (0, 1)"``."""
         kind, interval = required(self.kind), self.option.interval
         if get_origin(kind) is Literal:
             choices = list(map(str, get_args(kind)))
@@ -153,7 +153,7 @@ class Definition:
 
     @property
     def domain(self) -> str:
-        """What the option may be, in a few words, whether it is checked or not."""
+        """Allowed values in a few words, whether they are checked or not."""
         words = {bool: "True or False", int: "an integer", float: "a number", str: "a string"}
         return self.allowed or words.get(self.kind, "")
 
@@ -166,7 +166,7 @@ class Definition:
         """Check the value against its range.
 
         Raises:
-            ValueError: It is out of range, as ``Invalid radius: -1.0, must be above 0``.
+            ValueError: It is out of range; for example ``Invalid radius: -1.0, must be above 0``.
         """
         value = options[self.name]
         if not self._admits(value, options):

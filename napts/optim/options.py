@@ -1,4 +1,4 @@
-"""The options that methods have in common; each is written here, and nowhere else."""
+"""The options that methods share; each is defined here and nowhere else."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypedDict
@@ -57,14 +57,16 @@ class TrustRegionOptions(TypedDict, total=False):
         float | None, Option(ByNorm(2.0, 1e-1), "Largest radius; likewise.", within="(0, inf)")
     ]
     shrink: Annotated[float, Option(0.5, "Factor on failure.", within="(0, 1)")]
-    grow: Annotated[float, Option(2.0, "Factor on great success.", within="(1, inf)")]
+    grow: Annotated[
+        float, Option(2.0, "Factor by which the radius grows on great success.", within="(1, inf)")
+    ]
     eta_1: Annotated[float, Option(0.25, "Acceptance threshold.", within="(0, eta_2]")]
     eta_2: Annotated[float, Option(0.75, "Ratio above which the radius grows.", within="(0, 1)")]
     norm: Annotated[
         Norm,
         Option(
             "l2",
-            "Norm of the region. The NAPTS paper does not print its norm; the 2-norm is our "
+            "Norm of the region. The NAPTS paper does not state its norm; the 2-norm is our "
             "choice.",
         ),
     ]
@@ -72,15 +74,16 @@ class TrustRegionOptions(TypedDict, total=False):
         Direction,
         Option(
             "scaled_gradient",
-            "Of the first-order step; see :class:`napts.optim.local_model.FirstOrder`.",
+            "Direction of the first-order step; see :class:`napts.optim.local_model.FirstOrder`.",
         ),
     ]
     max_tries: Annotated[
         int,
         Option(
             5,
-            "Tries on one batch; 1 is the textbook iteration. The loop also ends at the smallest "
-            "radius, where a further try would repeat the last, unless ``radius_floor`` says so.",
+            "Most tries on one batch; 1 is the textbook iteration. The loop also ends at the "
+            "smallest radius, where a further try would repeat the last, unless ``radius_floor`` "
+            "allows it.",
             within="[1, 1000]",
         ),
     ]
@@ -88,9 +91,9 @@ class TrustRegionOptions(TypedDict, total=False):
         RadiusFloor,
         Option(
             "yielding",
-            'What ``radius_min`` is: ``"fixed"`` (the papers), ``"repeated"``, fixed with failed '
-            'global steps tried again there, or ``"yielding"`` (ours), which holds as long as '
-            "steps get accepted; see :class:`napts.optim.regions.Regions`.",
+            'How ``radius_min`` acts: ``"fixed"`` (the papers); ``"repeated"``, fixed, with '
+            'failed global steps tried again there; or ``"yielding"`` (ours), which holds as long '
+            "as steps are accepted. See :class:`napts.optim.regions.Regions`.",
             in_specs="fixed",
             before="fixed",
         ),
@@ -99,8 +102,8 @@ class TrustRegionOptions(TypedDict, total=False):
         float,
         Option(
             0.0,
-            "May differ between groups. ``weight_decay / 2 * ||theta||^2`` is part of the loss, "
-            "wherever that is measured, in what ``step`` returns too.",
+            "May differ between groups. ``weight_decay / 2 * ||theta||^2`` is part of the loss "
+            "wherever that is measured, and of the value that ``step`` returns.",
             within="[0, inf)",
             rule=_shrinks_less_than_wholly,
             before=0.0,
@@ -110,9 +113,9 @@ class TrustRegionOptions(TypedDict, total=False):
         bool,
         Option(
             False,
-            "The weights shrink by the factor ``1 - lr * weight_decay`` once per step before it "
-            "starts, and the loss knows nothing of it; not judged by the acceptance test, undone "
-            "if there is no step.",
+            "The weights shrink by the factor ``1 - lr * weight_decay`` once per step, before it "
+            "starts. The loss does not include this, and the acceptance test does not judge it; it "
+            "is undone if there is no step.",
             before=False,
         ),
     ]
@@ -126,7 +129,7 @@ class ModelOptions(TypedDict, total=False):
         Option(
             1,
             "1 for the first-order model, 2 for one with limited-memory SR1 curvature, which is "
-            "minimised exactly in the 2-norm (``direction`` is then not used); see "
+            "minimised exactly in the 2-norm (``direction`` is then unused); see "
             ":class:`napts.optim.quadratic_model.SecondOrder`.",
             before=1,
         ),
@@ -135,8 +138,8 @@ class ModelOptions(TypedDict, total=False):
         int,
         Option(
             5,
-            "How many pairs of steps and changes of the gradient the curvature is made of. 5 is "
-            "the number of APTS in weights (2023), section 3.1.",
+            "How many pairs of a step and the change of the gradient along it make up the "
+            "curvature. 5 is the number in APTS in weights (2023), section 3.1.",
             within="[1, 1000]",
             before=5,
         ),
@@ -151,7 +154,7 @@ class HistoryOptions(TypedDict, total=False):
         Option(
             5,
             "Number of past successes that are remembered; 0 gives the monotone method. Not "
-            "printed in the NAPTS paper, 5 is our choice.",
+            "printed in the NAPTS paper; 5 is our choice.",
             within="[0, 1000000]",
         ),
     ]
@@ -160,18 +163,18 @@ class HistoryOptions(TypedDict, total=False):
         Option(
             "windowed",
             '``"windowed"`` (NAPTS eqs. (6) to (8)) or ``"constant-memory"`` (CGT Algorithm '
-            "10.1.2), which is for losses of one batch: on mini-batches its reference freezes "
-            'after a lucky one. There use ``"windowed"`` or ``history_scope="per_batch"``, or '
-            '``"reeval"`` to measure the frozen reference on the current batch at least; see '
-            ":class:`napts.optim.history.ConstantMemory`.",
+            "10.1.2). The latter is meant for losses of one batch: on mini-batches its reference "
+            'freezes after a lucky one. There, use ``"windowed"``, or '
+            '``history_scope="per_batch"``, or at least ``"reeval"``, which measures the frozen '
+            "reference on the current batch. See :class:`napts.optim.history.ConstantMemory`.",
         ),
     ]
     history_scope: Annotated[
         HistoryScope,
         Option(
             "rolling",
-            "What a remembered loss means on another mini-batch, which the paper leaves open: "
-            '``"rolling"`` takes it as it was (our choice), ``"reeval"`` measures the reference '
+            "What a remembered loss means on another mini-batch; the paper leaves this open. "
+            '``"rolling"`` takes it unchanged (our choice), ``"reeval"`` measures the reference '
             "again on the current batch (one forward, and a copy of the parameters per remembered "
             'success), ``"per_batch"`` forgets at every batch.',
         ),
@@ -186,7 +189,7 @@ class SchwarzOptions(TypedDict, total=False):
         Option(
             5,
             "CAdam steps ``T`` per subdomain. Not printed in the NAPTS paper; 5 is the number of "
-            "local steps of APTS in weights (2023).",
+            "local steps in APTS in weights (2023).",
             within="[1, 10000]",
         ),
     ]
@@ -207,8 +210,8 @@ class SchwarzOptions(TypedDict, total=False):
         KeepMoments,
         Option(
             "reset",
-            '``"reset"`` starts CAdam from zero moments in every iteration (our choice for the '
-            'paper, which does not say), ``"kept"`` goes on with those of the global gradients.',
+            '``"reset"`` starts CAdam from zero moments in every iteration (our choice; the paper '
+            'does not say), ``"kept"`` continues with the moments of the global gradients.',
             before="reset",
         ),
     ]
@@ -216,8 +219,8 @@ class SchwarzOptions(TypedDict, total=False):
         Shares,
         Option(
             "equal",
-            '``"equal"`` gives each subdomain the same part of the radius (the paper), with '
-            '``"joint"`` the proposal has the direction that Adam on all subdomains together has.',
+            '``"equal"`` gives each subdomain the same part of the radius (the paper); with '
+            '``"joint"`` the proposal has the direction of Adam on all subdomains together.',
             before="equal",
         ),
     ]
@@ -236,15 +239,15 @@ class SchwarzOptions(TypedDict, total=False):
         LocalPrecision,
         Option(
             "full",
-            "For those steps' gradients; see :func:`napts.optim.precision.reduced`. The loss and "
-            "its gradient are always in full.",
+            "Precision of those steps' gradients; see :func:`napts.optim.precision.reduced`. The "
+            "loss and its gradient always have full precision.",
             before="full",
         ),
     ]
 
 
 class CorrectionOptions(TypedDict, total=False):
-    """Options of what follows a proposal."""
+    """Options for what follows a proposal."""
 
     correction: Annotated[
         Sequence[float],
@@ -268,9 +271,10 @@ class CorrectionOptions(TypedDict, total=False):
         GlobalStep,
         Option(
             "always",
-            '``"always"`` (the paper), ``"on_failure"``: only if the proposal and its corrections '
-            'were rejected, or ``"never"`` (both ours). Without it an accepted batch costs one '
-            "global forward and backward, ``local_steps - 1`` local passes, one forward.",
+            '``"always"`` (the paper), ``"on_failure"``, that is only if the proposal and its '
+            'corrections were rejected, or ``"never"`` (both ours). Without it, an accepted batch '
+            "costs one global forward and backward, ``local_steps - 1`` local passes and one "
+            "forward.",
             before="always",
         ),
     ]
@@ -278,7 +282,7 @@ class CorrectionOptions(TypedDict, total=False):
         bool,
         Option(
             True,
-            "One radius for proposals and global steps (our choice), or one each.",
+            "Whether proposals and global steps have one radius (our choice) or one each.",
             before=True,
         ),
     ]

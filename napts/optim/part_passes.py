@@ -19,27 +19,28 @@ _T = TypeVar("_T")
 
 
 class PartPasses(Passes):
-    """The passes of a batch that is evaluated part by part, by whoever has the part.
+    """The passes of a batch that is evaluated part by part, each part by the process that has it.
 
-    The loss is the mean of the parts' means, weighted by their samples. Every part sees the same
-    random numbers, and layers that look at the batch (BatchNorm) see the part; the first one leaves
-    its marks in buffers. What the generators do next does not depend on who had which part.
+    The loss is the mean of the parts' means, weighted by their numbers of samples. Every part sees
+    the same random numbers, and layers that look at the batch (BatchNorm) see the part; only the
+    first part updates buffers. The later random numbers do not depend on which process had which
+    part.
 
     Args:
         losses: Return the mean loss of each part.
-        weights: The share of the batch's samples that each has.
+        weights: The share of the batch's samples that each part has.
         replicas: The processes that share the parts.
-        parameters: The parameters that are trained.
+        parameters: The parameters in training.
         counts: Where passes are counted.
-        context: What is known of the closure.
+        context: What is known about the closure.
 
     Raises:
         ValueError: If there are fewer parts than processes.
 
     Attributes:
         replicas: As given.
-        found: Loss and gradients of this process's parts where the batch was last linearised, by
-            the number of the part.
+        found: Loss and gradients of this process's parts at the last linearisation, by the number
+            of the part.
     """
 
     divided = True
@@ -102,7 +103,7 @@ class PartPasses(Passes):
         return self._mean(self._each(lambda part: part.trial_gradient(of)))
 
     def _each(self, evaluate: Callable[[ClosurePasses], _T]) -> dict[int, _T]:
-        """Return what each own part gives, all from the same random state."""
+        """Return the result of each of this process's parts, all from the same random state."""
         replay, found = Replay(self._devices), {}
         for index, part in self._parts.items():
             with replay.again() if found else replay.first():

@@ -1,4 +1,4 @@
-"""Passes through the network: who evaluates and differentiates the loss of the batch, and how."""
+"""Passes through the network: what evaluates and differentiates the loss of the batch, and how."""
 
 import re
 from abc import ABC, abstractmethod
@@ -19,18 +19,18 @@ BACKWARD_CALLED = (
     "set `self.automatic_optimization = False` and call `self.optimizers().step(closure)` in "
     "training_step)"
 )
-"""What is said to a closure that has filled ``.grad``."""
+"""The message for a closure that has filled ``.grad``."""
 
 # What torch says where something is differentiated, or a gradient watched, without a graph.
 _WANTS_GRAPH = re.compile(r"requires? grad|requires? gradient|requires_grad|grad_fn")
 
 
 class GraphWantedError(Exception):
-    """A closure differentiates inside, so that it has to be evaluated again, with a graph."""
+    """A closure differentiates inside, so it must be evaluated again, with a graph."""
 
 
 class Passes(ABC):
-    """Evaluates one batch's loss wherever the parameters stand.
+    """Evaluates one batch's loss at the current parameters.
 
     A loss is this rank's share of it (see :mod:`napts.optim.communicator`); gradients are those
     of the whole loss with respect to this rank's parameters. Every pass is counted.
@@ -38,7 +38,7 @@ class Passes(ABC):
     Attributes:
         communicator: Combines the shares of the ranks.
         counts: Where passes are counted.
-        divided: The batch is evaluated in parts, or on ranks.
+        divided: Whether the batch is evaluated in parts or on ranks.
     """
 
     divided = False
@@ -54,8 +54,8 @@ class Passes(ABC):
         """Return the loss: a forward pass and nothing else.
 
         Raises:
-            GraphWantedError: If it turns out that the closure differentiates inside; asked again
-                from the same start, this gives the loss.
+            GraphWantedError: If it turns out that the closure differentiates inside; called again
+                from the same start, this returns the loss.
         """
 
     @abstractmethod
@@ -81,9 +81,9 @@ class ClosurePasses(Passes):
 
     Args:
         closure: Computes the loss of the batch, without ``backward()``.
-        parameters: The parameters that are trained.
+        parameters: The parameters in training.
         counts: Where passes are counted.
-        context: What is known of the closure.
+        context: What is known about the closure.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class ClosurePasses(Passes):
         """Return the loss, without a graph unless the closure differentiates inside.
 
         Raises:
-            GraphWantedError: If that turns out now, to be known from then on.
+            GraphWantedError: If that is discovered now; from then on it is known.
         """
         self._graph = None
         if self._context.graph_for_values:
@@ -190,14 +190,14 @@ def require_graph(loss: Tensor) -> None:
     """Check that a loss can be differentiated.
 
     Raises:
-        ValueError: If no parameter that is trained enters it.
+        ValueError: If it depends on no trained parameter.
     """
     if not loss.requires_grad:
         raise ValueError(UNRELATED)
 
 
 def _gradients_in(parameters: Sequence[Tensor]) -> list[tuple[Tensor, int] | None]:
-    """Return which ``.grad`` there are, in which version."""
+    """Return which ``.grad`` exist, and in which version."""
     # The tensors themselves: an id may be given to the next one.
     found = [parameter.grad for parameter in parameters]
     return [None if g is None else (g, g._version) for g in found]

@@ -1,4 +1,4 @@
-"""Numbers with fewer digits for local steps, while the loss itself keeps them all."""
+"""Lower precision for local steps, while the loss itself keeps full precision."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -17,8 +17,8 @@ def reduced(
     Args:
         precision: ``"full"`` is that of the parameters; ``"tf32"`` lets CUDA devices multiply
             float32 matrices with 10 bits of mantissa (elsewhere nothing changes); ``"bfloat16"``
-            is torch's autocast. Parameters and gradients keep their type in every case.
-        device: Where it is computed.
+            is torch's autocast. Parameters and gradients always keep their type.
+        device: The device to compute on.
     """
     if precision == "bfloat16":
         return torch.autocast(device.type, torch.bfloat16)

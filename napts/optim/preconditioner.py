@@ -17,7 +17,7 @@ class Proposal(NamedTuple):
 
     Attributes:
         theta: The parameters.
-        predicted_reduction: What they promise; ``None`` leaves that to the global model.
+        predicted_reduction: What they promise; with ``None`` the global model computes it.
     """
 
     theta: Vector
@@ -28,8 +28,8 @@ class Preconditioner(ABC):
     """Proposes parameters, each subdomain on its own, all from the same iterate.
 
     Attributes:
-        solver: What each subdomain runs; what it remembers is all that outlives an iteration.
-        has_values: Its local problems have values, and not only gradients.
+        solver: What each subdomain runs; only its memory outlives an iteration.
+        has_values: Whether its local problems have values as well as gradients.
     """
 
     solver: LocalSolver[Any]
@@ -42,7 +42,7 @@ class Preconditioner(ABC):
 
     @property
     def parts(self) -> int:
-        """In how many parts the batch is to be evaluated; 0 for the whole at once."""
+        """The number of parts in which to evaluate the batch; 0 for the whole at once."""
         return 0
 
     def check(self) -> None:
@@ -54,17 +54,17 @@ class Preconditioner(ABC):
         if self.solver.needs_values and not self.has_values:
             raise ValueError(
                 f"{type(self).__name__}: found {type(self.solver).__name__} as local solver, which "
-                "evaluates local losses, allowed: one that needs gradients alone, such as CAdam"
+                "evaluates local losses, allowed: one that needs only gradients, such as CAdam"
             )
 
     @abstractmethod
     def propose(self, objective: Objective, point: Point, radius: float) -> Proposal:
-        """Return the proposed parameters; those of the network are left anywhere.
+        """Return the proposed parameters; the network's own may be left at any value.
 
         Args:
             objective: The batch loss.
             point: The iterate with its gradient.
-            radius: Trust-region radius that the whole proposal keeps to.
+            radius: Trust-region radius for the whole proposal.
         """
 
     def commit(self) -> None:
@@ -72,7 +72,7 @@ class Preconditioner(ABC):
         self.solver.commit()
 
     def relayout(self, sources: Sequence[int | None], layout: Layout) -> None:
-        """Follow a change of the parameters that are trained; see :meth:`LocalSolver.relayout`."""
+        """Follow a change of the trained parameters, as local solvers do."""
         self.solver.relayout(sources, layout)
 
     def state_dict(self) -> dict[str, Any]:

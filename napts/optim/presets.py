@@ -6,7 +6,7 @@ from typing import Any
 from napts.registry import Registry
 
 PRESETS: Registry[Mapping[str, dict[str, Any]]] = Registry("presets")
-"""By name, for each method that has it, the options it stands for; ``preset`` in a spec."""
+"""The options of each preset, by its name and the method; ``preset`` in a spec."""
 
 
 def register_preset(name: str, options: Mapping[str, dict[str, Any]]) -> None:
@@ -17,7 +17,7 @@ def register_preset(name: str, options: Mapping[str, dict[str, Any]]) -> None:
         options: For each method that has it, keyword arguments of the method's constructor.
 
     Raises:
-        ValueError: There is another one of this name.
+        ValueError: The name is taken.
     """
     PRESETS.register(name, options)
 

@@ -1,9 +1,8 @@
-"""The names of torch that are no part of its documented interface, all of them in one place.
+"""The names we use that are not part of torch's documented interface, all in one place.
 
-Where one is used, torch has no other way, or one that takes several times as long in every step.
-Each may be renamed by a further version: importing the package then ends in one line that says
-which, instead of in a step that computes something else. What the documented interface could do as
-well is not used by a private name.
+Each is used only because torch has no other way, or one that takes several times as long in every
+step. A later version may rename any of them: importing the package then fails with one line that
+says which, rather than a step silently computing something else.
 """
 
 import sys
@@ -38,14 +37,14 @@ NAMES = (
     "torch._C._functorch.is_functorch_wrapped_tensor",
     "torch.utils._pytree",
 )
-"""All of them, by their full names; attributes of instances by those of their classes."""
+"""All of them, by their full names; instance attributes by the names of their classes."""
 
 
 def check(names: Sequence[str] = NAMES) -> None:
     """Check that torch has the names.
 
     Raises:
-        ImportError: If it lacks one.
+        ImportError: If one is missing.
     """
     for name in names:
         if not _exists(name):
@@ -69,7 +68,7 @@ def _resolved(path: str) -> Any:
     """Return a module of torch, or a class in one.
 
     Raises:
-        AttributeError: If there is none.
+        AttributeError: If there is no such name.
     """
     found: Any = torch
     parts = path.split(".")

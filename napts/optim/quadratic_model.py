@@ -18,7 +18,7 @@ class QuadraticModel(CurvedModel):
     Args:
         gradient: ``g_k``.
         curvature: ``B_k``.
-        norm: Norm of the trust region. The model's own step is shorter than the radius in the
+        norm: Norm of the trust region. The model's own step is no longer than the radius in the
             2-norm, hence in the infinity norm too, as in APTS in weights (2023).
     """
 
@@ -92,10 +92,10 @@ def _coordinate(like: Vector, index: int) -> Vector:
 
 @dataclass(frozen=True, slots=True)
 class SecondOrder:
-    """Makes the second-order model of an iterate from the curvature met so far.
+    """Makes the second-order model of an iterate from the curvature seen so far.
 
     A pair is the change of the iterate and of the gradient from one linearisation to the next. On
-    mini-batches the two gradients may be of different batches (ours; the papers let batches
+    mini-batches the two gradients may come from different batches (ours; the papers let batches
     overlap).
 
     Attributes:
@@ -115,21 +115,23 @@ class SecondOrder:
 
         Args:
             gradient: ``g_k``.
-            communicator: Whoever holds the vectors.
+            communicator: Of the ranks that hold the vectors.
 
         Raises:
             ValueError: If they are spread over several ranks.
         """
         if communicator.spread:
-            raise ValueError("order=2 needs all parameters in one process; ranks take order=1")
+            raise ValueError(
+                "order=2 needs all parameters in one process; on several ranks, use order=1"
+            )
         return QuadraticModel(gradient, self.memory.curvature, self.norm)
 
     def restricted(self, block: int | None) -> "SecondOrder":
-        """Return models for one block, with the pairs' parts there, or for all blocks."""
+        """Return models for one block, with that part of the pairs, or for all blocks."""
         return SecondOrder(self.norm, self.memory.restricted(block))
 
     def forget(self) -> None:
-        """Forget all pairs: a part of one is no pair of what is trained now."""
+        """Forget all pairs: they do not fit the parameters trained now."""
         self.memory.clear()
 
     def mark(self) -> Any:

@@ -8,22 +8,22 @@ from typing import Any, Literal, TypeVar
 _T = TypeVar("_T")
 
 SUM_FIELDS = ("hessians", "hessian_products", "cg_iterations", "sample_fraction")
-"""What only methods for finite sums have."""
+"""Entries that only methods for finite sums have."""
 
 QUASI_NEWTON_FIELDS = ("gradients_published", "gradients_concurrent", "update_cost")
-"""What only quasi-Newton methods have."""
+"""Entries that only quasi-Newton methods have."""
 
 MOST_LEVELS = 6
-"""Most networks of a hierarchy whose work is told apart."""
+"""Largest number of networks in a hierarchy whose work is counted separately."""
 
 LEVEL_FIELDS = ("work_units", *(f"work_level_{level}" for level in range(1, MOST_LEVELS + 1)))
-"""What only methods with several networks have."""
+"""Entries that only methods with several networks have."""
 
 OPTIONAL_FIELDS = (*SUM_FIELDS, *QUASI_NEWTON_FIELDS, *LEVEL_FIELDS)
-"""What only some methods have; the dictionaries of others do not name it."""
+"""Entries that only some methods have; the dictionaries of others omit them."""
 
 OPTIONAL_COUNTS = tuple(name for name in OPTIONAL_FIELDS if name != "sample_fraction")
-"""That of it which adds up from step to step."""
+"""Those of them that add up from step to step."""
 
 Phase = Literal["proposal", "correction", "global"]
 
@@ -38,13 +38,13 @@ class Trial:
         coefficient: Weight ``w`` of eq. (10); 0 for the proposal, ``None`` in the global phase.
         radius: Trust-region radius for which the step was made.
         predicted_reduction: ``m(0) - m(s)``.
-        loss: ``f`` where the step starts.
+        loss: ``f`` at the start of the step.
         trial_loss: ``f(theta + s)``; NaN if it was not worth an evaluation.
         ratio_current: Ratio to the current loss, eq. (9); ``-inf`` for a failed candidate.
         ratio_history: Ratio to the reference of the history, eq. (9).
         step_norm: Length of the step in the trust-region norm.
         accepted: The step was taken.
-        nonmonotone: The step was taken although the current loss alone would have refused it.
+        nonmonotone: The step was taken, although the current loss alone would have ruled it out.
         evaluated: A forward pass was spent on it.
     """
 
@@ -64,14 +64,14 @@ class Trial:
 
 @dataclass(slots=True)
 class PassCounts:
-    """Passes through the network that one iteration has paid for.
+    """Passes through the network that one iteration has cost.
 
     Attributes:
-        forwards: Evaluations of the whole network; on a part of the batch its share of one.
+        forwards: Evaluations of the whole network; one on a part of the batch counts by its share.
         backwards: Backward passes of the whole network; likewise.
         local_passes: Forward and backward of every subdomain once, each on its own.
-        checks: The same, and passes of the whole network, made only to compare local gradients
-            with the global one.
+        checks: Such local passes, and passes of the whole network, made only to compare local
+            gradients with the global one.
     """
 
     forwards: float = 0

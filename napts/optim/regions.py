@@ -15,16 +15,16 @@ from napts.optim.vectors import Vector
 RadiusFloor = Literal["yielding", "fixed", "repeated"]
 
 REJECTED_BEFORE_WARNING = 5
-"""Wholly rejected steps in a row after which a warning is due (ours)."""
+"""Number of steps rejected in full, in a row, that triggers a warning (ours)."""
 
 
 @dataclass(slots=True)
 class Region:
-    """A trust region, as one or both phases have it.
+    """A trust region of one phase or of both.
 
     Attributes:
         radius: Its radius.
-        yielded: The radius may fall below the smallest one.
+        yielded: Whether the radius may fall below the smallest one.
     """
 
     radius: float
@@ -34,25 +34,25 @@ class Region:
 class Regions:
     """The regions of the global step and of proposals, which may be the same.
 
-    The smallest radius is a length in the units of the parameters, and no one value suits all
+    The smallest radius is a length in the units of the parameters, and no single value suits all
     networks: where the loss bends within it, no step is ever accepted. With the floor
-    ``"yielding"`` (ours) it holds as long as steps get accepted. After a step that was wholly
-    rejected although it promised something, with the radius at the smallest one or below, the
-    following steps may shrink it further, down to where a step is lost in the rounding of the
-    parameters, until it has grown back to the smallest one. ``"fixed"`` is the papers' rule.
-    ``"repeated"`` is fixed as well, and a global step that fails there is tried again, the same
-    trial, until its tries are used up, as a plain loop over tries does it: that costs forward
-    passes and counts as rejections, and changes nothing else.
+    ``"yielding"`` (ours) it holds as long as steps are accepted. Suppose that the radius is at the
+    smallest one or below, and a step is rejected in full although it promised a reduction. The
+    following steps may then shrink the radius further, down to where a step is lost in the rounding
+    of the parameters, until it has grown back to the smallest one. ``"fixed"`` is the papers' rule.
+    ``"repeated"`` is fixed too, and a global step that fails there is tried again, with the same
+    trial, until its tries are used up, as in a plain loop over tries. That costs forward passes and
+    counts as rejections, but changes nothing else.
 
     Args:
         radius: The first radius of both.
-        shared: They are one.
-        floor: What the smallest radius is.
+        shared: Whether they are the same region.
+        floor: How the smallest radius acts.
 
     Attributes:
         whole: The region of the global step.
-        proposals: That of proposals.
-        rejected: Steps in a row that were wholly rejected although they had promised something.
+        proposals: The region of proposals.
+        rejected: Steps rejected in full, in a row, although they promised a reduction.
     """
 
     def __init__(self, radius: float, *, shared: bool, floor: RadiusFloor) -> None:
@@ -63,7 +63,7 @@ class Regions:
         self.share(shared=shared)
 
     def share(self, *, shared: bool) -> None:
-        """Make the two regions one, that of the global step, or one each of the same radius."""
+        """Make both regions that of the global step, or separate ones of the same radius."""
         if shared:
             self.proposals = self.whole
         elif self.proposals is self.whole:
@@ -75,7 +75,7 @@ class Regions:
             region.radius, region.yielded = radius, False
 
     def keep_within(self, rule: RadiusRule) -> None:
-        """Cut the radii to changed bounds."""
+        """Clip the radii to changed bounds."""
         for region in self._distinct():
             region.yielded = region.yielded and self.floor == "yielding"
             least = 0.0 if region.yielded else rule.minimum
@@ -90,7 +90,7 @@ class Regions:
             region: Which one.
             verdict: The verdict on the trial.
             rule: The radius rule.
-            objective: The batch loss; measures the parameters where the floor has yielded.
+            objective: The batch loss; measures the parameters if the floor has yielded.
             at: The iterate.
         """
         if not region.yielded:
@@ -104,7 +104,7 @@ class Regions:
         region.yielded = region.radius < rule.minimum
 
     def account(self, trials: Sequence[Trial], rule: RadiusRule, method: str) -> None:
-        """Take note of how a step ended; warn once if none gets accepted any more.
+        """Note how a step ended; warn once if no step is accepted any more.
 
         Args:
             trials: All its trials.
@@ -126,12 +126,12 @@ class Regions:
         radius = self.whole.radius
         if self.floor != "yielding" and radius <= rule.minimum:
             change = (
-                "which is radius_min: the loss bends within it, give a smaller radius_min or "
+                "which is radius_min: the loss bends within it, so give a smaller radius_min or "
                 'radius_floor="yielding"'
             )
         else:
             change = (
-                "and goes on shrinking: if that does not end, the closure is no function of the "
+                "and keeps shrinking: if that does not end, the closure is not a function of the "
                 "parameters (data drawn anew at each call?) or its gradient is not that of its loss"
             )
         warnings.warn(
@@ -161,7 +161,7 @@ class Regions:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over a saved state; older ones know nothing of floors that yield."""
+        """Take over a saved state; older ones do not mention yielding floors."""
         yielded = state.get("yielded", (False, False))
         self.rejected = state.get("rejected", 0)
         self.whole.radius, self.whole.yielded = state["radius"], yielded[0]
@@ -174,15 +174,15 @@ class Regions:
 
 
 def promised(trial: Trial) -> bool:
-    """Tell whether a trial had promised a reduction that is worth a test."""
+    """Tell whether a trial promised a reduction that is worth a test."""
     return promising(trial.predicted_reduction, trial.loss)
 
 
 def moved(trial: Trial) -> bool:
     """Tell whether a trial was accepted and led somewhere.
 
-    Where every subdomain of a method that judges by itself stays put, the proposal is the iterate,
-    which is accepted for its finite loss.
+    If no subdomain of a method with its own acceptance rule moves, the proposal is the iterate,
+    which is accepted because its loss is finite.
     """
     return trial.accepted and trial.step_norm > 0.0
 
@@ -190,13 +190,13 @@ def moved(trial: Trial) -> bool:
 def shortest(objective: Objective, theta: Vector, scale: float) -> float:
     """Return the length below which a step is lost in the rounding of the parameters.
 
-    A step of the length ``eps(dtype) * rms(theta)``, in either norm, moves no parameter of typical
-    size any more, even if all of it is in one of them.
+    A step of length ``eps(dtype) * rms(theta)``, in either norm, no longer moves a parameter of
+    typical size, even if all of the step is in that parameter.
 
     Args:
         objective: Measures vectors, over all ranks.
         theta: The parameters.
-        scale: A length that stands for theirs where they are all 0, which nothing is lost in.
+        scale: A length to use in place of theirs if they are all 0, where nothing is lost.
 
     Returns:
         That length, and at least that of a number times ``scale``.

@@ -15,10 +15,10 @@ class Move:
 
     Args:
         old: The layout that they have.
-        new: The layout that they shall have.
+        new: The layout that they get.
 
     Attributes:
-        sources: For each new block the old one with just the same parameters, else ``None``.
+        sources: For each new block, the old one with exactly the same parameters, or ``None``.
     """
 
     def __init__(self, old: Layout, new: Layout) -> None:
@@ -27,7 +27,7 @@ class Move:
         self.sources = [_same_block(block, old.blocks) for block in new.blocks]
 
     def __call__(self, vector: Vector) -> Vector:
-        """Return a vector in the new layout; parameters that it lacks have their present value."""
+        """Return a vector in the new layout; parameters that it lacks get their current value."""
         parts = {
             id(p): part for p, part in zip(self._old.parameters, self._cut(vector), strict=True)
         }
@@ -58,15 +58,15 @@ def identical(first: Sequence[Tensor], second: Sequence[Tensor]) -> bool:
 
 
 def fitted(state: Any, layout: Layout) -> Any:
-    """Return a saved state with every vector in it brought to its blocks' dtypes and devices.
+    """Return a saved state with every vector in it moved to its blocks' dtypes and devices.
 
     Args:
-        state: Numbers, tensors, lists, tuples and dictionaries; a list or tuple of nothing but
-            tensors is a vector.
+        state: Numbers, tensors, lists, tuples and dictionaries; a list or tuple of only tensors
+            is a vector.
         layout: The layout of the vectors.
 
     Raises:
-        ValueError: If a vector is not of that layout.
+        ValueError: If a vector does not have that layout.
     """
     if isinstance(state, dict):
         return {name: fitted(value, layout) for name, value in state.items()}

@@ -1,6 +1,6 @@
-"""Replay: makes a closure a function of the parameters for the length of one iteration.
+"""Replay: makes a closure a function of the parameters for the duration of one iteration.
 
-Dropout masks and BatchNorm statistics would otherwise change from one evaluation to the next, and
+Otherwise dropout masks and BatchNorm statistics would change from one evaluation to the next, and
 a ratio of reductions would compare two different functions.
 """
 
@@ -18,14 +18,14 @@ from torch.utils.hooks import RemovableHandle
 from napts.optim.data_parallel import wrappers
 
 Meet = Callable[[nn.Module], None]
-"""What is told of a data-parallel wrapper before it is called."""
+"""Called with a data-parallel wrapper before it is called itself."""
 
 
 class RandomState:
     """The state of torch's random generators on the CPU and on the given CUDA devices.
 
     Args:
-        devices: CUDA devices whose generators count.
+        devices: CUDA devices whose generators are included.
     """
 
     def __init__(self, devices: list[torch.device]) -> None:
@@ -34,7 +34,7 @@ class RandomState:
 
     @property
     def devices(self) -> list[torch.device]:
-        """The CUDA devices whose generators count."""
+        """The CUDA devices whose generators are included."""
         return [device for device, _ in self._cuda]
 
     def restore(self) -> None:
@@ -44,9 +44,9 @@ class RandomState:
             torch.cuda.set_rng_state(state, device)
 
     def go_on(self) -> None:
-        """Seed all generators from this state, unless they still are in it.
+        """Seed all generators from this state, unless they are still in it.
 
-        However many numbers were drawn since, what follows is the same.
+        The numbers that follow are the same, however many were drawn in between.
         """
         if not self.differs(RandomState(self.devices)):
             return
@@ -54,7 +54,7 @@ class RandomState:
         torch.manual_seed(int(torch.randint(2**62, ())))
 
     def differs(self, other: "RandomState") -> bool:
-        """Tell whether another state of the same generators is not this one."""
+        """Tell whether another state of the same generators differs from this one."""
         pairs = zip(self._states(), other._states(), strict=True)
         return not all(torch.equal(a, b) for a, b in pairs)
 
@@ -65,10 +65,10 @@ class RandomState:
 class _Buffers:
     """Values of the buffers of all modules that the closure calls, found by watching it.
 
-    While it is entered it keeps the buffers of every module that is called, as they were before
-    its call. Torch calls modules more slowly while a hook for all of them is set. An outermost
-    module brings its children with it, so the hook is lifted until that module returns. Calls
-    from other threads than the one that watches are none of its business.
+    While it is entered, it keeps the buffers of every module that is called, as they were before
+    the call. Torch calls modules more slowly while a global hook is set. An outermost module brings
+    its children with it, so the hook is lifted until that module returns. Calls from any thread but
+    the watching one are ignored.
     """
 
     def __init__(self, meet: Meet | None) -> None:
@@ -150,8 +150,9 @@ class _Buffers:
 class Replay(AbstractContextManager[None]):
     """Repeats a closure's surroundings: the same random numbers, the same buffers.
 
-    The first call runs under :meth:`first` and leaves its marks, as one evaluation in any training
-    loop does. All further calls run under :meth:`again`, from the same start, and leave none.
+    The first call runs under :meth:`first` and has its usual side effects, as an evaluation in any
+    training loop does. All further calls run under :meth:`again`, from the same start, and have
+    none.
 
     Args:
         devices: CUDA devices whose random generators are replayed.
@@ -169,14 +170,14 @@ class Replay(AbstractContextManager[None]):
         return _First(self)
 
     def draws(self) -> bool:
-        """Tell whether the first evaluation drew random numbers, of any thread."""
+        """Tell whether the first evaluation drew random numbers, in any thread."""
         return self._before.differs(self._after)
 
     # A context by itself, since a generator, or an object made for each time, takes several times
     # as long, and this happens at every pass.
 
     def again(self) -> AbstractContextManager[None]:
-        """Run a further evaluation as if it were the first one, and leave no trace."""
+        """Run a further evaluation as if it were the first, and leave no trace."""
         return self
 
     def __enter__(self) -> None:

@@ -1,8 +1,8 @@
 """Processes that each hold a copy of the network and share the work of its subdomains.
 
-Other than on the ranks of a pipeline (:mod:`napts.optim.communicator`) every vector is whole on
-every process. What subdomains found is added up; what all evaluate is taken from the first one, so
-that they take the same decisions even where arithmetic is not reproducible.
+Unlike on the ranks of a pipeline (:mod:`napts.optim.communicator`), every vector is whole on every
+process. The results of the subdomains are added up. Whatever all processes evaluate is taken from
+the first one, so that they make the same decisions even where arithmetic is not reproducible.
 """
 
 import math
@@ -22,7 +22,7 @@ class Replicas(Protocol):
     """The processes, as one of them sees them."""
 
     def own(self, count: int) -> range:
-        """Return which of ``count`` subdomains this process works on."""
+        """Return those of ``count`` subdomains that this process works on."""
         ...
 
     def add(self, tensors: Sequence[Tensor]) -> None:
@@ -52,7 +52,7 @@ ONE_REPLICA = OneReplica()
 
 
 class LedNumbers(OneProcess):
-    """The communicator of processes that hold the same vectors: the first one's numbers count."""
+    """The communicator of processes that hold the same vectors: it uses the first one's numbers."""
 
     def __init__(self, replicas: Replicas) -> None:
         self._replicas = replicas
@@ -70,7 +70,7 @@ def check_copies(replicas: Replicas, parameters: Sequence[Tensor]) -> None:
     """Check that all processes have the same parameters.
 
     Raises:
-        RuntimeError: If they have not; on every process.
+        RuntimeError: If they have not; raised on every process.
     """
     if replicas is ONE_REPLICA:
         return

@@ -1,4 +1,4 @@
-"""The additive Schwarz preconditioner: subdomains propose, each on its own, all at once."""
+"""The additive Schwarz preconditioner: all subdomains propose at once, independently."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,10 +28,10 @@ class AdditiveSchwarz(Preconditioner):
         last_block_exact: Let the last subdomain follow the loss itself rather than its frozen
             downstream gradient. The paper freezes it; the authors' code of IAPTS does not.
         shares: How the subdomains share the radius: the same length for each (``"equal"``, the
-            paper), or the length that each first direction has in all of them together, scaled
-            to the radius (``"joint"``, ours; one more collective on several ranks).
-        fraction: Share of the cached batch that a local step after the first one uses.
-        precision: In which precision those local steps compute their gradients.
+            paper), or in proportion to the lengths of their first directions, which together are
+            scaled to the radius (``"joint"``, ours; one more collective on several ranks).
+        fraction: Share of the cached batch that each local step after the first uses.
+        precision: Precision in which those local steps compute their gradients.
     """
 
     has_values: ClassVar[bool] = False
@@ -44,7 +44,7 @@ class AdditiveSchwarz(Preconditioner):
     precision: LocalPrecision = "full"
 
     def __post_init__(self) -> None:
-        """Check the solver, and tell the decomposition what is coming."""
+        """Check the solver, and prepare the decomposition."""
         self.check()
         if self.fraction < 1.0:
             self.decomposition.ask_for_parts()
@@ -57,16 +57,16 @@ class AdditiveSchwarz(Preconditioner):
     def propose(self, objective: Objective, point: Point, radius: float) -> Proposal:
         """Run the local solver on every subdomain, starting from the iterate.
 
-        Costs ``T - 1`` local passes; no subdomain sees another one's new weights.
+        Costs ``T - 1`` local passes; no subdomain sees the new weights of another.
 
         Args:
             objective: The batch loss; its parameters are moved.
             point: The iterate with its gradient.
-            radius: Trust-region radius that the whole proposal keeps to.
+            radius: Trust-region radius for the whole proposal.
 
         Returns:
-            The proposed parameters ``theta_k + sum_d R_d^T s^(d)``, eq. (4); what they promise is
-            left to the global model.
+            The proposed parameters ``theta_k + sum_d R_d^T s^(d)``, eq. (4); the global model
+            computes what they promise.
         """
         gradient = point.model.gradient
         terms = self._first_order_terms(objective, gradient)
@@ -85,18 +85,19 @@ class AdditiveSchwarz(Preconditioner):
     def _allowance(
         self, objective: Objective, problems: Sequence["_Block"], radius: float
     ) -> Allowance:
-        """Return how far each subdomain that is here may go."""
+        """Return how far each subdomain of this rank may go."""
         if self.shares == "equal":
             return Allowance(share_of_radius(objective.norm, radius, self.decomposition.total))
         whole = objective.length([d for each in problems for d in self.solver.first(each)])
         return Allowance.shared(radius, whole)
 
     def _first_order_terms(self, objective: Objective, gradient: Vector) -> dict[int, Tensor]:
-        """Return what makes local gradients agree with the global one at the iterate.
+        """Return the terms that make local gradients agree with the global one at the iterate.
 
-        The frozen term ``R_d g - g_d(theta_k)`` of the local objective (APTS, 2025, section on
-        first-order consistency), where it is not zero: where the loss has terms besides those that
-        pass through a subdomain's outputs, or where that is what a comparison shows.
+        These are the frozen terms ``R_d g - g_d(theta_k)`` of the local objective (APTS, 2025,
+        section on first-order consistency) where they are not zero: where the loss has terms
+        besides those that pass through a subdomain's outputs, or where a comparison shows a
+        difference.
         """
         if self.solver.steps == 1:
             return {}
@@ -126,14 +127,14 @@ class AdditiveSchwarz(Preconditioner):
     def _local_gradient(
         self, objective: Objective, block: int, turn: int = 0, *, at_iterate: bool = False
     ) -> Tensor:
-        """Return the flat gradient of a subdomain at its present weights.
+        """Return the flat gradient of a subdomain at its current weights.
 
         Args:
             objective: The batch loss.
             block: The subdomain's block in the layout.
             turn: Number of the local pass in its iteration, from 0.
-            at_iterate: The weights are still those of the iterate, where it is compared: on the
-                whole batch and in full precision.
+            at_iterate: Whether the weights are still those of the iterate, where it is compared
+                on the whole batch and in full precision.
         """
         layout, decomposition = objective.layout, self.decomposition
         subdomain = layout.subdomains[block]
@@ -152,7 +153,7 @@ class AdditiveSchwarz(Preconditioner):
 
 
 class _Block(LocalProblem):
-    """A subdomain whose boundary data are frozen; its variables stay where its steps lead.
+    """A subdomain with frozen boundary data; its variables stay where its steps lead.
 
     Attributes:
         turns: Local gradients so far.

@@ -1,4 +1,4 @@
-"""Shards of a batch: each is minimised over all parameters, and what they did is combined."""
+"""Shards of a batch: each is minimised over all parameters, and their steps are combined."""
 
 import math
 from dataclasses import dataclass
@@ -25,15 +25,15 @@ class Shards(Preconditioner):
 
         ``h_p(theta) = f_p(theta) + <grad f(theta_k) - grad f_p(theta_k), theta - theta_k>``,
 
-    whose gradient at the iterate is that of the whole batch. In the 2-norm the steps are added,
-    each of length at most ``radius / P``; in the infinity norm averaged, each of length at most
-    ``radius``. The proposal promises the sum, or the mean, of what the shards found: to first order
-    that is what the combined step brings.
+    whose gradient at the iterate is that of the whole batch. In the 2-norm the steps are added, and
+    each has length at most ``radius / P``; in the infinity norm they are averaged, and each has
+    length at most ``radius``. The proposal promises the sum, or the mean, of the reductions that
+    the shards found: to first order that is what the combined step gains.
 
     Attributes:
         count: Number of shards ``P``.
         solver: What each shard runs.
-        models: The global local model; each shard starts with a copy of it.
+        models: The local model of the whole; each shard starts with a copy of it.
         norm: Norm of the trust region.
         consistent: Add the first-order term; without it a shard minimises its own loss.
     """
@@ -52,14 +52,14 @@ class Shards(Preconditioner):
     def propose(self, objective: Objective, point: Point, radius: float) -> Proposal:
         """Run the local solver on every shard, starting from the iterate.
 
-        Every evaluation of a shard counts as ``1 / P`` of a pass: at most ``nu`` forwards and ``nu
-        - 1`` backwards, all shards together. Loss and gradient of the shards at the iterate are
-        known from the linearisation.
+        Every evaluation of a shard counts as ``1 / P`` of a pass: at most ``nu`` forwards and
+        ``nu - 1`` backwards for all shards together. Loss and gradient of the shards at the iterate
+        are known from the linearisation.
 
         Args:
             objective: The batch loss, evaluated by shards; its parameters are moved.
             point: The iterate with its gradient.
-            radius: Trust-region radius that the whole proposal keeps to.
+            radius: Trust-region radius for the whole proposal.
 
         Returns:
             The proposed parameters and what they promise.

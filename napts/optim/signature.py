@@ -1,8 +1,8 @@
 """From the options of a method to its signature, its documentation, and complete checked options.
 
-A constructor takes ``**options: Unpack[TROptions]``, with a ``TypedDict`` whose annotations hold an
-:class:`napts.optim.option.Option` each. What type checkers, ``help`` and
-:func:`inspect.signature` say, and what is checked, follows from there.
+A constructor takes ``**options: Unpack[TROptions]``, with a ``TypedDict`` whose annotations each
+hold an :class:`napts.optim.option.Option`. Everything that type checkers, ``help`` and
+:func:`inspect.signature` show, and all checks, follow from there.
 """
 
 import difflib
@@ -43,12 +43,12 @@ def describe(kind: Any) -> None:
 def definitions_of(
     function: Callable[..., Any], inherited: Definitions, *, after: int = 1
 ) -> dict[str, Definition]:
-    """Return the options that an optimizer takes: what comes after what is trained.
+    """Return the options that an optimizer takes: the arguments after what is trained.
 
     Args:
         function: Its constructor, or a function that makes one.
-        inherited: Options that ``**options`` stands for, where its annotation does not say.
-        after: How many parameters are no options: what is trained, and ``self``.
+        inherited: Options that ``**options`` stands for, if its annotation does not say.
+        after: How many parameters are not options: what is trained, and ``self``.
     """
     found: dict[str, Definition] = {}
     for parameter in _parameters(function)[after:]:
@@ -73,7 +73,7 @@ def signature_of(function: Callable[..., Any], definitions: Definitions) -> Sign
 
     Args:
         function: The constructor.
-        definitions: Its options, with what the method says about them.
+        definitions: Its options, with the method's notes on them.
     """
     named = [p for p in _parameters(function) if p.kind is not Parameter.VAR_KEYWORD]
     spelled = [
@@ -89,7 +89,7 @@ def signature_of(function: Callable[..., Any], definitions: Definitions) -> Sign
 
 
 def amendments(kind: type) -> dict[str, Amendment]:
-    """Return what a class and its bases say in ``amended``."""
+    """Return the entries of ``amended`` in a class and its bases."""
     return {
         amendment.name: amendment
         for base in reversed(kind.__mro__)
@@ -98,7 +98,7 @@ def amendments(kind: type) -> dict[str, Amendment]:
 
 
 def completed(method: str, options: Mapping[str, Any], definitions: Definitions) -> dict[str, Any]:
-    """Return options with the defaults of those that are not given, checked.
+    """Return checked options, with defaults for those not given.
 
     Args:
         method: Name of the class, for errors.
@@ -133,7 +133,7 @@ def with_radii(options: Mapping[str, Any], definitions: Definitions) -> dict[str
 
 
 def check(options: Mapping[str, Any], definitions: Definitions) -> None:
-    """Check the options that are there: each by itself, then against the others.
+    """Check the given options: each by itself, then against the others.
 
     Raises:
         ValueError: If one is out of range, in torch's form ``Invalid radius: -1.0, must be ...``.
@@ -176,14 +176,14 @@ def entry(definition: Definition) -> list[str]:
 
 
 def facts(definition: Definition) -> str:
-    """Return what an option may be and its default, in a few words."""
+    """Return the allowed values of an option and its default, in a few words."""
     default = definition.option.default
     text = f"default {default if isinstance(default, ByNorm) else shown(default)}"
     return f"{definition.domain}; {text}" if definition.domain else text
 
 
 def shown(value: Any) -> str:
-    """Return a value as it is written in code."""
+    """Return a value as written in code."""
     return f'"{value}"' if isinstance(value, str) else repr(value)
 
 

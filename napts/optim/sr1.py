@@ -1,8 +1,8 @@
 """Limited-memory SR1: curvature from the latest steps and changes of the gradient.
 
 The matrix ``B = gamma I + Psi M^-1 Psi^T`` of Byrd, Nocedal and Schnabel (1994), with ``Psi = Y -
-gamma S`` and ``M = D + L + L^T - gamma S^T S``, is never formed: all that is kept are the pairs,
-as vectors over the blocks, and numbers between them.
+gamma S`` and ``M = D + L + L^T - gamma S^T S``, is never formed. Only the pairs are kept, as
+vectors over the blocks, and their inner products.
 """
 
 import math
@@ -22,7 +22,7 @@ _SHORTEST = 1e-6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curvature:
-    """The matrix of a model: one eigenvalue for almost everything, and a few others.
+    """The matrix of a model: one eigenvalue for almost all directions, and a few others.
 
     Attributes:
         base: ``gamma``, the eigenvalue of everything orthogonal to the known eigenvectors.
@@ -59,12 +59,12 @@ class LimitedMemorySR1:
 
     A pair is skipped where the SR1 update is not well defined, ``|s^T r| < 1e-8 ||s|| ||r||`` with
     ``r = y - B s``, where ``s`` or ``y`` is at most 1e-6 long (the rules of the authors' code), or
-    where ``r`` is no more than rounding (ours). ``gamma`` is ``y^T y / s^T y`` of the newest pair
-    (the authors' code) where that is positive, else what it was (ours): 1 at first. Of dependent
-    columns of ``Psi`` only what is independent counts.
+    where ``r`` is only rounding (ours). ``gamma`` is ``y^T y / s^T y`` of the newest pair (the
+    authors' code) if that is positive, and otherwise stays as it was (ours); it starts at 1. Of
+    dependent columns of ``Psi`` only the independent part counts.
 
     Args:
-        size: How many pairs are kept; the oldest goes first.
+        size: How many pairs are kept; the oldest is dropped first.
     """
 
     def __init__(self, size: int = 5) -> None:
@@ -73,7 +73,7 @@ class LimitedMemorySR1:
         self.curvature = Curvature()
 
     def observe(self, theta: Vector, gradient: Vector) -> None:
-        """Take over the next iterate with its gradient; the pair is what changed since the last.
+        """Take over the next iterate with its gradient; the pair is the change since the last.
 
         Args:
             theta: The iterate; kept, not copied.
@@ -119,7 +119,7 @@ class LimitedMemorySR1:
         return curved.combine([curved.base * part for part in vector], more)
 
     def restricted(self, block: int | None) -> "LimitedMemorySR1":
-        """Return a memory of one block, the pairs' parts there that pass the rules, or of all.
+        """Return a memory of one block, with the parts of the pairs that pass the rules, or of all.
 
         APTS in weights (arXiv 2312.13677), section 3.1: local histories are synchronised with the
         global one at the start of each preconditioning step.
@@ -135,7 +135,7 @@ class LimitedMemorySR1:
         return own
 
     def part(self) -> None:
-        """Keep the pairs, but make none of the last iterate: the function is another one."""
+        """Keep the pairs, but form none from the last iterate: the function has changed."""
         self._last = None
 
     def clear(self) -> None:
@@ -201,14 +201,14 @@ def curvature(pairs: list[tuple[Vector, Vector]], base: float) -> Curvature:
 
 
 def _spectrum(matrix: Tensor, accuracy: float) -> tuple[Tensor, Tensor]:
-    """Return the eigenvalues that are not zero to that accuracy, with their eigenvectors."""
+    """Return the eigenvalues that are not zero within that accuracy, with their eigenvectors."""
     values, axes = torch.linalg.eigh(matrix)
     kept = values.abs() > accuracy * values.abs().max()
     return values[kept], axes[:, kept]
 
 
 def _symmetric(lower: Tensor, count: int) -> Tensor:
-    """Return the symmetric matrix of which the lower triangle is given row by row."""
+    """Return the symmetric matrix whose lower triangle is given row by row."""
     matrix = torch.zeros(count, count, dtype=torch.float64)
     matrix[tuple(torch.tril_indices(count, count))] = lower
     return matrix + matrix.tril(-1).T

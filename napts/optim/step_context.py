@@ -1,6 +1,6 @@
 """What surrounds an optimizer's steps: its closure's needs, autocast, other threads and processes.
 
-Some of it is only known once the closure has been called, and is kept for the steps to come.
+Some of it is known only once the closure has been called, and is kept for later steps.
 """
 
 import threading
@@ -13,16 +13,16 @@ from torch.nn.parallel import DistributedDataParallel
 from napts.optim.data_parallel import DataParallel, check_whole
 
 _running: dict[int, "_Run"] = {}
-"""The steps that run now, of all threads."""
+"""The steps running now, in all threads."""
 
 
 class _Run:
-    """One step: who takes it, and whether another one has interfered with it.
+    """One step: which thread takes it, and whether another step has interfered with it.
 
     Attributes:
         thread: The thread that takes it.
         replays: It sets torch's random generators back to earlier states.
-        overlaps: A step of another thread, which does that, ran at the same time.
+        overlaps: A step that does so ran in another thread at the same time.
     """
 
     def __init__(self, *, replays: bool) -> None:
@@ -34,17 +34,17 @@ class _Run:
 class StepContext:
     """Entered around every step of one optimizer.
 
-    Copies and pickles of it know what it has learnt of the closure, not of processes.
+    Copies and pickles keep what it has learnt about the closure, but not about processes.
 
     Args:
         graph_for_values: The closure differentiates inside, so that even a trial whose gradient
-            nobody wants needs a graph.
+            is not wanted needs a graph.
         replays: The steps set torch's random generators back to earlier states.
 
     Attributes:
-        graph_for_values: The same, as it is found out.
+        graph_for_values: The same; also set once it is discovered.
         draws: The closure has been seen to draw random numbers.
-        data_parallel: The processes that each have their own batch, once they are known.
+        data_parallel: The processes that each have their own batch, once known.
     """
 
     def __init__(self, *, graph_for_values: bool = False, replays: bool = True) -> None:
@@ -64,7 +64,7 @@ class StepContext:
     def __enter__(self) -> None:
         if self._run is not None:
             raise RuntimeError(
-                "this optimizer's step is running already: call it from one thread, and not from "
+                "this optimizer's step is already running: call it from one thread, and not from "
                 "its own closure"
             )
         run = self._run = _Run(replays=self._replays)
@@ -89,15 +89,16 @@ class StepContext:
 
     @property
     def wonders(self) -> bool:
-        """Whether it is not known yet that the closure draws random numbers.
+        """Whether it must still be found out if the closure draws random numbers.
 
-        At the first evaluation, and wherever there are other threads. Early, since a step beside
-        this one can set the generators back to where they were, which looks like no draw.
+        True at the first evaluation, and whenever there are other threads. This must be known
+        early: a step beside this one can set the generators back, and that looks as if nothing was
+        drawn.
         """
         return not self.draws and (not self._looked or threading.active_count() > 1)
 
     def note(self, *, draws: bool) -> None:
-        """Take note of whether an evaluation of the closure has drawn random numbers."""
+        """Note whether an evaluation of the closure has drawn random numbers."""
         self.draws, self._looked = draws, True
 
     def check_alone(self) -> None:
@@ -109,8 +110,8 @@ class StepContext:
         if self.draws and self._run is not None and self._run.overlaps:
             raise RuntimeError(
                 "steps overlap in two threads and the closure draws random numbers: torch's "
-                "generators are shared by all threads, so that neither step could repeat its own; "
-                "take the steps one after the other (a lock around step), or in processes"
+                "generators are shared by all threads, so neither step could repeat its own; "
+                "take the steps one after the other (a lock around step), or in separate processes"
             )
 
     def check_whole(self, trained: Sequence[Tensor]) -> None:
@@ -124,9 +125,9 @@ class StepContext:
             self._whole = trained
 
     def meet(self, wrapper: nn.Module, trained: Sequence[Tensor]) -> None:
-        """Take note of a data-parallel wrapper that the closure is about to call.
+        """Note a data-parallel wrapper that the closure is about to call.
 
-        Its buffers are made those of the first process now, once for the whole step, and its own
+        Its buffers are set to those of the first process now, once for the whole step, and its own
         averaging of ``.grad`` is switched off until the step ends.
 
         Args:
@@ -134,7 +135,7 @@ class StepContext:
             trained: The optimizer's parameters; a wrapper that has none of them is left alone.
 
         Raises:
-            ValueError: If it is no DistributedDataParallel.
+            ValueError: If it is not a DistributedDataParallel.
         """
         if not isinstance(wrapper, DistributedDataParallel):
             raise ValueError(

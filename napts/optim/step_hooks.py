@@ -1,4 +1,4 @@
-"""What is put around an optimizer's step: no gradients, its context, hooks, a profiler's range."""
+"""What surrounds an optimizer's step: no gradients, its context, hooks, a profiler's range."""
 
 import functools
 from collections.abc import Callable
@@ -16,9 +16,9 @@ def with_step_hooks(step: _Step) -> _Step:
 
     The optimizer's ``_context``, a :class:`napts.optim.step_context.StepContext`, is entered.
 
-    Torch wraps every ``step`` in a range for its profiler, which takes 40 us whether or not one
-    runs: as much as a small network's vector work. Here its wrapper is called only while there is
-    a profiler or a hook.
+    Torch wraps every ``step`` in a range for its profiler. That takes 40 us even if no profiler
+    runs, as much as a small network's vector work. Here the wrapper is called only while there is a
+    profiler or a hook.
     """
 
     def without_gradients(self: Optimizer, *args: Any, **kwargs: Any) -> Any:

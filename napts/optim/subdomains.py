@@ -1,4 +1,4 @@
-"""What a preconditioner needs to know of a decomposition; implemented in napts.decomposition."""
+"""What a preconditioner needs from a decomposition; implemented in napts.decomposition."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -38,7 +38,7 @@ class Part:
     def samples(self, size: int) -> list[slice]:
         """Return the samples among ``size``; consecutive turns go through the batch in order.
 
-        Where a part holds more than half of them, it goes on at the beginning.
+        A part with more than half of them wraps around to the beginning.
         """
         count = max(1, round(self.fraction * size))
         parts = size // count
@@ -47,26 +47,26 @@ class Part:
         return [slice(start, start + count - around), *([slice(0, around)] if around else [])]
 
     def scale(self, size: int) -> float:
-        """Return what makes a sum over the part stand for one over all ``size`` samples."""
+        """Return the factor that scales a sum over the part to one over all ``size`` samples."""
         return size / sum(part.stop - part.start for part in self.samples(size))
 
     def check(self, tensors: Sequence[Tensor]) -> int:
-        """Return the number of samples of tensors that are to be cut.
+        """Return the number of samples in tensors that are to be cut.
 
         Raises:
-            RuntimeError: If their first dimensions are not the same.
+            RuntimeError: If their first dimensions differ.
         """
         shapes = [tuple(tensor.shape) for tensor in tensors]
         if any(shape[:1] != shapes[0][:1] or not shape for shape in shapes):
             listed = " and ".join(map(str, dict.fromkeys(shapes)))
             raise RuntimeError(
                 "local_fraction: the input and the output of a stage must have the samples as "
-                f"first dimension, found {listed}"
+                f"their first dimension, found {listed}"
             )
         return shapes[0][0]
 
     def cut(self, inputs: Tensor, downstream: Tensor) -> tuple[Tensor, Tensor]:
-        """Cut a subdomain's input and downstream gradient, scaled to stand for the whole batch.
+        """Cut a subdomain's input and downstream gradient, scaled to represent the whole batch.
 
         Raises:
             RuntimeError: If their first dimensions are not the same.
@@ -83,7 +83,7 @@ def taken(tensor: Tensor, samples: Sequence[slice]) -> Tensor:
 
 
 class CaptureAgainError(RuntimeError):
-    """The subdomains are run in another way from now on; they need the captured pass anew."""
+    """The subdomains run in another way from now on; the pass must be captured again."""
 
 
 @runtime_checkable
@@ -101,9 +101,9 @@ class Decomposition(ParameterSets, Protocol):
     """Disjoint sets of parameters, and a gradient for each that needs nothing from the others.
 
     NAPTS section 2.1: during one global forward and backward pass every subdomain caches what it
-    needs; after that its gradients at changed weights cost a pass through itself alone.
+    needs. After that, its gradients at changed weights cost only a pass through the subdomain.
 
-    On several ranks an object stands for the subdomains of its own rank.
+    On several ranks an object represents the subdomains of its own rank.
     """
 
     @property
@@ -117,7 +117,7 @@ class Decomposition(ParameterSets, Protocol):
         ...
 
     def capture(self) -> AbstractContextManager[None]:
-        """While it is open, the closure's forward pass fills the caches."""
+        """While this is open, the closure's forward pass fills the caches."""
         ...
 
     def ask_for_parts(self) -> None:
@@ -125,11 +125,11 @@ class Decomposition(ParameterSets, Protocol):
         ...
 
     def inspect(self, loss: Tensor) -> None:
-        """Look at how a captured loss depends on the subdomains, while its graph is there."""
+        """Examine how a captured loss depends on the subdomains, while its graph exists."""
         ...
 
     def boundaries(self) -> list[Tensor]:
-        """Tensors of the captured pass at which the downstream gradients are wanted."""
+        """Tensors of the captured pass whose downstream gradients are wanted."""
         ...
 
     def set_downstream(self, downstream: Sequence[Tensor]) -> None:
@@ -137,7 +137,7 @@ class Decomposition(ParameterSets, Protocol):
         ...
 
     def compared(self) -> Sequence[int]:
-        """Return the subdomains whose gradients have to be compared with the global one's blocks.
+        """Return the subdomains whose gradients must be compared with the global one's blocks.
 
         Their :meth:`local_gradient` at the captured iterate is then given to :meth:`remainder`.
         """
@@ -150,7 +150,7 @@ class Decomposition(ParameterSets, Protocol):
     def remainder(
         self, subdomain: int, local: Tensor, whole: Tensor, scale: Tensor
     ) -> Tensor | None:
-        """Return what a subdomain's gradient at the iterate lacks of the global one's block.
+        """Return the difference between the global gradient's block and a subdomain's gradient.
 
         Args:
             subdomain: Which one.
@@ -162,20 +162,21 @@ class Decomposition(ParameterSets, Protocol):
             The difference, or ``None`` if it is rounding.
 
         Raises:
-            CaptureAgainError: If the subdomains are run in another way from now on.
+            CaptureAgainError: If the subdomains run in another way from now on.
         """
         ...
 
     def local_gradient(
         self, subdomain: int, part: Part | None = None, *, at_iterate: bool = False
     ) -> list[Tensor]:
-        """Return eq. (2): the gradient at the present weights with the caches frozen.
+        """Return eq. (2): the gradient at the current weights with the caches frozen.
 
         Args:
             subdomain: Which one.
             part: Take only these samples of the cached batch, and estimate the gradient of the
                 whole from them.
-            at_iterate: The present weights are those of the captured pass; check what can be.
+            at_iterate: The current weights are those of the captured pass; check what can be
+                checked.
         """
         ...
 

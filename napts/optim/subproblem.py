@@ -1,8 +1,8 @@
 """The trust-region subproblem of a limited-memory model, solved exactly in the 2-norm (OBS).
 
-``min g^T p + p^T B p / 2`` over ``||p||_2 <= radius``, where ``B`` has few eigenvalues that differ
+``min g^T p + p^T B p / 2`` over ``||p||_2 <= radius``, where only a few eigenvalues of ``B`` differ
 from one value ``base``. In the basis of ``B``'s eigenvectors the problem has one variable per such
-eigenvalue and one more, along what is left of the gradient; all that is done here is arithmetic on
+eigenvalue and one more, along the rest of the gradient. All that this module does is arithmetic on
 these few numbers.
 
 Brust, Erway, Marcia, *On solving L-SR1 trust-region subproblems* (2017), Algorithm 1; Moré and
@@ -22,7 +22,7 @@ class Solution:
     """A global minimiser, in the basis of the eigenvectors.
 
     Attributes:
-        along: Its coefficients along the eigenvectors that are known.
+        along: Its coefficients along the known eigenvectors.
         rest: Its coefficient along the rest of the gradient, scaled to length 1.
         beyond: Its coefficient along any unit vector orthogonal to all of these; not 0 only in
             the hard case, where that vector belongs to the smallest eigenvalue.
@@ -54,12 +54,12 @@ def solve(
         values: Eigenvalues of ``B`` whose eigenvectors are known.
         base: The eigenvalue of everything orthogonal to them.
         components: The gradient's components along the known eigenvectors.
-        rest: Length of what is left of the gradient; 0 if nothing is.
+        rest: Length of the rest of the gradient; 0 if there is none.
         radius: Radius of the region, positive.
         has_beyond: There are directions orthogonal to the known eigenvectors and to the gradient.
 
     Returns:
-        A global minimiser; no step, which promises NaN, if a number is NaN or infinite.
+        A global minimiser. If a number is NaN or infinite, a zero step that promises NaN.
     """
     slopes, curvatures = [*components, rest], [*values, base]
     if not all(map(math.isfinite, [*slopes, *curvatures])):
@@ -89,7 +89,7 @@ def solve(
 def _inner_step(
     slopes: Sequence[float], gaps: Sequence[float], excess: float
 ) -> list[float] | None:
-    """Return the step for the smallest shift that is allowed; ``None`` at a pole."""
+    """Return the step for the smallest allowed shift; ``None`` at a pole."""
     steps = []
     for slope, gap in zip(slopes, gaps, strict=True):
         if slope and gap + excess == 0.0:

@@ -27,7 +27,7 @@ class Iteration:
         objective: The batch loss.
         reevaluate: Histories are measured on the current batch: keep their iterates.
         trials: Every trial so far.
-        start: The parameters where it starts.
+        start: The parameters at its start.
         known: Iterates whose loss on the current batch is known, with that loss, by identity.
     """
 
@@ -44,7 +44,7 @@ class Outcome:
 
     Attributes:
         verdict: The verdict.
-        theta: The parameters it leads to, if it was accepted and they are wanted.
+        theta: The parameters after the step, if it was accepted and they are wanted.
     """
 
     verdict: Verdict
@@ -60,13 +60,13 @@ class AcceptanceTest:
     """Judges the candidates of one phase.
 
     Args:
-        iteration: The iteration; its list of trials grows by every candidate.
+        iteration: The iteration; every candidate is added to its list of trials.
         point: Where the candidates start.
-        history: The memory they are judged with, which grows by an accepted one; ``None``
-            accepts whatever has a finite loss, or no larger one.
+        history: The memory used to judge them, to which an accepted one is added; ``None``
+            accepts any candidate with a finite loss, or with one that is no larger.
         eta: Acceptance threshold ``eta_1``.
         keep_graph: An accepted trial will be linearised; its parameters are wanted.
-        forced_decrease: Without a memory, accept only what has no larger loss.
+        forced_decrease: Without a memory, accept only a loss that is no larger.
     """
 
     def __init__(
@@ -101,16 +101,16 @@ class AcceptanceTest:
     ) -> Outcome:
         """Evaluate a candidate and decide; costs one forward pass.
 
-        A candidate that is known to promise nothing is rejected without one, unless it is the
-        first of the phase (its promise is read together with its loss).
+        A candidate known to promise nothing is rejected without a pass, unless it is the first of
+        the phase (its predicted reduction is read together with its loss).
 
         Args:
             step: The candidate.
             phase: Where it comes from.
             radius: Radius for which it was made.
             coefficient: Weight of eq. (10).
-            theta: ``theta_k + s`` if the caller has it already.
-            last: It is taken even if the loss grows, as long as that is finite.
+            theta: ``theta_k + s``, if the caller has it already.
+            last: Take it even if the loss grows, as long as the loss is finite.
 
         Returns:
             The verdict and the parameters of an accepted candidate.

@@ -1,4 +1,4 @@
-"""The methods as optimizers of torch: steps, options, parameters that come and go, states."""
+"""The methods as torch optimizers: steps, options, parameters that come and go, states."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -30,7 +30,7 @@ from napts.optim.weight_decay import Decay, check_weight_decay
 class TrustRegionOptimizer(DescribedOptimizer):
     """Base of TR, NTR, APTS, APTSA and NAPTS: one iteration for all of them.
 
-    A subclass says how its options compose a method and which blocks its vectors have.
+    A subclass defines how its options compose a method and which blocks its vectors have.
 
     Args:
         params: Parameters or parameter groups.
@@ -59,18 +59,18 @@ class TrustRegionOptimizer(DescribedOptimizer):
         raise NotImplementedError
 
     def _blocks(self) -> Sequence[Sequence[Tensor]]:
-        """Return the parameters that are trained, block by block; blocks may be empty."""
+        """Return the trained parameters, block by block; blocks may be empty."""
         raise NotImplementedError
 
     def _trained(self) -> list[Tensor]:
-        """Return the parameters that are trained now, in an order of its own."""
+        """Return the parameters trained now, in this method's own order."""
         return [p for group in self.param_groups for p in group["params"] if p.requires_grad]
 
     @property
     def radius(self) -> float:
         """The current trust-region radius; that of the global step if proposals have their own.
 
-        It can be set, to a number between the smallest and the largest radius, for both.
+        Setting it to a number between the smallest and the largest radius sets both.
         """
         return self._regions.whole.radius
 
@@ -88,18 +88,18 @@ class TrustRegionOptimizer(DescribedOptimizer):
 
         Args:
             closure: Computes the loss of the batch and returns it; it does not call
-                ``backward()``. It is called several times and must depend on nothing but the
-                parameters, the batch, and torch's random generators (which are replayed). Or a
-                :class:`napts.Batch`, of which parts can be evaluated too; for a network that is
-                spread over ranks what ``pipeline.batch(inputs, targets)`` returns.
+                ``backward()``. It is called several times and must depend only on the parameters,
+                the batch, and torch's random generators (which are replayed). Alternatively a
+                :class:`napts.Batch`, parts of which can be evaluated too; for a network that is
+                spread over ranks, what ``pipeline.batch(inputs, targets)`` returns.
 
         Returns:
-            ``f_B(theta_k)``, the loss before the step, with the weight decay that is part of it.
-            If it is NaN or infinite, no step is taken.
+            ``f_B(theta_k)``, the loss before the step, including any weight decay that is part of
+            it. If it is NaN or infinite, no step is taken.
 
         Raises:
-            ValueError: If there is no closure, it calls ``backward()`` or does not return a scalar
-                tensor; if an edited option is out of range.
+            ValueError: If there is no closure, if it calls ``backward()`` or does not return a
+                scalar tensor, or if an edited option is out of range.
             Exception: Whatever the closure raises; parameters, radius and memories are then those
                 before the step.
         """
@@ -157,22 +157,22 @@ class TrustRegionOptimizer(DescribedOptimizer):
         return loss
 
     def _mark(self) -> list[Any]:
-        """Return what :meth:`_rollback` needs; no vector is copied."""
+        """Return what :meth:`_rollback` needs; copies no vector."""
         memories = [self._regions, self._method.local_model, *self._method.histories]
         return [(memory, memory.mark()) for memory in memories]
 
     @staticmethod
     def _rollback(marks: list[Any]) -> None:
-        """Bring radii and memories back to where :meth:`_mark` was called."""
+        """Reset radii and memories to where :meth:`_mark` was called."""
         for memory, mark in marks:
             memory.rollback(mark)
 
     def _current_layout(self) -> Layout:
         """Return the layout of the parameters that require a gradient now.
 
-        Where others do than before, the memories follow: remembered iterates are completed with the
-        present values, Adam's moments kept for blocks that are as they were, pairs of steps and
-        changes of the gradient forgotten (our choices).
+        If these have changed, the memories follow: remembered iterates are completed with the
+        current values, Adam's moments are kept for unchanged blocks, and pairs of steps and changes
+        of the gradient are forgotten (our choices).
         """
         trained = self._trained()
         if self._layout is not None and identical(trained, self._trained_then):
@@ -186,7 +186,7 @@ class TrustRegionOptimizer(DescribedOptimizer):
         return layout
 
     def _move(self, move: Move, layout: Layout) -> None:
-        """Let the memories follow a change of the parameters that are trained."""
+        """Let the memories follow a change of the trained parameters."""
         for history in self._method.histories:
             history.move(move)
         self._method.local_model.forget()
@@ -214,7 +214,7 @@ class TrustRegionOptimizer(DescribedOptimizer):
         return [p for group in self.param_groups for p in group["params"]]
 
     def _follow_options(self) -> None:
-        """Obey edits of the parameter groups, from hand or from a scheduler."""
+        """Apply edits of the parameter groups, made by hand or by a scheduler."""
         if self._options.unchanged(self.param_groups):
             return
         changed = self._options.update_from(self.param_groups)
@@ -227,7 +227,7 @@ class TrustRegionOptimizer(DescribedOptimizer):
         self._take_options()
 
     def _take_options(self) -> None:
-        """Take over what the groups say besides the method: factor, bounds, floor and decay."""
+        """Take over what the groups set besides the method: factor, bounds, floor and decay."""
         first = self.param_groups[0]
         self._options.note(self.param_groups)
         self._rule = _scaled(self._method.radius_rule, float(first["lr"]))
@@ -243,7 +243,7 @@ class TrustRegionOptimizer(DescribedOptimizer):
             calls.warn_of_gradients(type(self).__name__)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add parameters, with the options of the groups that there are."""
+        """Add parameters, with the options of the existing groups."""
         if not self.param_groups:
             super().add_param_group(param_group)
             return
@@ -271,7 +271,7 @@ class TrustRegionOptimizer(DescribedOptimizer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over the options and the state of another optimizer of the same method.
 
-        Options that an older state does not have keep the values they have here. Tensors go to the
+        Options that an older state lacks keep their current values. Tensors are moved to the
         devices and dtypes of the parameters they belong to.
 
         Raises:
@@ -328,7 +328,7 @@ class TrustRegionOptimizer(DescribedOptimizer):
 
 
 def _scaled(rule: RadiusRule, factor: float) -> RadiusRule:
-    """Return the rule with the largest radius times a factor, and the smallest no larger."""
+    """Return the rule with the largest radius times a factor, and the smallest radius no larger."""
     if factor == 1.0:
         return rule
     largest = factor * rule.maximum
@@ -336,7 +336,7 @@ def _scaled(rule: RadiusRule, factor: float) -> RadiusRule:
 
 
 def _hand_over(before: Composition, after: Composition) -> None:
-    """Let a method that was composed anew remember what it did, where that is of one kind."""
+    """Let a newly composed method keep the memories of the old one, if they are of one kind."""
     after.global_history.adopt(before.global_history)
     ours, theirs = after.proposal_history, before.proposal_history
     if ours is not None and ours is not after.global_history and theirs is not None:

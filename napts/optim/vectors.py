@@ -1,8 +1,9 @@
 """Vectors over the parameters: one flat tensor per block, and the algebra the methods need.
 
 A block is a subdomain's set of parameters (or, without a decomposition, all parameters of one
-device and dtype). Keeping a vector as a short list of flat tensors makes an operation one kernel
-per block, lets blocks live on different devices, and is the form in which a rank holds its part.
+device and dtype). With a vector kept as a short list of flat tensors, an operation takes one kernel
+per block and blocks may be on different devices; it is also the form in which a rank holds its
+part.
 """
 
 import math
@@ -18,11 +19,11 @@ Norm = Literal["l2", "inf"]
 
 
 class Layout:
-    """Where each parameter lies in the flat blocks; to be used under ``torch.no_grad()``.
+    """Where each parameter is in the flat blocks; to be used under ``torch.no_grad()``.
 
     Args:
-        blocks: The parameters of each block; all of a block share a device and a dtype. Blocks
-            without parameters, such as subdomains of which nothing is trained, are left out.
+        blocks: The parameters of each block; all in a block share a device and a dtype. Blocks
+            without parameters, such as subdomains with nothing to train, are left out.
 
     Raises:
         ValueError: If a block mixes devices or dtypes, or is complex.
@@ -30,8 +31,8 @@ class Layout:
     Attributes:
         blocks: The parameters of each block that has any.
         parameters: All of them, block by block.
-        subdomains: Which of the blocks given each block is.
-        last_subdomain: The last of the blocks given.
+        subdomains: For each block, its position among the given blocks.
+        last_subdomain: The last of the given blocks.
     """
 
     def __init__(self, blocks: Sequence[Sequence[Tensor]]) -> None:
@@ -97,8 +98,8 @@ class Layout:
     def buffer(self, block: int) -> Tensor:
         """Return a flat tensor of a block's size, to be filled and given to :meth:`shift`.
 
-        It is always the same one, and :meth:`write` overwrites it. Cutting a flat tensor into
-        the shapes of the parameters takes longer than a copy; here it was done once.
+        It is always the same one, and :meth:`write` overwrites it. Cutting a flat tensor into the
+        shapes of the parameters takes longer than copying it, so this is done only once.
         """
         return self._views_of(block)[0]
 
@@ -123,7 +124,7 @@ class Layout:
         return self.flatten_block(self.blocks[block])
 
     def parts(self, vector: Vector) -> list[Tensor]:
-        """Return a vector's values for each parameter, in its shape; they are views."""
+        """Return a vector's values for each parameter, as views in its shape."""
         blocks = enumerate(vector)
         return [part for block, flat in blocks for part in self._cut(block, flat)]
 
@@ -155,7 +156,7 @@ class Layout:
     def shift(self, block: int, factor: float | Tensor) -> None:
         """Add a block's buffer, times a factor, to its parameters.
 
-        A factor that is still on a device is multiplied into the buffer.
+        If the factor is still on a device, the buffer is multiplied by it.
         """
         buffer, views = self._views_of(block)
         if isinstance(factor, Tensor):
@@ -219,12 +220,12 @@ def norm(vector: Vector, kind: Norm) -> Tensor | float:
 
 
 def number(value: Tensor) -> Tensor | float:
-    """Return a scalar's value where reading it waits for nothing, that is on the CPU."""
+    """Return a scalar's value if it can be read without waiting, that is, if it is on the CPU."""
     return value.item() if value.is_cpu else value
 
 
 def to_host(values: Sequence[Tensor | float]) -> list[float]:
-    """Bring scalars to the host, all tensors among them in one transfer.
+    """Bring scalars to the host, with all tensors in one transfer.
 
     Args:
         values: Numbers and 0-dimensional tensors of any device.
@@ -243,7 +244,7 @@ def to_host(values: Sequence[Tensor | float]) -> list[float]:
 
 
 def _total(parts: Sequence[Tensor | float]) -> Tensor | float:
-    """Add numbers; of several devices on the first one's."""
+    """Add numbers; if on several devices, on the first one's."""
     return parts[0] if len(parts) == 1 else _combined(parts, sum, torch.sum)
 
 

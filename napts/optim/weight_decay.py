@@ -15,10 +15,10 @@ Groups = Sequence[Mapping[str, Any]]
 
 
 class Penalty:
-    """The term ``sum_p weight_decay_p / 2 * ||theta_p||^2`` of a loss, at the present parameters.
+    """The term ``sum_p weight_decay_p / 2 * ||theta_p||^2`` of a loss, at the current parameters.
 
     Args:
-        layout: The parameters that it is about.
+        layout: The parameters that it covers.
         weights: The weight decay of each.
     """
 
@@ -32,7 +32,7 @@ class Penalty:
 
     @torch.no_grad()
     def by_block(self, like: Tensor) -> Tensor:
-        """Return each block's part of it."""
+        """Return each block's part of the term."""
         parts = [self._of_block(block, like) for block in self._blocks]
         return torch.stack(parts)
 
@@ -47,7 +47,7 @@ class Penalty:
 
     @torch.no_grad()
     def added_to(self, gradients: Sequence[Tensor], of: Sequence[Tensor]) -> list[Tensor]:
-        """Return gradients with that of the term added.
+        """Return gradients with the gradient of the term added.
 
         Args:
             gradients: Gradients of the loss without it, one per parameter.
@@ -59,7 +59,7 @@ class Penalty:
 
 
 class PenalisedPasses(Passes):
-    """Passes whose losses and gradients include a penalty; on ranks each adds its part.
+    """Passes whose losses and gradients include a penalty; on ranks, each rank adds its part.
 
     Args:
         passes: The passes without it.
@@ -112,11 +112,11 @@ class PenalisedPasses(Passes):
 
 
 class Decay:
-    """What the groups' options say about weight decay, for the parameters of a layout.
+    """The weight decay that the groups' options define, for the parameters of a layout.
 
     Args:
         groups: The parameter groups.
-        layout: The parameters that are trained.
+        layout: The parameters in training.
 
     Attributes:
         penalty: The term of the loss; ``None`` if there is none.
@@ -140,7 +140,7 @@ class Decay:
         ``lr`` (our choice).
 
         Returns:
-            The parameters before; ``None`` if nothing was done.
+            The parameters before the change; ``None`` if nothing was done.
         """
         if self._factors is None:
             return None

@@ -1,5 +1,5 @@
-"""All that is about particular papers: presets, tuning spaces, claims, published numbers, figures.
+"""Everything about particular papers: presets, tuning spaces, claims, published numbers, figures.
 
-Nothing generic imports this package. Its modules fill the registries of the generic layers; which
-of them does so for which registry says `napts.registry.BUILT_IN`.
+Nothing generic imports this package. Its modules fill the registries of the generic layers;
+`napts.registry.BUILT_IN` says which module fills which registry.
 """

@@ -1,8 +1,8 @@
-"""Times that counted passes come to, for one process and for devices side by side.
+"""Times modelled from counted passes, for one process and for parallel devices.
 
-The unit is a forward and backward pass of the whole network by one process. Subdomains that have a
-device each take their local steps at the same time; a pass of the whole network goes from device to
-device, and they wait for one another as long as batches are not cut into micro-batches.
+The unit is a forward and backward pass of the whole network by one process. Subdomains with a
+device each take their local steps at the same time. A pass of the whole network goes from device to
+device, and they wait for one another unless batches are cut into micro-batches.
 """
 
 import math
@@ -17,17 +17,17 @@ from napts.papers.epoch_times import PAPER_SECONDS
 from napts.records.costs import FORWARD_COST
 
 PAPER_BATCHES = 50
-"""Batches of an epoch in the NAPTS paper: 50,000 images, 1000 in a batch."""
+"""Batches per epoch in the NAPTS paper: 50,000 images, 1000 per batch."""
 
 
 class Passes(NamedTuple):
-    """Passes of a batch, on average.
+    """Passes per batch, on average.
 
     Attributes:
         forwards: Forward passes of the whole network.
-        backwards: Backward passes of it.
-        local: Forwards and backwards of all subdomains together, by the share of the batch that
-            they use.
+        backwards: Backward passes of the whole network.
+        local: Forwards and backwards of all subdomains together, weighted by the share of the batch
+            that they use.
     """
 
     forwards: float
@@ -39,7 +39,7 @@ def bubble(devices: int, micro_batches: int) -> float:
     """Return the share of a pass in which a device of a pipeline waits for others.
 
     Args:
-        devices: Devices, with equal parts of the network.
+        devices: Number of devices, with equal parts of the network.
         micro_batches: Parts of a batch that follow one another through the pipeline.
     """
     return (devices - 1) / (micro_batches + devices - 1)
@@ -51,10 +51,11 @@ class CostModel:
 
     Attributes:
         devices: Devices that share the network; 1 is one process.
-        idle: Share of a pass of the whole network in which a device waits, `bubble` or measured.
-        forward_share: What a forward is of a forward and backward.
-        local_share: What the local passes of all subdomains take beside one another, of what they
-            take one after the other: of equal subdomains one part in ``devices``.
+        idle: Share of a pass of the whole network in which a device waits, from `bubble` or
+            measured.
+        forward_share: Cost of a forward as a share of a forward and backward.
+        local_share: Time of the local passes of all subdomains in parallel, as a share of their
+            time one after the other; ``1 / devices`` for equal subdomains.
     """
 
     devices: int
@@ -70,7 +71,7 @@ class CostModel:
             raise ValueError("forward_share and local_share must be above 0 and at most 1")
 
     def cost(self, passes: Passes) -> float:
-        """Return what a batch takes."""
+        """Return the cost of a batch."""
         whole = self.forward_share * passes.forwards + (1 - self.forward_share) * passes.backwards
         return whole / (self.devices * (1 - self.idle)) + self.local_share * passes.local
 
@@ -82,16 +83,16 @@ def side_by_side(devices: int, micro_batches: int = 1) -> CostModel:
 
 ONE_PROCESS = CostModel(devices=1, idle=0.0)
 FOUR_DEVICES = side_by_side(4)
-"""The paper's four GPUs with a subdomain each, batches uncut: a pass takes as long as on one."""
+"""The paper's four GPUs with a subdomain each and uncut batches: a pass takes as long as on one."""
 
 
 class Fit(NamedTuple):
     """How times follow from costs.
 
     Attributes:
-        unit: What one unit of cost takes.
-        error: Root of the mean square of the logarithms of the ratios that remain.
-        deviations: These logarithms, time that the model gives over the one that was measured.
+        unit: Time of one unit of cost.
+        error: Root mean square of the logarithms of the remaining ratios.
+        deviations: These logarithms, of modelled over measured time.
     """
 
     unit: float
@@ -104,7 +105,7 @@ def fit(costs: Mapping[str, float], times: Mapping[str, float] = PAPER_SECONDS) 
 
     Args:
         costs: Cost by method.
-        times: Time by method; methods that only one of both has are left out.
+        times: Time by method; methods that only one of the two has are left out.
 
     Raises:
         ValueError: They have no method in common.
@@ -120,7 +121,7 @@ def fit(costs: Mapping[str, float], times: Mapping[str, float] = PAPER_SECONDS) 
 
 
 def counted(section: Section) -> dict[str, Passes]:
-    """Return the passes of a batch by label, means over seeds; labels without counts are left out.
+    """Return the passes per batch by label, means over seeds; labels without counts are left out.
 
     Args:
         section: The runs.
@@ -139,7 +140,7 @@ def counted(section: Section) -> dict[str, Passes]:
 
 
 def of_the_paper(passes: Mapping[str, Passes]) -> dict[str, Passes]:
-    """Return the five methods that the NAPTS paper prints times of; empty if one is missing."""
+    """Return the five methods whose times the NAPTS paper prints; empty if one is missing."""
     five = {name: passes[name] for name in PAPER_SECONDS if name in passes}
     return five if len(five) == len(PAPER_SECONDS) else {}
 
@@ -150,13 +151,13 @@ def sensitivity(
     local_shares: Sequence[float],
     model: CostModel = FOUR_DEVICES,
 ) -> dict[tuple[float, float], float]:
-    """Return the error of the fit to the printed times by the two shares that it supposes.
+    """Return the error of the fit to the printed times, by the two assumed shares.
 
     Args:
         passes: Passes by method.
-        forward_shares: What a forward may be of a forward and backward.
-        local_shares: What local passes may take beside one another.
-        model: What else is supposed.
+        forward_shares: Assumed costs of a forward as a share of a forward and backward.
+        local_shares: Assumed times of local passes in parallel.
+        model: The other assumptions.
     """
 
     def error(forward: float, local: float) -> float:

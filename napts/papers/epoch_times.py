@@ -9,7 +9,7 @@ from napts.analysis.summary import COMPARISON_TABLES, sharing_notes
 from napts.analysis.tables import Table, number
 
 WORKLOAD = "cifar10-cnn"
-"""The paper's problem; beside another one its seconds say nothing."""
+"""The paper's problem; its seconds say nothing about any other problem."""
 
 PAPER_SECONDS: Mapping[str, float] = {
     "TR": 53.65,
@@ -19,7 +19,7 @@ PAPER_SECONDS: Mapping[str, float] = {
     "NAPTS": 115.88,
 }
 """Seconds per epoch printed in the NAPTS paper, section 3: CIFAR-10, a CNN of 1.2 million
-parameters, batch 1000, four A100. Seconds of other machines are comparable as ratios only."""
+parameters, batch 1000, four A100. Seconds on other machines are comparable only as ratios."""
 
 
 def epoch_times_table(runs: pd.DataFrame, frame: pd.DataFrame) -> Table | None:
@@ -27,11 +27,11 @@ def epoch_times_table(runs: pd.DataFrame, frame: pd.DataFrame) -> Table | None:
 
     Args:
         runs: Frame of `runs_frame`, of one experiment and workload.
-        frame: Frame of `comparison`; variants with a label of their own are none of the paper's.
+        frame: Frame of `comparison`; variants with a label of their own are not the paper's.
 
     Returns:
-        The table; seconds are shown, ratios are what may be compared. None for other problems than
-        the paper's, and where none of its methods was run.
+        The table; seconds are shown, but only ratios should be compared. None for problems other
+        than the paper's, and if none of its methods was run.
     """
     if set(runs["workload"]) != {WORKLOAD} or not set(PAPER_SECONDS) & set(frame["method"]):
         return None

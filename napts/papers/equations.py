@@ -54,7 +54,7 @@ def _best_errors(frame: pd.DataFrame, metric: Metric) -> Table:
 def _cost_of(
     target: BestOf | PrintedTarget, evidence: Evidence, frame: pd.DataFrame
 ) -> Table | None:
-    """Return what it has cost to bring the error to a target; None where there is no target."""
+    """Return the cost of bringing the error to a target; None if there is no target."""
     try:
         targets = target.by_seed(evidence, _ERROR)
     except MissingError:
@@ -80,7 +80,7 @@ def _seed(run: pd.DataFrame) -> int:
 
 
 def _reached(runs: Sequence[pd.DataFrame], targets: Mapping[int, float]) -> list[str]:
-    """Return how many runs reach their targets, and the medians of what that has cost."""
+    """Return how many runs reach their targets, and the median costs of that."""
     costs = [
         {name: float(floats(run, name)[there[0]]) for name in CLOCKS}
         for run in runs
@@ -104,7 +104,7 @@ def _cells(group: pd.DataFrame, error: str, *, rising: bool) -> list[str]:
 
 
 def _best(run: pd.DataFrame, error: str, *, rising: bool) -> dict[str, float] | None:
-    """Return the best value of a run and its costs until then, and all its gradients."""
+    """Return the best value of a run, its costs until then, and all its gradients."""
     values = floats(run, error)
     if not np.isfinite(values).any():
         return None

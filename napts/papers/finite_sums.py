@@ -1,4 +1,4 @@
-"""Tables of the slides on finite sums: what it costs to get to a target, by every count."""
+"""Tables of the slides on finite sums: the cost of reaching a target, by every count."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from napts.analysis.tables import MISSING, Table, number
 from napts.analysis.target import arrival
 
 TARGETS = (("val_gap", 1e-6), ("val_gradient_norm", 1e-6))
-"""Columns that have to fall, and how far: ours, the sources' tolerances are lost."""
+"""Columns that must fall, and how far; these are ours, since the sources' tolerances are lost."""
 
 COUNTS = {
     "epoch": "iterations",
@@ -37,14 +37,14 @@ _GISETTE: Mapping[str, tuple[float, float, float, float]] = {
     "SSN 10 %": (143, 143, 14.3, 1430),
     "SSN 25 %": (23, 23, 5.75, 230),
 }
-"""ASTROM's slides, on Gisette: iterations, gradients, Hessians, CG. The last of SSN's columns has
-lost its heading, and SSN's CG is not weighted by the subset."""
+"""ASTROM's slides, on Gisette: iterations, gradients, Hessians, CG. The heading of SSN's last
+column is lost, and SSN's CG is not weighted by the subset."""
 
 _GISETTE_LIKE = ("mnist49-logistic", "gisette-logistic")
 
 
 def finite_sum_tables(section: Section) -> Sequence[Table]:
-    """Return what it costs to reach each of `TARGETS`, for methods that count it."""
+    """Return the cost of reaching each of `TARGETS`, for methods that count it."""
     frame = section.epochs
     if "hessian_products_total" not in frame:
         return []
@@ -79,7 +79,7 @@ def _cells(group: pd.DataFrame, metric: str, target: float) -> list[str]:
 
 
 def _costs(run: pd.DataFrame, metric: str, target: float) -> dict[str, float]:
-    """Return what one run had spent when it got there; infinite if it did not."""
+    """Return what one run had spent when it got there; infinite if it never did."""
     there = arrival(run, "epoch", metric, target, rising=False)
     if not there.reached or texts(run, "state")[0] in ENDED_BADLY:
         return {**dict.fromkeys(COUNTS, math.inf), "share": math.nan}
@@ -90,7 +90,7 @@ def _costs(run: pd.DataFrame, metric: str, target: float) -> dict[str, float]:
 
 
 def _median(values: Sequence[float]) -> float:
-    """Return the median, infinite where it lies between a number and infinity."""
+    """Return the median; infinite if it lies between a number and infinity."""
     ordered: Floats = np.sort(np.asarray(values, dtype=np.float64))
     middle = ordered[[(len(ordered) - 1) // 2, len(ordered) // 2]]
     return float(middle.mean()) if np.isfinite(middle).all() else math.inf

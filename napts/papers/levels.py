@@ -1,4 +1,4 @@
-"""Tables of multilevel training: what it costs to get to a loss, by every count."""
+"""Tables of multilevel training: the cost of reaching a loss, by every count."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ TARGETS: Mapping[Metric, tuple[float, ...]] = {
     Metric("accuracy", "max", fraction=True): (0.5, 0.1, 0.05),
     Metric("r2", "max"): (0.1, 0.03, 0.01),
 }
-"""Training losses, penalty included, by the metric of the problem. Ours."""
+"""Training losses, including the penalty, by the metric of the problem. Ours."""
 
 COUNTS = {
     "work_units_total": "work units",
@@ -44,7 +44,7 @@ def has_levels(section: Section) -> bool:
 
 
 def level_tables(section: Section) -> Sequence[Table]:
-    """Return what each of the targets costs."""
+    """Return the cost of each target."""
     if not has_levels(section):
         return []
     targets = TARGETS.get(section.metric, ())
@@ -71,7 +71,7 @@ def _cells(group: pd.DataFrame, target: float) -> list[str]:
 
 
 def _costs(run: pd.DataFrame, target: float) -> dict[str, float] | None:
-    """Return what a run had spent when it got there; ``None`` if it did not."""
+    """Return what a run had spent when it got there; ``None`` if it never did."""
     there = arrival(run, "epoch", "train_loss", target, rising=False)
     if not there.reached or texts(run, "state")[0] in ENDED_BADLY:
         return None
@@ -80,7 +80,7 @@ def _costs(run: pd.DataFrame, target: float) -> dict[str, float] | None:
 
 
 def _spread(values: Sequence[float], runs: int) -> str:
-    """Return the median over all runs, infinite where one does not get there, and the range."""
+    """Return the median over all runs, infinite for those that do not get there, and the range."""
     ordered = sorted([*values, *[math.inf] * (runs - len(values))])
     middle = (ordered[(runs - 1) // 2] + ordered[runs // 2]) / 2
     return f"{number(middle)} [{number(min(values))}, {number(max(values))}]"

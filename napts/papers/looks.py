@@ -1,4 +1,4 @@
-"""How the methods of the papers are shown beside each other, and what their times refer to.
+"""How the papers' methods are shown beside each other, and what their times are relative to.
 
 Okabe and Ito's colours, which remain distinct for colour-blind readers; related methods have
 related colours. Grey and wine are added for the baselines.

@@ -13,9 +13,9 @@ PAPER: dict[str, dict[str, Any]] = {
     "APTSA": {**_THRESHOLD, "local_steps": 10},
     "NAPTS": {**_THRESHOLD, "local_steps": 10},
 }
-"""Our setting for the NAPTS paper, which prints none: chosen among 54 on ``cifar10-mini`` by the
-paper's own claims, of which N1, N3, N4, N6 and N10 hold there (docs/results/reproduction.md).
-All other options are the defaults."""
+"""Our setting for the NAPTS paper, which prints none. It was chosen among 54 on ``cifar10-mini`` by
+the paper's own claims, of which N1, N3, N4, N6 and N10 hold there (docs/results/napts.md). All
+other options have their defaults."""
 
 _FLOOR: dict[str, Any] = {
     "radius_floor": "repeated",
@@ -46,8 +46,8 @@ LIGHT: dict[str, Any] = {
     "eta_2": 0.9,
 }
 """NAPTS far below the paper's cost (ours): the direction of Adam, with moments that are kept, and a
-length that the non-monotone trust region finds by itself. An accepted batch costs one forward and
-backward and one forward. Measured in the README, "Below the paper's cost"."""
+length that the non-monotone trust region finds. An accepted batch costs one forward and backward
+plus one forward. Measured in docs/results/below_cost.md."""
 
 IAPTS: dict[str, Any] = {
     **_FIXED,
@@ -86,11 +86,11 @@ CODE_2023: dict[str, Any] = {
     "forced_as": "code",
     "correction": (0.2, 0.4, 0.6, 0.8, 1.0, 1.0),
 }
-"""The same as its authors' parallel code has it: half the radius for the subdomains, one correction
-more, gradient steps as long as the proposal, no smallest radius for corrections."""
+"""The same as in its authors' parallel code: half the radius for the subdomains, one more
+correction, gradient steps as long as the proposal, no smallest radius for corrections."""
 
 SAPTS_2023: dict[str, Any] = {**APTS_2023, "forced_decrease": False}
-"""SAPTS, section 3.3 of the same paper: without forced decrease, for batches that overlap
+"""SAPTS, section 3.3 of the same paper: without forced decrease, for overlapping batches
 (``budget.overlap = 0.01``)."""
 
 DATA_2023: dict[str, Any] = {

@@ -1,8 +1,8 @@
 """What the authors of the earlier methods published in their repositories: averages over runs.
 
-Means over runs at the last epoch, as far as they are known. The papers do not print them and their
-settings may differ from those of the papers and from ours: they stand beside our numbers, and
-nothing is judged by them.
+These are means over runs at the last epoch, as far as they are known. The papers do not print them,
+and their settings may differ from those of the papers and from ours: they are shown beside our
+numbers, and nothing is judged by them.
 """
 
 from collections.abc import Mapping
@@ -27,15 +27,15 @@ class Published:
     """A published average.
 
     Attributes:
-        source: Whose repository.
-        workload: The problem, by our name for it.
-        batch: Own samples of a batch.
-        method: The method, by our name for it.
+        source: Whose repository it is.
+        workload: Our name of the problem.
+        batch: A batch's own samples.
+        method: Our name of the method.
         options: Its options, as far as they are known.
-        runs: Number of runs; None where it is not known.
+        runs: Number of runs; None if unknown.
         epochs: Number of epochs.
         accuracy: Mean test accuracy in percent.
-        span: Smallest and largest of it, in percent.
+        span: Smallest and largest test accuracy, in percent.
         loss: Mean train loss.
     """
 
@@ -139,8 +139,8 @@ PUBLISHED: tuple[Published, ...] = (
     *_data("cifar10-lenet", 10_000, 6, (51.96, 52.32), (1.238, 1.221)),
     _adam("cifar10-lenet", 10_000, 53.78, 0.084, source=DATA, runs=None),
 )
-"""The published averages that correspond to something the package runs. For APTS in weights order
-and forced decrease are not known: the paper's main setting is assumed."""
+"""The published averages that correspond to something the package runs. For APTS in weights, order
+and forced decrease are not known; the paper's main setting is assumed."""
 
 
 def published_for(section: Section) -> dict[str, Published]:

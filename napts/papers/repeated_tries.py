@@ -1,8 +1,8 @@
 """Counts of runs whose global steps are tried again at the smallest radius, for other limits.
 
 With ``radius_floor = "repeated"`` a global step that fails uses up all its tries. The last of them
-change nothing, so that from the counts of a run follow those of the same run with another limit, as
-long as the smallest radius is reached within both.
+change nothing, so the counts of a run determine those of the same run with another limit, as long
+as the smallest radius is reached within both.
 """
 
 from collections.abc import Mapping
@@ -20,12 +20,12 @@ def repeats(run: RunRecord) -> bool:
 def wholly_failed(row: Mapping[str, Any], tries: int) -> int:
     """Return how many batches of an epoch took no global step.
 
-    A proposal that was accepted costs a backward, and every trial a forward; so the forwards that
-    are neither the batch's own nor those of rejected trials or proposals are accepted global steps.
+    An accepted proposal costs a backward, and every trial a forward. So the forwards that are
+    neither the batch's own nor those of rejected trials or proposals are accepted global steps.
 
     Args:
         row: Counts of an epoch.
-        tries: Its limit of tries, all of which such a batch has used.
+        tries: Its limit of tries; such a batch has used all of them.
     """
     proposals = row["backwards"] - row["batches"]
     taken = row["forwards"] - row["batches"] - row["rejections"] - proposals
@@ -33,9 +33,9 @@ def wholly_failed(row: Mapping[str, Any], tries: int) -> int:
 
 
 def reaches_the_floor(run: RunRecord, tries: int) -> bool:
-    """Tell whether so many tries come down to the smallest radius.
+    """Tell whether this many tries come down to the smallest radius.
 
-    From the largest radius with which an epoch ended, and once more after a growth.
+    They start from the largest radius at the end of an epoch, after one more growth.
 
     Args:
         run: The run.
@@ -48,12 +48,12 @@ def reaches_the_floor(run: RunRecord, tries: int) -> bool:
 
 
 def with_tries(run: RunRecord, tries: int) -> RunRecord:
-    """Return a run that repeats as it would have been counted with another limit of tries.
+    """Return a run with repeats as it would have been counted with another limit of tries.
 
     Args:
         run: The run; its label stays.
         tries: The limit. The smallest radius must have been reached within it, or the run would
-            have gone another way, see `reaches_the_floor`.
+            have taken another path; see `reaches_the_floor`.
 
     Raises:
         ValueError: The run does not try again at the smallest radius.

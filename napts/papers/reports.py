@@ -36,7 +36,7 @@ def _claims_files(collection: Collection, out_dir: Path, command: str) -> list[P
 
 
 def _has_comparisons(collection: Collection) -> bool:
-    """Tell whether there are comparisons of the kind that the claims are about."""
+    """Tell whether there are comparisons that the claims are about."""
     metrics = {claim.metric for claim in CLAIMS if claim.rules}
     return any(section.metric in metrics for section in collection.of_kind("comparison"))
 
@@ -67,7 +67,7 @@ def _files(
     """Return what writes the figures and tables of every comparison.
 
     Args:
-        name: What the files of tables begin with.
+        name: Prefix of the tables' files.
         drawings: Figures of one comparison.
         tables: Tables of one comparison.
     """

@@ -1,4 +1,4 @@
-"""What the papers tune the baselines over, and the epochs of our comparisons."""
+"""The settings over which the papers tune the baselines, and the epochs of our comparisons."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -32,9 +32,9 @@ GRIDS: Mapping[str, Mapping[str, Sequence[float]]] = {
     "SSN": {"lr": (0.05, 0.075, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0)},
 }
 """The papers' numbers of settings in their ranges: Adam 13 learning rates, SGD 63 and LBFGS 45
-combinations (APTS in weights, arXiv 2312.13677, section 3). Which ones is not printed; these are
-our choice, and so are all of the methods for finite sums; the lengths of Newton steps include those
-of ASTROM's slides, 0.075, 0.1 and 0.5."""
+combinations (APTS in weights, arXiv 2312.13677, section 3). Which ones they are is not printed;
+these are our choice, and so are all those for the methods for finite sums. The lengths of Newton
+steps include those of ASTROM's slides, 0.075, 0.1 and 0.5."""
 
 RANGES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "Adam": {"lr": {"low": 1e-5, "high": 1e-1, "scale": "log"}},
@@ -62,7 +62,7 @@ EPOCHS: Mapping[str, int] = {
     "cifar10-lenet": 50,
     "cifar10-resnet18": 25,
 }
-"""Epochs of a comparison on each workload, which its tuning has as well."""
+"""Epochs of a comparison on each workload, which its tuning uses too."""
 
 for _method, _grid in GRIDS.items():
     register_tuning_space(_method, TuningSpace(_grid, RANGES[_method]))

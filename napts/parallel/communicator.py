@@ -14,8 +14,8 @@ from napts.optim.vectors import Norm, Vector
 class RankCommunicator:
     """Combines shares over a process group, all of them in one packed collective.
 
-    Shares are one number per stage. They are gathered, and every rank combines them by itself, in
-    float64 and in the order of the stages: the result has the same bits on every rank, and with
+    Shares are one number per stage. They are gathered, and every rank combines them itself, in
+    float64 and in the order of the stages, so the result has the same bits on every rank and with
     any number of ranks.
 
     Args:
@@ -47,7 +47,7 @@ class RankCommunicator:
         return torch.stack([torch.dot(a, b) for a, b in zip(first, second, strict=True)])
 
     def collect(self, shares: Sequence[Share]) -> list[float]:
-        """Combine shares and bring the results to the host; none if all are known already."""
+        """Combine shares and bring the results to the host; no collective if all are known."""
         tensors = [value for value, _ in shares if isinstance(value, Tensor)]
         if not tensors:
             return [float(value) for value, _ in shares]
@@ -61,7 +61,7 @@ class RankCommunicator:
         ]
 
     def _packed(self, share: Tensor) -> Tensor:
-        """Return a share in as many slots as a rank may need; 0 changes no sum and no norm."""
+        """Return a share padded to the slots a rank may need; 0 changes no sum and no norm."""
         packed = torch.zeros(self._width, dtype=torch.float64, device=self._device)
         packed[: share.numel()] = share.detach().reshape(-1)
         return packed

@@ -16,7 +16,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a rank stands in the pipeline, and what passes in and out there.
+    """The position of a rank in the pipeline, and what passes in and out there.
 
     Attributes:
         rank: Index of the rank.
@@ -50,8 +50,8 @@ class Place:
 class Engine:
     """Runs batches of one size through the ranks, forward or forward and backward.
 
-    The engine freezes shapes and buffers, so there is one for every size of a batch, and within
-    it one schedule for each kind of pass: a schedule that changes its kind negotiates anew.
+    PyTorch's engine freezes shapes and buffers, so there is one for every batch size, and within it
+    one schedule for each kind of pass: a schedule that changes its kind negotiates anew.
 
     Args:
         module: This rank's part of the network.
@@ -59,8 +59,8 @@ class Engine:
         loss: Mean loss of a micro-batch from outputs and targets.
         micro_batches: Number of micro-batches.
         micro_size: Samples of each.
-        schedule: ``"gpipe"`` or ``"1f1b"``. The latter needs as many micro-batches as ranks; with
-            fewer the former takes its place, with the same results.
+        schedule: ``"gpipe"`` or ``"1f1b"``. The latter needs at least as many micro-batches as
+            ranks; with fewer, the former takes its place, with the same results.
 
     Attributes:
         bytes_sent: Bytes that this rank has sent to its neighbours so far.
@@ -147,9 +147,9 @@ class Engine:
 def micro_batch_count(batch_size: int, wanted: int) -> int:
     """Return how many micro-batches a batch is divided into.
 
-    The engine moves tensors of one shape, and a mean of means is the mean only if all parts weigh
-    the same, so the parts are equal: a batch that ``wanted`` does not divide (the smaller last one
-    of an epoch, say) is cut into the next smaller number of equal parts instead.
+    The engine moves tensors of one shape, and a mean of means is the mean only if all parts have
+    the same weight, so the parts are equal. A batch that ``wanted`` does not divide (the smaller
+    last one of an epoch, say) is cut into the next smaller number of equal parts.
 
     Args:
         batch_size: Samples of the batch, at least 1.

@@ -20,7 +20,7 @@ from napts import lifeline
 
 _POLL_S = 0.05
 _PATIENCE_S = 30.0
-"""Time for ranks to end after they were asked to."""
+"""Time for ranks to end after they are asked to."""
 
 _INTERRUPTED = 130
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
@@ -29,8 +29,8 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 def start_ranks(count: int, module: str, arguments: Sequence[str]) -> int:
     """Run a module once per rank and wait for all of them.
 
-    The ranks find one another as under torchrun, by the same variables, but in a store that
-    listens on loopback alone; and whatever ends this process ends them at once.
+    The ranks find one another as under torchrun, through the same variables, but in a store that
+    listens only on loopback. Whatever ends this process ends them at once.
 
     Args:
         count: Number of ranks.
@@ -38,7 +38,7 @@ def start_ranks(count: int, module: str, arguments: Sequence[str]) -> int:
         arguments: Its arguments, the same for every rank.
 
     Returns:
-        Exit code: 0, or the largest of those of the ranks that failed; 130 after a signal.
+        Exit code: 0, or the largest one of the ranks that failed; 130 after a signal.
     """
     command = [sys.executable, "-m", module, *arguments]
     with _store() as variables, _Ranks() as ranks:
@@ -51,7 +51,7 @@ def start_ranks(count: int, module: str, arguments: Sequence[str]) -> int:
 
 @contextmanager
 def _store() -> Iterator[dict[str, str]]:
-    """Keep the ranks' store, and yield the variables by which they find it."""
+    """Keep the ranks' store, and yield the variables through which they find it."""
     from napts.parallel.store import LOOPBACK, serve
 
     listener = socket.create_server((LOOPBACK, 0))
@@ -70,7 +70,7 @@ def _store() -> Iterator[dict[str, str]]:
 class _Ranks:
     """The processes of the ranks.
 
-    Within a ``with`` block signals are passed on to them; none of them outlives it.
+    Within a ``with`` block, signals are passed on to them; none of them outlives the block.
     """
 
     def __init__(self) -> None:

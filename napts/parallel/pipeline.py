@@ -24,7 +24,7 @@ class Pipeline:
 
     Implements :class:`napts.optim.subdomains.Decomposition` for the stages of this rank, so that
     it takes the place of the partition in ``napts.NAPTS(pipeline)``. Methods without subdomains
-    take ``pipeline.groups()``. Every rank does the same calls with the same batches::
+    take ``pipeline.groups()``. Every rank makes the same calls with the same batches::
 
         with napts.join_ranks() as ranks:
             stages = napts.partition_layers(model, n_subdomains=4)
@@ -33,8 +33,8 @@ class Pipeline:
             for inputs, targets in loader:
                 loss = optimizer.step(pipeline.batch(inputs, targets))
 
-    The numbers do not depend on how many ranks there are. They do depend on the micro-batches
-    where a layer looks at the whole batch (BatchNorm).
+    The numbers do not depend on how many ranks there are. They do depend on the micro-batches if a
+    layer looks at the whole batch (BatchNorm).
 
     Args:
         partition: All stages; the model is on this rank's device. Only this rank's stages are
@@ -54,10 +54,9 @@ class Pipeline:
         trial_gradients: How gradients of trial points are computed.
 
     Raises:
-        ValueError: If there are more ranks than stages, ``micro_batches`` is below 1, or a stage
-            calls a function that depends on the training mode, such as ``F.dropout``: its stage
-            would stay in the mode in which it was partitioned; or if the stages are to be
-            compiled.
+        ValueError: If there are more ranks than stages, if ``micro_batches`` is below 1, if the
+            stages are to be compiled, or if a stage calls a function that depends on the training
+            mode, such as ``F.dropout``: it would stay in the mode in which it was partitioned.
     """
 
     def __init__(
@@ -73,7 +72,8 @@ class Pipeline:
         rank, size = dist.get_rank(group), dist.get_world_size(group)
         if size > len(partition):
             raise ValueError(
-                f"found {size} ranks for {len(partition)} stages, allowed: at most one rank a stage"
+                f"found {size} ranks for {len(partition)} stages, allowed: at most one rank per "
+                "stage"
             )
         if micro_batches < 1:
             raise ValueError(f"Invalid micro_batches: {micro_batches}, must be at least 1")
@@ -83,7 +83,7 @@ class Pipeline:
         if held:
             raise ValueError(
                 f"stage {held[0]} calls a function that depends on the training mode, allowed on "
-                "ranks: a module for it (nn.Dropout)"
+                "ranks: a module instead (nn.Dropout)"
             )
         for stage in partition:
             stage.alone()
@@ -174,7 +174,7 @@ class Pipeline:
         yield
 
     def boundaries(self) -> list[Tensor]:
-        """Return nothing: downstream gradients are caught on their way."""
+        """Return nothing: downstream gradients are captured on their way."""
         return []
 
     def set_downstream(self, downstream: Sequence[Tensor]) -> None:
@@ -187,23 +187,23 @@ class Pipeline:
         """Do nothing: the loss is a function of the last stage's outputs."""
 
     def compared(self) -> Sequence[int]:
-        """Return nothing: the stages that run alone are those that run in a pass."""
+        """Return nothing: the stages run alone exactly as in a pass."""
         return ()
 
     def lacks(self, subdomain: int) -> bool:
-        """Return that no gradient lacks anything."""
+        """Return that no gradient is incomplete."""
         return False
 
     def remainder(self, subdomain: int, local: Tensor, whole: Tensor, scale: Tensor) -> None:
-        """Return that nothing is lacking."""
+        """Return that nothing is missing."""
 
     def local_gradient(
         self, subdomain: int, part: Part | None = None, *, at_iterate: bool = False
     ) -> list[Tensor]:
-        """Return eq. (2) for one of this rank's stages at its present weights.
+        """Return eq. (2) for one of this rank's stages at its current weights.
 
         Costs no communication: inputs and downstream gradients are those of the captured pass. A
-        part is taken of every micro-batch.
+        part is taken from every micro-batch.
         """
         boundary = self._boundaries[subdomain]
         pairs = list(zip(boundary.entries, boundary.downstream, strict=True))
@@ -280,7 +280,7 @@ class Pipeline:
             index: The stage, among this rank's.
             entries: The stage's input for each micro-batch.
             end: Turns the stage's outputs for a micro-batch into what is differentiated, and the
-                vector that it is multiplied with.
+                vector that multiplies it.
         """
         wanted = self._parameter_sets[index]
         total: list[Tensor] = []

@@ -15,7 +15,7 @@ from napts.optim.step_context import StepContext
 from napts.optim.subdomains import Decomposition
 
 _FORWARD_SHARE = 1 / 3
-"""A forward pass as a part of a forward and backward pass, the usual estimate."""
+"""A forward pass as a share of a forward and backward pass, the usual estimate."""
 
 _MEMORY = 0.9
 """Weight of the past in the running acceptance rates."""
@@ -23,13 +23,14 @@ _MEMORY = 0.9
 
 @dataclass(slots=True)
 class TrialGradients:
-    """Chooses by the acceptance rate that was observed.
+    """Chooses by the observed acceptance rate.
 
-    A pipeline schedule runs forward and backward in one go. A trial that may be differentiated
-    can pay both at once, which is lost if it is rejected, or the forward alone, which is paid a
-    second time if it is accepted. With acceptance rate ``p`` the first costs 1, the second
-    ``1/3 + p``, so that the first is cheaper from ``p = 2/3`` on. Proposals and corrections have
-    rates of their own, since proposals are nearly always accepted and corrections are not.
+    A pipeline schedule runs forward and backward in one go. For a trial that may be differentiated,
+    one can pay for both at once, and the backward is lost if the trial is rejected; or for the
+    forward alone, and again for a forward if it is accepted. With acceptance rate ``p`` the first
+    costs 1 and the second ``1/3 + p``, so the first is cheaper from ``p = 2/3`` on. Proposals and
+    corrections have separate rates, since proposals are nearly always accepted and corrections are
+    not.
 
     Attributes:
         rates: Acceptance rate of the first trial of an iteration and of later ones.
@@ -38,7 +39,7 @@ class TrialGradients:
     rates: list[float] = field(default_factory=lambda: [1.0, 0.0])
 
     def at_once(self, ordinal: int) -> bool:
-        """Tell whether the trial with this number, from 0, is to be differentiated at once."""
+        """Tell whether to differentiate the trial with this number, from 0, at once."""
         return self.rates[min(ordinal, 1)] >= 1 - _FORWARD_SHARE
 
     def observe(self, ordinal: int, *, accepted: bool) -> None:
@@ -56,7 +57,7 @@ class TrialGradients:
 
 
 class SpreadPasses(Protocol):
-    """What a network that is spread over ranks has to offer, as :class:`napts.Pipeline` does."""
+    """What a network that is spread over ranks must offer, as :class:`napts.Pipeline` does."""
 
     @property
     def communicator(self) -> Communicator:
@@ -181,7 +182,7 @@ class PipelinePasses(Passes):
         """Return the gradient at the latest trial point: a second forward, and the backward.
 
         Raises:
-            ValueError: If the gradient of some parameters alone is asked for.
+            ValueError: If the gradient is asked for only some parameters.
         """
         if of is not None:
             raise ValueError("exact subdomains need the whole network in one process")

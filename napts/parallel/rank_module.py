@@ -12,7 +12,7 @@ from napts.optim.replay import RandomState
 from napts.optim.vectors import cuda_devices
 
 _STRIDE = 1 << 20
-"""Seeds of successive stages are this far apart; far more than there are micro-batches."""
+"""Distance between the seeds of successive stages; far more than there are micro-batches."""
 
 
 @dataclass(slots=True)
@@ -31,8 +31,8 @@ class Boundary:
 class RankModule(nn.Module):
     """Runs the stages of a rank, one micro-batch per call.
 
-    Random numbers depend on the pass, the stage and the micro-batch alone, so that it does not
-    matter which rank draws them or in which order a schedule runs the micro-batches.
+    Random numbers depend only on the pass, the stage and the micro-batch, so it does not matter
+    which rank draws them or in which order a schedule runs the micro-batches.
 
     Args:
         stages: The rank's stages, in order.
@@ -53,7 +53,7 @@ class RankModule(nn.Module):
     def one_pass(self, boundaries: list[Boundary] | None = None) -> Iterator[None]:
         """Surround one pass of a whole batch.
 
-        The key of its random numbers is drawn from torch's generator, which moves on by that one
+        The key of its random numbers is drawn from torch's generator, which advances by that one
         number on every rank.
 
         Args:

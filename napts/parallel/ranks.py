@@ -21,7 +21,7 @@ from napts.parallel.store import all_here, meet, on_loopback
 from napts.parallel.watch import RankLost, Watch
 
 TIMEOUT_S = 1800.0
-"""A collective that takes longer has failed; a lost rank is noticed long before that."""
+"""A collective that takes longer has failed; a lost rank is noticed long before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Ranks:
     Attributes:
         rank: Index of this one.
         size: How many there are.
-        watch: Knows which rank is alive; None for a single one.
+        watch: Knows which ranks are alive; None for a single one.
     """
 
     rank: int
@@ -44,10 +44,10 @@ class Ranks:
         return self.rank == 0
 
     def broadcast(self, value: Any = None) -> Any:
-        """Return the first rank's value on all of them.
+        """Return the first rank's value on all ranks.
 
         Args:
-            value: Plain data and tensors on the CPU; what other ranks pass is ignored.
+            value: Plain data and tensors on the CPU; the values of other ranks are ignored.
         """
         if self.size == 1:
             return value
@@ -56,7 +56,7 @@ class Ranks:
         return box[0]
 
     def gather(self, value: Any) -> list[Any]:
-        """Return every rank's value, by rank, on all of them.
+        """Return every rank's value, by rank, on all ranks.
 
         Args:
             value: Plain data and tensors on the CPU.
@@ -68,15 +68,15 @@ class Ranks:
         return values
 
     def own(self, count: int) -> range:
-        """Return which of ``count`` subdomains this rank works on, where ranks share them."""
+        """Return those of ``count`` subdomains that this rank works on, if ranks share them."""
         return range(self.rank, count, self.size)
 
     def add(self, tensors: Sequence[Tensor]) -> None:
         """Set tensors to their sums over all ranks; the same bits on each.
 
         Args:
-            tensors: The same shapes and types on every rank. Those of a type and device travel in
-                one collective.
+            tensors: The same shapes and types on every rank. Tensors of one type and device travel
+                in one collective.
         """
         self._together(tensors, dist.all_reduce)
 
@@ -94,7 +94,7 @@ class Ranks:
                 tensor.copy_(part.view_as(tensor))
 
     def lost(self, error: RuntimeError) -> RankLost | None:
-        """Return what is behind an error of a collective, if it is the loss of another rank.
+        """Return the cause of a collective's error, if it is the loss of another rank.
 
         Args:
             error: An error raised while ranks worked together.
@@ -133,7 +133,7 @@ def join_ranks(
 ) -> Iterator[Ranks]:
     """Form the process group of all ranks and leave it at the end.
 
-    Ranks find one another by the variables that torchrun sets (``RANK``, ``WORLD_SIZE``,
+    Ranks find one another through the variables that torchrun sets (``RANK``, ``WORLD_SIZE``,
     ``MASTER_ADDR``, ``MASTER_PORT``); without them the group has one member.
 
     Args:
@@ -142,7 +142,7 @@ def join_ranks(
         timeout_s: Longest time in seconds that a collective waits for the others.
 
     Yields:
-        The ranks. An exception that leaves the block is told to the other ranks.
+        The ranks. If an exception leaves the block, the other ranks are told.
     """
     place = on_loopback() if alone or all_here() else _nothing()
     with place, _group(device, alone, timedelta(seconds=timeout_s)) as ranks:
@@ -180,5 +180,5 @@ def _nothing() -> Iterator[None]:
 
 
 def local_rank(environment: Mapping[str, str] = os.environ) -> int:
-    """Return which of this machine's ranks this is, and so which of its devices it takes."""
+    """Return this rank's index on this machine, and so the index of its device."""
     return int(environment.get("LOCAL_RANK", "0"))

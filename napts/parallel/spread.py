@@ -1,4 +1,4 @@
-"""How a network is spread over ranks: which stages go where, and what they are called."""
+"""How a network is spread over ranks: which stages go where, and their names."""
 
 from itertools import pairwise
 
@@ -13,10 +13,10 @@ def shares(stages: int, ranks: int) -> list[tuple[int, int]]:
 
     Args:
         stages: Number of stages.
-        ranks: Number of ranks, at most as many.
+        ranks: Number of ranks, at most that of stages.
 
     Returns:
-        For each rank the index of its first stage and of the one after its last.
+        For each rank, the index of its first stage and of the one after its last.
     """
     base, extra = divmod(stages, ranks)
     bounds = [0]
@@ -29,7 +29,7 @@ def shares(stages: int, ranks: int) -> list[tuple[int, int]]:
 def sample_shapes(partition: LayerPartition, example_inputs: Tensor) -> list[torch.Size]:
     """Return the shape of one sample before the first stage, between the stages and at the end.
 
-    In evaluation mode, so that no buffer and no generator notices.
+    This runs in evaluation mode, so that buffers and generators are not affected.
     """
     everything = [partition.model, *(stage.alone() for stage in partition)]
     modes = [(module, module.training) for part in everything for module in part.modules()]
@@ -50,7 +50,7 @@ def tensors_of(module: nn.Module) -> list[Tensor]:
 
 
 def names_in(model: nn.Module, part: nn.Module) -> dict[str, int]:
-    """Return the names that a part's tensors have in the whole model, with their identities."""
+    """Return the names of a part's tensors in the whole model, with their identities."""
     own = {id(t) for t in tensors_of(part)}
     named = [*model.named_parameters(), *model.named_buffers()]
     return {name: id(t) for name, t in named if id(t) in own}

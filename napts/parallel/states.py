@@ -1,7 +1,7 @@
 """States of optimizers on ranks: merged into one for a checkpoint, and divided again.
 
-A merged state speaks of all parameters in the order of the stages, so that it can be divided among
-another number of ranks. A vector (a remembered iterate, say) is one flat tensor in it.
+A merged state covers all parameters in the order of the stages, so that it can be divided among
+another number of ranks. In it, a vector (a remembered iterate, say) is one flat tensor.
 """
 
 from collections.abc import Sequence
@@ -23,8 +23,8 @@ def merge_states(states: Sequence[State]) -> State:
         states: What ``state_dict`` returned on each rank, in order of the ranks, on the CPU.
 
     Returns:
-        The state of every parameter by its index among all of them. What the methods keep once
-        for all parameters is the same on all ranks but for their vectors.
+        The state of every parameter by its index among all parameters. What a method keeps once for
+        all parameters is the same on all ranks, except its vectors.
     """
     merged: dict[int, Any] = {}
     first = 0

@@ -1,4 +1,4 @@
-"""The store in which ranks find one another: it believes whoever reaches it, so few should."""
+"""The store in which ranks find one another; it trusts anyone who reaches it, so few should."""
 
 import os
 import socket
@@ -15,11 +15,11 @@ _INTERFACES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
 
 
 def serve(listener: socket.socket, timeout: timedelta) -> dist.TCPStore:
-    """Return a store that answers on a socket; by itself it would listen on all addresses.
+    """Return a store that answers on a given socket; by default it would listen on all addresses.
 
     Args:
-        listener: A socket that listens on loopback; it is the store's from now on.
-        timeout: How long whoever asks the store waits for an answer.
+        listener: A socket that listens on loopback; from now on the store owns it.
+        timeout: How long a client waits for an answer.
     """
     host, port = listener.getsockname()
     return dist.TCPStore(
@@ -33,7 +33,7 @@ def serve(listener: socket.socket, timeout: timedelta) -> dist.TCPStore:
 
 
 def meet(timeout: timedelta) -> tuple[dist.Store, int, int]:
-    """Return the store of the ranks that were started with this process, its rank and their number.
+    """Return the store of the ranks started with this process, this rank, and the number of ranks.
 
     Args:
         timeout: How long to wait for the others.
@@ -47,15 +47,15 @@ def meet(timeout: timedelta) -> tuple[dist.Store, int, int]:
 
 
 def all_here() -> bool:
-    """Tell whether all ranks are on this machine, so that nothing has to listen beyond it."""
+    """Tell whether all ranks are on this machine, so that nothing must listen beyond it."""
     return os.environ.get("LOCAL_WORLD_SIZE", "1") == os.environ.get("WORLD_SIZE", "1")
 
 
 @contextmanager
 def on_loopback() -> Iterator[None]:
-    """Within the block, what connects ranks listens on loopback, unless the user has named another.
+    """Within the block, ranks connect over loopback, unless the user has named another interface.
 
-    By itself it would listen where the machine's name leads, even for a process on its own.
+    By default they would listen where the machine's name leads, even for a single process.
     """
     name = _loopback()
     added = [] if name is None else [each for each in _INTERFACES if each not in os.environ]

@@ -18,10 +18,10 @@ BEAT_S = 1.0
 """Seconds between signs of life."""
 
 SILENCE_S = 30.0
-"""A rank on another machine that has been silent for so long is taken for dead."""
+"""A rank on another machine that has been silent for this long is presumed dead."""
 
 GRACE_S = 10.0
-"""Time for the main thread to notice by itself before the process is ended."""
+"""Time for the main thread to notice on its own before the process is ended."""
 
 EXIT_CODE = 1
 
@@ -30,7 +30,7 @@ class RankLost(RuntimeError):
     """Another rank has died or failed; the message names it.
 
     Attributes:
-        failed: It ended by an exception of its own, which would come again.
+        failed: Whether it ended with an exception of its own, which would happen again.
     """
 
     def __init__(self, message: str) -> None:
@@ -39,17 +39,17 @@ class RankLost(RuntimeError):
 
 
 class Watch:
-    """Within a ``with`` block, gives signs of life and looks for those of the other ranks.
+    """Within a ``with`` block, gives signs of life and watches for those of the other ranks.
 
     A thread beats every second. If another rank is lost, the main thread usually notices at once,
-    by an error of the collective that it waits for, and asks :meth:`who_is_lost`. Where it hangs
+    through an error of the collective that it waits for, and calls :meth:`who_is_lost`. If it hangs
     instead, the thread ends the process after a while, with the same message.
 
     Args:
         store: The ranks' common store.
         rank: Index of this rank.
         size: Number of ranks.
-        silence_s: Seconds without a sign of life after which a rank is taken for dead.
+        silence_s: Seconds without a sign of life after which a rank is presumed dead.
         grace_s: Seconds that the main thread has to leave the block after that.
     """
 
@@ -97,7 +97,7 @@ class Watch:
     def who_is_lost(self) -> str | None:
         """Return which rank is lost and how, or None if all are there.
 
-        Waits until it is certain: as long as a silent rank needs to be taken for dead.
+        Waits until it is certain: as long as it takes to presume a silent rank dead.
         """
         deadline = time.monotonic() + self._silence_s + 2 * BEAT_S
         while self._lost is None and time.monotonic() < deadline:
@@ -145,11 +145,11 @@ class Watch:
         if self._seen.get(other, (b"", 0.0))[0] != beat:
             self._seen[other] = beat, now
         silent = now - self._seen[other][1]
-        return f"{name} is silent for {silent:.0f} s" if silent > self._silence_s else None
+        return f"{name} has been silent for {silent:.0f} s" if silent > self._silence_s else None
 
 
 def _is_alive(pid: int) -> bool:
-    """Return whether a process of this machine is there and has not ended."""
+    """Return whether a process on this machine exists and has not ended."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
             return file.read().rpartition(")")[2].split()[0] not in "ZX"

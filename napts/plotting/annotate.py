@@ -5,7 +5,9 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
 from napts.analysis.columns import split, texts
@@ -16,6 +18,7 @@ from napts.plotting.style import Look
 _LETTER_INCHES = 0.067
 _HANDLE_INCHES = 0.56
 _CAPTION_LETTER_INCHES = 0.062
+_TITLE_LETTER_INCHES = 0.105
 """Rough widths at the font sizes of the style; measuring text would need a first drawing."""
 
 
@@ -27,7 +30,14 @@ def legend(figure: Figure, frame: pd.DataFrame, looks: Mapping[str, Look]) -> No
         frame: Frame of `napts.analysis.epochs_frame`, of one section.
         looks: Look per label.
     """
-    handles = [
+    entries = handles(frame, looks)
+    columns = fitting_columns(figure, [str(handle.get_label()) for handle in entries])
+    figure.legend(handles=entries, loc="outside upper left", ncols=columns, columnspacing=1.4)
+
+
+def handles(frame: pd.DataFrame, looks: Mapping[str, Look]) -> list[Line2D]:
+    """Return the entries of a legend: every method with its number of runs; arguments as above."""
+    return [
         Line2D(
             [],
             [],
@@ -41,8 +51,6 @@ def legend(figure: Figure, frame: pd.DataFrame, looks: Mapping[str, Look]) -> No
         )
         for _, label, group in grouped(frame)
     ]
-    columns = fitting_columns(figure, [str(handle.get_label()) for handle in handles])
-    figure.legend(handles=handles, loc="outside upper center", ncols=columns, columnspacing=1.4)
 
 
 def fitting_columns(figure: Figure, entries: list[str]) -> int:
@@ -95,3 +103,30 @@ def caption(figure: Figure, text: str) -> None:
     """
     width = int(figure.get_figwidth() / _CAPTION_LETTER_INCHES)
     figure.supxlabel(textwrap.fill(text, width), x=0.01, ha="left", fontsize=7.5, color="#555555")
+
+
+def entitle(figure: Figure, text: str) -> None:
+    """Write the problem and the subject above all else; the figure becomes higher by that line.
+
+    Args:
+        figure: The figure, with its legend.
+        text: The title, wrapped to the figure's width.
+    """
+    lines = textwrap.wrap(text, int(figure.get_figwidth() / _TITLE_LETTER_INCHES)) or [""]
+    room = 0.12 + 0.2 * len(lines)
+    height = figure.get_figheight() + room
+    figure.set_figheight(height)
+    below = 1 - room / height
+    # A legend that has its own place is no longer counted by the layout.
+    canvas = FigureCanvasAgg(figure)
+    top = below
+    for each in figure.legends:
+        each.set_bbox_to_anchor((0, 0, 1, below), transform=figure.transFigure)
+        pixels = each.get_window_extent(canvas.get_renderer()).height
+        top = min(top, below - (pixels / figure.dpi + 0.08) / height)
+    engine = figure.get_layout_engine()
+    if isinstance(engine, ConstrainedLayoutEngine):
+        engine.set(rect=(0, 0, 1, top))
+    figure.text(
+        0.01, 1 - 0.06 / height, "\n".join(lines), ha="left", va="top", fontsize=11, weight="bold"
+    )

@@ -4,11 +4,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from napts.analysis.columns import (
     Floats,
     floats,
     rows_where,
+    rows_with,
     split,
     texts,
     trained,
@@ -16,16 +18,9 @@ from napts.analysis.columns import (
 )
 from napts.analysis.labels import grouped
 from napts.analysis.measured import metric_of
-from napts.plotting.annotate import caption, count_runs, fitting_columns, legend, thin_lines
-from napts.plotting.curves import (
-    ABORTED,
-    band,
-    cross,
-    curve,
-    last_of_all,
-    log_if_wide,
-    whole_numbers,
-)
+from napts.plotting.annotate import caption, count_runs, fitting_columns, thin_lines
+from napts.plotting.courses import Course, course_figure, groups_of, lines_and_bands
+from napts.plotting.curves import log_if_wide
 from napts.plotting.style import PHASES, finish, looks, new_figure
 
 CLOCKS = {
@@ -34,39 +29,35 @@ CLOCKS = {
 }
 """Columns of the horizontal axes and their labels."""
 
+RADIUS_SPANS = 12
+"""Spans of epochs whose radii are shown at most."""
 
-def cost_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
+
+def cost_figure(frame: pd.DataFrame) -> Figure:
     """Draw loss and metric against training time and against passes through the network.
 
     Args:
         frame: Frame of `napts.analysis.epochs_frame`, of one experiment and workload.
-        narrow: One panel above the other, for small screens.
 
     Returns:
         The figure. Seconds are those of training alone. A forward counts as 1/3 and a backward
         as 2/3 of a pass, local passes of all subdomains together as one, or as the share of the
         batch that they use.
     """
-    figure = new_figure(4.2, 11.0) if narrow else new_figure(9.6, 6.0)
-    panels = np.asarray(figure.subplots(4, 1) if narrow else figure.subplots(2, 2).T).ravel()
-    look, metric = looks(frame), metric_of(frame)
-    for clock, label in CLOCKS.items():
-        loss, other = panels[:2] if clock == "train_seconds_total" else panels[2:]
-        band(loss, frame, clock, "train_loss", look)
-        band(other, frame, clock, metric.column("val"), look, scale=metric.scale)
-        suffixes = [", log scale" if log_if_wide(axes, "x") else "" for axes in (loss, other)]
-        finish(loss, title="Training loss", x=label + suffixes[0])
-        log = ", log scale" if log_if_wide(loss, "y") else ""
-        loss.set_ylabel(f"mean loss per sample{log}")
-        finish(other, title=f"Validation {metric.label}", x=label + suffixes[1])
-        # A fraction keeps its plain axis, on which its shares can be compared.
-        log = ", log scale" if not metric.fraction and log_if_wide(other, "y") else ""
-        other.set_ylabel(f"{metric.axis}{log}")
-    legend(figure, frame, look)
+    metric = metric_of(frame)
+    loss, other = "train_loss", metric.column("val")
+    # A fraction keeps its plain axis, on which its shares can be compared.
+    log = not metric.fraction
+    title, unit = f"Validation {metric.label}", metric.axis
+    courses = [
+        *(Course("Training loss", x, at, loss, "mean loss per sample") for x, at in CLOCKS.items()),
+        *(Course(title, x, at, other, unit, metric.scale, log) for x, at in CLOCKS.items()),
+    ]
+    figure, _, quartiles = course_figure(frame, courses, looks(frame))
     parts = "local_fraction" in frame and min(frame["local_fraction"].tolist(), default=1) < 1
     caption(
         figure,
-        "Lines: mean over seeds, one point per epoch; bands: smallest to largest seed. "
+        f"{lines_and_bands(quartiles, several=len(groups_of(frame)) > 1)} One point per epoch. "
         "A forward counts 1/3, a backward 2/3, the local passes of all subdomains "
         + ("their share of the batch." if parts else "1.")
         + thin_lines(frame),
@@ -74,20 +65,18 @@ def cost_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
     return figure
 
 
-def rejection_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
+def rejection_figure(frame: pd.DataFrame) -> Figure:
     """Draw the rejected steps per batch by the phase in which they were rejected.
 
     Args:
         frame: Frame of `napts.analysis.epochs_frame`, of one experiment and workload.
-        narrow: For small screens.
 
     Returns:
         The figure: stacked bars of the means over seeds, a whisker for the range of the total.
     """
     training = trained(with_trust_region(frame))
     rows = grouped(training)
-    width = 4.2 if narrow else 7.2
-    figure = new_figure(width, 1.5 + 0.36 * max(len(rows), 2) + (0.5 if narrow else 0.0))
+    figure = new_figure(7.2, 1.5 + 0.36 * max(len(rows), 2))
     axes = figure.subplots()
     for position, (_, _, group) in enumerate(rows):
         _stack(axes, position, group)
@@ -102,9 +91,7 @@ def rejection_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
         handles, labels = axes.get_legend_handles_labels()
         unique = dict(zip(labels, handles, strict=True))
         columns = fitting_columns(figure, list(unique))
-        figure.legend(
-            list(unique.values()), list(unique), loc="outside upper center", ncols=columns
-        )
+        figure.legend(list(unique.values()), list(unique), loc="outside upper left", ncols=columns)
     caption(figure, "Whiskers: smallest to largest total of a seed.")
     return figure
 
@@ -138,68 +125,126 @@ def _stack(axes: Axes, position: int, group: pd.DataFrame) -> None:
     )
 
 
-def radius_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
-    """Draw the trust-region radius at the end of every epoch, one panel per method.
+def radius_figure(frame: pd.DataFrame) -> Figure:
+    """Draw how the trust-region radius at the end of epochs is distributed, a panel per method.
 
     Args:
         frame: Frame of `napts.analysis.epochs_frame`, of one experiment and workload.
-        narrow: Two panels in a row, for small screens.
 
     Returns:
-        The figure: a thin line per seed, a thick one for the mean; one scale for all panels.
+        The figure: for each span of epochs the median, the quartiles and the range over the seeds
+        and the epochs of the span; one scale for all panels. Methods whose radius never changes
+        are named below.
     """
-    trusting = rows_where(frame, np.isfinite(floats(frame, "radius")))
-    rows = grouped(trusting)
-    columns = 2 if narrow else max(1, min(5, len(rows)))
+    rows, constant = changing(with_radius(frame), "radius")
+    columns = max(1, min(4, len(rows)))
     lines = max(1, -(-len(rows) // columns))
-    figure = new_figure(4.2 if narrow else 9.6, 0.6 + 2.1 * lines)
+    figure = new_figure(max(5.0, 2.4 * columns), 0.7 + 2.1 * lines)
     panels = figure.subplots(lines, columns, sharey=True, squeeze=False).ravel()
     look = looks(frame)
-    for axes, (_, label, group) in zip(panels, rows, strict=False):
-        for run in split(group, "seed"):
-            axes.plot(floats(run, "epoch"), floats(run, "radius"), color=look[label].color, lw=0.8)
-            if texts(run, "state")[0] in ABORTED:
-                cross(axes, run, "epoch", "radius", look[label])
-        mean = curve(group, "epoch", "radius", last_of_all(group))
-        axes.plot(mean.x, mean.mean, color=look[label].color, lw=2.2)
+    for axes, (label, group) in zip(panels, rows, strict=False):
+        _distribution(axes, trained(group), look[label].color)
         finish(axes, title=f"{label} ({count_runs(group)})", x="epoch")
-    for index, axes in enumerate(panels):
-        axes.set_visible(index < len(rows))
-        whole_numbers(axes)
+    for axes in panels[len(rows) :]:
+        axes.set_visible(False)
     # The panels share their vertical axis, so that one of them sets the scale of all.
-    log = ", log scale" if log_if_wide(panels[0], "y", floats(trusting, "radius")) else ""
+    radii = [floats(trained(group), "radius") for _, group in rows]
+    values = np.concatenate(radii or [np.ones(1)])
+    log = ", log scale" if log_if_wide(panels[0], "y", values) else ""
+    low, high = values.min(), values.max()
+    panels[0].set_ylim(*((low / 1.4, 1.4 * high) if log else (0.95 * low, 1.05 * high)))
     for axes in panels[::columns]:
         axes.set_ylabel(f"radius{log}")
     caption(
         figure,
-        "Trust-region radius at the end of every epoch. Thin lines: seeds; thick line: mean.",
+        "Radius at the end of epochs, over seeds and, where there are many, over neighbouring "
+        f"epochs. Bar: quartiles; line: range; white: median.{constant}",
     )
     return figure
 
 
-def acceptance_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
+def with_radius(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of an epochs frame that have a radius."""
+    return rows_where(frame, np.isfinite(floats(frame, "radius")))
+
+
+def changing(frame: pd.DataFrame, column: str) -> tuple[list[tuple[str, pd.DataFrame]], str]:
+    """Return the labels whose values change, with their rows, and a sentence on the others.
+
+    Args:
+        frame: Frame of `napts.analysis.epochs_frame`, without rows that have no value.
+        column: The quantity.
+    """
+    rows, constant = [], []
+    for _, label, group in grouped(frame):
+        values = floats(trained(group), column)
+        values = values[np.isfinite(values)]
+        if len(values) and values.min() < values.max():
+            rows.append((label, group))
+        elif len(values):
+            constant.append(f"{label} ({values[0]:g})")
+    return rows, f" Without change, and not drawn: {', '.join(constant)}." if constant else ""
+
+
+def _distribution(axes: Axes, group: pd.DataFrame, color: str) -> None:
+    epochs, radii = floats(group, "epoch"), floats(group, "radius")
+    ends = np.unique(epochs)
+    for span in np.array_split(ends, min(len(ends), RADIUS_SPANS)):
+        inside = radii[(epochs >= span[0]) & (epochs <= span[-1])]
+        low, lower, middle, upper, high = np.percentile(inside, (0, 25, 50, 75, 100))
+        place = (span[0] + span[-1]) / 2
+        width = 0.6 * (span[-1] - span[0] + 1)
+        axes.vlines(place, low, high, color=color, linewidth=1.0)
+        axes.bar(place, upper - lower, width, bottom=lower, color=color, alpha=0.85, linewidth=0)
+        axes.hlines(middle, place - width / 2, place + width / 2, color="#222222", linewidth=2.6)
+        axes.hlines(middle, place - width / 2, place + width / 2, color="white", linewidth=1.2)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=2))
+
+
+SHARES = {
+    "acceptance_rate": "Batches with an accepted step",
+    "nonmonotone_rate": "Batches accepted by the memory alone",
+}
+"""Columns of the acceptance figure, and the titles of its panels."""
+
+
+def has_changing_shares(frame: pd.DataFrame) -> bool:
+    """Tell whether there is anything to see in the acceptance figure."""
+    trusting = with_trust_region(frame)
+    return any(changing(trusting, column)[0] for column in SHARES)
+
+
+def acceptance_figure(frame: pd.DataFrame) -> Figure:
     """Draw the share of batches that moved the parameters, and of those only the memory let move.
+
+    Shares that never change are named below, and have no panel if no method's does.
 
     Args:
         frame: Frame of `napts.analysis.epochs_frame`, of one experiment and workload.
-        narrow: One panel above the other, for small screens.
     """
-    figure = new_figure(4.2, 6.4) if narrow else new_figure(9.6, 3.4)
-    moved, past = figure.subplots(2, 1) if narrow else figure.subplots(1, 2)
-    look = looks(frame)
     trusting = with_trust_region(frame)
-    band(moved, trusting, "epoch", "acceptance_rate", look, scale=100)
-    finish(moved, title="Batches with an accepted step", x="epoch", y="share / %")
-    band(past, trusting, "epoch", "nonmonotone_rate", look, scale=100)
-    finish(past, title="Batches accepted by the memory alone", x="epoch", y="share / %")
-    for axes in (moved, past):
-        whole_numbers(axes)
-        axes.set_ylim(-2, 102)
-    legend(figure, trusting, look)
+    found = {column: changing(trusting, column) for column in SHARES}
+    drawn = {column: [label for label, _ in rows] for column, (rows, _) in found.items() if rows}
+    labels = list(dict.fromkeys(label for each in drawn.values() for label in each))
+    kept = rows_with(trusting, "label", labels)
+    courses = [
+        Course(SHARES[column], "epoch", "epoch", column, "share / %", 100, False, True, (-2, 102))
+        for column in drawn
+    ]
+    # What never changes would lie on the frame of a panel.
+    shown = kept.assign(
+        **{
+            column: np.where(np.isin(texts(kept, "label"), each), floats(kept, column), np.nan)
+            for column, each in drawn.items()
+        }
+    )
+    figure, _, quartiles = course_figure(shown, courses, looks(frame))
+    several = len(groups_of(shown)) > 1
+    words = [f"{SHARES[column]}:{text}" for column, (_, text) in found.items() if text]
     caption(
         figure,
-        "Right: steps that the loss on the current batch would have rejected, eq. (9). "
-        f"Lines: mean over seeds; bands: smallest to largest seed.{thin_lines(trusting)}",
+        "By the memory alone: steps that the loss on the current batch would have rejected, "
+        f"eq. (9). {lines_and_bands(quartiles, several)}{thin_lines(trusting)} {' '.join(words)}",
     )
     return figure
 

@@ -10,7 +10,7 @@ from napts.analysis.measured import named
 from napts.analysis.summary import sharing_notes
 from napts.analysis.tables import number, with_unit
 from napts.analysis.tuning_tables import tuning_table
-from napts.plotting.drawings import TuningStudies, tuning_studies
+from napts.plotting.drawings import TuningStudies, problem_of, tuning_studies
 from napts.plotting.page import Body, page
 from napts.plotting.provenance import provenance_of
 from napts.plotting.registry import ordered
@@ -60,7 +60,7 @@ def _comparison(section: Section, command: str) -> Body:
     methods = len(section.runs["label"].unique())
     return Body(
         section.slug,
-        section.workload,
+        problem_of(section),
         f"{methods} methods, {len(section.records)} runs, experiment {section.experiment}."
         f"{_budget(section)}{_sharing(section)}",
         [table for report in reports for table in report.tables(section)],

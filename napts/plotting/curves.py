@@ -1,12 +1,14 @@
 """Curves over seeds: a line for the mean, a band from the smallest to the largest value.
 
+Where one seed would make the band it is median and quartiles.
+
 Where a run has failed or diverged, the mean and the range end: those of the others would show the
 method as good as its lucky runs. These go on as thin lines. So they do where a run has reached its
 target, or used up its time, before others: the mean would be that of the slow ones.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,8 +30,21 @@ from napts.plotting.style import Look
 ABORTED = ENDED_BADLY
 """States of runs that ended without a result; their last value is marked with a cross."""
 
+BEHIND = "#C4C8CC"
+"""Colour of lines that stand behind for comparison."""
+
 LOG_SPAN = 8.0
 """Ratio of the largest to the smallest value from which an axis becomes logarithmic."""
+
+
+POINTS = 240
+"""Points of a curve that are drawn at most; a figure is no larger for runs of many epochs."""
+
+FEW_SEEDS = 4
+"""Seeds from which quartiles say something."""
+
+DOMINATED = 4.0
+"""Range over the distance of the quartiles from which a single seed makes a band."""
 
 
 @dataclass(frozen=True)
@@ -38,18 +53,30 @@ class Curve:
 
     Attributes:
         x: Mean position on the horizontal axis.
-        mean: Mean over the seeds that have the epoch.
-        low: Smallest value.
-        high: Largest value.
+        middle: Mean over the seeds that have the epoch, or their median.
+        low: Smallest value, or the lower quartile.
+        high: Largest value, or the upper quartile.
     """
 
     x: Floats
-    mean: Floats
+    middle: Floats
     low: Floats
     high: Floats
 
+    def thinned(self) -> "Curve":
+        """Return the curve with at most `POINTS` points, dense on linear and logarithmic axes."""
+        n = len(self.x)
+        if n <= POINTS:
+            return self
+        evenly = np.linspace(0, n - 1, POINTS // 2)
+        by_ratio = np.geomspace(1, n, POINTS // 2) - 1
+        kept = np.unique(np.round(np.concatenate([evenly, by_ratio])).astype(int))
+        return Curve(self.x[kept], self.middle[kept], self.low[kept], self.high[kept])
 
-def curve(group: pd.DataFrame, x: str, y: str, until: float = math.inf) -> Curve:
+
+def curve(
+    group: pd.DataFrame, x: str, y: str, until: float = math.inf, *, quartiles: bool = False
+) -> Curve:
     """Average one method over its seeds, epoch by epoch.
 
     Where runs differ in ``x`` at the same epoch, as they do in seconds, the mean of ``x`` is
@@ -60,16 +87,55 @@ def curve(group: pd.DataFrame, x: str, y: str, until: float = math.inf) -> Curve
         x: Column of the horizontal axis.
         y: Column of the vertical axis.
         until: Last epoch to be averaged.
+        quartiles: Median and quartiles instead of mean and range.
     """
-    epochs = split(rows_where(group, floats(group, "epoch") <= until), "epoch")
-    where = np.array([floats(rows, x).mean() for rows in epochs])
-    values = [floats(rows, y) for rows in epochs]
-    return Curve(
-        where,
-        np.array([value.mean() for value in values]),
-        np.array([value.min() for value in values]),
-        np.array([value.max() for value in values]),
-    )
+    rows = rows_where(group, floats(group, "epoch") <= until)
+    where, values = _by_epoch(rows, x), _by_epoch(rows, y)
+    if not len(values):
+        return Curve(*[np.empty(0)] * 4)
+    if quartiles:
+        low, middle, high = (_quantile(values, share) for share in (0.25, 0.5, 0.75))
+    else:
+        low, middle, high = np.nanmin(values, 1), np.nanmean(values, 1), np.nanmax(values, 1)
+    return Curve(np.nanmean(where, 1), middle, low, high)
+
+
+def _quantile(values: Floats, share: float) -> Floats:
+    """Return a quantile of every row without its NaN; `numpy.nanquantile` goes row by row."""
+    ordered = np.sort(values, axis=1)  # NaN last
+    place = share * (np.isfinite(values).sum(axis=1) - 1)
+    below = np.floor(place).astype(int)
+    lines = np.arange(len(values))
+    low, high = ordered[lines, below], ordered[lines, np.ceil(place).astype(int)]
+    return low + (place - below) * (high - low)
+
+
+def _by_epoch(rows: pd.DataFrame, column: str) -> Floats:
+    """Return an array of one row per epoch and one column per seed, NaN where a seed has none."""
+    epochs, line = np.unique(floats(rows, "epoch"), return_inverse=True)
+    seeds, place = np.unique(floats(rows, "seed"), return_inverse=True)
+    values = np.full((len(epochs), len(seeds)), np.nan)
+    values[line, place] = floats(rows, column)
+    return values
+
+
+def dominated(frame: pd.DataFrame, columns: Sequence[str]) -> bool:
+    """Tell whether a single seed makes the range of some method's curve.
+
+    Args:
+        frame: Frame of `napts.analysis.epochs_frame`, of one section.
+        columns: The quantities that are drawn.
+    """
+    for _, _, group in grouped(trained(frame)):
+        if len(set(floats(group, "seed"))) < FEW_SEEDS:
+            continue
+        for column in columns:
+            known = rows_where(group, np.isfinite(floats(group, column)))
+            every, inner = (curve(known, "epoch", column, quartiles=q) for q in (False, True))
+            reach, distance = every.high - every.low, inner.high - inner.low
+            if len(reach) and np.median(reach) > DOMINATED * np.median(distance) > 0.0:
+                return True
+    return False
 
 
 def last_of_all(group: pd.DataFrame) -> float:
@@ -88,9 +154,20 @@ def last_of_all(group: pd.DataFrame) -> float:
 
 
 def band(
-    axes: Axes, frame: pd.DataFrame, x: str, y: str, looks: Mapping[str, Look], *, scale: float = 1
+    axes: Axes,
+    frame: pd.DataFrame,
+    x: str,
+    y: str,
+    looks: Mapping[str, Look],
+    *,
+    scale: float = 1,
+    quartiles: bool = False,
+    shown: Sequence[str] | None = None,
 ) -> None:
     """Draw one curve with its band for every label that has values.
+
+    A line that lies below others stays visible: the first are drawn wider than the last, and the
+    markers of no two stand at the same epochs.
 
     Args:
         axes: Panel to draw into.
@@ -99,33 +176,53 @@ def band(
         y: Column of the vertical axis.
         looks: Look per label.
         scale: Factor applied to ``y``, 100 for percentages.
+        quartiles: Median and quartiles instead of mean and range.
+        shown: Labels that have their colours; the others are drawn in grey, without a band. All
+            of them if it is None.
     """
     untrained = floats(frame, "epoch") == 0
-    known = rows_where(frame, np.isfinite(floats(frame, y)) | untrained)
-    for _, label, group in grouped(known):
+    known = grouped(rows_where(frame, np.isfinite(floats(frame, y)) | untrained))
+    own = [(label, group) for _, label, group in known if shown is None or label in shown]
+    behind = [group for _, label, group in known if shown is not None and label not in shown]
+    for group in behind:
+        line = curve(trained(group), x, y, last_of_all(group), quartiles=quartiles).thinned()
+        axes.plot(line.x, scale * line.middle, color=BEHIND, lw=0.8, zorder=1.5)
+    for place, (label, group) in enumerate(own):
         look, last, drawn = looks[label], last_of_all(group), trained(group)
-        line = curve(drawn, x, y, last)
+        line = curve(drawn, x, y, last, quartiles=quartiles).thinned()
         axes.fill_between(
             line.x, scale * line.low, scale * line.high, color=look.color, alpha=0.18, linewidth=0
         )
+        step = max(1, math.ceil(len(line.x) / 10))
         axes.plot(
             line.x,
-            scale * line.mean,
+            scale * line.middle,
             color=look.color,
             linestyle=look.dashes,
+            linewidth=_width(place, len(own)),
             marker=look.marker,
             markersize=look.size,
-            markevery=max(1, math.ceil(len(line.x) / 12)),
+            markevery=(round(place * step / len(own)) % step, step),
             markeredgecolor="white",
             markeredgewidth=0.4,
         )
         beyond = rows_where(drawn, floats(drawn, "epoch") >= last)
         for run in split(beyond, "seed"):
+            every = max(1, len(run) // POINTS)
             axes.plot(
-                floats(run, x), scale * floats(run, y), color=look.color, lw=0.6, ls=look.dashes
+                floats(run, x)[::every],
+                scale * floats(run, y)[::every],
+                color=look.color,
+                lw=0.6,
+                ls=look.dashes,
             )
         for run in split(rows_with(drawn, "state", ABORTED), "seed"):
             cross(axes, run, x, y, look, scale)
+
+
+def _width(place: int, lines: int) -> float:
+    """Return the width of a line: the first, which lie below, are the widest."""
+    return 2.6 - 1.4 * place / max(lines - 1, 1) if lines > 1 else 1.8
 
 
 def cross(axes: Axes, run: pd.DataFrame, x: str, y: str, look: Look, scale: float = 1) -> None:

@@ -10,8 +10,17 @@ from napts.analysis import Collection, Section
 from napts.analysis.columns import floats, rows_with, texts, with_trust_region
 from napts.analysis.measured import named
 from napts.analysis.tuning import Tuning, tunings_of
-from napts.plotting.compare import acceptance_figure, cost_figure, radius_figure, rejection_figure
-from napts.plotting.page import Picture, svg_data
+from napts.plotting.annotate import entitle
+from napts.plotting.compare import (
+    acceptance_figure,
+    changing,
+    cost_figure,
+    has_changing_shares,
+    radius_figure,
+    rejection_figure,
+    with_radius,
+)
+from napts.plotting.page import Picture, image_data
 from napts.plotting.style import style
 from napts.plotting.targets import target_figure
 from napts.plotting.tuning import tuning_figure
@@ -23,17 +32,19 @@ class Plot:
 
     Attributes:
         name: First part of its file names.
-        draw: Function ``(frame, *, narrow=False) -> Figure``.
+        draw: Function ``(frame) -> Figure``.
         title: Heading on the page; ``{metric}`` stands for the metric's name.
         columns: Columns of the epochs frame that it shows; ``{metric}`` as in the title.
-        trust_region: It shows nothing unless a method has a trust region.
+        worth: Tells from an epochs frame whether there is anything to see.
+        rank: As that of a `Drawing`.
     """
 
     name: str
     draw: Callable[..., Figure]
     title: str
     columns: tuple[str, ...]
-    trust_region: bool = False
+    worth: Callable[[pd.DataFrame], bool] = lambda frame: True
+    rank: int = 0
 
 
 RUN = ("label", "method", "seed", "state", "epoch", "batches")
@@ -41,27 +52,41 @@ RUN = ("label", "method", "seed", "state", "epoch", "batches")
 _REJECTIONS = tuple(f"rejections{phase}" for phase in ("", "_proposal", "_correction", "_global"))
 _CLOCKS = ("train_seconds_total", "pass_equivalents_total")
 
+
+def _trusts(frame: pd.DataFrame) -> bool:
+    return len(with_trust_region(frame)) > 0
+
+
+def _radius_changes(frame: pd.DataFrame) -> bool:
+    return bool(changing(with_radius(frame), "radius")[0])
+
+
 COMPARE = (
     Plot(
         "cost",
         cost_figure,
         "Loss and {metric} by cost",
         (*RUN, *_CLOCKS, "train_loss", "val_{metric}"),
+        rank=2,
     ),
     Plot(
         "target",
         target_figure,
         "Time to a target {metric}",
         (*RUN, "cpu_seconds_total", "val_{metric}"),
+        rank=1,
     ),
-    Plot("rejections", rejection_figure, "Rejected steps by phase", (*RUN, *_REJECTIONS), True),
-    Plot("radius", radius_figure, "Trust-region radius", (*RUN, "radius"), True),
+    Plot(
+        "rejections", rejection_figure, "Rejected steps by phase", (*RUN, *_REJECTIONS), _trusts, 1
+    ),
+    Plot("radius", radius_figure, "Trust-region radius", (*RUN, "radius"), _radius_changes, 3),
     Plot(
         "acceptance",
         acceptance_figure,
         "Accepted steps",
         (*RUN, "acceptance_rate", "nonmonotone_rate"),
-        True,
+        has_changing_shares,
+        3,
     ),
 )
 
@@ -75,39 +100,50 @@ class Drawing:
         title: Heading on the page.
         section: The runs it comes from.
         data: The numbers it shows.
-        draw: Draws it, for small screens if asked to.
+        draw: Draws it.
+        rank: How soon the page leaves it out, see `napts.plotting.page.Picture`.
     """
 
     name: str
     title: str
     section: Section
     data: pd.DataFrame
-    draw: Callable[[bool], Figure]
+    draw: Callable[[], Figure]
+    rank: int = 0
 
-    def figure(self, *, narrow: bool = False) -> Figure:
-        """Draw it in the look of the project."""
+    def figure(self) -> Figure:
+        """Draw it in the look of the project, with the problem in its title."""
         with style():
-            return self.draw(narrow)
+            figure = self.draw()
+            entitle(figure, f"{problem_of(self.section)}: {self.title}")
+            return figure
 
     def picture(self) -> Picture:
-        """Draw it for the page."""
-        return Picture(self.title, svg_data(self.figure()), svg_data(self.figure(narrow=True)))
+        """Return it for the page."""
+        return Picture(self.title, lambda: image_data(self.figure()), self.rank)
+
+
+def problem_of(section: Section) -> str:
+    """Return what a figure's title calls the problem: the workload, and whose runs they are."""
+    if section.kind != "comparison" or section.slug == section.workload:
+        return section.workload
+    return f"{section.workload} ({section.experiment})"
 
 
 def comparison_drawings(section: Section, plots: Sequence[Plot]) -> Iterator[Drawing]:
-    """Yield the figures of one comparison."""
-    trusting = len(with_trust_region(section.epochs)) > 0
+    """Yield the figures of one comparison in which there is something to see."""
     metric = section.metric
     label = named(metric)
     for plot in plots:
-        if trusting or not plot.trust_region:
+        if plot.worth(section.epochs):
             columns = [name.format(metric=metric.name) for name in plot.columns]
             yield Drawing(
                 f"{plot.name}-{section.slug}",
                 plot.title.format(metric=label),
                 section,
                 section.epochs.filter(items=columns),
-                lambda narrow, plot=plot: plot.draw(section.epochs, narrow=narrow),
+                lambda plot=plot: plot.draw(section.epochs),
+                plot.rank,
             )
 
 
@@ -141,7 +177,7 @@ def tuning_studies(collection: Collection) -> list[TuningStudies]:
             "search",
             together,
             _tuning_frame(tunings),
-            lambda narrow, t=tunings, c=costs: tuning_figure(t, c, narrow=narrow),
+            lambda t=tunings, c=costs: tuning_figure(t, c),
         )
         studies.append(TuningStudies(workload, tunings, drawing))
     return studies

@@ -3,12 +3,15 @@
 import base64
 import html
 import io
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import PIL.Image
 from matplotlib.figure import Figure
 
 from napts.analysis import Table
+from napts.plotting.palette import few_colours
 from napts.plotting.provenance import Provenance
 from napts.plotting.style import as_text, style
 from napts.records import RunRecord
@@ -30,36 +33,47 @@ ENVIRONMENT = {
 """What is shown of the environment of the runs, and its name on the page."""
 
 CSS = """
-:root { color-scheme: light; --ink: #1c2733; --soft: #5b6875; --line: #d8dee4; }
+:root { color-scheme: light dark; --paper: #fff; --ink: #1c2733; --soft: #55626e; --line: #d8dee4;
+  --link: #0b5394; --code: #f3f5f7; }
+@media (prefers-color-scheme: dark) { :root { --paper: #121212; --ink: #e6e9ec; --soft: #a9b3bc;
+  --line: #3a424a; --link: #8ab8f0; --code: #23282d; }
+  img { filter: invert(.93) hue-rotate(180deg); } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 62rem; padding: 1.5rem 1rem 4rem; background: #fff;
+html { scroll-padding-top: 1rem; }
+body { margin: 0 auto; max-width: 62rem; padding: 1.5rem 1rem 4rem; background: var(--paper);
   color: var(--ink); font: 16px/1.55 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .4rem; }
 h2 { font-size: 1.35rem; margin: 2.5rem 0 .3rem; padding-top: 1rem;
   border-top: 2px solid var(--ink); }
 h3 { font-size: 1.05rem; margin: 1.8rem 0 .5rem; }
-a { color: #0b5394; }
-nav a { margin-right: 1rem; }
+a { color: var(--link); }
+a:focus-visible, summary:focus-visible, .scroll:focus-visible { outline: 3px solid var(--link);
+  outline-offset: 2px; }
+.skip { position: absolute; left: -999rem; }
+.skip:focus { position: static; display: inline-block; margin-bottom: 1rem; }
+nav ol { columns: 18rem; padding-left: 1.4rem; margin: .3rem 0; }
+nav li { break-inside: avoid; }
 .lead, .note, footer { color: var(--soft); }
 .note { font-size: .85rem; margin: .3rem 0 0; max-width: 48rem; }
 figure { margin: 0; }
-img { display: block; width: 100%; height: auto; }
+img { display: block; max-width: 100%; height: auto; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-weight: 600; font-size: 1.05rem; padding: 1.4rem 0 .4rem; }
 th, td { padding: .28rem .7rem; border-bottom: 1px solid var(--line); text-align: right;
   white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; position: sticky; left: 0;
-  background: #fff; }
+  background: var(--paper); }
 .words { text-align: left; white-space: normal; min-width: 11rem; }
 thead th { border-bottom: 1.5px solid var(--ink); }
-code { background: #f3f5f7; padding: .1rem .35rem; border-radius: 3px; font-size: .85rem;
+code { background: var(--code); padding: .1rem .35rem; border-radius: 3px; font-size: .85rem;
   overflow-wrap: anywhere; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; font-size: .88rem; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 @media (max-width: 640px) { body { font-size: 15px; } dl { grid-template-columns: 1fr; }
-  dd { margin-bottom: .4rem; } }
-@media print { body { max-width: none; padding: 0; font-size: 11px; } nav { display: none; }
+  dd { margin-bottom: .4rem; } img { max-width: none; width: 44rem; } }
+@media print { :root { color-scheme: light; --paper: #fff; --ink: #000; } img { filter: none; }
+  body { max-width: none; padding: 0; font-size: 11px; } nav, .skip { display: none; }
   figure, table { break-inside: avoid; } h2 { break-before: page; }
   h2:first-of-type { break-before: auto; } .scroll { overflow: visible; } }
 """
@@ -82,35 +96,52 @@ class Image:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure on the page in two shapes.
+    """A figure on the page.
 
     Attributes:
         title: Heading.
-        wide: For screens and paper.
-        narrow: For phones.
+        image: Draws it.
+        rank: How soon it is left out where the page would be too large: those of 0 last.
     """
 
     title: str
-    wide: Image
-    narrow: Image
+    image: Callable[[], Image]
+    rank: int = 0
 
 
-def svg_data(figure: Figure) -> Image:
+LARGEST = 1_900_000
+"""Bytes that a page may have."""
+
+_AROUND = 2_000
+"""Bytes around an image: its heading and its description, at most."""
+
+DPI = 80
+"""Resolution of the page's figures."""
+
+TONES = 24
+"""Colours of a figure on the page: few make it small, and letters keep their edges."""
+
+
+def image_data(figure: Figure) -> Image:
     """Turn a figure into an image that can stand inside a page.
 
-    An image rather than inline markup: identifiers of several figures cannot collide, and the
-    browser knows its size before it is drawn.
+    Losslessly compressed from a palette: a fifth of the same figure as SVG, whose lines take more
+    bytes than their pixels.
 
     Args:
         figure: The figure.
     """
-    buffer = io.BytesIO()
+    drawn, packed = io.BytesIO(), io.BytesIO()
     with style():
         as_text(figure)
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    data = base64.b64encode(buffer.getvalue()).decode("ascii")
-    width, height = (round(96 * inches) for inches in figure.get_size_inches())
-    return Image(f"data:image/svg+xml;base64,{data}", width, height)
+        figure.savefig(drawn, format="png", dpi=DPI)
+    with PIL.Image.open(drawn) as image:
+        few_colours(image, TONES).convert("RGB").save(
+            packed, "WEBP", lossless=True, quality=80, method=4
+        )
+        width, height = image.size
+    data = base64.b64encode(packed.getvalue()).decode("ascii")
+    return Image(f"data:image/webp;base64,{data}", width, height)
 
 
 @dataclass(frozen=True)
@@ -137,15 +168,32 @@ class Body:
     provenance: Provenance
     runs: Sequence[RunRecord] = ()
 
-    def html(self) -> str:
-        """Return it as HTML."""
-        shown = [_picture(self, picture) for picture in self.pictures]
-        return f"""<section>
+    def html(self, images: Mapping[int, Image]) -> str:
+        """Return it as HTML.
+
+        Args:
+            images: The pictures that there is room for, by their identity.
+        """
+        drawn = [picture for picture in self.pictures if id(picture) in images]
+        left_out = [picture.title for picture in self.pictures if id(picture) not in images]
+        shown = [
+            _picture(
+                self,
+                picture.title,
+                images[id(picture)],
+                self.summary if first else "Its numbers are in the tables.",
+            )
+            for first, picture in zip(
+                itertools.chain([True], itertools.repeat(False)), drawn, strict=False
+            )
+        ]
+        return f"""<section aria-labelledby="{_text(self.slug)}">
 <h2 id="{_text(self.slug)}">{_text(self.heading)}</h2>
 <p class="lead">{_text(self.lead)}</p>
 {"".join(shown[:1])}
 {"".join(table.to_html() for table in self.tables)}
 {"".join(shown[1:])}
+{_left_out(left_out)}
 <h3>Where this comes from</h3>
 {_origin(self.provenance)}
 {_environments(self.runs)}
@@ -160,39 +208,70 @@ def page(bodies: Sequence[Body], subject: str) -> str:
         bodies: Its parts.
         subject: What it is about, in its title.
     """
-    links = " ".join(f'<a href="#{_text(body.slug)}">{_text(body.slug)}</a>' for body in bodies)
+    images = _that_fit(bodies)
+    links = "\n".join(
+        f'<li><a href="#{_text(body.slug)}">{_text(body.heading)}</a></li>' for body in bodies
+    )
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
 <title>Comparison of methods: {_text(subject)}</title>
 <link rel="icon" href="data:,">
 <style>{CSS}</style>
 </head>
 <body>
+<a class="skip" href="#skip-to">Skip to the results</a>
 <header>
 <h1>Trust-region and domain-decomposition methods compared</h1>
 <p class="lead">Made from the records of the runs alone; every run is shown, failed ones too.</p>
-<nav aria-label="Contents">{links}</nav>
+<nav aria-labelledby="table-of-contents">
+<h2 id="table-of-contents">Contents</h2>
+<ol>
+{links}
+</ol>
+</nav>
 </header>
-<main>
-{"".join(body.html() for body in bodies)}
+<main id="skip-to" tabindex="-1">
+{"".join(body.html(images) for body in bodies)}
 </main>
 </body>
 </html>
 """
 
 
-def _picture(body: Body, picture: Picture) -> str:
-    alt = f"{picture.title}: {body.heading}. {body.summary}"
-    wide, narrow = picture.wide, picture.narrow
-    return f"""<h3>{_text(picture.title)}</h3>
-<figure><picture>
-<source media="(max-width: 640px)" srcset="{narrow.data}" width="{narrow.width}" \
-height="{narrow.height}">
-<img src="{wide.data}" width="{wide.width}" height="{wide.height}" alt="{_text(alt)}">
-</picture></figure>
+def _that_fit(bodies: Sequence[Body]) -> dict[int, Image]:
+    """Draw the pictures in the order of their ranks until there is no room for another one."""
+    room = LARGEST - sum(len(body.html({}).encode()) for body in bodies) - len(CSS)
+    images: dict[int, Image] = {}
+    for picture in sorted((p for body in bodies for p in body.pictures), key=lambda p: p.rank):
+        image = picture.image()
+        room -= len(image.data) + _AROUND
+        if room < 0:
+            break
+        images[id(picture)] = image
+    return images
+
+
+def _left_out(titles: Sequence[str]) -> str:
+    if not titles:
+        return ""
+    names = "; ".join(titles)
+    return (
+        f'<p class="note">Among the files of <code>napts report all</code>, and not here, where '
+        f"the page would be too large: {_text(names)}.</p>"
+    )
+
+
+def _picture(body: Body, title: str, image: Image, words: str) -> str:
+    alt = f"{title}: {body.heading}. {words}".strip()
+    return f"""<h3>{_text(title)}</h3>
+<figure class="scroll" tabindex="0" role="group" aria-label="{_text(title)}">
+<img loading="lazy" decoding="async" src="{image.data}" width="{image.width}" \
+height="{image.height}" alt="{_text(alt)}">
+</figure>
 """
 
 

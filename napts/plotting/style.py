@@ -21,11 +21,12 @@ from matplotlib.ticker import FixedFormatter, FuncFormatter
 from napts.analysis.labels import grouped
 from napts.analysis.looks import LOOKS, Dashes, Look
 
-OTHERS = ("#332288", "#117733", "#999933", "#AA4499", "#44AA99", "#661100")
-"""Colours of further variants of a method."""
-
-FOREIGN = ("#332288", "#999933", "#AA4499", "#111111", "#EE6677", "#661100")
-"""Colours of methods without one of their own; none of them is taken for Adam's green."""
+FOREIGN = (
+    *("#332288", "#999933", "#111111", "#EE6677", "#661100", "#44AA99"),
+    *("#AA4499", "#117733", "#88CCEE", "#B8A033", "#6699CC", "#994455"),
+)
+"""Colours of variants, and of methods without one of their own. After Paul Tol's schemes for
+colour-blind readers; Adam's green is in none of them."""
 
 OTHER_MARKERS = ("*", "d", "h", "8", "H")
 OTHER_DASHES: tuple[Dashes, ...] = ("-", (0, (5, 1, 1, 1)), (0, (2, 1)))
@@ -73,31 +74,28 @@ def style() -> Iterator[None]:
     with mpl.rc_context(), warnings.catch_warnings():
         # A letter that the font does not have is drawn as a box.
         warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)
-        sns.set_theme(style="whitegrid", rc=RC)
+        sns.set_theme(style="whitegrid", palette="colorblind", rc=RC)
         yield
 
 
 def looks(frame: pd.DataFrame) -> dict[str, Look]:
     """Return the look of every label in a frame, in the usual order of the methods.
 
-    A method keeps its colour in every figure; further labels of the same method take the next of
-    `OTHERS`. Methods without one in `LOOKS`, such as those of other packages, have markers of
-    their own, and the colour that follows from their label where no other one of them has it.
+    A method keeps its colour in every figure. Its variants, and methods without a look in `LOOKS`,
+    such as those of other packages, have the colour of `FOREIGN` that follows from their label, or
+    the next that no other label has.
 
     Args:
         frame: A frame with the columns ``method`` and ``label``.
     """
-    others = iter(OTHERS * 8)
-    found: dict[str, Look] = {}
-    seen: set[str] = set()
-    for method, label, _ in grouped(frame):
-        if method not in LOOKS:
-            found[label] = _other_look(label, [found[name] for name in found])
-            continue
-        look = LOOKS[method]
-        found[label] = replace(look, color=next(others)) if method in seen else look
-        seen.add(method)
-    return found
+    names = [(method, label) for method, label, _ in grouped(frame)]
+    firsts = {method: label for method, label in reversed(names) if method in LOOKS}
+    found = {label: LOOKS[method] for method, label in firsts.items()}
+    for method, label in names:
+        if label not in found:
+            other = _other_look(label, list(found.values()))
+            found[label] = replace(LOOKS[method], color=other.color) if method in LOOKS else other
+    return {label: found[label] for _, label in names}
 
 
 def look_of(method: str, taken: Sequence[Look] = ()) -> Look:
@@ -113,8 +111,8 @@ def look_of(method: str, taken: Sequence[Look] = ()) -> Look:
 def _other_look(name: str, taken: Sequence[Look]) -> Look:
     """Return a look that nobody has, the same one wherever that is possible."""
     first = crc32(name.encode())
+    colors = [look.color for look in taken]
     markers = [look.marker for look in taken]
-    used = {look.color for look in taken if look.marker in OTHER_MARKERS}
     every = [
         Look(FOREIGN[(first + i) % len(FOREIGN)], dashes, marker)
         for marker, dashes in itertools.product(OTHER_MARKERS, OTHER_DASHES)
@@ -122,7 +120,7 @@ def _other_look(name: str, taken: Sequence[Look]) -> Look:
     ]
     free = [look for look in every if look not in taken] or every
     # Another colour before all, and then the marker that the fewest have.
-    return min(free, key=lambda look: (look.color in used, markers.count(look.marker)))
+    return min(free, key=lambda look: (colors.count(look.color), markers.count(look.marker)))
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -14,20 +14,17 @@ _PARTS = {"val": "validation", "train": "training"}
 _TUNING, _RUN = "#D9E4EC", "#1B3A57"
 
 
-def tuning_figure(
-    tunings: Sequence[Tuning], costs: Mapping[str, float], *, narrow: bool = False
-) -> Figure:
+def tuning_figure(tunings: Sequence[Tuning], costs: Mapping[str, float]) -> Figure:
     """Draw the best of k random settings, and the cost of one run with the search for its settings.
 
     Args:
         tunings: Tuning studies of one workload, at least one, all for the same metric.
         costs: CPU seconds of one training run of methods that were not tuned, by label.
-        narrow: One panel above the other, for small screens.
     """
     rows = len(tunings) + len(costs)
     low = max(2.6, 0.9 + 0.33 * rows)
-    figure = new_figure(4.2, 3.0 + low) if narrow else new_figure(9.6, max(3.6, low))
-    best, cost = figure.subplots(2, 1) if narrow else figure.subplots(1, 2)
+    figure = new_figure(9.6, max(3.6, low))
+    best, cost = figure.subplots(1, 2)
     _best(best, tunings)
     _cost(cost, tunings, costs)
     caption(

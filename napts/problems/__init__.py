@@ -72,13 +72,13 @@ _FORMER = {
     "get_workload": ("get_problem", get_problem),
     "workload_names": ("problem_names", problem_names),
 }
-"""What names that are no longer used are called now, and what they give."""
+"""Former names, what they are called now, and what they give."""
 
 
 def __getattr__(name: str) -> Any:
     if name not in _FORMER:
         raise AttributeError(f"module 'napts.problems' has no attribute {name!r}")
     now, value = _FORMER[name]
-    message = f"napts.problems.{name} is called napts.problems.{now} now"
+    message = f"napts.problems.{name} is now called napts.problems.{now}"
     warnings.warn(message, DeprecationWarning, stacklevel=2)
     return value

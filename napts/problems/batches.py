@@ -13,8 +13,8 @@ from napts.problems.samples import EpochOrder, SampleSet
 def epoch_permutation(seed: int, epoch: int, n: int) -> Tensor:
     """Return the order of ``n`` samples in one epoch.
 
-    The order depends on nothing else, so all methods with a seed share it and a resumed run finds
-    it again without stored state.
+    The order depends on nothing else, so all methods share it for a given seed, and a resumed run
+    finds it again without stored state.
 
     Args:
         seed: Seed of the run.
@@ -40,13 +40,13 @@ def batches(
 
     Args:
         samples: Samples on their device.
-        batch_size: Samples per batch, at least 1; the last batch holds what is left. ``"full"``
-            for the whole set in its own order.
+        batch_size: Samples per batch, at least 1; the last batch holds the rest. ``"full"`` for the
+            whole set in its own order.
         seed: Seed of the run.
         epoch: Number of the epoch.
         start: Batches to skip at the beginning (the position of a resumed run).
-        overlap: Share of the batch size that each batch takes from each other one, in [0, 1); see
-            `overlapping`.
+        overlap: Share of the batch size that each batch takes from every other batch, in [0, 1);
+            see `overlapping`.
 
     Returns:
         Iterator over batches, for most problems ``(inputs, targets)``.
@@ -58,11 +58,11 @@ def batches(
 
 
 def epoch_chunks(n: int, order: EpochOrder) -> list[Tensor]:
-    """Return the positions of the samples of each batch of an epoch, from its first one on.
+    """Return the positions of the samples in each batch of an epoch, from its first one on.
 
     Args:
         n: Number of samples.
-        order: Which epoch, in batches of a number of samples.
+        order: Which epoch, and the size of its batches.
     """
     assert order.batch_size != "full"
     permutation = epoch_permutation(order.seed, order.epoch, n)
@@ -71,7 +71,7 @@ def epoch_chunks(n: int, order: EpochOrder) -> list[Tensor]:
 
 
 def overlapping(chunks: Sequence[Tensor], shared: int, seed: int, epoch: int) -> list[Tensor]:
-    """Let every batch share samples with every other one, as SAPTS has it.
+    """Let every batch share samples with every other one, as in SAPTS.
 
     20 batches of 2,500 with ``shared = 25`` (1 %) become 20 batches of 2,500 + 19 * 25 = 2,975
     (APTS in weights, arXiv 2312.13677, section 3.3, and its authors' code).
@@ -80,10 +80,10 @@ def overlapping(chunks: Sequence[Tensor], shared: int, seed: int, epoch: int) ->
         chunks: Indices of each batch's own samples.
         shared: How many random samples of each other batch are added; all of a smaller batch.
         seed: Seed of the run.
-        epoch: Number of the epoch; the samples that are shared are drawn anew in every epoch.
+        epoch: Number of the epoch; the shared samples are drawn anew in every epoch.
 
     Returns:
-        Each batch's own samples, followed by those of the other batches in their order.
+        Each batch's own samples, followed by those from the other batches in their order.
 
     Raises:
         ValueError: If ``shared`` is negative, or as large as the largest batch.
@@ -105,5 +105,5 @@ def overlapping(chunks: Sequence[Tensor], shared: int, seed: int, epoch: int) ->
 
 
 def _generator(purpose: str, seed: int, epoch: int) -> torch.Generator:
-    """Return a generator of its own for one purpose, seed and epoch."""
+    """Return a separate generator for one purpose, seed and epoch."""
     return torch.Generator().manual_seed(seed_of(purpose, seed, epoch))

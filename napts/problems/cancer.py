@@ -22,11 +22,11 @@ TEST_SIZE = 114
 
 @register_problem("cancer-logistic")
 class CancerLogistic(Problem):
-    """`cancer-logistic`: benign or malignant by 30 measurements, a strictly convex finite sum.
+    """`cancer-logistic`: benign or malignant from 30 measurements, a strictly convex finite sum.
 
     The loss is ``mean_i log(1 + exp(-y_i w.x_i)) + penalty / 2 |w|^2``, with a constant feature in
     place of an intercept, so that the penalty makes it strictly convex in all parameters. 341
-    samples for training, 114 for validation, 114 for testing (our choice), standardised by the
+    samples for training, 114 for validation, 114 for testing (our choice), standardised with the
     training samples.
     """
 
@@ -46,7 +46,7 @@ class CancerLogistic(Problem):
         penalty: Scale = 1e-3
 
     def network(self) -> nn.Module:
-        """Return the linear map, zero at the beginning as is usual for convex problems."""
+        """Return the linear map, initially zero as is usual for convex problems."""
         layer = nn.Linear(FEATURES + 1, 1, bias=False)
         nn.init.zeros_(layer.weight)
         return layer
@@ -70,7 +70,7 @@ class CancerLogistic(Problem):
         return loss + 0.5 * self.options.penalty * squares
 
     def metrics(self, model: nn.Module, samples: SampleSet) -> dict[str, float]:
-        """Return the fraction of samples on the right side."""
+        """Return the fraction of samples classified correctly."""
         inputs, targets = samples.all()
         right = (model(inputs).squeeze(1) > 0) == targets
         return {"accuracy": right.double().mean().item()}

@@ -1,4 +1,4 @@
-"""Where data sets are looked for, and what is said when they are not there."""
+"""Where data sets are looked for, and the messages if they are missing."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ from napts.text import one_line
 ENVIRONMENT_VARIABLE = "NAPTS_DATA"
 
 _LONGEST_FOLDER = 30
-"""Characters of a folder, so that what can be done fits into the line, too."""
+"""Characters of a folder, so that the remedy fits into the line too."""
 
 
 class DataMissing(ValueError):
@@ -17,8 +17,8 @@ class DataMissing(ValueError):
     Args:
         dataset: Its name.
         root: The folder.
-        reason: What is the matter.
-        remedy: What can be done, up to the naming of another folder; None for torchvision's sets.
+        reason: What is wrong.
+        remedy: What to do, up to "or name another folder"; None for torchvision's sets.
     """
 
     def __init__(
@@ -42,13 +42,13 @@ class DataMissing(ValueError):
 
 
 class DataInvalid(ValueError):
-    """The files of a data set are there, but cannot be what they should be."""
+    """The files of a data set are there, but do not have the right contents."""
 
 
 def resolve_data_root(explicit: Path | str | None = None) -> Path:
-    """Return the folder in which torchvision's data sets lie.
+    """Return the folder of torchvision's data sets.
 
-    The first that is given wins: the argument, the environment variable NAPTS_DATA, then
+    It is the first one given of the argument, the environment variable NAPTS_DATA, and
     ``~/.cache/napts``. The folder need not exist.
 
     Args:

@@ -19,17 +19,17 @@ from napts.problems.samples import (
 
 
 class DatasetSamples(SampleSet):
-    """Samples of a map-style data set, read one by one whenever they are needed.
+    """Samples of a map-style data set, read one by one when needed.
 
-    The order of the batches is that of samples in memory. What is random in the data set (a
-    transform of torch, torchvision, NumPy or Python's `random`) is a function of seed, epoch and
-    step, and leaves the random numbers of the training alone.
+    The order of the batches is the same as for samples in memory. Anything random in the data set
+    (a transform of torch, torchvision, NumPy or Python's `random`) is a function of seed, epoch and
+    step, and does not affect the random numbers of the training.
 
     Args:
         dataset: Anything with ``__len__`` and ``__getitem__``, or ``__getitems__``; its
-            ``collate_fn``, if it has one, makes a batch of a list of samples.
+            ``collate_fn``, if it has one, makes a batch from a list of samples.
         device: Where the batches go.
-        dtype: Type of floating-point tensors; None leaves them.
+        dtype: Type of floating-point tensors; None keeps theirs.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class DatasetSamples(SampleSet):
         )
 
     def fingerprint(self) -> tuple[str, bool]:
-        """Return a digest of what the data set keeps in memory, its type and its length."""
+        """Return a digest of the data set's type, length and contents in memory."""
         return fingerprint(self._dataset)
 
     def _read(self, positions: Sequence[int], seed: int) -> Any:

@@ -23,8 +23,8 @@ class DiabetesMlp(Regression):
     """`diabetes-mlp`: progression of diabetes from ten measurements, a perceptron of three layers.
 
     442 patients: 264 for training, 89 for validation, 89 for testing (our choice). Inputs and
-    targets are standardised by mean and deviation of the training samples, so that ``rmse`` is in
-    units of the targets' deviation.
+    targets are standardised by the mean and deviation of the training samples, so that ``rmse`` is
+    in units of the targets' deviation.
     """
 
     dataset = "diabetes"
@@ -61,10 +61,10 @@ def standardised(
     """Return training, validation and test samples, standardised by the training samples.
 
     Args:
-        samples: All samples there are, in floating point.
+        samples: All samples, in floating point.
         test_size: Samples for testing, the first in the fixed order.
-        options: How many samples are trained on and held out.
-        targets: Standardise the targets as well as the inputs.
+        options: How many samples to train on and to hold out.
+        targets: Whether to standardise the targets as well as the inputs.
     """
     order = fixed_permutation(len(samples))
     rest = samples.take(order[test_size:])

@@ -24,8 +24,8 @@ NORMALISATION = Normalisation((0.305,), (0.376,), scale=16.0)
 class DigitsCnn(Classification):
     """`digits-cnn`: 1797 images of 8x8 pixels and a small convolutional network.
 
-    1200 images for training, 300 for validation, 297 for testing: our choice, the data set comes
-    without a split.
+    1200 images for training, 300 for validation, 297 for testing; this is our choice, since the
+    data set comes without a split.
     """
 
     dataset = DATASET
@@ -46,7 +46,7 @@ class DigitsCnn(Classification):
 
 
 def read_digits(_root: Path | None = None) -> RawData:
-    """Return the digits that scikit-learn carries: uint8 ``(n, 1, 8, 8)`` with values 0..16."""
+    """Return the digits that scikit-learn ships: uint8 ``(n, 1, 8, 8)`` with values 0..16."""
     need("sklearn")
     from sklearn.datasets import load_digits  # here, because training elsewhere must not need it
 

@@ -1,4 +1,4 @@
-"""What an evaluation yields: the mean loss and named numbers, checked."""
+"""The result of an evaluation: the mean loss and named numbers, checked."""
 
 import math
 import numbers
@@ -14,7 +14,7 @@ METRIC_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 class Evaluation(dict[str, float]):
-    """The mean loss of a set and its metrics by name, which are attributes as well."""
+    """The mean loss of a set and its metrics by name, also available as attributes."""
 
     __slots__ = ()
 
@@ -25,18 +25,18 @@ class Evaluation(dict[str, float]):
 
 
 _ROUNDING = 1e-5
-"""By how much a mean of single-precision numbers in [0, 1] may leave it."""
+"""By how much a mean of single-precision numbers in [0, 1] may leave this interval."""
 
 
 def checked_loss(where: str, loss: Any) -> Tensor:
-    """Return what a problem says is the loss of a batch.
+    """Return a problem's loss of a batch, checked.
 
     Args:
         where: Class and method, for messages.
-        loss: What it returned.
+        loss: What the method returned.
 
     Raises:
-        ValueError: If it is no real tensor with one number and without dimensions.
+        ValueError: If it is not a real tensor with one number and without dimensions.
     """
     if not isinstance(loss, Tensor):
         raise ValueError(f"{where}: found {type(loss).__name__}, allowed: a tensor with one number")
@@ -63,12 +63,12 @@ def checked(
         primary: Name of the primary metric.
         loss: Mean loss of the set.
         metrics: What the problem's ``metrics`` returned.
-        fractions: Names of those that lie in [0, 1].
+        fractions: Names of the metrics that lie in [0, 1].
 
     Raises:
-        ValueError: If a metric has no proper name, is no finite number, or is a fraction outside
-            [0, 1], or the primary one is missing. Where the loss is not finite the metrics need not
-            be so either.
+        ValueError: If a metric has no valid name, is not a finite number, or is a fraction outside
+            [0, 1], or if the primary one is missing. If the loss is not finite, the metrics need
+            not be finite either.
     """
     if not isinstance(metrics, Mapping):
         _refuse(title, "", type(metrics).__name__, "a dictionary of named numbers")
@@ -77,7 +77,9 @@ def checked(
         if not isinstance(name, str) or not METRIC_NAME.fullmatch(name):
             _refuse(title, "", f"the name {name!r}", "names of a-z, 0-9 and _, a letter first")
         if name == "loss":
-            _refuse(title, "", "the name 'loss'", "others, the mean of loss() has that one")
+            _refuse(
+                title, "", "the name 'loss'", "other names, since this one is the mean of loss()"
+            )
         found[name] = number = _number(title, name, value)
         if math.isfinite(loss) and not math.isfinite(number):
             _refuse(title, name, str(number), "finite numbers")
@@ -108,7 +110,7 @@ def _refuse(title: str, metric: str, found: str, allowed: str) -> NoReturn:
 
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Put a network into evaluation mode, and its training flags back afterwards.
+    """Put a network into evaluation mode, and restore its training flags afterwards.
 
     Args:
         model: The network; flags of all submodules are kept.

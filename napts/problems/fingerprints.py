@@ -1,4 +1,4 @@
-"""Digests of data sets, as far as these lie in memory."""
+"""Digests of data sets, as far as these are in memory."""
 
 import hashlib
 from typing import Any
@@ -11,14 +11,14 @@ from torch.utils.data import ConcatDataset, Dataset, Subset, TensorDataset
 from napts.problems.tensors import DIGEST_LENGTH, digest
 
 _LARGEST_HASHED = 2**31
-"""Bytes of an array above which only its shape counts."""
+"""Size of an array in bytes above which only its shape counts."""
 
 
 def fingerprint(dataset: Any) -> tuple[str, bool]:
-    """Return a digest of a data set, and whether it covers all that is in it.
+    """Return a digest of a data set, and whether it covers everything in it.
 
-    Covered are type, length, and the tensors, arrays and lists of numbers among its attributes;
-    files and what a function computes are not.
+    It covers the type, the length, and the tensors, arrays and lists of numbers among the
+    attributes, but not files or what a function computes.
 
     Args:
         dataset: The data set.
@@ -48,7 +48,7 @@ def _describe(dataset: Any, state: Any) -> bool:
 
 
 def _array(value: Any, size: int) -> Tensor | None:
-    """Return an attribute's numbers, if it has some and to read them is cheap."""
+    """Return an attribute's numbers, if it has any and reading them is cheap."""
     if isinstance(value, list | tuple) and len(value) == size and size:
         if not isinstance(value[0], int | float):
             return None

@@ -23,10 +23,10 @@ def as_samples(data: Any, part: str) -> SampleSet:
 
     Args:
         data: One of `FORMS`.
-        part: What they are for, in messages.
+        part: What the samples are for, in messages.
 
     Raises:
-        ValueError: If they are something else.
+        ValueError: If the data are anything else.
     """
     if isinstance(data, SampleSet):
         return data
@@ -51,7 +51,7 @@ def _of_dataset(dataset: Any) -> SampleSet:
 
 
 def _resident(dataset: Any) -> TensorSamples | None:
-    """Return the samples of a data set that is nothing but tensors."""
+    """Return the samples of a data set that consists only of tensors."""
     if type(dataset) is TensorDataset:
         return TensorSamples(dataset.tensors)
     if type(dataset) is Subset and (whole := _resident(dataset.dataset)) is not None:

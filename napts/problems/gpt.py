@@ -1,4 +1,4 @@
-"""A small GPT: causal attention in blocks with normalisation before each part."""
+"""A small GPT: blocks of causal attention with normalisation before each part."""
 
 import torch
 from torch import Tensor, nn
@@ -6,7 +6,7 @@ from torch.nn import functional
 
 
 class Embedding(nn.Module):
-    """Adds what a token is and where it stands.
+    """Adds the embeddings of a token and of its position.
 
     Args:
         tokens: Size of the vocabulary.
@@ -49,7 +49,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and a perceptron of two layers, each added to what comes in.
+    """Attention and a perceptron of two layers, each added to its input.
 
     Args:
         width: Features of a token.
@@ -74,7 +74,8 @@ class Block(nn.Module):
 def gpt(tokens: int, *, context: int, width: int, heads: int, blocks: int) -> nn.Sequential:
     """Return a GPT that can be cut between its blocks.
 
-    Weights begin normal with deviation 0.02, biases with 0, as in GPT-2 (Radford et al., 2019).
+    Weights start as normal numbers with deviation 0.02 and biases as 0, as in GPT-2 (Radford et
+    al., 2019).
 
     Args:
         tokens: Size of the vocabulary; the outputs are ``(n, length, tokens)`` logits.

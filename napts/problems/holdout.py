@@ -1,4 +1,4 @@
-"""The fixed split of a source's training set, which the package's own data sets use."""
+"""The fixed split of a source's training set, used by the package's own data sets."""
 
 import torch
 
@@ -22,7 +22,8 @@ def split(
     """Split a source's training set, the same way in every run.
 
     The validation samples come first in the fixed permutation, so that the number of training
-    samples does not change who is held out, and a smaller training set is part of a larger one.
+    samples does not change which ones are held out, and a smaller training set is part of a larger
+    one.
 
     Args:
         samples: The whole training set.
@@ -56,7 +57,7 @@ class SplitOptions(ProblemOptions):
     """Options of the problems whose validation samples are held out here.
 
     Attributes:
-        train_samples: Use only so many training samples, or None for all that are not held out.
+        train_samples: Number of training samples to use, or None for all that are not held out.
         validation_size: Samples of the source's training set that are held out.
     """
 
@@ -71,7 +72,7 @@ def held_out(
 
     Args:
         raw: What the source delivers.
-        options: How many samples are trained on and held out.
+        options: How many samples to train on and to hold out.
         normalisation: Constants for the inputs, or None.
 
     Raises:

@@ -25,7 +25,7 @@ _FCNN_WIDTHS = (784, 32, 32, 10)
 
 
 class ImageClassification(Classification):
-    """A problem on images that torchvision knows.
+    """A problem on images from a torchvision data set.
 
     Attributes:
         source: The data set.
@@ -117,7 +117,7 @@ class Cifar10Lenet(ImageClassification):
 class Cifar10Resnet18(ImageClassification):
     """`cifar10-resnet18`: ResNet18, 11,689,512 parameters, batch 2500 (SAPTS, 2023).
 
-    With ``budget.overlap = 0.01`` the batches are those of APTS in weights, section 3.3.
+    With ``budget.overlap = 0.01`` the batches are those in APTS in weights, section 3.3.
     """
 
     source, normalisation = CIFAR10, CIFAR10_NORMALISATION
@@ -132,8 +132,8 @@ class Cifar10Resnet18(ImageClassification):
 class Cifar10Mini(ImageClassification):
     """`cifar10-mini`: CIFAR-10 at 16x16 pixels, few samples and a small network (ours).
 
-    Made for one CPU core, where an epoch of Adam took 1.1 s on the machine it was tuned on; with
-    50 batches an epoch, as the NAPTS paper has.
+    Made for one CPU core: an epoch of Adam took 1.1 s on the machine it was tuned on. An epoch has
+    50 batches, as in the NAPTS paper.
     """
 
     source, normalisation = CIFAR10, CIFAR10_NORMALISATION
@@ -158,7 +158,7 @@ class Cifar10Mini(ImageClassification):
 
 @register_problem("cifar10-mini-deep")
 class Cifar10MiniDeep(Cifar10Mini):
-    """`cifar10-mini-deep`: the data of `cifar10-mini`, and the paper's layers (ours).
+    """`cifar10-mini-deep`: the data of `cifar10-mini` with the paper's layers (ours).
 
     Four convolutional blocks and two fully connected layers, as in the NAPTS paper, with few
     channels: 65,322 parameters in six layers, so that there can be six subdomains.

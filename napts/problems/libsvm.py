@@ -20,14 +20,14 @@ _LINE = re.compile(rb"\s*([^\s:#]+)((?:\s+\d+:[^\s:#]+)*)\s*(?:#.*)?\s*")
 _UNLABELLED = re.compile(rb"(?:\s*\d+:[^\s:#]+)*\s*(?:#.*)?\s*")
 _PAIR = re.compile(rb"(\d+):([^:]+)")
 _CHUNK = 512
-"""Lines that are read at once."""
+"""Number of lines read at once."""
 
 LARGEST_INDEX = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class LibsvmData:
-    """What is in a file.
+    """The contents of a file.
 
     Attributes:
         inputs: ``(p, n)`` in double precision and the layout ``sparse_csr``, with indices of 32
@@ -44,17 +44,16 @@ class LibsvmData:
 def read_libsvm(path: Path, features: int | None = None) -> LibsvmData:
     """Read a file; lines without a label are skipped, with a warning that names them.
 
-    Indices count from 1 and grow within a line; what is behind a ``#`` is a comment. A name that
-    ends in ``.bz2`` is decompressed.
+    Indices count from 1 and increase within a line; anything after a ``#`` is a comment. A file
+    whose name ends in ``.bz2`` is decompressed.
 
     Args:
         path: The file.
-        features: Number of columns, and largest index that may occur; None for the largest that
-            does.
+        features: Number of columns, and largest index allowed; None for the largest that occurs.
 
     Raises:
-        DataInvalid: The file has no samples, or a line is not of this layout; the message names the
-            first such line.
+        DataInvalid: The file has no samples, or a line does not have this layout; the message names
+            the first such line.
         OSError: It cannot be read.
     """
     reader = _Reader(path, features or LARGEST_INDEX)
@@ -74,19 +73,19 @@ def signed(labels: Tensor, name: str) -> tuple[Tensor, str]:
     """Map two labels to -1 and +1, the larger one to +1.
 
     Args:
-        labels: ``(p,)``, as they stand in a file.
-        name: Of the file, for messages.
+        labels: ``(p,)``, as in the file.
+        name: Name of the file, for messages.
 
     Returns:
         The signs ``(p,)``, and the mapping in words, such as ``"1 -> -1, 2 -> +1"``.
 
     Raises:
-        DataInvalid: There are not two labels.
+        DataInvalid: There are not exactly two labels.
     """
     found = torch.unique(labels).tolist()
     if len(found) != 2:
         told = ", ".join(f"{label:g}" for label in found[:6]) + (", ..." if len(found) > 6 else "")
-        raise DataInvalid(f"{name}: found the labels {told}, allowed: two of them")
+        raise DataInvalid(f"{name}: found the labels {told}, allowed: exactly two")
     signs = torch.where(labels == found[1], 1.0, -1.0).to(labels.dtype)
     return signs, f"{found[0]:g} -> -1, {found[1]:g} -> +1"
 
@@ -153,7 +152,7 @@ class _Reader:
     def _fit(
         self, labels: list[float], lengths: list[int], indices: numpy.ndarray, values: numpy.ndarray
     ) -> bool:
-        """Tell whether numbers are finite, and indices grow from 1 on within each line."""
+        """Tell whether numbers are finite, and indices increase from 1 on within each line."""
         starts = numpy.cumsum(numpy.asarray([0, *lengths[:-1]], numpy.int64))
         before = numpy.concatenate([[0.0], indices[:-1]])[: len(indices)]
         before[starts[starts < len(indices)]] = 0.0
@@ -161,7 +160,7 @@ class _Reader:
         return bool(grow and numpy.isfinite(values).all() and numpy.isfinite(labels).all())
 
     def _refuse(self, lines: Sequence[tuple[int, bytes]]) -> NoReturn:
-        """Name the first line that is not of the layout, and what is wrong with it.
+        """Name the first line that violates the layout, and say what is wrong with it.
 
         Raises:
             DataInvalid: Always.
@@ -171,7 +170,7 @@ class _Reader:
             for found, allowed in self._faults(line.partition(b"#")[0].split()):
                 text = shown(found.decode(errors="replace"))
                 raise DataInvalid(f"{name}, line {number}: found {text}, allowed: {allowed}")
-        raise AssertionError("a line was refused that has no fault")
+        raise AssertionError("a line was refused that has no error")
 
     def _faults(self, tokens: Sequence[bytes]) -> Iterator[tuple[bytes, str]]:
         if tokens and b":" not in tokens[0]:
@@ -184,7 +183,7 @@ class _Reader:
             if match is None:
                 yield token, "index:value"
             elif int(match[1]) <= before:
-                after = f"after {before}, in growing order" if before else "from 1 on"
+                after = f"after {before}, in increasing order" if before else "from 1 on"
                 yield token, f"indices {after}"
             elif int(match[1]) > self._largest:
                 yield token, f"indices up to {self._largest}"

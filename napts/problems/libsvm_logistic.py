@@ -1,4 +1,4 @@
-"""Logistic regression on the sets of LIBSVM's collection, on a user's file, and on a stand-in."""
+"""Logistic regression on sets of LIBSVM's collection, on a user's file, and on a stand-in."""
 
 from pathlib import Path
 from typing import ClassVar
@@ -16,24 +16,24 @@ _ENDINGS = (".txt", "", ".bz2")
 
 
 class LibsvmLogistic(Logistic):
-    """Logistic regression on a file of folder ``libsvm`` in the data folder.
+    """Logistic regression on a file in the folder ``libsvm`` of the data folder.
 
-    Of its two labels the larger one becomes +1, the smaller one -1. The files are those of LIBSVM's
+    The larger of its two labels becomes +1, the smaller one -1. The files are those of LIBSVM's
     collection under their names there, with or without ``.txt``, or compressed (``.bz2``).
 
     Attributes:
-        set_names: What the file may be called, without endings.
+        set_names: Allowed names of the file, without endings.
     """
 
     set_names: ClassVar[tuple[str, ...]] = ()
 
     def table(self, root: Path | None) -> tuple[Tensor, Tensor]:
-        """Return what the file has.
+        """Return the contents of the file.
 
         Raises:
             DataMissing: It is not there.
-            DataInvalid: It is not of LIBSVM's layout, or has not two labels, or features that the
-                set does not have.
+            DataInvalid: It does not have LIBSVM's layout or exactly two labels, or it has features
+                that the set does not have.
         """
         path = self.path(root)
         found = read_libsvm(path, self.features)
@@ -98,20 +98,20 @@ class W8aLogistic(LibsvmLogistic):
 
 @register_problem("gisette-logistic")
 class GisetteLogistic(LibsvmLogistic):
-    """`gisette-logistic`: 6,000 samples, 5,000 features, where the user has the file."""
+    """`gisette-logistic`: 6,000 samples, 5,000 features; the user must have the file."""
 
     set_names, features = ("gisette_scale", "gisette"), 5000
 
 
 @register_problem("libsvm-logistic")
 class FileLogistic(LibsvmLogistic):
-    """`libsvm-logistic`: a file of the user's own, by its name in folder ``libsvm`` of the data."""
+    """`libsvm-logistic`: a user's own file, named in the folder ``libsvm`` of the data."""
 
     class Options(LibsvmLogistic.Options):
         """Options of `libsvm-logistic`.
 
         Attributes:
-            file: Name of the file in folder ``libsvm``, or an absolute path.
+            file: Name of the file in the folder ``libsvm``, or an absolute path.
         """
 
         file: str = "data.txt"
@@ -132,7 +132,7 @@ class FileLogistic(LibsvmLogistic):
 
 @register_problem("mnist49-logistic")
 class Mnist49Logistic(Logistic):
-    """`mnist49-logistic`: 6,000 fours and nines of MNIST with 5,000 features, for Gisette.
+    """`mnist49-logistic`: 6,000 fours and nines of MNIST with 5,000 features, in place of Gisette.
 
     See :mod:`napts.problems.mnist49`: numbers on it are not numbers on Gisette.
     """

@@ -15,18 +15,18 @@ from napts.problems.samples import EVALUATION_BATCH, BatchSize, EpochOrder, Samp
 class LoaderSamples(SampleSet):
     """Samples that a loader delivers, in its own order and batches.
 
-    Every epoch it is seeded by seed and epoch, its generators and samplers included, so that a
-    resumed run sees the batches that it has not seen yet; those that it has seen are read again and
-    skipped. Its random numbers are kept apart from those of the training.
+    In every epoch the loader, with its generators and samplers, is seeded from seed and epoch. A
+    resumed run therefore gets the batches that it has not seen yet; those that it has seen are read
+    again and skipped. The loader's random numbers are kept apart from those of the training.
 
     Args:
         loader: A loader with a known batch size and number of batches.
         device: Where the batches go.
-        dtype: Type of floating-point tensors; None leaves them.
-        whole: All samples are needed: for validation and testing.
+        dtype: Type of floating-point tensors; None keeps theirs.
+        whole: Whether all samples are needed, as for validation and testing.
 
     Raises:
-        ValueError: If its epochs could not be repeated, or are not of a known size.
+        ValueError: If its epochs could not be repeated, or have no known size.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class LoaderSamples(SampleSet):
         self._batch_size = size
         if loader.persistent_workers:
             raise ValueError(
-                "persistent_workers: found True, allowed: False, since workers that go on from "
+                "persistent_workers: found True, allowed: False, since workers that persist from "
                 "epoch to epoch draw other random numbers after a resumption"
             )
         if whole and _drops_last(loader):
@@ -55,11 +55,11 @@ class LoaderSamples(SampleSet):
         except TypeError as error:
             raise ValueError(
                 f"found a DataLoader over {type(loader.dataset).__name__} without a length, "
-                "allowed: data sets with __len__, the number of samples of an epoch"
+                "allowed: data sets with __len__, the number of samples in an epoch"
             ) from error
 
     def __len__(self) -> int:
-        """Return the number of samples of an epoch."""
+        """Return the number of samples in an epoch."""
         loader: Any = self._loader
         try:
             n = len(loader.sampler)
@@ -77,14 +77,14 @@ class LoaderSamples(SampleSet):
         return LoaderSamples(self._loader, device, dtype, whole=self._whole)
 
     def batches(self, batch_size: int = EVALUATION_BATCH) -> Iterator[Any]:
-        """Return an iterator over the loader's own batches, the same ones every time."""
+        """Return an iterator over the loader's own batches, the same every time."""
         return self._deliver(seed_of("evaluation"), 0, 0)
 
     def check(self, batch_size: BatchSize, overlap: float = 0.0) -> int:
         """Return how many batches an epoch has.
 
         Raises:
-            ValueError: If the loader makes batches of another size, or they are to overlap.
+            ValueError: If the loader makes batches of another size, or if they should overlap.
         """
         if batch_size != self._batch_size:
             raise ValueError(
@@ -100,7 +100,7 @@ class LoaderSamples(SampleSet):
         return self._deliver(seed, order.epoch, order.start)
 
     def fingerprint(self) -> tuple[str, bool]:
-        """Return a digest of what the loader's data set keeps in memory, its type and length."""
+        """Return a digest of the data set's type, length and contents in memory."""
         return fingerprint(self._loader.dataset)
 
     def _deliver(self, seed: int, epoch: int, start: int) -> Iterator[Any]:
@@ -118,7 +118,7 @@ class LoaderSamples(SampleSet):
                 yield delivered(batch, self._device, self._dtype)
 
     def _prepare(self, seed: int, epoch: int) -> None:
-        """Put what the loader draws its order from at the beginning of an epoch."""
+        """Set the generators of the loader's order to the beginning of an epoch."""
         loader: Any = self._loader
         for part in (loader, loader.sampler, loader.batch_sampler, *_inner(loader.batch_sampler)):
             if isinstance(getattr(part, "generator", None), torch.Generator):

@@ -23,11 +23,11 @@ from napts.problems.scaling import Scale, scaled
 from napts.problems.tensors import digest
 
 SPARSE_BELOW = 0.25
-"""Share of numbers that are not zero below which rows are kept sparse, where nothing is said."""
+"""Share of nonzero numbers below which rows are kept sparse by default."""
 
 
 class Scores(nn.Linear):
-    """The linear map of dense or sparse rows to one score each, zero at the beginning."""
+    """The linear map of dense or sparse rows to one score each, initially zero."""
 
     def __init__(self, features: int) -> None:
         super().__init__(features, 1, bias=False)
@@ -43,12 +43,13 @@ class Logistic(Problem):
 
     ``L(w) = (1/p) sum_j log(1 + exp(-c_j x_j . w)) + (penalty / 2) |w|^2`` over all samples of a
     data set, labelled -1 or +1. Nothing is held out: validation and testing evaluate the same sum,
-    whose minimum is what methods are compared by. ``gap`` is the loss above the minimum, which is
-    known to a gradient of 1e-10; in double precision (``precision = "float64"`` in a spec) it means
-    something down to about 1e-16, in single precision to 1e-7. The start is ``w = 0``.
+    and methods are compared by how close they get to its minimum. ``gap`` is the loss above the
+    minimum, which is known to a gradient of 1e-10. It is meaningful down to about 1e-16 in double
+    precision (``precision = "float64"`` in a spec), and to 1e-7 in single precision. The start is
+    ``w = 0``.
 
     Attributes:
-        features: Number of features, where it is known without the data.
+        features: Number of features, if it is known without the data.
     """
 
     batch_size, subdomains = "full", 1
@@ -62,10 +63,11 @@ class Logistic(Problem):
         Attributes:
             penalty: Factor of the quadratic penalty; None for one over the number of samples (our
                 choice; 1e-3 is the default of the authors' code).
-            bias: Add a feature that is 1, in place of an intercept; it is penalised as all others.
+            bias: Whether to add a feature that is 1, in place of an intercept; it is penalised like
+                all others.
             scale: How each feature is scaled.
-            sparse: Whether the rows are kept sparse; "auto" if less than a quarter of the numbers
-                are not zero.
+            sparse: Whether the rows are kept sparse; with "auto", they are if less than a quarter
+                of the numbers are nonzero.
         """
 
         penalty: PositiveFloat | None = None
@@ -96,7 +98,7 @@ class Logistic(Problem):
 
     @property
     def penalty(self) -> float:
-        """The factor of the penalty, of data that have been read."""
+        """The factor of the penalty, once the data have been read."""
         chosen = self.options.penalty
         return 1.0 / len(self._loaded(None)) if chosen is None else chosen
 
@@ -133,7 +135,7 @@ class Logistic(Problem):
         return penalty - functional.logsigmoid(labels * model(inputs)).mean()
 
     def metrics(self, model: nn.Module, samples: SampleSet) -> dict[str, float]:
-        """Return the gap to the minimum, the norm of the gradient, and who is on the right side."""
+        """Return the gap to the minimum, the norm of the gradient, and the accuracy."""
         batch = samples.all()
         total = self.sum(model, batch)
         theta = total.layout.read()
@@ -147,7 +149,7 @@ class Logistic(Problem):
 
     @property
     def minimum(self) -> float:
-        """The smallest loss on the data that were read, found at the first time."""
+        """The smallest loss on the data that were read, computed at first use."""
         if self._minimum is None:
             samples = self._loaded(None)
             weight = nn.Parameter(torch.zeros(samples.inputs.shape[1], dtype=torch.float64))
@@ -158,7 +160,7 @@ class Logistic(Problem):
         return self._minimum
 
     def _loaded(self, root: Path | None) -> RowSamples:
-        """Return the samples, read at the first time."""
+        """Return the samples, which are read at first use."""
         if self._samples is None:
             inputs, labels = self.table(root)
             inputs = scaled(inputs, self.options.scale)

@@ -1,4 +1,4 @@
-"""Samples that lie in memory."""
+"""Samples in memory."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, Self
@@ -22,9 +22,9 @@ class TensorSamples(SampleSet):
     """Samples in memory, stored compactly and prepared when read.
 
     Args:
-        data: A tensor, or a tuple, list or dictionary of tensors that have the same length.
+        data: A tensor, or a tuple, list or dictionary of tensors of the same length.
         normalisation: Constants for the first tensor, the inputs, or None.
-        prepare: What is done with the first tensor of a batch, instead.
+        prepare: Applied to the first tensor of a batch, instead of the normalisation.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class TensorSamples(SampleSet):
 
     @property
     def inputs(self) -> Tensor:
-        """The first tensor as it is stored."""
+        """The first tensor, as stored."""
         return self.stored[0]
 
     @property

@@ -22,10 +22,10 @@ from napts.optim.sums import FiniteSum
 from napts.optim.vectors import Vector
 
 TOLERANCE = 1e-10
-"""Largest 2-norm of the gradient at what counts as the minimiser."""
+"""Largest 2-norm of the gradient at a point that counts as the minimiser."""
 
 CACHE = "NAPTS_CACHE"
-"""Environment variable with the folder in which minimisers are kept; ``~/.cache/napts`` if none."""
+"""Environment variable with the folder for minimisers; ``~/.cache/napts`` if it is not set."""
 
 _ITERATIONS, _PRODUCTS = 500, 500
 _RULE = RadiusRule(1e-16, 1e16, shrink=0.5, grow=2.0, eta_1=0.25, eta_2=0.75)
@@ -34,13 +34,12 @@ _RULE = RadiusRule(1e-16, 1e16, shrink=0.5, grow=2.0, eta_1=0.25, eta_2=0.75)
 def kept_minimum(total: FiniteSum, key: str) -> float:
     """Return the smallest value of a sum whose minimiser may have been found before.
 
-    What is kept is the minimiser, in ``minima/KEY.json``. It is evaluated again, so that a file of
-    another problem, or a damaged one, does no harm. Where the folder cannot be written, nothing is
-    kept.
+    The minimiser is kept in ``minima/KEY.json``. It is evaluated again, so that a damaged file or
+    one of another problem does no harm. If the folder cannot be written, nothing is kept.
 
     Args:
         total: A strictly convex sum over one block, in double precision.
-        key: Digest of all that the sum consists of.
+        key: Digest of everything that defines the sum.
 
     Raises:
         ArithmeticError: See :func:`minimiser`.
@@ -57,7 +56,7 @@ def kept_minimum(total: FiniteSum, key: str) -> float:
 
 @torch.no_grad()
 def minimiser(total: FiniteSum, tolerance: float = TOLERANCE) -> Vector:
-    """Return where a strictly convex sum has its minimum, by Newton's method in a trust region.
+    """Return the minimiser of a strictly convex sum, by Newton's method in a trust region.
 
     Args:
         total: The sum, in double precision.
@@ -83,7 +82,7 @@ def minimiser(total: FiniteSum, tolerance: float = TOLERANCE) -> Vector:
         assert found.theta is not None
         assert found.radius is not None
         theta, radius = found.theta, found.radius
-    raise ArithmeticError(f"no minimum found in {_ITERATIONS} iterations: |g| is {size:.2g} still")
+    raise ArithmeticError(f"no minimum found in {_ITERATIONS} iterations: |g| is still {size:.2g}")
 
 
 def _norm(vector: Vector) -> float:
@@ -92,7 +91,7 @@ def _norm(vector: Vector) -> float:
 
 @torch.no_grad()
 def _read(path: Path, total: FiniteSum) -> Vector | None:
-    """Return a minimiser that was kept, if it is one."""
+    """Return a minimiser from the folder, if it really is one."""
     try:
         numbers = torch.tensor(json.loads(path.read_text())["theta"], dtype=torch.float64)
     except (OSError, ValueError, TypeError, KeyError):
@@ -104,7 +103,7 @@ def _read(path: Path, total: FiniteSum) -> Vector | None:
 
 
 def _write(path: Path, theta: Tensor) -> None:
-    """Write a file that is there as a whole or not at all, whoever else writes it."""
+    """Write a file that is there in full or not at all, even if others write it too."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
     try:

@@ -1,8 +1,8 @@
 """Fours and nines of MNIST as a table with many features: a stand-in for the set Gisette.
 
 Gisette (5,000 features of 6,000 images of these two digits: pixels, products of pixels and probes
-without information) was made for a competition in a way that is known roughly. What is made here
-is like it in size and kind (our choice); numbers on it are not numbers on Gisette.
+without information) was made for a competition, in a way that is known only roughly. The table made
+here resembles it in size and kind (our choice); numbers on it are not numbers on Gisette.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ from napts.problems.scaling import scaled
 from napts.problems.torchvision_data import MNIST
 
 OF_EACH = 3000
-"""Images of each of the two digits, the first ones of MNIST's training set."""
+"""Number of images of each of the two digits, the first ones in MNIST's training set."""
 
 _ROWS, _COLUMNS = slice(3, 18), slice(5, 24)
 _SMALLEST_DEVIATION = 0.02

@@ -1,4 +1,4 @@
-"""The networks; all but the ResNet are flat ``nn.Sequential``, cut between any two children."""
+"""The networks; all except the ResNet are flat ``nn.Sequential``, cut between any two children."""
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -23,7 +23,7 @@ def fcnn(
         widths: Inputs, hidden units of each layer, classes.
         sigmoid_output: Bound the outputs to (0, 1), as the APTS experiments (2023) did before the
             cross-entropy; with 10 classes the loss then stays above ln(1 + 9/e) = 1.46115.
-        activation: Makes what stands between two layers.
+        activation: Makes the activation between two layers.
     """
     layers: list[nn.Module] = [nn.Flatten()]
     for inputs, outputs in pairwise(widths):
@@ -61,8 +61,8 @@ def cnn(
 def lenet(classes: int = 10) -> nn.Sequential:
     """Return LeNet-5 for three channels of 32 x 32 pixels: 62,006 parameters with 10 classes.
 
-    The network of the CIFAR-10 experiments of APTS in weights and in data (2023). With ReLU and
-    max pooling, as its authors' code has it.
+    This is the network of the CIFAR-10 experiments of APTS in weights and in data (2023), with ReLU
+    and max pooling as in the authors' code.
 
     Args:
         classes: Number of outputs.
@@ -80,7 +80,7 @@ def resnet18() -> nn.Module:
     """Return torchvision's ResNet18, 11,689,512 parameters in 62 tensors, 1000 outputs.
 
     APTS in weights (2023), section 3.3, trains it on the ten classes of CIFAR-10; the number of
-    parameters says that its head was left as it was.
+    parameters shows that its head was left unchanged.
     """
     load_torchvision()
     from torchvision import models  # after the shim
@@ -93,7 +93,7 @@ def regularised_fcnn(
 ) -> nn.Sequential:
     """Return a fully connected network of four layers with batch normalisation and dropout.
 
-    It is here to test that a method keeps the loss a function of the parameters within one step.
+    It serves to test that a method keeps the loss a function of the parameters within one step.
 
     Args:
         inputs: Number of inputs.

@@ -7,7 +7,7 @@ from pydantic import Field
 from napts.quantity import Unit
 
 Samples = Annotated[int, Field(ge=1, le=10_000_000), Unit("samples")]
-"""Ten million need some hundred MB; a thousand times as many, more memory than there is."""
+"""Ten million need a few hundred MB; a thousand times as many need more memory than there is."""
 
 Width = Annotated[int, Field(ge=1, le=4096), Unit("units of a layer")]
 Layers = Annotated[int, Field(ge=1, le=64), Unit("layers or blocks")]

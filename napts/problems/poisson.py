@@ -20,9 +20,10 @@ FREQUENCIES = (1, 4)
 class PoissonPinn(Problem):
     """`poisson-pinn`: ``-u'' = f`` on (0, 1), ``u(0) = u(1) = 0``, with ``u = x (1 - x) N(x)``.
 
-    ``f`` is such that ``u(x) = sin(pi x) + sin(4 pi x) / 4`` solves it. The loss is the mean
-    square of the residual at the collocation points, all of them in every step, divided by that of
-    ``f``, so that ``u = 0`` has about 1. ``relative_error`` is that of the solution, in the 2-norm.
+    ``f`` is such that ``u(x) = sin(pi x) + sin(4 pi x) / 4`` solves the problem. The loss is the
+    mean square of the residual at the collocation points, all of them in every step, divided by
+    that of ``f``, so that it is about 1 for ``u = 0``. ``relative_error`` is that of the solution,
+    in the 2-norm.
     """
 
     batch_size, subdomains = "full", 3
@@ -33,7 +34,8 @@ class PoissonPinn(Problem):
         """Options of `poisson-pinn`.
 
         Attributes:
-            points: Collocation points, equally spaced; evaluation has others between them.
+            points: Number of collocation points, equally spaced; evaluation uses others between
+                them.
             hidden: Units of each of the two hidden layers.
         """
 
@@ -41,12 +43,12 @@ class PoissonPinn(Problem):
         hidden: Width = 32
 
     def network(self) -> nn.Module:
-        """Return the network: ``tanh``, since the residual takes its second derivative."""
+        """Return the network; it uses ``tanh``, since the residual takes its second derivative."""
         hidden = self.options.hidden
         return fcnn((1, hidden, hidden, 1), activation=nn.Tanh)
 
     def data(self, root: Path | None = None) -> Any:
-        """Return points ``(n, 1)`` of training, validation and testing, no two the same."""
+        """Return points ``(n, 1)`` for training, validation and testing, no two the same."""
         n = self.options.points
         cells = torch.arange(n, dtype=torch.float64).unsqueeze(1)
         return tuple((cells + shift) / n for shift in (0.5, 0.25, 0.75))

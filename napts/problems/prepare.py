@@ -17,13 +17,13 @@ class PreparedData:
 
     Attributes:
         dataset: Name of the data set.
-        location: Folder that holds its files, or None if a library carries it.
+        location: Folder with its files, or None if a library ships it.
         downloaded: Whether this call downloaded it.
         train_samples: Number of training samples.
         test_samples: Number of test samples.
         megabytes: Size of the arrays in memory, in units of 10^6 bytes.
         digest: Short SHA-256 of the arrays.
-        verified: Whether the digest is known and agrees.
+        verified: Whether the expected digest is known and agrees.
     """
 
     dataset: str
@@ -44,14 +44,14 @@ class PreparedData:
 def prepare(name: str, root: Path | str | None = None) -> PreparedData:
     """Make sure that a data set is there, and verify it.
 
-    What is there already is only read, so that a read-only folder can be verified.
+    Existing files are only read, so that a read-only folder can be verified.
 
     Args:
         name: Name of a data set (mnist, fashion-mnist, cifar10, digits) or of a workload.
-        root: Data folder; None asks NAPTS_DATA, then the cache.
+        root: Data folder; None means the one in NAPTS_DATA, else the cache.
 
     Raises:
-        ValueError: If nothing has that name.
+        ValueError: If the name is unknown.
         DataMissing: If the data are missing and cannot be downloaded.
         DataInvalid: If the files do not hold the published data.
     """

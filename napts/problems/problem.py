@@ -1,4 +1,4 @@
-"""What a problem is: a network, data, a loss, metrics and the defaults to train with."""
+"""What makes up a problem: a network, data, a loss, metrics and defaults for training."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -23,17 +23,17 @@ _NO_GRADIENTS = "does not require grad"
 
 
 class ProblemOptions(BaseModel):
-    """Options of a problem: fields of a subclass, which stand beside its name in a spec."""
+    """Options of a problem: the fields of a subclass, which appear beside its name in a spec."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Problem(ABC):
-    """A named problem; a subclass says how it is built and is registered under a name.
+    """A named problem; a subclass defines how it is built and is registered under a name.
 
-    A subclass writes :meth:`network`, :meth:`data`, :meth:`loss` and, as it likes, :meth:`metrics`
-    and :meth:`augment`; the harness calls the rest. A batch is a tensor, or a tuple or dictionary
-    of tensors, with the samples in dimension 0. See docs/reference/problems.md.
+    A subclass implements :meth:`network`, :meth:`data`, :meth:`loss` and, optionally,
+    :meth:`metrics` and :meth:`augment`; the harness calls the rest. A batch is a tensor, or a tuple
+    or dictionary of tensors, with the samples in dimension 0. See docs/reference/problems.md.
 
     Args:
         options: Validated options, an instance of ``Options``; None for the defaults.
@@ -43,13 +43,14 @@ class Problem(ABC):
         dataset: Name of the data set for ``napts data prepare``, or None.
         batch_size: Default number of samples per batch, or ``"full"``.
         subdomains: Default number of subdomains of the Schwarz methods.
-        primary: The metric that tells how good a network is, and whether it is to grow or to fall.
+        primary: The metric that says how good a network is, and whether larger or smaller is
+            better.
         fractions: Metrics in [0, 1] that are shown in percent.
         precision: Default type of parameters and samples, ``"float32"`` or ``"float64"``.
-        needs_grad: The loss or the metrics take derivatives with respect to inputs, so that an
-            evaluation needs graphs.
-        compiled: The loss is a compiled function: it does not call the network layer by layer, and
-            its gradient cannot be differentiated.
+        needs_grad: Whether the loss or the metrics take derivatives with respect to inputs, so that
+            an evaluation needs graphs.
+        compiled: Whether the loss is a compiled function, which does not call the network layer by
+            layer and whose gradient cannot be differentiated.
         Options: Model of the options.
         options: The options.
     """
@@ -74,7 +75,7 @@ class Problem(ABC):
 
     @abstractmethod
     def network(self) -> nn.Module:
-        """Return the network, on the CPU; random numbers of torch, NumPy and Python are seeded."""
+        """Return the network on the CPU; torch, NumPy and Python are seeded before."""
 
     @abstractmethod
     def data(self, root: Path | None = None) -> Any:
@@ -82,7 +83,7 @@ class Problem(ABC):
 
         Each is a tensor or NumPy array, a tuple or dictionary of these, a map-style
         `torch.utils.data.Dataset`, a `torch.utils.data.DataLoader`, or a `SampleSet`.
-        Random numbers are seeded, in every run alike.
+        Random numbers are seeded, in the same way for every run.
 
         Args:
             root: Folder of data sets that the user chose, or None.
@@ -98,7 +99,7 @@ class Problem(ABC):
         """
 
     def metrics(self, model: nn.Module, samples: SampleSet) -> Mapping[str, Any]:
-        """Return numbers that tell how good a network is, by names of lower-case letters.
+        """Return numbers that say how good a network is, by names of lower-case letters.
 
         The network is in evaluation mode, and no graph is recorded unless the problem needs it.
 
@@ -110,7 +111,7 @@ class Problem(ABC):
         return {}
 
     def keepsake(self, model: nn.Module) -> Mapping[str, Any]:
-        """Return arrays that a run that is done keeps beside its records, for pictures.
+        """Return arrays that a finished run keeps beside its records, for figures.
 
         Args:
             model: The network at the end, in evaluation mode.
@@ -118,20 +119,20 @@ class Problem(ABC):
         return {}
 
     def batch(self, model: nn.Module, samples: Any, replicas: Replicas = ONE_REPLICA) -> Batch:
-        """Return what an optimizer's ``step`` takes; a finite sum can return one that knows more.
+        """Return what an optimizer's ``step`` takes; a finite sum can return a richer object.
 
         Args:
             model: The network.
             samples: A batch on the network's device.
-            replicas: The processes that share it.
+            replicas: The processes that share the batch.
         """
         return Batch(partial(self.loss, model), samples, replicas)
 
     def augment(self, batch: Any) -> Any:
-        """Return a training batch with random changes; evaluation does without.
+        """Return a training batch with random changes; evaluation does not use this.
 
-        Random numbers are seeded by the seed of the run, the epoch and the step, whatever else
-        draws any; the batch itself may be changed in place only where it is a copy.
+        Random numbers are seeded from the run's seed, the epoch and the step, whatever else draws
+        any. The batch may be changed in place only if it is a copy.
 
         Args:
             batch: Samples on the network's device.
@@ -139,9 +140,9 @@ class Problem(ABC):
         return batch
 
     def example_inputs(self, batch: Any) -> Any:
-        """Return what the network takes of a batch: its first tensor, unless a subclass knows more.
+        """Return the network's input in a batch: its first tensor, unless a subclass overrides it.
 
-        The network is cut into subdomains by a trial run with it.
+        A trial run with it determines how the network is cut into subdomains.
         """
         return tensors_of(batch)[0]
 
@@ -157,16 +158,16 @@ class Problem(ABC):
     ) -> DataSplits:
         """Read the data and put the three sets on the device.
 
-        They depend on the data set and the options alone, not on the seed of a run.
+        They depend only on the data set and the options, not on the seed of a run.
 
         Args:
-            data_root: Folder of data sets; None asks NAPTS_DATA, then the cache.
+            data_root: Folder of data sets; None means the one in NAPTS_DATA, else the cache.
             device: Where the samples live.
-            dtype: Type of floating-point samples; integers stay what they are.
+            dtype: Type of floating-point samples; integers keep theirs.
 
         Raises:
             DataMissing: If the data set is not in the folder.
-            ValueError: If the data are no three sets of samples, or the options ask for more
+            ValueError: If the data are not three sets of samples, or the options ask for more
                 samples than there are.
         """
         root = None if data_root is None else Path(data_root)
@@ -187,7 +188,7 @@ class Problem(ABC):
             seed: Seed of the run.
 
         Raises:
-            TypeError: If what the problem returns is no network.
+            TypeError: If the problem does not return a network.
         """
         with OwnRandom(seed):
             model = self.network()
@@ -202,7 +203,7 @@ class Problem(ABC):
         """Return an iterator over the batches of an epoch, augmented.
 
         Raises:
-            ValueError: If the order is none for these samples.
+            ValueError: If the order does not fit these samples.
         """
         found = samples.epoch(order)
         if type(self).augment is Problem.augment:
@@ -218,14 +219,14 @@ class Problem(ABC):
             yield changed
 
     def check_pipeline(self) -> None:
-        """Check that loss and metrics are known from the network's outputs alone.
+        """Check that loss and metrics depend only on the network's outputs.
 
         Raises:
-            ValueError: If they are not, so that no pipeline can compute them.
+            ValueError: If they do not, so that no pipeline can compute them.
         """
         raise ValueError(
             f"workload.name: found {self.name}, allowed with [pipeline]: problems of class "
-            f"napts.Supervised with its own loss() and metrics(), {self.title} is none"
+            f"napts.Supervised that keep its loss() and metrics(), which {self.title} is not"
         )
 
     def evaluate(
@@ -233,16 +234,16 @@ class Problem(ABC):
     ) -> Evaluation:
         """Return the mean loss over a whole set and the metrics, in evaluation mode.
 
-        A smaller last batch weighs no more than its samples. Training flags of all submodules are
-        put back afterwards.
+        A smaller last batch is weighted by its number of samples. Training flags of all submodules
+        are restored afterwards.
 
         Args:
             model: Network on the device of the set.
             samples: Samples, at least one.
-            batch_size: Samples per forward pass; affects memory and speed only.
+            batch_size: Samples per forward pass; affects only memory and speed.
 
         Raises:
-            ValueError: If the set is empty, or a metric is not what it should be.
+            ValueError: If the set is empty, or a metric is not valid.
         """
         self.check_not_empty(samples)
         with evaluation_mode(model), torch.set_grad_enabled(self.needs_grad):

@@ -13,7 +13,7 @@ def seed_of(purpose: str, *numbers: int) -> int:
 
     Args:
         purpose: What the random numbers are for.
-        numbers: What they depend on besides.
+        numbers: What else they depend on.
     """
     # A hash, because seed + epoch would give seed 0's second epoch to seed 1 as its first.
     key = hashlib.sha256(" ".join([purpose, *map(str, numbers)]).encode()).digest()
@@ -21,14 +21,14 @@ def seed_of(purpose: str, *numbers: int) -> int:
 
 
 class OwnRandom:
-    """Random numbers of torch, NumPy and Python that go on from block to block, and leave no trace.
+    """Random numbers of torch, NumPy and Python that continue from block to block, without a trace.
 
-    Inside a ``with`` block the global generators of the CPU, and that of one GPU, are in a state of
-    their own, seeded at the first block; after it they are as they were.
+    Inside a ``with`` block the global generators of the CPU, and that of one GPU, have a state of
+    their own, seeded at the first block; afterwards they are as they were before.
 
     Args:
         seed: Seed of the first block, in [0, 2**32).
-        device: A CUDA device whose generator is kept apart as well, or any other device.
+        device: A CUDA device whose generator is kept apart too, or any other device.
     """
 
     def __init__(self, seed: int, device: torch.device | str = "cpu") -> None:

@@ -28,9 +28,9 @@ def register_problem(name: str) -> Callable[[ProblemT], ProblemT]:
         name: Name in specs: letters, digits, ``.``, ``_`` and ``-``.
 
     Raises:
-        ValueError: If the name is taken by another class, or the class says something that is not
+        ValueError: If another class has the name, or if the class has an attribute that is not
             allowed. A file that is imported again replaces its own classes.
-        TypeError: If what is registered is no such class.
+        TypeError: If what is registered is not such a class.
     """
     if callable(name):
         raise ValueError(
@@ -49,7 +49,7 @@ def register_problem(name: str) -> Callable[[ProblemT], ProblemT]:
         if known is not None and not (same and _FILES[name] == file):
             raise ValueError(
                 f"problem {name!r}: the name is taken by class {known.__qualname__} in "
-                f"{_FILES[name]}, choose another"
+                f"{_FILES[name]}; choose another"
             )
         problem.name = name
         _PROBLEMS[name], _FILES[name], _MODULES[name] = problem, file, module
@@ -62,8 +62,8 @@ def problem_names(*, imported: bool = False) -> tuple[str, ...]:
     """Return the names that `get_problem` takes.
 
     Args:
-        imported: Only those of problems that are imported, not those that installed packages
-            offer besides (entry points ``napts.problems``), which are imported when asked for.
+        imported: Only those of problems already imported, without those that installed packages
+            also offer (entry points ``napts.problems``) and that are imported when asked for.
     """
     offered = () if imported else entry_points.names(entry_points.PROBLEMS)
     return tuple(dict.fromkeys((*_PROBLEMS, *offered)))
@@ -84,7 +84,7 @@ def problem_class(name: str) -> type[Problem]:
 
 
 def problem_modules(name: str) -> set[str]:
-    """Return the names of the modules that define and that register a problem.
+    """Return the names of the modules that define and register a problem.
 
     Raises:
         ValueError: If there is no such problem.
@@ -117,10 +117,10 @@ def get_problem(name: str, options: Mapping[str, Any] | None = None) -> Problem:
 
 
 def _check(name: str, problem: Any) -> None:
-    """Check what a class says about itself.
+    """Check the attributes of a class.
 
     Raises:
-        TypeError: If it is no complete subclass of `Problem`.
+        TypeError: If it is not a complete subclass of `Problem`.
         ValueError: If one of its attributes is not allowed.
     """
     if not isinstance(problem, type) or not issubclass(problem, Problem):
@@ -131,12 +131,14 @@ def _check(name: str, problem: Any) -> None:
         raise TypeError(f"{where}: lacks {', '.join(missing)}")
     changed = [name for name in _FINAL if getattr(problem, name) is not getattr(Problem, name)]
     if changed:
-        raise TypeError(f"{where}: replaces {', '.join(changed)}, which is the harness's")
+        raise TypeError(f"{where}: replaces {', '.join(changed)}, which belongs to the harness")
     options = problem.Options
     if not isinstance(options, type) or not issubclass(options, ProblemOptions):
         raise TypeError(f"{where}: Options must be a subclass of napts.problems.ProblemOptions")
     if "name" in options.model_fields:
-        raise ValueError(f"{where}: no option can be called 'name', the problem's own is")
+        raise ValueError(
+            f"{where}: no option can be called 'name', since the problem's own name is"
+        )
     size, subdomains, primary = problem.batch_size, problem.subdomains, problem.primary
     if size != "full" and not _is_count(size):
         raise ValueError(f"{where}: batch_size: found {size!r}, allowed: 1, 2, ... or 'full'")

@@ -1,9 +1,9 @@
 """Residual networks as forward Euler: a function, digits, MNIST and small colour images.
 
 The networks have stages of alike blocks, so that :class:`napts.RMTR` can make them shallower; every
-other method trains them as any network. Widths, the number of blocks and the interval's length are
-of the slides' authors' command line where it has them (width 32, ``T = 1``, a penalty of 1e-3, the
-depths 3, 6, 12 and 24 of four levels are ours).
+other method trains them like any network. Widths, the number of blocks and the interval's length
+follow the command line of the slides' authors where it gives them (width 32, ``T = 1``, a penalty
+of 1e-3, and the depths 3, 6, 12 and 24 of four levels are ours).
 """
 
 import math
@@ -37,7 +37,7 @@ class ResidualOptions(SplitOptions):
         blocks: Residual blocks; RMTR halves their number from level to level.
         width: Units of a state.
         grid: ``"cells"``: steps of ``1 / blocks``; ``"nodes"``: of ``1 / (blocks - 1)``.
-        penalty: Factor of half the squares of all parameters, those of blocks as a mean over them.
+        penalty: Factor on half the squares of all parameters, those of blocks averaged over them.
     """
 
     blocks: Layers = 24
@@ -56,7 +56,7 @@ class PenalisedInTime(Problem):
         return loss + 0.5 * penalty * squares_in_time(model) if penalty else loss
 
     def batch(self, model: nn.Module, samples: Any, replicas: Replicas = ONE_REPLICA) -> Batch:
-        """Return what a step takes, which tells that its loss is the same for the same samples."""
+        """Return what a step takes; it promises that the loss is the same for the same samples."""
         batch = super().batch(model, samples, replicas)
         batch.function_key = digest(samples)
         return batch
@@ -66,8 +66,8 @@ def dense(inputs: int, outputs: int, options: ResidualOptions) -> nn.Sequential:
     """Return a dense residual network with ``tanh``.
 
     Args:
-        inputs: Numbers of a sample, whatever its shape.
-        outputs: Numbers that come out.
+        inputs: How many numbers a sample has, whatever its shape.
+        outputs: How many numbers the network returns.
         options: Depth and width.
     """
     width = options.width
@@ -118,7 +118,7 @@ def _points(count: int, generator: torch.Generator) -> RawSet:
 
 @register_problem("digits-resnet")
 class DigitsResnet(PenalisedInTime, DigitsCnn):
-    """`digits-resnet`: the digits of `digits-cnn`, all in every step, a dense residual network."""
+    """`digits-resnet`: the digits of `digits-cnn`, all in every step; a dense residual network."""
 
     batch_size, subdomains = "full", 2
 

@@ -13,10 +13,10 @@ from napts.problems.tensors import digest
 
 
 class RowSamples(SampleSet):
-    """Labelled rows in memory; a batch is ``(inputs, labels)``, and the whole always the same one.
+    """Labelled rows in memory; a batch is ``(inputs, labels)``, and the whole is always the same.
 
     Args:
-        inputs: ``(p, n)``, strided or in the layout ``sparse_csr``, which batches have, too.
+        inputs: ``(p, n)``, strided or in the layout ``sparse_csr``; batches have the same layout.
         labels: ``(p,)``.
     """
 
@@ -35,7 +35,7 @@ class RowSamples(SampleSet):
         return self.labels.device
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> "RowSamples":
-        """Return the same samples on a device in a type: one object, however often it is asked."""
+        """Return the same samples on a device in a type: the same object at every call."""
         key = torch.device(device), dtype
         if key == (self.device, self.inputs.dtype):
             return self
@@ -62,7 +62,7 @@ class RowSamples(SampleSet):
         return self.batch(slice(0, count))
 
     def batches(self, batch_size: int = EVALUATION_BATCH) -> Iterator[tuple[Tensor, Tensor]]:
-        """Return an iterator over one batch of all samples: its products are fastest at once."""
+        """Return an iterator over one batch of all samples: products are fastest in one piece."""
         return iter([self.all()])
 
     def _epoch(self, order: EpochOrder) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""Sets of samples: what a problem's data become, however they were given."""
+"""Sets of samples: the form of a problem's data, however they were given."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ BatchSize = int | Literal["full"]
 """Samples per batch; ``"full"`` for the whole set in its own order, as one batch."""
 
 EVALUATION_BATCH = 1000
-"""Samples per forward pass where nothing is trained."""
+"""Samples per forward pass outside training."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +22,11 @@ class EpochOrder:
     """Which batches of which epoch of training are asked for.
 
     Attributes:
-        batch_size: Samples per batch, at least 1; the last one holds what is left.
+        batch_size: Samples per batch, at least 1; the last one holds the rest.
         seed: Seed of the run.
         epoch: Number of the epoch.
         start: Batches to skip at the beginning (the position of a resumed run).
-        overlap: Share of the batch size that each batch takes from each other one, in [0, 1).
+        overlap: Share of the batch size that each batch takes from every other batch, in [0, 1).
     """
 
     batch_size: BatchSize
@@ -57,16 +57,16 @@ def samples_in(batch: Any) -> int:
 
 
 def as_type(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return a floating-point tensor in another type; integers and truth values as they are."""
+    """Return a floating-point tensor in another type; integers and booleans are unchanged."""
     if tensor.is_complex():
         return tensor.to(dtype.to_complex())
     return tensor.to(dtype) if tensor.is_floating_point() else tensor
 
 
 def delivered(batch: Any, device: torch.device, dtype: torch.dtype | None) -> Any:
-    """Return a batch on a device, floating-point tensors in a type; what is no tensor as it is.
+    """Return a batch on a device, floating-point tensors in a type, anything else unchanged.
 
-    A list, which torch's loaders make of a tuple, is a tuple again.
+    A list, which torch's loaders make from a tuple, becomes a tuple again.
     """
 
     def deliver(tensor: Tensor) -> Tensor:
@@ -101,21 +101,21 @@ class SampleSet(ABC):
         """Return an iterator over all samples, in their order, for evaluation.
 
         Args:
-            batch_size: Samples per batch; a set that has batches of its own keeps to these.
+            batch_size: Samples per batch; a set with batches of its own uses those.
         """
 
     def all(self) -> Any:
-        """Return all samples as one batch; a set that does not lie in memory is read for it."""
+        """Return all samples as one batch; a set that is not in memory is read for it."""
         return joined(list(self.batches()))
 
     def first(self, count: int) -> Any:
-        """Return the first ``count`` samples as a batch, fewer where there are fewer."""
+        """Return the first ``count`` samples as a batch, or fewer if there are fewer."""
         batch = next(self.batches(count))
         size = samples_in(batch)
         return mapped(lambda t: t[:count] if t.dim() and t.shape[0] == size else t, batch)
 
     def check(self, batch_size: BatchSize, overlap: float = 0.0) -> int:
-        """Return how many batches of this size an epoch has, the smaller last one included.
+        """Return how many batches of this size an epoch has, including a smaller last one.
 
         Raises:
             ValueError: If the set cannot be trained on in such batches.
@@ -126,7 +126,7 @@ class SampleSet(ABC):
         """Return an iterator over batches for training, a pure function of the order.
 
         Raises:
-            ValueError: If the order is none for this set.
+            ValueError: If the order does not fit this set.
         """
         count = self.check(order.batch_size, order.overlap)
         if not 0 <= order.start <= count:
@@ -135,7 +135,7 @@ class SampleSet(ABC):
 
     @abstractmethod
     def _epoch(self, order: EpochOrder) -> Iterator[Any]:
-        """Return an iterator over the batches of an order that was checked."""
+        """Return an iterator over the batches of a checked order."""
 
     @abstractmethod
     def fingerprint(self) -> tuple[str, bool]:
@@ -143,7 +143,7 @@ class SampleSet(ABC):
 
 
 def batch_count(n: int, batch_size: BatchSize) -> int:
-    """Return the number of batches of an epoch, the smaller last one included."""
+    """Return the number of batches in an epoch, including a smaller last one."""
     if batch_size == "full":
         return min(n, 1)
     if batch_size < 1:
@@ -152,10 +152,10 @@ def batch_count(n: int, batch_size: BatchSize) -> int:
 
 
 def count_of(n: int, batch_size: BatchSize, overlap: float = 0.0) -> int:
-    """Return how many batches ``n`` samples make, the smaller last one included.
+    """Return how many batches ``n`` samples make, including a smaller last one.
 
     Raises:
-        ValueError: If the size is less than 1, or full batches are to overlap.
+        ValueError: If the size is less than 1, or if full batches should overlap.
     """
     if batch_size == "full" and overlap:
         raise ValueError(f"budget.overlap: found {overlap}, allowed: 0 with full batches")

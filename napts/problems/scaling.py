@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 Scale = Literal["none", "maxabs", "minmax", "standard"]
-"""``"maxabs"`` divides each column by its largest magnitude and keeps zeros; ``"minmax"`` takes it
-to [-1, 1], ``"standard"`` to mean 0 and standard deviation 1, and both fill in zeros."""
+"""``"maxabs"`` divides each column by its largest magnitude and keeps zeros. ``"minmax"`` scales it
+to [-1, 1], ``"standard"`` to mean 0 and standard deviation 1; both fill in zeros."""
 
 
 def scaled(inputs: Tensor, scale: Scale) -> Tensor:
@@ -18,7 +18,7 @@ def scaled(inputs: Tensor, scale: Scale) -> Tensor:
         scale: How.
 
     Returns:
-        A matrix in the same layout for "none" and "maxabs", else a strided one.
+        A matrix in the same layout for "none" and "maxabs", otherwise a strided one.
     """
     if scale == "none":
         return inputs

@@ -22,9 +22,9 @@ class DataSplits:
     Attributes:
         train: Samples that the methods see.
         validation: Samples held out from them.
-        test: Samples to be touched once, when training has ended.
+        test: Samples to be used once, when training has ended.
         digest: Short SHA-256 of what is stored (not normalised) in all three sets; begins with
-            ``partial-`` where a set is known by its type and length only.
+            ``partial-`` if a set is known only by its type and length.
     """
 
     train: SampleSet
@@ -34,7 +34,7 @@ class DataSplits:
 
     @classmethod
     def of(cls, parts: Any, device: torch.device | str, dtype: torch.dtype) -> "DataSplits":
-        """Return what a problem's data are, on a device.
+        """Return a problem's data on a device.
 
         Args:
             parts: Training, validation and test samples in any form that `as_samples` takes.

@@ -1,4 +1,4 @@
-"""Problems of inputs and targets, whose loss and metrics are known from the network's outputs."""
+"""Problems of inputs and targets, whose loss and metrics depend only on the network's outputs."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, final
@@ -18,15 +18,16 @@ Sums = dict[str, Tensor]
 class Supervised(Problem):
     """A problem whose batches are ``(inputs, targets)``.
 
-    A subclass writes :meth:`criterion`; metrics by :meth:`totals` and :meth:`finish`, which make do
-    with one pass over a set, wherever the outputs are. ``[pipeline]`` takes these problems only.
+    A subclass implements :meth:`criterion`, and :meth:`totals` and :meth:`finish` for metrics.
+    These need only one pass over a set, wherever the outputs are. ``[pipeline]`` takes only such
+    problems.
     """
 
     def criterion(self, outputs: Any, targets: Any) -> Tensor:
         """Return the mean loss over the samples of a batch.
 
         Args:
-            outputs: What the network makes of the inputs.
+            outputs: The network's outputs for the inputs.
             targets: The batch's targets.
         """
         raise NotImplementedError(f"{self.title}.criterion is missing")
@@ -34,8 +35,8 @@ class Supervised(Problem):
     def totals(self, outputs: Any, targets: Any) -> Mapping[str, Tensor]:
         """Return sums over the samples of a batch, tensors of any shape, for :meth:`finish`.
 
-        Among them may be the summed ``"loss"``; without it the mean times the number of samples is
-        taken. Arguments as for :meth:`criterion`.
+        They may include the summed ``"loss"``; without it, the mean times the number of samples is
+        used. Arguments as for :meth:`criterion`.
         """
         return {}
 
@@ -44,7 +45,7 @@ class Supervised(Problem):
 
         Args:
             totals: What :meth:`totals` returned, summed over a whole set: numbers, or tensors on
-                the CPU where they have a dimension.
+                the CPU if they have a dimension.
             n: Number of samples.
         """
         return {}
@@ -55,18 +56,18 @@ class Supervised(Problem):
         return self.criterion(model(inputs), targets)
 
     def metrics(self, model: nn.Module, samples: SampleSet) -> Mapping[str, Any]:
-        """Return what :meth:`finish` makes of the totals."""
+        """Return what :meth:`finish` makes from the totals."""
         totals, n = self.sums(lambda inputs, _: model(inputs), samples)
         return self._finished(totals, n)
 
     @property
     def by_outputs(self) -> bool:
-        """Whether loss and metrics are known from the outputs, not replaced by a subclass."""
+        """Whether loss and metrics depend only on the outputs, and no subclass replaces them."""
         own = type(self)
         return own.loss is Supervised.loss and own.metrics is Supervised.metrics
 
     def check_pipeline(self) -> None:
-        """Check that loss and metrics are known from the network's outputs alone."""
+        """Check that loss and metrics depend only on the network's outputs."""
         if not self.by_outputs:
             super().check_pipeline()
 
@@ -87,11 +88,11 @@ class Supervised(Problem):
         samples: SampleSet,
         batch_size: int = EVALUATION_BATCH,
     ) -> tuple[Sums, int]:
-        """Return the sums over a whole set, the loss among them, and the number of samples.
+        """Return the sums over a whole set, including the loss, and the number of samples.
 
         Args:
-            forward: Returns the outputs for inputs and targets of a batch, or None where another
-                rank has them; there are no sums then.
+            forward: Returns the outputs for inputs and targets of a batch, or None if another rank
+                has them; there are no sums then.
             samples: Samples, at least one.
             batch_size: Samples per forward pass.
 
@@ -168,9 +169,9 @@ class Classification(Supervised):
 class Regression(Supervised):
     """Numbers by least squares: outputs and targets ``(n, ...)`` of the same shape.
 
-    The loss is the mean over samples and outputs of the squared error; ``rmse`` its root, in the
-    targets' unit; ``r2`` the coefficient of determination, ``1 - squared error / squared deviation
-    from each output's mean``.
+    The loss is the mean over samples and outputs of the squared error. ``rmse`` is its root, in the
+    targets' unit, and ``r2`` is the coefficient of determination, ``1 - squared error / squared
+    deviation from each output's mean``.
     """
 
     primary = ("r2", "max")
@@ -206,6 +207,6 @@ class Regression(Supervised):
         sums, squares = (torch.as_tensor(totals[name]) for name in ("sum", "squares"))
         deviation = (squares - sums.square() / n).sum().item()
         if not deviation > 0:
-            raise ValueError(f"{self.title}: r2 has no meaning where all {n} targets are equal")
+            raise ValueError(f"{self.title}: r2 has no meaning if all {n} targets are equal")
         error, outputs = totals["error"], sums.numel()
         return {"r2": 1 - error / deviation, "rmse": (error / (n * outputs)) ** 0.5}

@@ -12,7 +12,7 @@ DIGEST_LENGTH = 16
 
 
 def digest(tensors: Iterable[Tensor]) -> str:
-    """Return a short SHA-256 of the shapes, types and bytes of tensors, on whatever device.
+    """Return a short SHA-256 of the shapes, types and bytes of tensors, on any device.
 
     Args:
         tensors: Tensors in a fixed order.
@@ -72,7 +72,7 @@ class Prepare:
             self._factor = 1.0 / (std * normalisation.scale)
 
     def __call__(self, inputs: Tensor) -> Tensor:
-        """Return a new tensor of type ``dtype``; ``inputs`` stays as it is."""
+        """Return a new tensor of type ``dtype``; ``inputs`` is unchanged."""
         if self._shift is None or self._factor is None:
             return inputs.to(self.dtype)
         return inputs.to(self.dtype, copy=True).sub_(self._shift).mul_(self._factor)

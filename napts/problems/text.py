@@ -1,4 +1,4 @@
-"""A language model by characters, on sums and products that are spelled out."""
+"""A character-level language model on sums and products that are spelled out."""
 
 import math
 from collections.abc import Mapping
@@ -22,16 +22,16 @@ _WORDS = (
 _UNITS, _TENS = _WORDS.split()[:20], _WORDS.split()[20:]
 _LARGEST = 99
 CHARACTERS = "\n -abcdefghijklmnopqrstuvwxyz"
-"""The vocabulary; a character's token is its place."""
+"""The vocabulary; a character's token is its index."""
 
 
 @register_problem("text-gpt")
 class TextGpt(Supervised):
     """`text-gpt`: the next character of spelled-out arithmetic, by a GPT of four small blocks.
 
-    Sentences such as "twelve plus seven is nineteen", each on its line, in an order drawn from
-    ``data_seed``; no sentence of validation or testing is among those trained on. A sample is a
-    window of ``context`` characters, its targets are the characters that follow each of them. The
+    The text has sentences such as "twelve plus seven is nineteen", one per line, in an order drawn
+    from ``data_seed``; no sentence of validation or testing is in the training text. A sample is a
+    window of ``context`` characters; its targets are the characters that follow each of them. The
     loss is the cross-entropy per character in nats.
     """
 
@@ -85,7 +85,7 @@ class TextGpt(Supervised):
         needed = [size * own.context + 1 for size in sizes]
         if sum(needed) + 2 * _LONGEST > len(tokens):
             raise ValueError(
-                f"train_samples: found {own.train_samples}, allowed: fewer, the text has "
+                f"train_samples: found {own.train_samples}, allowed: fewer, since the text has "
                 f"{len(tokens)} characters and the three sets take {sum(needed)}"
             )
         parts, begin = [], 0
@@ -105,7 +105,7 @@ class TextGpt(Supervised):
         return functional.cross_entropy(outputs.flatten(0, 1), targets.flatten())
 
     def totals(self, outputs: Tensor, targets: Tensor) -> Mapping[str, Tensor]:
-        """Return the number of characters foretold by samples, in shares of a window."""
+        """Return how many characters were predicted correctly, in shares of a window."""
         right = (outputs.argmax(-1) == targets).double().mean(1).sum()
         nats = self.criterion(outputs, targets) * len(targets)
         return {"loss": nats, "nats": nats, "right": right}
@@ -131,7 +131,7 @@ def spelled(number: int) -> str:
 
 
 def text(seed: int) -> str:
-    """Return all sums and products of numbers up to 99, one a line, in an order of that seed."""
+    """Return all sums and products of numbers up to 99, one per line, in the seed's order."""
     sentences = [
         f"{spelled(a)} {word} {spelled(b)} is {spelled(result)}\n"
         for a in range(_LARGEST + 1)
@@ -153,7 +153,7 @@ def tokens_of(characters: str) -> Tensor:
 
 
 def windows(tokens: Tensor, count: int, context: int) -> tuple[Tensor, Tensor]:
-    """Return windows that follow one another, and the same one character further.
+    """Return windows that follow one another, and the same windows one character further.
 
     Args:
         tokens: ``(count * context + 1,)`` token ids.
@@ -168,6 +168,6 @@ _LONGEST = 100
 
 
 def _next_line(tokens: Tensor, position: int) -> int:
-    """Return where the next sentence begins, so that no two sets share one."""
+    """Return where the next sentence begins, so that no two sets share a sentence."""
     ends = (tokens[position - 1 : position + _LONGEST] == CHARACTERS.index("\n")).nonzero()
     return position + int(ends[0]) if len(ends) else len(tokens)

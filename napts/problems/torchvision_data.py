@@ -28,7 +28,7 @@ _UNREADABLE = (
 
 @dataclass(frozen=True, slots=True)
 class ImageDataset:
-    """A data set that torchvision knows.
+    """A data set of torchvision.
 
     Attributes:
         name: Name for users.
@@ -55,7 +55,7 @@ class ImageDataset:
             root: Data folder, or None to resolve it.
 
         Raises:
-            DataMissing: If files are missing (or damaged, where torchvision can tell).
+            DataMissing: If files are missing (or damaged, if torchvision can tell).
             DataInvalid: If the files hold something else.
         """
         root = resolve_data_root(root)
@@ -72,7 +72,7 @@ class ImageDataset:
         return RawData(*parts)
 
     def download(self, root: Path) -> None:
-        """Download what is missing below a folder; writes nothing if all is there.
+        """Download what is missing below a folder; write nothing if all is there.
 
         Raises:
             RuntimeError: If the servers cannot be reached or the folder cannot be written.

@@ -1,10 +1,10 @@
-"""Import torchvision also where its compiled operators cannot be loaded.
+"""Import torchvision even if its compiled operators cannot be loaded.
 
-The wheel of torchvision on PyPI is built for CUDA. Beside a CPU-only torch its operator library
-does not load, and ``import torchvision`` then stops with "operator torchvision::nms does not
-exist", because it describes two operators that nobody has declared. Reading data sets needs
-neither: it is enough to declare their schemas, without any implementation. Calling them still
-fails, as it should.
+The wheel of torchvision on PyPI is built for CUDA. With a CPU-only torch its operator library does
+not load, and ``import torchvision`` then stops with "operator torchvision::nms does not exist",
+because it describes two operators that nothing has declared. Reading data sets needs neither, so it
+is enough to declare their schemas, without any implementation. Calling them still fails, as it
+should.
 """
 
 import importlib
@@ -27,7 +27,7 @@ _library: torch.library.Library | None = None
 def load_torchvision() -> ModuleType:
     """Return the module torchvision.
 
-    Nothing is declared unless the plain import fails for want of the operators.
+    Nothing is declared unless the plain import fails because the operators are missing.
 
     Raises:
         ImportError: If torchvision is not installed.

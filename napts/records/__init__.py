@@ -1,7 +1,7 @@
 """The run directory: what a run writes while it trains, and how it is read back.
 
 One run is one folder ``<records>/<experiment>/<run key>/`` of plain JSON files. It is the only
-truth about a run: trackers, tables and figures are made from it and can be made again.
+source of truth about a run: trackers, tables and figures are made from it and can be made again.
 """
 
 from napts.records.condense import condense

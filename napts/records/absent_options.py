@@ -23,12 +23,12 @@ ABSENT_OPTIONS: Mapping[str, tuple[Any, tuple[str, ...]]] = {
     "seed": (None, ("RMTR",)),
     # End of what is written.
 }
-"""Each option with the value that stands for its absence, and the methods that have it. At that
-value it is no part of the run key, so that old and new runs of one setting are the same run."""
+"""Each option with the value that represents its absence, and the methods that have it. At that
+value it is not part of the run key, so that old and new runs of one setting are the same run."""
 
 
 def with_absent_options(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a spec whose optimizer names all options that it has by now."""
+    """Return a spec whose optimizer names all options that it has today."""
     optimizer = spec["optimizer"]
     method = optimizer["method"]
     absent = {n: value for n, (value, methods) in ABSENT_OPTIONS.items() if method in methods}

@@ -1,4 +1,4 @@
-"""Keeping files of a run that are damaged out of the way of its next attempt."""
+"""Moving a run's damaged files out of the way of its next attempt."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -20,10 +20,10 @@ from napts.records.read import (
 from napts.records.reading import opened
 
 FOLDER = ".damaged"
-"""Damaged files lie in ``.damaged-1`` and so on within the run directory; nobody reads them."""
+"""Damaged files go to ``.damaged-1`` and so on within the run directory; nothing reads them."""
 
 ROWS = (layout.RESTARTS, layout.EPOCHS, layout.STEPS)
-"""The files without which a run cannot go on from a checkpoint."""
+"""The files without which a run cannot resume from a checkpoint."""
 
 CHECKPOINTS = (layout.CHECKPOINT, layout.PREVIOUS_CHECKPOINT)
 
@@ -32,7 +32,7 @@ FILES = (
     *ROWS,
     *(layout.ENVIRONMENT, layout.TRACEBACK, layout.KEPT, layout.STATUS, layout.SPEC),
 )
-"""In the order in which they go: what a kill in between leaves behind is damaged still."""
+"""In the order in which they are moved: after a kill in between, the rest is still damaged."""
 
 _READERS: Mapping[str, Callable[[Path], object]] = {
     layout.SPEC: read_header,
@@ -51,7 +51,7 @@ def damaged_files(directory: Path) -> dict[str, str]:
         directory: The run directory.
 
     Raises:
-        NewerSchema: A file is of a later version of the format.
+        NewerSchema: A file has a later version of the format.
     """
     found: dict[str, str] = {}
     for name in FILES:
@@ -68,7 +68,7 @@ def damaged_files(directory: Path) -> dict[str, str]:
 
 
 def free_folder(directory: Path) -> Path:
-    """Return a folder for damaged files that is not there yet.
+    """Return a new folder name for damaged files.
 
     Args:
         directory: The run directory.
@@ -85,7 +85,7 @@ def set_aside(directory: Path, names: Iterable[str] = FILES) -> str:
 
     Args:
         directory: The run directory, whose lock the caller holds.
-        names: The files; those that are not there are passed over.
+        names: The files; missing ones are skipped.
 
     Returns:
         Name of the folder.

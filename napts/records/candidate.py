@@ -1,4 +1,4 @@
-"""A copy of a run: how far it is, and whether it may take the place of another one."""
+"""A copy of a run: how far it is, and whether it may replace another copy."""
 
 import hashlib
 import json
@@ -16,27 +16,27 @@ from napts.records.run_lock import is_locked
 from napts.records.transfer import run_files
 
 _SILENCE_S = 1800.0
-"""A run of another machine that wrote nothing for so long is not being written any more."""
+"""A run on another machine that wrote nothing for this long is no longer being written."""
 
 FINISHED = ("done", "diverged")
-"""States that are a result. A failed run has ended too, but says nothing about its method."""
+"""States that are results. A failed run has ended too, but says nothing about its method."""
 
 _RANKS = {"done": 3, "diverged": 2, "failed": 1, "interrupted": 0, "running": 0}
 
 _TIMED = frozenset(column.name for column in columns_of(EPOCHS) if column.measured)
-"""Columns that differ between two runs of the same numbers."""
+"""Columns that differ between two runs with the same numbers."""
 
 _DERIVED = ("samples",)
-"""Columns that follow from the others, and that records of older versions do not have."""
+"""Columns that follow from the others, and that records of older versions lack."""
 
 
 class Extent(NamedTuple):
-    """How far a run is; a greater one is further.
+    """How far a run is; greater means further.
 
     Attributes:
-        rank: 0 for a run that has not ended, above that the better the end.
+        rank: 0 for a run that has not ended, otherwise the larger the better the end.
         epoch: Epochs finished.
-        step: Steps known of the epoch after them; 0 for a run that has ended.
+        step: Known steps of the epoch after them; 0 for a run that has ended.
     """
 
     rank: int
@@ -54,7 +54,7 @@ class Candidate:
     Attributes:
         path: The run directory.
         root: As given.
-        files: Its files, relative to it, see `napts.records.transfer.run_files`.
+        files: Its files, relative to it; see `napts.records.transfer.run_files`.
 
     Raises:
         RecordError: A link leads out of ``root``.
@@ -67,7 +67,7 @@ class Candidate:
 
     @cached_property
     def record(self) -> RunRecord:
-        """The run as read, on first use; errors as of `load_run`."""
+        """The run, read on first use; errors as for `load_run`."""
         return load_run(self.path)
 
     @cached_property
@@ -77,7 +77,7 @@ class Candidate:
 
     @property
     def order(self) -> tuple[Any, ...]:
-        """Greatest for the copy to be taken; a matter of the contents only, not of the place."""
+        """Greatest for the copy to be taken; depends only on the contents, not on the place."""
         size, digests = 0, []
         for name in self.files:
             with (self.path / name).open("rb") as file:
@@ -95,7 +95,7 @@ class Candidate:
         return comparable and not same_result(self.record, other.record)
 
     def is_further_than(self, other: "Candidate") -> bool:
-        """Tell whether it should take the place of ``other``."""
+        """Tell whether it should replace ``other``."""
         if self.is_finished() and self.record.state == other.record.state:
             return False
         if self.extent != other.extent:
@@ -145,7 +145,7 @@ def last_update(record: RunRecord) -> float:
 
 
 def same_result(first: RunRecord, second: RunRecord) -> bool:
-    """Tell whether two records hold the same numbers, whatever they took to compute.
+    """Tell whether two records hold the same numbers, whatever it took to compute them.
 
     Args:
         first: A run.

@@ -1,6 +1,6 @@
 """Every column of a run's files, in one table: writers, frames, MLflow and the docs read it.
 
-A column whose name holds ``<metric>`` stands for one column per metric of the problem.
+A column with ``<metric>`` in its name represents one column per metric of the problem.
 """
 
 import re
@@ -15,7 +15,7 @@ from napts.records.metric import NAME_PATTERN
 Type = Literal["integer", "number", "flag", "text", "table"]
 
 METRIC = "<metric>"
-"""Stands in the table for the name of a metric."""
+"""Represents the name of a metric in the table."""
 
 
 @dataclass(frozen=True)
@@ -24,15 +24,15 @@ class Column:
 
     Attributes:
         name: Its name.
-        file: The file it stands in.
-        type: What it holds. "table" is a JSON object. Every column may also be null: there is no
+        file: The file it belongs to.
+        type: What it holds. "table" is a JSON object. Every column may also be null, if there is no
             such value.
-        unit: Unit of numbers; empty where they have none.
-        meaning: What it says.
-        since: Version of the package from which on it is written.
+        unit: Unit of numbers; empty if they have none.
+        meaning: What it means.
+        since: First version of the package that writes it.
         per_batch: Name of the mean over the batches of an epoch, if it is a total.
-        measured: It differs between two runs of the same numbers.
-        optional: Only runs of some methods write it.
+        measured: Whether it differs between two runs with the same numbers.
+        optional: Whether only runs of some methods write it.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Column:
     optional: bool = False
 
     def describes(self, name: str) -> bool:
-        """Tell whether it is the column of that name; losses have columns of their own."""
+        """Tell whether it is the column with that name; losses have columns of their own."""
         before, found, _ = self.name.partition(METRIC)
         if not found or name == f"{before}loss":
             return self.name == name
@@ -85,7 +85,7 @@ def _epochs() -> Iterator[Column]:
 
 
 def _work(file: str) -> Iterator[Column]:
-    """Totals of an epoch that are shown per batch."""
+    """Totals over an epoch that are shown per batch."""
     for name, meaning, per_batch in (
         ("rejections", "rejected trial steps", "rejections_per_batch"),
         ("rejections_proposal", "of these proposals", "rejections_proposal_per_batch"),
@@ -105,10 +105,10 @@ def _work(file: str) -> Iterator[Column]:
 
 
 def _sums(file: str, unit: str) -> Iterator[Column]:
-    """What only methods for finite sums count; each by its share of the samples."""
+    """What only methods for finite sums count, each by its share of the samples."""
     for name, meaning in (
         ("hessians", "finite sums: Hessians set up, by their share of the samples"),
-        ("hessian_products", "finite sums: their products with vectors, likewise"),
+        ("hessian_products", "finite sums: products of Hessians with vectors, likewise"),
         ("cg_iterations", "finite sums: iterations of conjugate gradients"),
     ):
         yield Column(name, file, "number", unit, meaning, since="0.2", optional=True)
@@ -119,20 +119,20 @@ def _sums(file: str, unit: str) -> Iterator[Column]:
 def _quasi_newton(file: str, unit: str) -> Iterator[Column]:
     """What only quasi-Newton methods count; all gradients are backward passes."""
     for name, meaning in (
-        ("gradients_published", "quasi-Newton: gradients but those of line searches"),
-        ("gradients_concurrent", "quasi-Newton: gradients, those at the same time counting once"),
-        ("update_cost", "quasi-Newton: vector work, in two-loop recursions of all parameters"),
+        ("gradients_published", "quasi-Newton: gradients except those of line searches"),
+        ("gradients_concurrent", "quasi-Newton: gradients, with simultaneous ones counted once"),
+        ("update_cost", "quasi-Newton: vector work, in two-loop recursions over all parameters"),
     ):
         yield Column(name, file, "number", unit, meaning, since="0.2", optional=True)
 
 
 def _levels(file: str, unit: str) -> Iterator[Column]:
     """What only methods with networks of several depths count."""
-    meaning = "levels: gradients of the batch, by the share of blocks that their network has"
+    meaning = "levels: gradients of the batch, weighted by their network's share of the blocks"
     yield Column("work_units", file, "number", unit, meaning, since="0.2", optional=True)
     for level in range(1, 7):
-        which = "the coarsest network" if level == 1 else f"network {level}, if there are so many"
-        meaning = f"levels: that of {which}"
+        which = "the coarsest network" if level == 1 else f"network {level}, if there are that many"
+        meaning = f"levels: the same for {which}"
         yield Column(f"work_level_{level}", file, "number", unit, meaning, "0.2", optional=True)
 
 
@@ -153,7 +153,7 @@ def _steps() -> Iterator[Column]:
     yield Column("accepted", file, "flag", "", "some trial was accepted")
     yield Column("nonmonotone", file, "flag", "", "the memory alone accepted it")
     yield Column("phase", file, "text", "", "phase of the decisive trial")
-    yield Column("coefficient", file, "number", "", "weight of eq. (10) that was taken")
+    yield Column("coefficient", file, "number", "", "weight of eq. (10) used")
     for phase in ("proposal", "correction", "global"):
         yield Column(f"rejections_{phase}", file, "integer", "", f"rejected trials, {phase} phase")
     yield Column("forwards", file, "number", "", "forward passes of the whole network")
@@ -170,14 +170,14 @@ def _status() -> Iterator[Column]:
     yield Column("updated", file, "number", "unix s", "when this was written", measured=True)
     yield Column("attempt", file, "integer", "", "number of the attempt", measured=True)
     yield Column("epoch", file, "integer", "", "epochs finished")
-    yield Column("epochs", file, "integer", "", "epochs that the run is to have, if any number")
-    yield Column("final", file, "table", "", "what a run that is done ended with")
+    yield Column("epochs", file, "integer", "", "planned number of epochs, if there is one")
+    yield Column("final", file, "table", "", "losses and metrics at the end of a finished run")
     yield Column("error", file, "text", "", "what went wrong, in one line")
     yield Column("pid", file, "integer", "", "process that wrote it", measured=True)
     yield Column("hostname", file, "text", "", "its machine", measured=True)
-    ended = "limit of the budget that ended a run that is done, or target"
+    ended = "limit of the budget that ended a finished run, or target"
     yield Column("ended_by", file, "text", "", ended, since="0.2")
-    target = "how near the run came to its target, and what it had cost then"
+    target = "how near the run came to its target, and the cost up to that point"
     yield Column("target", file, "table", "", target, since="0.2")
 
 
@@ -199,12 +199,12 @@ TARGET = "status.json: target"
 
 def _target() -> Iterator[Column]:
     rows: tuple[tuple[str, Type, str, str], ...] = (
-        ("metric", "text", "", "column that is to reach it"),
-        ("value", "number", "", "value to be reached"),
+        ("metric", "text", "", "column that should reach the value"),
+        ("value", "number", "", "value to reach"),
         ("goal", "text", "", "max or min"),
-        ("reached", "flag", "", "whether it was reached; the run has ended there"),
+        ("reached", "flag", "", "whether it was reached; the run then ended there"),
         ("found", "number", "", "value that reached it, or the best one so far"),
-        ("epoch", "integer", "", "epoch that has it; the costs are up to its end"),
+        ("epoch", "integer", "", "epoch with that value; the costs are up to its end"),
         ("steps", "integer", "", "steps"),
         ("samples", "integer", "", "training samples in their batches"),
         ("passes", "number", "", "forward-backward passes of the whole network"),
@@ -223,10 +223,10 @@ def _restarts() -> Iterator[Column]:
     yield Column("pid", file, "integer", "", "its process", measured=True)
     yield Column("hostname", file, "text", "", "its machine", measured=True)
     yield Column("git_revision", file, "text", "", "revision of the program", measured=True)
-    yield Column("resumed_from_epoch", file, "integer", "", "epochs finished where it went on")
+    yield Column("resumed_from_epoch", file, "integer", "", "epochs finished when it resumed")
     yield Column("resumed_from_step", file, "integer", "", "steps done in the next one")
-    yield Column("reason", file, "text", "", "why there is this attempt, for people")
-    recorded = "it wrote a row for each of its steps"
+    yield Column("reason", file, "text", "", "reason for this attempt, in words")
+    recorded = "whether it wrote a row for each of its steps"
     yield Column("record_steps", file, "flag", "", recorded, since="0.2")
 
 
@@ -238,7 +238,7 @@ COLUMNS: tuple[Column, ...] = (
     *_target(),
     *_restarts(),
 )
-"""The table, by file and in the order in which people read it."""
+"""The table, by file and in reading order."""
 
 
 REQUIRED: Mapping[str, tuple[str, ...]] = {
@@ -248,36 +248,36 @@ REQUIRED: Mapping[str, tuple[str, ...]] = {
     layout.STATUS: ("state",),
     TARGET: ("metric", "value", "reached", "epoch", "steps", "train_seconds"),
 }
-"""What a row must have to be one, by file; what else it lacks counts as null."""
+"""The columns that a row must have, by file; any other missing one counts as null."""
 
 
 def columns_of(file: str) -> tuple[Column, ...]:
     """Return the columns of one file.
 
     Args:
-        file: Its name, see `napts.records.layout`, or `FINAL`.
+        file: Its name (see `napts.records.layout`), or `FINAL`.
     """
     return tuple(column for column in COLUMNS if column.file == file)
 
 
 @lru_cache(maxsize=4096)  # asked for each number of each row
 def column(file: str, name: str) -> Column | None:
-    """Return what describes a column of a file; None for one that the table does not have.
+    """Return the description of a column in a file; None if the table does not have it.
 
     Args:
         file: As for `columns_of`.
-        name: Name as it stands in the file, for example ``"val_rmse"``.
+        name: Name as in the file, for example ``"val_rmse"``.
     """
     return next((each for each in columns_of(file) if each.describes(name)), None)
 
 
 def unknown(file: str, names: Iterable[str]) -> list[str]:
-    """Return the names that the table does not have, in their order."""
+    """Return the names that the table does not have, in order."""
     return [name for name in names if column(file, name) is None]
 
 
 def metrics_in(rows: Iterable[Mapping[str, Any]], part: str = "val") -> list[str]:
-    """Return the names of the metrics that rows have values of, in their order.
+    """Return the names of the metrics that rows have values for, in order.
 
     Args:
         rows: Rows of ``epochs.jsonl``, or tables ``final``.
@@ -292,7 +292,7 @@ def metrics_in(rows: Iterable[Mapping[str, Any]], part: str = "val") -> list[str
 PER_BATCH: Mapping[str, str] = {
     each.name: each.per_batch for each in columns_of(layout.EPOCHS) if each.per_batch
 }
-"""Totals of an epoch, and the name of the same per batch."""
+"""Totals over an epoch, and the names of the same per batch."""
 
 TRAINING_COSTS = ("train_seconds", "cpu_seconds")
-"""Costs of training, which are 0 and no measurement in the row before it."""
+"""Costs of training; in the row before training they are 0 and not measured."""

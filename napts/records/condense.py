@@ -20,7 +20,7 @@ _COPIED = (layout.SPEC, layout.EPOCHS)
 def condense(source_root: str | Path, target_root: str | Path) -> list[Path]:
     """Copy every run without its steps, checkpoints and lock.
 
-    Computer names are replaced by a short digest, which still tells machines apart; process
+    Computer names are replaced by a short digest that still distinguishes machines; process
     numbers are dropped.
 
     Args:
@@ -31,8 +31,8 @@ def condense(source_root: str | Path, target_root: str | Path) -> list[Path]:
         The run directories that were written, sorted.
 
     Raises:
-        RecordError: A run cannot be read, and nothing is written then; or it has a name that leaves
-            ``target_root``.
+        RecordError: A run cannot be read, in which case nothing is written; or its name leads out
+            of ``target_root``.
     """
     targets = []
     # All of them are read before anything is written.
@@ -52,7 +52,7 @@ def condense(source_root: str | Path, target_root: str | Path) -> list[Path]:
 
 
 def condense_packed(source_root: str | Path, target_root: str | Path) -> list[Path]:
-    """Write the same, one file per experiment, see `napts.records.pack`.
+    """Write the same, one file per experiment; see `napts.records.pack`.
 
     Args:
         source_root: A records folder.

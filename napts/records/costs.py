@@ -6,10 +6,10 @@ FORWARD_COST = 1 / 3
 BACKWARD_COST = 2 / 3
 LOCAL_COST = 1.0
 PRODUCT_COST = 1.0
-"""Cost of a pass in forward-backward equivalents; a backward counts as two forwards, which is our
+"""Cost of a pass in forward-backward equivalents. A backward counts as two forwards, which is our
 choice (a matrix product has one product forwards and two backwards). A local pass is a forward and
 a backward of every subdomain, so of the whole network once. A product of a Hessian with a vector
-counts as a pass, since for a linear model it has two matrix products as well (ours)."""
+counts as a pass, since it too has two matrix products for a linear model (ours)."""
 
 
 def pass_equivalents(
@@ -22,8 +22,8 @@ def pass_equivalents(
     """Return the cost of passes over a batch, in forward-backward passes of the whole network.
 
     Args:
-        forwards: Forward passes of the whole network; like the others a number, or a column of
-            a frame.
+        forwards: Forward passes of the whole network; like the others, a number or a column of a
+            frame.
         backwards: Backward passes of the whole network.
         local_passes: Local passes, all subdomains together counting once.
         local_fraction: Share of the batch that a local pass uses.

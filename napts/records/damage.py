@@ -1,7 +1,7 @@
-"""Runs whose records are not what they should be: how that is said, and what may be missing.
+"""Runs with damaged records: how they are reported, and what may be missing.
 
-A reader of many runs leaves such a run out and says so, a line for each: a list of `Damage` beside
-the runs that are good. A run that is damaged never counts as one that has ended.
+A reader of many runs leaves out a damaged run and reports it in a line: it returns a list of
+`Damage` beside the good runs. A damaged run never counts as one that has ended.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,11 +15,11 @@ Row = dict[str, Any]
 
 
 class RecordError(ValueError):
-    """A run directory or one of its files is not what it should be; the message names the file."""
+    """A run directory or one of its files is not valid; the message names the file."""
 
 
 class DamagedRun(RecordError):
-    """Files of a run are unreadable, of an unexpected shape, or lack what they should hold.
+    """Files of a run are unreadable, have an unexpected shape, or lack something.
 
     Args:
         path: The file, or the run directory.
@@ -31,12 +31,12 @@ class DamagedRun(RecordError):
 
 
 class NewerSchema(RecordError):
-    """A file is of a newer version of the format than this program knows; it is left alone.
+    """A file has a newer version of the format than this program knows; it is left alone.
 
     Args:
         path: The file.
         found: The version that it names.
-        known: The newest one that is known.
+        known: The newest known one.
     """
 
     def __init__(self, path: Path, found: int, known: int) -> None:
@@ -51,7 +51,7 @@ class Damage:
     """A run that was left out.
 
     Attributes:
-        run: Its directory, or the file that it is packed in.
+        run: Its directory, or the file in which it is packed.
         what: What is wrong, in one line.
     """
 
@@ -60,7 +60,7 @@ class Damage:
 
     @classmethod
     def of(cls, run: Path, error: BaseException) -> "Damage":
-        """Return what an error says of a run."""
+        """Return what an error says about a run."""
         text = str(error) or type(error).__name__
         return cls(run, one_line(text.removeprefix(f"{run}/").removeprefix(f"{run}: ")))
 
@@ -75,7 +75,7 @@ def check_run(
     epochs: Sequence[Row],
     restarts: Sequence[Row],
 ) -> None:
-    """Compare the rows of a run with what the rest of its record says that there are.
+    """Compare the rows of a run with the rows that the rest of its records promises.
 
     Args:
         path: The run directory.
@@ -114,7 +114,7 @@ def is_superseded(status: Mapping[str, Any], restarts: Sequence[Row]) -> bool:
 
 
 def _check_attempts(path: Path, epochs: Sequence[Row], restarts: Sequence[Row]) -> None:
-    """Which rows are void is told by the restarts; attempts have no rows without one."""
+    """The restarts say which rows are void; no attempt has rows without a restart."""
     latest = max((row["attempt"] for row in epochs), default=0)
     known = max((row["attempt"] for row in restarts), default=0)
     if latest > max(known, 1):
@@ -124,7 +124,7 @@ def _check_attempts(path: Path, epochs: Sequence[Row], restarts: Sequence[Row]) 
 
 
 def check_order(file: Path, epochs: Sequence[Row], last: int = -1) -> int:
-    """Look for every epoch from the evaluation before training on.
+    """Look for every epoch, starting with the evaluation before training.
 
     Args:
         file: ``epochs.jsonl``.
@@ -132,7 +132,7 @@ def check_order(file: Path, epochs: Sequence[Row], last: int = -1) -> int:
         last: The epoch up to which there must be rows.
 
     Returns:
-        The last epoch that there is, -1 for none.
+        The last epoch found, -1 for none.
 
     Raises:
         DamagedRun: One is missing.
@@ -162,7 +162,7 @@ def _check_end(path: Path, spec: Mapping[str, Any], status: Mapping[str, Any], l
 
 
 def _planned(budget: Mapping[str, Any], ended_by: str | None) -> int | None:
-    """Return the epochs that a run that is done must have; None where it may have any number."""
+    """Return how many epochs a finished run must have; None if it may have any number."""
     others = any(budget.get(name) is not None for name in ("passes", "samples", "seconds"))
     others = others or budget.get("target") is not None
     if ended_by == "epochs" or (ended_by is None and not others):

@@ -29,10 +29,10 @@ def capture_environment(
     Args:
         device: Where the run computes.
         data_digest: Digest of the data set that the run trains on; None if it was not read.
-        packages: Version by name of the installed packages that the run uses besides this one.
+        packages: Versions of the other installed packages that the run uses, by name.
 
     Returns:
-        The contents of ``environment.json``. What cannot be found out is None.
+        The contents of ``environment.json``. Anything that cannot be determined is None.
     """
     package = Path(__file__).resolve().parents[1]
     return {
@@ -60,10 +60,10 @@ def git_state(package: Path) -> dict[str, Any]:
         package: Folder of the imported package.
 
     Returns:
-        ``git_revision``, ``git_dirty`` (changes within the package, new files included) and
-        ``git_diff_digest`` (of those changes). All None where the package lies in no checkout of
-        its own, for example in a ``site-packages`` folder. A copy made for a job tells those of
-        the original.
+        ``git_revision``, ``git_dirty`` (changes within the package, including new files) and
+        ``git_diff_digest`` (of those changes). All are None if the package is not in a checkout of
+        its own, but for example in a ``site-packages`` folder. A copy made for a job returns those
+        of the original.
     """
     with contextlib.suppress(OSError, ValueError):
         return json.loads((package.parent / SNAPSHOT_STATE).read_text(encoding="utf-8"))
@@ -121,6 +121,6 @@ def _device_state(device: torch.device) -> dict[str, Any]:
 
 
 def _gpu_id(device: torch.device) -> str | None:
-    """Return a digest of the GPU's identifier, by which runs on the same one are known."""
+    """Return a digest of the GPU's identifier, which identifies runs on the same one."""
     identifier = getattr(torch.cuda.get_device_properties(device), "uuid", None)
     return identifier and hashlib.sha256(str(identifier).encode()).hexdigest()[:8]

@@ -1,7 +1,7 @@
 """Writing files that survive a kill at any moment: atomic replacement and repaired appends.
 
-Nothing is written through a symbolic link: whoever can put one into the records would else choose
-which file of the user's is overwritten.
+Nothing is written through a symbolic link: otherwise anyone who can put one into the records could
+choose which of the user's files is overwritten.
 """
 
 import contextlib
@@ -30,10 +30,10 @@ _LINK = "it is a symbolic link"
 
 
 def refuse_links(records_root: Path, directory: Path) -> None:
-    """Refuse a run directory through which something outside the records would be written.
+    """Refuse a run directory through which files outside the records would be written.
 
     Args:
-        records_root: The records folder; it may be a link itself.
+        records_root: The records folder; it may itself be a link.
         directory: The run directory in it; it need not exist.
 
     Raises:
@@ -56,7 +56,7 @@ def refuse_links(records_root: Path, directory: Path) -> None:
 
 
 def open_plainly(path: str | os.PathLike[str], flags: int) -> int:
-    """Open a file for writing that is no link, pipe or device; an ``opener`` for `open`.
+    """Open a file for writing, unless it is a link, pipe or device; an ``opener`` for `open`.
 
     Args:
         path: The file.
@@ -69,7 +69,7 @@ def open_plainly(path: str | os.PathLike[str], flags: int) -> int:
     descriptor = os.open(path, flags, 0o666)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OSError(errno.EINVAL, "it is no plain file")
+        raise OSError(errno.EINVAL, "it is not a plain file")
     return descriptor
 
 
@@ -77,12 +77,12 @@ def write_atomic(path: Path, data: bytes, *, keep: Path | None = None) -> None:
     """Write a file so that a reader sees the old contents or the new, whatever happens.
 
     Args:
-        path: Where to; a neighbour ``<name>.tmp`` is used on the way.
+        path: Where to write; a neighbour ``<name>.tmp`` is used in between.
         data: The contents.
-        keep: If given, what was at ``path`` ends up there.
+        keep: If given, the old file at ``path`` ends up there.
 
     Raises:
-        RecordWriteError: Writing failed; ``path`` and ``keep`` are as they were.
+        RecordWriteError: Writing failed; ``path`` and ``keep`` are unchanged.
     """
     temporary = path.with_name(f"{path.name}.tmp")
     try:
@@ -105,7 +105,7 @@ def write_object(path: Path, value: Mapping[str, Any]) -> None:
     """Write a mapping as an indented JSON file, atomically.
 
     Args:
-        path: Where to.
+        path: Where to write.
         value: Plain data; non-finite numbers are encoded as in `encode_numbers`.
 
     Raises:
@@ -118,8 +118,8 @@ def write_object(path: Path, value: Mapping[str, Any]) -> None:
 class RowFile:
     """A JSON Lines file open for appending.
 
-    Opening repairs an end that a killed writer left torn: a complete row gets its line break, an
-    incomplete one is cut off.
+    Opening repairs an end that a killed writer left torn: a complete row gets its line break, and
+    an incomplete one is cut off.
 
     Args:
         path: The file; created if missing.
@@ -149,7 +149,7 @@ class RowFile:
             raise RecordWriteError(self.path, error) from error
 
     def sync(self) -> None:
-        """Wait until the rows are on the disk, so that they outlive a loss of power."""
+        """Wait until the rows are on the disk, so that they survive a loss of power."""
         try:
             os.fsync(self._descriptor)
         except OSError as error:
@@ -184,7 +184,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 def _sync_directory(path: Path) -> None:
-    """Make a rename durable where the file system lets directories be synchronised."""
+    """Make a rename durable if the file system lets directories be synchronised."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         with contextlib.suppress(OSError):

@@ -34,7 +34,7 @@ def read_runs(root: str | Path) -> tuple[list[RunRecord], list[Damage]]:
 
 
 def find_headless(root: str | Path) -> list[Path]:
-    """Return the run directories that have lost the file by which they are found.
+    """Return the run directories that have lost the file that identifies them.
 
     Args:
         root: As for `find_runs`.
@@ -47,7 +47,7 @@ def find_headless(root: str | Path) -> list[Path]:
 
 
 def _each_once(runs: Iterable[RunRecord], damages: list[Damage]) -> list[RunRecord]:
-    """Return the runs without further copies of one; those of another result are told."""
+    """Return the runs without further copies; copies with another result are reported."""
     known: dict[tuple[str, str], RunRecord] = {}
     for run in runs:
         first = known.setdefault((run.experiment, run.run_key), run)

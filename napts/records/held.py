@@ -1,4 +1,4 @@
-"""A run directory while one process writes it: it is there if something was recorded."""
+"""A run directory while one process writes it: it stays if something was recorded."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -11,10 +11,10 @@ from napts.records.run_lock import RunLock
 
 @contextmanager
 def held(directory: Path) -> Iterator[None]:
-    """Make a run directory if need be, and hold its lock.
+    """Make a run directory if needed, and hold its lock.
 
-    If the block raises before anything was written there, the directory is removed again, and with
-    it those above it that were made for it.
+    If the block raises before anything was written there, the directory is removed again, along
+    with those above it that were made for it.
 
     Args:
         directory: The run directory.

@@ -1,4 +1,4 @@
-"""Arrays that a run keeps for pictures, beside its rows: ``kept.npz``."""
+"""Arrays that a run keeps for figures, beside its rows: ``kept.npz``."""
 
 import io
 import zipfile
@@ -15,17 +15,17 @@ from napts.records.files import write_atomic
 from napts.records.reading import read_bytes
 
 KEPT_BYTES = 256 << 20
-"""Bytes that the arrays of a run may have."""
+"""Largest size of a run's arrays in bytes."""
 
 _UNREADABLE = (OSError, ValueError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error)
 
 
 def write_kept(directory: Path, arrays: Mapping[str, Any]) -> None:
-    """Write arrays of numbers into a run directory, in place of those that are there.
+    """Write arrays of numbers into a run directory, replacing any that are there.
 
     Args:
         directory: The run directory.
-        arrays: What NumPy makes arrays of, by name; they keep their order.
+        arrays: Anything NumPy can make arrays from, by name; they keep their order.
 
     Raises:
         RecordWriteError: The file cannot be written.
@@ -36,9 +36,9 @@ def write_kept(directory: Path, arrays: Mapping[str, Any]) -> None:
 
 
 def read_kept(directory: Path) -> dict[str, NDArray[Any]]:
-    """Return the arrays of a run; none where it has none, or its file cannot be read.
+    """Return the arrays of a run; empty if it has none, or if its file cannot be read.
 
-    Nothing in the file is run.
+    Nothing in the file is executed.
 
     Args:
         directory: The run directory; that of a packed run need not exist.

@@ -24,7 +24,7 @@ TRACEBACK = "traceback.txt"
 KEPT = "kept.npz"
 
 NAME_PATTERN = r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$"
-"""What experiments and run keys may be called; no such name leaves the records folder."""
+"""Allowed names of experiments and run keys; no such name leads out of the records folder."""
 
 
 Kind = Literal["comparison", "tuning", "calibration"]
@@ -38,7 +38,7 @@ _OLD_PREFIXES: Mapping[str, Kind] = {TUNING_PREFIX: "tuning", "calibration": "ca
 
 
 def kind_by_name(experiment: str) -> Kind:
-    """Return what an experiment is for whose spec or records do not say, by its name.
+    """Return what an experiment is for, by its name, if its spec or records do not say.
 
     Args:
         experiment: Its name.
@@ -59,7 +59,7 @@ def check_name(name: str) -> str:
     if not re.fullmatch(NAME_PATTERN, name):
         raise RecordError(
             f"invalid name {shown(name)}, "
-            "allowed: letters, digits, '.', '_' and '-', no '.' in front"
+            "allowed: letters, digits, '.', '_' and '-', no '.' at the start"
         )
     return name
 

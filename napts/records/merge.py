@@ -1,7 +1,7 @@
 """Bringing together records from several places, for example from a cluster and a laptop.
 
-Of several copies of one run the one that is further is kept. Results that contradict each other are
-reported and never replaced, so that merging can be repeated at any time and in any order.
+Of several copies of one run, the one that has got further is kept. Results that contradict each
+other are reported and never replaced, so that merging can be repeated at any time and in any order.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -33,15 +33,15 @@ class MergeBusy(RuntimeError):
 
 @dataclass(frozen=True)
 class Merged:
-    """What became of one run.
+    """What happened to one run.
 
     Attributes:
-        path: Its directory in the target; of a source that cannot be used, that source.
-        action: "copied": it was missing. "advanced": a copy that is further has replaced the one
-            that was there. "unchanged": what was there is as far, or further. "conflict": there is
-            another finished result of the same run, nothing was replaced. "problem": it could not
-            be read or written, nothing was changed.
-        detail: One line for people; empty where there is nothing to say.
+        path: Its directory in the target; for a source that cannot be used, that source.
+        action: "copied": it was missing. "advanced": a copy that has got further has replaced the
+            existing one. "unchanged": the existing copy is as far or further. "conflict": there is
+            another finished result of the same run; nothing was replaced. "problem": it could not
+            be read or written; nothing was changed.
+        detail: One line for people; empty if there is nothing to say.
     """
 
     path: Path
@@ -54,7 +54,7 @@ class MergeReport:
     """What a merge did.
 
     Attributes:
-        items: What became of each run; a run with several contradicting results has several.
+        items: What happened to each run; a run with several contradicting results has several.
     """
 
     items: tuple[Merged, ...]
@@ -64,7 +64,7 @@ class MergeReport:
         return [item for item in self.items if item.action == action]
 
     def counts(self) -> dict[str, int]:
-        """Return the number of runs by outcome, also those that are zero."""
+        """Return the number of runs by outcome, including zeros."""
         return {action: len(self.of(action)) for action in get_args(Action)}
 
     @property
@@ -82,27 +82,27 @@ def merge(
 ) -> MergeReport:
     """Copy the runs of several records folders into one; doing it again changes nothing.
 
-    A run that the target lacks is copied with its checkpoints, so that it can go on there. Of two
+    A run that the target lacks is copied with its checkpoints, so that it can resume there. Of two
     copies the further one is kept: done before diverged, failed and not ended, then by epochs and
-    steps, then the one that was written last. A finished result is never replaced by another
-    finished result. Runs that another process is writing are copied as they stand; a run that is
-    being written in the target is left alone. A copy that is damaged is not taken; where it lies in
-    the target, a good one takes its place and the damaged one is kept within that.
+    steps, then the one written last. A finished result is never replaced by another finished
+    result. Runs that another process is writing are copied as they are; a run that is being written
+    in the target is left alone. A damaged copy is never taken. If it is in the target, a good copy
+    replaces it and keeps the damaged one inside.
 
     Args:
         sources: Records folders, experiments in them, or single run directories.
         target: The records folder to copy into; created if missing.
         only: Pairs of experiment and run key; None for all runs.
-        progress: Told about every run.
+        progress: Called for every run.
 
     Returns:
-        What became of each run, sorted by experiment and run key.
+        What happened to each run, sorted by experiment and run key.
 
     Raises:
         FileNotFoundError: A source does not exist.
         MergeBusy: Another process is merging into ``target``.
         OSError: ``target`` cannot be created.
-        RecordError: The folder in it where merging works is a symbolic link.
+        RecordError: The folder in it that merging uses is a symbolic link.
     """
     roots = [Path(source) for source in sources]
     for root in roots:
@@ -130,7 +130,7 @@ def _alone_in(target: Path) -> Iterator[None]:
     except RunBusy as error:
         if error.directory != folder:
             raise
-        raise MergeBusy(f"{target}: another process is merging into it, try again later") from None
+        raise MergeBusy(f"{target}: another process is merging into it; try again later") from None
 
 
 def _gather(
@@ -212,7 +212,7 @@ def _present(destination: Path) -> tuple[Candidate | None, Damage | None]:
 
 
 def _replaced(destination: Path, readable: list[Candidate], damage: Damage) -> list[Merged]:
-    """Put the best copy into the place of a damaged one."""
+    """Replace a damaged copy with the best one."""
     if not readable:
         return [Merged(destination, "problem", str(damage))]
     best = _best(readable)

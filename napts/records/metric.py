@@ -1,4 +1,4 @@
-"""What a run is measured by: the name of the main metric, and which direction is better."""
+"""How a run is measured: the name of the main metric, and which direction is better."""
 
 import math
 import re
@@ -13,21 +13,21 @@ Goal = Literal["max", "min"]
 GOALS: tuple[Goal, ...] = ("max", "min")
 
 NAME_PATTERN = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
-"""What metrics may be called: a column of the records, and a key in MLflow, is made of it."""
+"""Allowed names of metrics; columns of the records and keys in MLflow are made from them."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A number by which runs are compared.
+    """A number used to compare runs.
 
     Attributes:
         name: Its name, for example ``"accuracy"``, ``"rmse"``; letters, digits, ``_``,
             ``.`` and ``-``.
         goal: Whether the largest or the smallest value is the best, ``"max"`` or ``"min"``.
-        fraction: It lies in [0, 1] and is shown in percent.
+        fraction: Whether it lies in [0, 1] and is shown in percent.
 
     Raises:
-        ValueError: The name or the goal is none of these.
+        ValueError: The name or the goal is not valid.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Metric:
 
     @property
     def label(self) -> str:
-        """The name for people, for example ``"accuracy"``, ``"word error rate"``."""
+        """The display name, for example ``"accuracy"``, ``"word error rate"``."""
         return self.name.replace("_", " ")
 
     @property
@@ -72,12 +72,12 @@ class Metric:
 
     @property
     def scale(self) -> float:
-        """What a value is multiplied with to be shown: 100 for fractions, else 1."""
+        """Factor for showing values: 100 for fractions, otherwise 1."""
         return 100.0 if self.fraction else 1.0
 
     @property
     def worst(self) -> float:
-        """The worst that it can be: the wrong end of [0, 1] for fractions, else infinity."""
+        """The worst possible value: the wrong end of [0, 1] for fractions, otherwise infinity."""
         if self.fraction:
             return 0.0 if self.goal == "max" else 1.0
         return -math.inf if self.goal == "max" else math.inf
@@ -93,11 +93,11 @@ class Metric:
         return value >= target if self.goal == "max" else value <= target
 
     def score(self, value: float) -> float:
-        """Return a value such that larger is better; applied twice it is the value again."""
+        """Return a value such that larger is better; applying this twice gives the value back."""
         return value if self.goal == "max" else -value
 
     def shown(self, value: float) -> str:
-        """Return a value with its unit for people, for example ``"96.40 %"``, ``"0.4213"``."""
+        """Return a value with its unit for display, for example ``"96.40 %"``, ``"0.4213"``."""
         return f"{100 * value:.2f} %" if self.fraction else f"{value:.4g}"
 
     def as_dict(self) -> dict[str, Any]:
@@ -106,7 +106,7 @@ class Metric:
 
     @property
     def worst_in_words(self) -> str:
-        """What the worst is in a sentence: ``"an accuracy of 0"``, ``"r2 -∞"``."""
+        """The worst value in words: ``"an accuracy of 0"``, ``"r2 -∞"``."""
         if math.isinf(self.worst):
             return f"{self.label} {'-' if self.worst < 0 else ''}∞"
         return f"{'an' if self.label[0] in 'aeiou' else 'a'} {self.label} of {self.worst:g}"
@@ -119,7 +119,7 @@ class Metric:
             header: The contents; those written before there were other metrics name none.
 
         Raises:
-            RecordError: What is said of it is incomplete or wrong.
+            RecordError: Its description is incomplete or wrong.
         """
         stored = header.get("primary")
         if stored is None:
@@ -151,13 +151,13 @@ def direction_of(column: str, primary: Metric) -> Goal:
         The goal of the main metric for its own columns; ``"min"`` for losses, times and counts.
 
     Raises:
-        ValueError: It is another metric, whose direction nobody has said.
+        ValueError: It is another metric, whose direction is not known.
     """
     if is_of(column, primary):
         return primary.goal
     plain = column.removeprefix("final_")
     if plain.startswith(("val_", "test_")) and not plain.endswith("_loss"):
-        raise ValueError(f"{column}: found no goal, allowed: max or min, to be given")
+        raise ValueError(f"{column}: found no goal, allowed: max or min, which must be given")
     return "min"
 
 

@@ -1,4 +1,4 @@
-"""Many runs in one file: what is committed of sweeps with hundreds of runs."""
+"""Many runs in one file: the form in which sweeps with hundreds of runs are committed."""
 
 import gzip
 import zlib
@@ -21,10 +21,10 @@ SUFFIX = ".runs.jsonl.gz"
 """Packed runs are files ``<experiment>.runs.jsonl.gz``, one line per run."""
 
 PACKED_BYTES = 512 << 20
-"""Bytes that a file of packed runs may have when it is unpacked."""
+"""Largest unpacked size of a file of packed runs in bytes."""
 
 RUN_BYTES = 64 << 20
-"""Bytes that one of its lines may have."""
+"""Largest size of one of its lines in bytes."""
 
 _FIELDS = ("run_key", "experiment", "label", "spec", "status", "environment", "epochs", "restarts")
 
@@ -34,7 +34,7 @@ def pack(run_directories: Iterable[Path], target: Path) -> Path:
 
     Args:
         run_directories: Condensed run directories of one experiment.
-        target: File to write, which ends in `SUFFIX`.
+        target: File to write, whose name ends in `SUFFIX`.
 
     Returns:
         The file.
@@ -51,11 +51,11 @@ def pack(run_directories: Iterable[Path], target: Path) -> Path:
 
 
 def unpack(path: str | Path, records_root: str | Path) -> list[Path]:
-    """Write the runs of a file as run directories, so that a sweep goes on from them.
+    """Write the runs of a file as run directories, so that a sweep can continue from them.
 
     Args:
         path: File of packed runs.
-        records_root: Where to; a run directory that is there already is left alone.
+        records_root: Where to write; an existing run directory is left alone.
 
     Returns:
         The run directories that were written.
@@ -94,8 +94,8 @@ def load_packed(path: str | Path) -> list[RunRecord]:
     """Read the runs of one file; they have no steps.
 
     Raises:
-        NewerSchema: A run is of a later version of the format.
-        DamagedRun: The file is damaged, or one of its runs.
+        NewerSchema: A run has a later version of the format.
+        DamagedRun: The file or one of its runs is damaged.
     """
     path = Path(path)
     runs = [_record(path, number, line) for number, line in enumerate(_lines(path), 1)]
@@ -105,11 +105,11 @@ def load_packed(path: str | Path) -> list[RunRecord]:
 
 
 def read_packed(path: str | Path) -> tuple[list[RunRecord], list[Damage]]:
-    """Read the good ones among the runs of one file.
+    """Read the good runs of one file.
 
     Returns:
-        The runs, and what is wrong with each of the others; of a file that cannot be unpacked to
-        its end no run is good.
+        The runs, and what is wrong with each of the others; if a file cannot be unpacked to its
+        end, none of its runs is good.
     """
     path, runs, damages = Path(path), [], []
     try:
@@ -135,7 +135,7 @@ def _purpose(run: RunRecord) -> dict[str, Any]:
 
 
 def _lines(path: Path) -> Iterator[bytes]:
-    """Unpack a file line by line, so that little is held of one that is not what it says."""
+    """Unpack a file line by line, so that little is held of one that is not what it claims."""
     left = PACKED_BYTES
     with opened(path) as packed:
         file = gzip.GzipFile(fileobj=packed)

@@ -1,8 +1,8 @@
 """Reading run directories: the surviving rows of a run, whatever interrupted it.
 
 A run that was killed and resumed wrote some rows twice. Each resumption names the position it
-continued from (``restarts.jsonl``); rows that an older attempt wrote beyond that position belong to
-work that was lost, and are dropped here, so that every reader sees one undisturbed run.
+continued from (``restarts.jsonl``). Rows that an older attempt wrote beyond that position belong to
+lost work and are dropped here, so that every reader sees one undisturbed run.
 """
 
 from collections.abc import Callable, Mapping
@@ -48,7 +48,7 @@ Position = tuple[int, int]
 _NOTHING: Position = (-1, 0)
 
 STATES = ("running", "done", "failed", "diverged", "interrupted")
-"""What ``status.json`` may say. "running" is also what a killed run left behind."""
+"""States in ``status.json``. A killed run also leaves "running" behind."""
 
 
 ENDED_BADLY = ("failed", "diverged")
@@ -58,25 +58,25 @@ ENDED = ("done", *ENDED_BADLY)
 """States of runs that have ended."""
 
 EPOCHS_BYTES = 256 << 20
-"""Bytes that ``epochs.jsonl`` and ``restarts.jsonl`` may have."""
+"""Largest size of ``epochs.jsonl`` and ``restarts.jsonl`` in bytes."""
 
 
 class NoRun(RecordError):
-    """A folder is no run directory."""
+    """A folder is not a run directory."""
 
 
 @dataclass(frozen=True)
 class RunStatus:
-    """What the two small files of a run directory say; enough to tell how far a run is.
+    """The contents of a run directory's two small files; enough to tell how far a run is.
 
     Attributes:
         path: The run directory.
         run_key: Name of the run, a function of its scientific settings only.
         experiment: Name of the experiment that the run belongs to.
-        label: Name of the method for people; the method's own name unless the spec says otherwise.
+        label: Display name of the method; its own name unless the spec sets one.
         spec: The validated spec as nested plain data.
         status: Contents of ``status.json``; a run that never wrote one is "interrupted".
-        primary: The metric by which the run is compared with others.
+        primary: The metric used to compare the run with others.
         kind: What the run is for.
     """
 
@@ -96,16 +96,16 @@ class RunStatus:
 
     @property
     def epoch(self) -> int:
-        """Epochs finished, as the status says."""
+        """Epochs finished, according to the status."""
         return self.status.get("epoch") or 0
 
 
 @dataclass(frozen=True)
 class RunRecord(RunStatus):
-    """One run as its directory tells it, with all its rows.
+    """One run as read from its directory, with all its rows.
 
     Attributes:
-        environment: Contents of ``environment.json``, empty where it is missing.
+        environment: Contents of ``environment.json``, empty if it is missing.
         epochs: Surviving rows of ``epochs.jsonl`` in order of the epoch; row 0 is the evaluation
             before training.
         restarts: Every attempt, in order.
@@ -143,12 +143,12 @@ class RunRecord(RunStatus):
 
     @property
     def target(self) -> dict[str, Any] | None:
-        """How near the run came to the target of its budget and what that cost; None without."""
+        """How near the run came to its budget's target, and at what cost; None without a target."""
         return self.status.get("target")
 
     @property
     def ended_by(self) -> str | None:
-        """The limit of the budget that ended the run, "target", or None where nobody said."""
+        """The limit of the budget that ended the run, "target", or None if that is not recorded."""
         return self.status.get("ended_by")
 
     @property
@@ -164,8 +164,8 @@ def read_status(path: str | Path) -> RunStatus:
         path: The run directory.
 
     Returns:
-        Header and status; a thousand of them take a fraction of a second. Whether the rows are
-        there that they speak of is not looked at.
+        Header and status; a thousand of them take a fraction of a second. Whether the rows that
+        they mention exist is not checked.
 
     Raises:
         NoRun: The directory holds no ``spec.json``.
@@ -198,7 +198,7 @@ def read_header(path: Path) -> dict[str, Any]:
 
 
 def read_environment(path: Path) -> dict[str, Any]:
-    """Return the contents of ``environment.json``, empty where there is none.
+    """Return the contents of ``environment.json``, empty if there is none.
 
     Args:
         path: The run directory.
@@ -211,7 +211,7 @@ def read_environment(path: Path) -> dict[str, Any]:
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """Return the contents of ``status.json``; of a run that has none, what stands for it.
+    """Return the contents of ``status.json``; for a run without one, a substitute.
 
     Args:
         path: The run directory.
@@ -233,14 +233,14 @@ _INTERRUPTED: Mapping[str, Any] = {"state": "interrupted", "final": None, "error
 
 
 def purpose_of(header: Mapping[str, Any]) -> tuple[Metric, Kind]:
-    """Return by what metric a run is compared and what it is for.
+    """Return the metric used to compare a run, and what the run is for.
 
     Args:
-        header: Contents of ``spec.json``. Where they do not say, it is a run of the time when all
-            were compared by one metric and the experiment's name told the kind.
+        header: Contents of ``spec.json``. If they do not say, the run is from the time when all
+            were compared by one metric and the experiment's name gave the kind.
 
     Raises:
-        RecordError: What is said is wrong.
+        RecordError: An entry is wrong.
     """
     kind = header.get("kind") or kind_by_name(header["experiment"])
     if kind not in KINDS:
@@ -249,7 +249,7 @@ def purpose_of(header: Mapping[str, Any]) -> tuple[Metric, Kind]:
 
 
 def load_run(path: str | Path) -> RunRecord:
-    """Read one run directory, also while the run is going.
+    """Read one run directory, even while the run is in progress.
 
     Args:
         path: The run directory, the one that holds ``spec.json``.
@@ -295,7 +295,7 @@ def _load(path: Path) -> RunRecord:
 
 
 def _check_steps(record: RunRecord) -> None:
-    """Look whether the steps are there; each by itself only when they are read."""
+    """Check whether the steps are there; each single one only when they are read."""
     check_count(record.path, record.epochs, StepRecording(record.spec, record.restarts))
     # Void rows may hide that others are missing. A run that has ended is not looked at often.
     if len(record.restarts) > 1 and record.state in ENDED:
@@ -361,7 +361,7 @@ def find_runs(root: str | Path) -> list[Path]:
 
     Returns:
         Paths of the directories that hold a ``spec.json``; an empty list if there are none or
-        ``root`` does not exist. Names that start with a dot are no runs: tools keep things there.
+        ``root`` does not exist. Names that start with a dot are not runs: tools keep things there.
     """
     root = Path(root)
     patterns = ("spec.json", "*/spec.json", "*/*/spec.json")
@@ -398,10 +398,10 @@ def _resumed_at(restart: Row) -> Position:
 
 
 def surviving_epochs(rows: list[Row], restarts: list[Row]) -> list[Row]:
-    """Return the rows of ``epochs.jsonl`` that no later attempt took back, in their order.
+    """Return the rows of ``epochs.jsonl`` that no later attempt took back, in order.
 
     Args:
-        rows: All of them.
+        rows: All rows.
         restarts: Rows of ``restarts.jsonl``.
     """
     return _surviving(rows, restarts, lambda row: (row["epoch"], 0))

@@ -1,4 +1,4 @@
-"""Opening files of records for reading: only plain files, of a size that can be meant."""
+"""Opening files of records for reading: only plain files, of a plausible size."""
 
 import errno
 import os
@@ -11,10 +11,10 @@ from typing import BinaryIO
 from napts.records.damage import DamagedRun
 
 OBJECT_BYTES = 64 << 20
-"""Bytes that a file of one JSON object may have."""
+"""Largest size in bytes of a file with one JSON object."""
 
 ROW_BYTES = 1 << 20
-"""Bytes that a line of a JSON Lines file may have."""
+"""Largest size in bytes of a line in a JSON Lines file."""
 
 
 @contextmanager
@@ -22,7 +22,7 @@ def opened(path: Path, limit: int | None = None) -> Iterator[BinaryIO]:
     """Open a plain file for reading.
 
     Args:
-        path: The file; a pipe, a device or a folder in its place is not waited for.
+        path: The file; a pipe, a device or a folder in its place does not make this wait.
         limit: Bytes that it may have; None for any number.
 
     Yields:
@@ -30,7 +30,7 @@ def opened(path: Path, limit: int | None = None) -> Iterator[BinaryIO]:
 
     Raises:
         FileNotFoundError: There is none.
-        DamagedRun: It is no plain file, too large, or cannot be read.
+        DamagedRun: It is not a plain file, is too large, or cannot be read.
     """
     try:
         with open(path, "rb", opener=_open_plain) as file:

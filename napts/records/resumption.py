@@ -1,4 +1,4 @@
-"""Whether the rows are there that a run takes for granted which goes on from a checkpoint."""
+"""Whether the rows that a run needs to resume from a checkpoint are there."""
 
 from pathlib import Path
 
@@ -13,8 +13,8 @@ def check_before(directory: Path, epoch: int, step: int) -> None:
 
     Args:
         directory: The run directory.
-        epoch: Epochs that had been finished.
-        step: Steps that had been done in the next one.
+        epoch: Epochs finished by then.
+        step: Steps done in the next epoch by then.
 
     Raises:
         DamagedRun: One is missing, or a file is damaged.
@@ -43,7 +43,7 @@ def _spec_of(directory: Path) -> dict[str, object]:
 
 
 def problem_of(directory: Path) -> str | None:
-    """Return what is wrong with the records of a run, None if nothing is or nothing is there.
+    """Return what is wrong with a run's records, None if nothing is wrong or nothing is there.
 
     Args:
         directory: The run directory.

@@ -23,11 +23,11 @@ __all__ = [
 ]
 
 Check = Callable[[dict[str, Any]], dict[str, Any]]
-"""Returns a row as it is used; raises `Misshapen`."""
+"""Returns a row in the form in which it is used; raises `Misshapen`."""
 
 
 class Misshapen(ValueError):
-    """A row is not what it should be; the message says which value, without the file."""
+    """A row is not valid; the message says which value, without the file."""
 
 
 def encode_numbers(value: Any, key: str = "") -> Any:
@@ -35,9 +35,9 @@ def encode_numbers(value: Any, key: str = "") -> Any:
 
     Args:
         value: Plain nested data (dict, list, numbers, strings, None).
-        key: Name under which ``value`` is stored. Losses and metrics keep the difference between
-            infinite and undefined as the strings ``"inf"``, ``"-inf"`` and ``"nan"``, since a
-            diverged loss is a result; any other non-finite number becomes None.
+        key: Name under which ``value`` is stored. Losses and metrics distinguish infinite and
+            undefined as the strings ``"inf"``, ``"-inf"`` and ``"nan"``, since a diverged loss is
+            a result; any other non-finite number becomes None.
 
     Returns:
         Data that ``json.dumps(..., allow_nan=False)`` accepts.
@@ -71,7 +71,7 @@ def decode_numbers(value: Any, key: str = "") -> Any:
 
 
 def is_result(key: str) -> bool:
-    """Tell whether a name is that of a loss or of a metric, which are results."""
+    """Tell whether a name is that of a loss or a metric, which are results."""
     return key.endswith("loss") or key.startswith(("val_", "test_"))
 
 
@@ -83,19 +83,19 @@ def dump_row(row: Mapping[str, Any]) -> str:
 def read_rows(
     path: Path, check: Check = decode_numbers, *, limit: int | None = None
 ) -> list[dict[str, Any]]:
-    """Read a JSON Lines file that may be being written, or was cut off while it was.
+    """Read a JSON Lines file that may still be written, or whose writing was cut off.
 
     Args:
         path: The file; a missing file counts as empty.
-        check: What each row goes through.
+        check: Checks each row.
         limit: Bytes that the file may have; None for any number.
 
     Returns:
-        The rows in file order. An end that is no complete row and no complete line is left out.
+        The rows in file order. An end that is neither a complete row nor a complete line is left
+        out.
 
     Raises:
-        DamagedRun: A line is not a JSON object, or not a row as it should be; or the file cannot
-            be read.
+        DamagedRun: A line is not a JSON object or not a valid row; or the file cannot be read.
     """
     rows: list[dict[str, Any]] = []
     number = 0
@@ -129,15 +129,14 @@ def read_object(path: Path, check: Check = decode_numbers) -> dict[str, Any]:
 
     Args:
         path: The file.
-        check: What the object goes through.
+        check: Checks the object.
 
     Returns:
         The object; losses stored as strings are floats again.
 
     Raises:
         FileNotFoundError: There is no such file.
-        DamagedRun: The file does not hold a JSON object, or not as it should be, or cannot be
-            read.
+        DamagedRun: The file does not hold a valid JSON object, or cannot be read.
     """
     row = object_of(read_bytes(path))
     if row is None:
@@ -151,7 +150,7 @@ def read_object(path: Path, check: Check = decode_numbers) -> dict[str, Any]:
 
 
 def object_of(text: bytes) -> dict[str, Any] | None:
-    """Return the JSON object that a text holds as it stands there, or None if it holds none."""
+    """Return the JSON object in a text, unchanged, or None if there is none."""
     try:
         row = _DECODER.decode(text.decode())
         if b"\\ud" in text or b"\\uD" in text:
@@ -163,8 +162,8 @@ def object_of(text: bytes) -> dict[str, Any] | None:
 
 
 def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not JSON")
 
 
 _DECODER = json.JSONDecoder(parse_constant=_refuse)
-"""Without the constants that Python's reader knows beyond JSON: NaN and the infinities."""
+"""A reader without the constants that Python accepts beyond JSON: NaN and the infinities."""

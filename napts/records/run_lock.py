@@ -20,7 +20,7 @@ class RunBusy(RuntimeError):
 
     def __init__(self, directory: Path, holder: str) -> None:
         who = f" ({holder})" if holder else ""
-        super().__init__(f"{directory}: another process{who} is running this run, nothing was done")
+        super().__init__(f"{directory}: another process{who} is running this run; nothing was done")
         self.directory = directory
 
 
@@ -76,7 +76,7 @@ class RunLock:
 
 
 def is_locked(directory: Path) -> bool:
-    """Return whether some process is writing this run directory at the moment.
+    """Return whether some process is currently writing this run directory.
 
     Args:
         directory: A run directory.

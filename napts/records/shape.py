@@ -1,8 +1,7 @@
-"""Whether what a file of records holds has the types that the table of columns says.
+"""Whether the contents of a file of records have the types in the table of columns.
 
-Rows go through this on reading, many of them, so that whoever uses a value need not ask what it is.
-Columns that the table does not have are passed on as they are: a later version may have written
-them.
+All rows go through this on reading, so that code that uses a value need not check it. Columns that
+the table does not have are passed on unchanged: a later version may have written them.
 """
 
 import math
@@ -24,16 +23,16 @@ from napts.records.rows import Misshapen, decode_numbers, is_result
 from napts.text import one_line, shown
 
 LARGEST = 2**63 - 1
-"""The largest integer: frames and databases hold no larger ones."""
+"""The largest integer: frames and databases cannot hold larger ones."""
 
 UNIX = "unix s"
-"""The unit of columns that say when something was."""
+"""The unit of columns that hold a point in time."""
 
 LATEST = 1e11
 """The latest time in unix seconds: calendars and databases end before much later ones."""
 
 DEPTH = 32
-"""How deeply values may be nested that no column describes."""
+"""How deeply values that no column describes may be nested."""
 
 _NON_FINITE = ("inf", "-inf", "nan")
 _NAME_CHARACTERS = 40
@@ -54,7 +53,7 @@ _TABLES = {(STATUS, "final"): FINAL, (STATUS, "target"): TARGET}
 
 
 class _Kinds(dict[str, str]):
-    """What the columns of a file hold, by name; "any" where the table does not say."""
+    """What the columns of a file hold, by name; "any" if the table does not say."""
 
     def __init__(self, file: str, types: Mapping[str, str] | None = None) -> None:
         super().__init__(types or {})
@@ -122,7 +121,7 @@ _INTEGERS = frozenset({"integer", "number", "result"})
 
 
 def _converted(file: str, name: str, value: Any, kind: str) -> Any:
-    """Return a value as it is used that is neither a plain number nor a plain text."""
+    """Return a value that is neither a plain number nor plain text, in the form used."""
     if kind == "time" and type(value) in (int, float) and 0 <= value <= LATEST:
         return value
     if kind == "flag" and isinstance(value, bool):
@@ -152,7 +151,7 @@ def _table(file: str, name: str, value: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_depth(value: Any, name: str, depth: int = DEPTH) -> None:
-    """Refuse what is nested more deeply than anything that is meant.
+    """Refuse data that are nested more deeply than anything plausible.
 
     Args:
         value: Plain data.
@@ -180,11 +179,11 @@ def check_schema(place: Path, row: Mapping[str, Any]) -> None:
 
     Args:
         place: The file.
-        row: What it holds; one that names no version is of the first.
+        row: Its contents; one that names no version has the first.
 
     Raises:
-        NewerSchema: It is a later one.
-        DamagedRun: It is none.
+        NewerSchema: It is a later version.
+        DamagedRun: It is not a version.
     """
     found = row.get("schema")
     if found is None:
@@ -196,10 +195,10 @@ def check_schema(place: Path, row: Mapping[str, Any]) -> None:
 
 
 def check_header(row: dict[str, Any]) -> dict[str, Any]:
-    """Return the contents of ``spec.json``, of which everything is there that readers use.
+    """Return the contents of ``spec.json``, checked to have everything that readers use.
 
     Raises:
-        Misshapen: Something is missing, or of another type.
+        Misshapen: Something is missing or has another type.
     """
     for name in ("spec", "run_key", "experiment"):
         if name not in row:

@@ -1,4 +1,4 @@
-"""What became of a run: the state its directory claims, checked against the living."""
+"""The state of a run: what its directory claims, checked against living processes."""
 
 import platform
 import time
@@ -31,7 +31,7 @@ class RunState:
 
     Attributes:
         name: One of the keys of `MLFLOW_STATUS`.
-        end_time: Unix seconds of the last sign of life; None while the run is going.
+        end_time: Unix seconds of the last sign of life; None while the run is in progress.
     """
 
     name: str
@@ -39,19 +39,19 @@ class RunState:
 
     @property
     def mlflow_status(self) -> str:
-        """Status as MLflow names it, for example ``"FINISHED"``."""
+        """MLflow's name of the status, for example ``"FINISHED"``."""
         return MLFLOW_STATUS[self.name]
 
 
 def judge(
     path: Path, status: Mapping[str, Any], *, stale_after_s: float = STALE_AFTER_S
 ) -> RunState:
-    """Tell what became of a run.
+    """Return the state of a run.
 
     Args:
         path: The run directory.
         status: Contents of its ``status.json``.
-        stale_after_s: Silence in seconds after which a run of another machine counts as dead.
+        stale_after_s: Silence in seconds after which a run on another machine counts as dead.
 
     Returns:
         The claimed state, or "killed" for a run that claims to be running but whose process is
@@ -83,8 +83,8 @@ def _last_write(path: Path) -> float:
 def _process_lives(pid: Any, seen: float) -> bool:
     """Tell whether process ``pid`` is the one that was alive at ``seen`` (unix seconds).
 
-    The lock of the run is deliberately not tried: taking it even for an instant could turn away
-    a run that is just being started again.
+    The run's lock is deliberately not tried: taking it even for an instant could turn away a run
+    that is just being restarted.
     """
     import psutil
 

@@ -1,4 +1,4 @@
-"""Whether all rows of single steps are there that the rows of the epochs count."""
+"""Whether all the rows of single steps are there that the epochs' rows count."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ COLUMN = "record_steps"
 
 
 def without_steps(restarts: Iterable[Row]) -> list[Row]:
-    """Return the attempts of a copy of a run that has no steps, which then lacks none.
+    """Return the attempts for a copy of a run without steps, so that none count as missing.
 
     Args:
         restarts: Rows of ``restarts.jsonl``.
@@ -27,16 +27,16 @@ def without_steps(restarts: Iterable[Row]) -> list[Row]:
 
 
 class StepRecording:
-    """Which steps of a run have rows: whether they are recorded may change with each attempt.
+    """Which steps of a run have rows: each attempt may or may not record them.
 
     Args:
         spec: The spec of the run.
         restarts: Its attempts. Those of older versions do not say whether they recorded steps; the
-            spec tells it of the last attempt, so of the only one.
+            spec says it for the last attempt, which is enough if it is the only one.
 
     Attributes:
-        promised: Some attempt says that it records steps, so that the file must be there; of older
-            runs it may have been left out of a copy.
+        promised: Whether an attempt says that it records steps, so that the file must be there; for
+            older runs, a copy may lack it.
     """
 
     def __init__(self, spec: Mapping[str, Any], restarts: Sequence[Row]) -> None:
@@ -64,7 +64,7 @@ class StepRecording:
 
 
 def check_count(path: Path, epochs: Sequence[Row], recording: StepRecording) -> None:
-    """Count the rows of steps without reading them; void ones count as well.
+    """Count the rows of steps without reading them; void ones count too.
 
     Args:
         path: The run directory.
@@ -102,7 +102,7 @@ def check_steps(
     Args:
         path: The run directory.
         steps: Surviving rows of its steps.
-        epochs: Surviving rows of its epochs; of the running one what it must have.
+        epochs: Surviving rows of its epochs; for the current one, what it must have.
         recording: Which steps have rows.
 
     Raises:

@@ -1,7 +1,7 @@
-"""Copying a run directory so that a reader sees all of it or nothing, whatever interrupts that.
+"""Copying a run directory so that a reader sees all of it or nothing, whatever interrupts this.
 
-The copy is made in a hidden folder beside its place and then renamed. Where an older copy is in the
-way, that one is renamed aside first; `recover` puts it back if the next rename never came.
+The copy is made in a hidden folder beside its place and then renamed. If an older copy is in the
+way, it is renamed first; `recover` puts it back if the next rename never happened.
 """
 
 import os
@@ -28,9 +28,9 @@ def run_files(run: Path, root: Path) -> list[Path]:
         root: The folder that links must not leave.
 
     Returns:
-        Paths relative to ``run``, in the order in which a run that is being written can be copied:
+        Paths relative to ``run``, in an order in which a run that is being written can be copied:
         checkpoints before the rows that they rely on, ``status.json`` before the rows that it
-        speaks of. Left out are the lock, temporary and hidden files.
+        mentions. The lock, temporary files and hidden files are left out.
 
     Raises:
         RecordError: A symbolic link leads out of ``root``.
@@ -53,7 +53,7 @@ def run_files(run: Path, root: Path) -> list[Path]:
 def _check_link(path: Path, inside: Path) -> None:
     # Unlike `Path.resolve` this does not raise for links that lead in a circle.
     if not Path(os.path.realpath(path)).is_relative_to(inside):
-        raise RecordError(f"{path}: a link that leaves {inside}, not followed")
+        raise RecordError(f"{path}: a link that leads out of {inside}, not followed")
 
 
 def _copy_order(path: Path) -> tuple[int, str]:
@@ -71,7 +71,7 @@ def identical(first: Path, second: Path, files: list[Path]) -> bool:
     Args:
         first: A run directory.
         second: Another one.
-        files: What `run_files` says of ``first``.
+        files: What `run_files` returns for ``first``.
 
     Returns:
         Whether ``second`` has the same files with the same contents, and no others.
@@ -92,18 +92,19 @@ def _same_bytes(first: Path, second: Path) -> bool:
 
 
 def copy_run(source: Path, files: list[Path], target: Path, *, damaged: bool = False) -> None:
-    """Copy a run directory, also over an older copy of it.
+    """Copy a run directory, possibly over an older copy of it.
 
     Args:
-        source: The run directory; it may be being written.
-        files: What to copy, as `run_files` gives it.
-        target: Where to.
-        damaged: The older copy is damaged; it is kept in the new one, see `napts.records.aside`.
+        source: The run directory; another process may be writing it.
+        files: What to copy, from `run_files`.
+        target: Where to copy.
+        damaged: Whether the older copy is damaged; it is then kept in the new one, see
+            `napts.records.aside`.
 
     Raises:
         RunBusy: A process is writing ``target``.
-        RecordError: What was copied is damaged; ``target`` is as it was.
-        OSError: Copying failed; ``target`` is as it was.
+        RecordError: What was copied is damaged; ``target`` is unchanged.
+        OSError: Copying failed; ``target`` is unchanged.
     """
     staged = _beside(target, _STAGED)
     shutil.rmtree(staged, ignore_errors=True)
@@ -151,7 +152,7 @@ def _put(staged: Path, target: Path, *, damaged: bool) -> None:
 
 
 def _clear(aside: Path, target: Path) -> None:
-    """Remove the copy that was replaced; what was damaged is kept in the one that replaced it."""
+    """Remove the replaced copy; a damaged one is kept in its replacement."""
     if aside.name.endswith(_DAMAGED):
         aside.rename(free_folder(target))
         return
@@ -161,10 +162,10 @@ def _clear(aside: Path, target: Path) -> None:
 
 
 def recover(records_root: Path) -> None:
-    """Put right what a copy left behind that was killed.
+    """Clean up what a killed copy left behind.
 
     Args:
-        records_root: The records folder that was copied into; nobody else may be copying into it.
+        records_root: The target of the copy; no other process may be copying into it.
     """
     for suffix in (_ASIDE, _DAMAGED):
         for aside in records_root.glob(f"*/.*{suffix}"):

@@ -20,8 +20,8 @@ class RunWriter:
 
     Args:
         directory: An existing run directory.
-        epochs: Number of epochs that the run is to have, None if its budget names none.
-        record_steps: Whether the attempt writes the rows of all its steps; None where nobody knows.
+        epochs: Planned number of epochs, None if the budget does not set one.
+        record_steps: Whether the attempt writes the rows of all its steps; None if unknown.
 
     Attributes:
         directory: The run directory.
@@ -60,7 +60,7 @@ class RunWriter:
             header: Contents of ``spec.json``.
             environment: Contents of ``environment.json``.
             resumed_from: Epochs finished and steps done in the next, or None for a fresh start.
-            reason: Why there is this attempt, for people.
+            reason: The reason for this attempt, in words.
         """
         epoch, step = resumed_from or (None, None)
         row = {
@@ -86,7 +86,7 @@ class RunWriter:
         """Append the row of a finished epoch.
 
         Raises:
-            ValueError: The table of columns has none of such a name.
+            ValueError: The table of columns does not have a name.
             RecordWriteError: Writing failed.
         """
         self._check(layout.EPOCHS, row)
@@ -94,7 +94,7 @@ class RunWriter:
         self.finished = row["epoch"]
 
     def steps(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Append rows of single steps; errors as of :meth:`epoch`."""
+        """Append rows of single steps; errors as for :meth:`epoch`."""
         rows = list(rows)
         for row in rows[:1]:  # they are all alike, and many
             self._check(layout.STEPS, row)
@@ -112,7 +112,7 @@ class RunWriter:
             checked |= new
 
     def sync(self) -> None:
-        """Wait until all rows are on the disk; to be done before a checkpoint relies on them."""
+        """Wait until all rows are on the disk; call this before a checkpoint relies on them."""
         self._epochs.sync()
         self._steps.sync()
 
@@ -131,9 +131,9 @@ class RunWriter:
         Args:
             state: One of `napts.records.read.STATES`.
             epoch: Epochs finished.
-            final: Losses and metrics at the end of a run that is done.
+            final: Losses and metrics at the end of a finished run.
             error: One line that says what went wrong.
-            ended_by: The limit of the budget that a run that is done has used up, or "target".
+            ended_by: The limit of the budget that a finished run has used up, or "target".
             target: How near the run came to its target, and at what cost; None without one.
         """
         status = {
@@ -173,7 +173,7 @@ def _last_attempt(directory: Path) -> int:
 
 
 def latest_attempt(directory: Path) -> int:
-    """Return the attempt that ``status.json`` is of; 0 where there is none, or it is damaged.
+    """Return the attempt that wrote ``status.json``; 0 if there is none, or it is damaged.
 
     Args:
         directory: A run directory.
@@ -191,17 +191,17 @@ def record_failure(
     error: BaseException,
     line: str,
 ) -> None:
-    """Record a run as failed that could not begin to train, whatever it was before.
+    """Record a run that could not begin training as failed, whatever its state before.
 
-    Rows and checkpoints of an earlier attempt stay: a retry goes on from there. Files that are
-    damaged are kept aside, with the others if rows are among them.
+    Rows and checkpoints of an earlier attempt stay, so that a retry resumes from there. Damaged
+    files are set aside, together with the others if rows are among them.
 
     Args:
         directory: The run directory, whose lock the caller holds.
         header: Contents of ``spec.json``.
         environment: Contents of ``environment.json``.
-        error: Why, whose traceback is kept beside.
-        line: What the status says of it.
+        error: The cause, whose traceback is kept too.
+        line: What the status says about it.
 
     Raises:
         RecordWriteError: A file cannot be written.

@@ -1,7 +1,7 @@
 """MLflow: a browsable copy of the run directories, made beside the training and never inside it.
 
-Training writes run directories and knows nothing of MLflow. One process at a time copies them into
-a store (`sync`, `watch`), as often as it likes: a copy that is complete is left alone, and a store
+Training writes run directories and knows nothing about MLflow. One process at a time copies them
+into a store (`sync`, `watch`), as often as it likes: a complete copy is left alone, and a store
 that was absent, slow or lost is filled again from the records.
 
 Importing this package does not import MLflow; the functions do so when they are called.

@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: Command line without the program's name; None for the real one.
 
     Returns:
-        0 when MLflow holds everything that the records hold, else `BEHIND`.
+        0 if MLflow holds everything that the records hold, otherwise `BEHIND`.
     """
     parser = argparse.ArgumentParser(prog="python -m napts.tracking")
     parser.add_argument("records", type=Path)

@@ -17,7 +17,7 @@ FINISH_TIMEOUT_S = 15.0
 class Watcher:
     """A process that copies the records into MLflow while this process trains.
 
-    It has low priority and its own session. It ends by itself after a last pass when `finish` is
+    It has low priority and its own session. It ends on its own, after a last pass, when `finish` is
     called or this process dies. As a context manager it calls `finish` at the end of the block.
 
     Args:
@@ -33,11 +33,11 @@ class Watcher:
         """Ask for a last pass and wait for it.
 
         Args:
-            timeout_s: Longest wait in seconds. A slow store is left to the watcher after that; it
-                goes on by itself.
+            timeout_s: Longest wait in seconds. After that, a slow store is left to the watcher,
+                which continues on its own.
 
         Returns:
-            None when MLflow holds everything, else one line that says it is behind and how to
+            None if MLflow holds everything, otherwise one line that says it is behind and how to
             catch up.
         """
         if self.process.stdin is not None:
@@ -73,17 +73,17 @@ class Watcher:
 def start_watcher(
     records_root: str | Path, tracking_uri: str | None = None, *, interval_s: float = INTERVAL_S
 ) -> Watcher:
-    """Start copying a records folder into MLflow in a process of its own.
+    """Start copying a records folder into MLflow in a separate process.
 
-    Nothing that happens there, an absent or slow server included, reaches this process.
+    Nothing that happens there, not even an absent or slow server, affects this process.
 
     Args:
         records_root: The records folder; created if missing.
         tracking_uri: MLflow's address; None for the SQLite store inside the folder.
-        interval_s: Pause between two looks at the records in seconds.
+        interval_s: Pause in seconds between two looks at the records.
 
     Returns:
-        The handle to end it with.
+        The handle for ending it.
     """
     root = Path(records_root).resolve()
     uri = checked_uri(tracking_uri, root)

@@ -1,4 +1,4 @@
-"""One run directory and its copy in MLflow: find out what is missing, and send just that."""
+"""One run directory and its copy in MLflow: find out what is missing, and send only that."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ ARTIFACT_FILES = ("spec.json", "environment.json")
 ENTITIES_PER_REQUEST = 1000
 """MLflow's limit for metrics, parameters and tags in one batch."""
 PARAMS_PER_REQUEST = 100
-"""Its limit for parameters in one batch; another is for tags, of which no run has so many."""
+"""Its limit for parameters in one batch; there is another for tags, but no run has that many."""
 
 Batch = tuple[list[Any], list[Any], list[Any]]
 """Metrics, parameters and tags."""
@@ -39,7 +39,7 @@ class Cursor:
     Attributes:
         rows: Epoch rows that were sent.
         digest: Fingerprint of those rows (`payload.digest_of`).
-        final: The metrics of the end were sent.
+        final: Whether the final metrics were sent.
     """
 
     rows: int = 0
@@ -60,9 +60,9 @@ class Cursor:
         return f"{self.rows}:{self.digest}:{'final' if self.final else 'open'}"
 
     def fits(self, record: RunRecord) -> bool:
-        """Tell whether what was sent is still what the records say.
+        """Tell whether what was sent still agrees with the records.
 
-        It is not when a resumed attempt took rows back or the run was started anew.
+        It does not if a resumed attempt took rows back or the run was started anew.
         """
         if self.rows > len(record.epochs) or (self.final and not record.status.get("final")):
             return False
@@ -77,7 +77,7 @@ class Entry:
         experiment_id: Experiment that the run belongs to.
         parent_id: Id of the sweep's run.
         record: The run directory as read.
-        state: What became of the run.
+        state: The state of the run.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Entry:
         therefore deleted and made again; tags and notes that people added are carried over.
 
         Args:
-            known: The present copy, if there is one.
+            known: The existing copy, if there is one.
 
         Returns:
             What was done.
@@ -132,7 +132,7 @@ class Entry:
 
         Args:
             run: The copy.
-            cursor: How much it has; None if even what never changes may be missing.
+            cursor: How much it has; None if even data that never change may be missing.
         """
         run_id = run.info.run_id
         tags = self._changed_tags(run.data.tags)
@@ -194,7 +194,7 @@ class Entry:
         return {key: value for key, value in desired.items() if present.get(key) != value}
 
     def _remove_stale_tags(self, run: "Run") -> bool:
-        """Remove tags of ours that no longer hold, such as the error of an earlier attempt."""
+        """Remove our tags that no longer apply, such as the error of an earlier attempt."""
         desired = payload.run_tags(self.record, self.state.name)
         ours = [tag for tag in run.data.tags if tag.startswith("napts.")]
         stale = [tag for tag in ours if tag not in desired and tag not in _BOOKKEEPING]

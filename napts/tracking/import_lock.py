@@ -9,7 +9,7 @@ from pathlib import Path
 from napts.records.files import open_plainly
 
 LOCK_WAIT_S = 60.0
-"""Longest wait for another importer in seconds, unless the caller says otherwise."""
+"""Longest wait for another importer in seconds, unless the caller sets another."""
 
 _POLL_S = 0.1
 
@@ -23,7 +23,7 @@ def exclusive(path: Path, wait_s: float) -> Iterator[None]:
     """Hold the lock file ``path`` while the block runs.
 
     The operating system releases the lock when its holder ends, however it ends, so a lock file
-    that was left behind blocks nobody.
+    that was left behind does not block anything.
 
     Args:
         path: The lock file; created if missing, never removed.
@@ -45,7 +45,7 @@ def exclusive(path: Path, wait_s: float) -> Iterator[None]:
             except BlockingIOError:
                 if time.monotonic() >= deadline:
                     raise SyncBusy(
-                        f"another sync holds {path}; it imports the same runs, try again later"
+                        f"another sync holds {path} and imports the same runs; try again later"
                     ) from None
                 time.sleep(_POLL_S)
         yield

@@ -1,4 +1,4 @@
-"""Copying run directories into MLflow, as often as one likes."""
+"""Copying run directories into MLflow, any number of times."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -42,7 +42,7 @@ class SyncReport:
     Attributes:
         created: Runs that MLflow did not have, or had in a superseded form.
         updated: Runs that got new epochs, tags, files or another status.
-        unchanged: Runs that were complete already.
+        unchanged: Runs that were already complete.
         failed: Runs that could not be imported.
         problems: One line for each failed run.
     """
@@ -56,7 +56,7 @@ class SyncReport:
 
 @dataclass
 class _Seen:
-    """A run directory as the last pass met it."""
+    """A run directory as the last pass found it."""
 
     fingerprint: tuple[tuple[int, int], ...]
     record: RunRecord
@@ -70,7 +70,7 @@ class Importer:
     Args:
         records_root: A records folder.
         tracking_uri: MLflow's address; None for the SQLite store inside the folder.
-        stale_after_s: Silence in seconds after which a run of another machine counts as dead.
+        stale_after_s: Silence in seconds after which a run on another machine counts as dead.
     """
 
     records_root: Path
@@ -85,14 +85,14 @@ class Importer:
         """Bring MLflow up to date with the records.
 
         Args:
-            progress: Told about every run directory.
+            progress: Called for every run directory.
             lock_wait_s: Longest wait in seconds for another sync into the same store.
 
         Returns:
             What was done.
 
         Raises:
-            TrackingUnavailable: The store does not answer; a later pass goes on where this ended.
+            TrackingUnavailable: The store does not answer; a later pass continues where this ended.
             SyncBusy: Another process kept importing into the same store.
         """
         # The experiment is the folder's name, so that copied or renamed records stay together.
@@ -209,9 +209,9 @@ def sync(
 ) -> SyncReport:
     """Copy run directories into MLflow; doing it again changes nothing.
 
-    Each folder of experiments becomes an MLflow experiment with one parent run, and each run
-    directory a child run of it. Runs that are still going are extended by later calls, and runs
-    whose process died do not stay RUNNING.
+    Each experiment's folder becomes an MLflow experiment with one parent run, and each run
+    directory becomes a child run of it. Later calls extend runs that are still in progress, and
+    runs whose process died do not stay RUNNING.
 
     Args:
         records_root: A records folder, an experiment in it, or one run directory.
@@ -246,7 +246,7 @@ def open_importer(
 
 
 def _fingerprint(path: Path) -> tuple[tuple[int, int], ...]:
-    """Return what changes whenever a file that is imported changes."""
+    """Return a value that changes whenever an imported file changes."""
     marks = []
     for name in _WATCHED_FILES:
         try:
@@ -259,7 +259,7 @@ def _fingerprint(path: Path) -> tuple[tuple[int, int], ...]:
 
 
 def _identity_of(run: "Run") -> tuple[str, str] | None:
-    """Return what a run is found again by, or None for a run that is no copy of a directory."""
+    """Return what identifies a run later, or None for a run that is not a copy of a directory."""
     tags = run.data.tags
     return (tags["napts.run_key"], tags["napts.origin"]) if "napts.run_key" in tags else None
 

@@ -1,4 +1,4 @@
-"""What a run directory says, in the vocabulary of MLflow: parameters, metrics and tags."""
+"""The contents of a run directory in MLflow's terms: parameters, metrics and tags."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ _LEFT_OUT = (
     *("attempt", "epoch", "batches", "samples", "time", "nonmonotone"),
     *("checkpoint_seconds", "logging_seconds", "elapsed_seconds"),
 )
-"""Columns of an epoch row that MLflow has in another form, or that nobody follows there."""
+"""Columns of an epoch row that MLflow has in another form, or that are not useful there."""
 
 
 class Point(NamedTuple):
@@ -119,7 +119,7 @@ def _text(value: Any) -> str:
 
 
 def run_name(record: RunRecord) -> str:
-    """Return the name that people see, for example ``"NAPTS seed 0"``."""
+    """Return the display name, for example ``"NAPTS seed 0"``."""
     return f"{record.label} seed {record.seed}"
 
 
@@ -150,16 +150,16 @@ def run_tags(record: RunRecord, state: str) -> dict[str, str]:
 
 
 def origin(record: RunRecord) -> str:
-    """Return the machine of the first attempt, which tells apart equal specs run on two machines.
+    """Return the machine of the first attempt, which distinguishes equal specs run on two machines.
 
-    A copy of the records, and a run that is resumed elsewhere, keep it.
+    A copy of the records, or a run that is resumed elsewhere, keeps it.
     """
     first = record.restarts[0] if record.restarts else record.environment
     return str(first.get("hostname") or record.environment.get("hostname") or "unknown")
 
 
 def data_digest(environment: Mapping[str, Any]) -> str | None:
-    """Return the shortened digest of the data, or None where none was recorded."""
+    """Return the shortened digest of the data, or None if none was recorded."""
     digest = environment.get("data_digest")
     if digest is None:
         return None

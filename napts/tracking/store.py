@@ -1,4 +1,4 @@
-"""The MLflow store: where it lies, how it is opened, and whether it answers."""
+"""The MLflow store: where it is, how it is opened, and whether it answers."""
 
 import gc
 import logging
@@ -27,7 +27,7 @@ PING_TIMEOUT_S = 10.0
 _LINE = LINE - len("napts: ")
 
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
-"""Opens an experiment in MLflow's pages for training, not in those for language models."""
+"""Makes MLflow show an experiment in its pages for training, not those for language models."""
 
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -46,7 +46,7 @@ class TrackingUnavailable(ConnectionError):
 
 
 def default_tracking_uri(records_root: str | Path) -> str:
-    """Return the address of the SQLite store that lies inside a records folder.
+    """Return the address of the SQLite store inside a records folder.
 
     Args:
         records_root: The records folder; it need not exist yet.
@@ -67,7 +67,7 @@ def default_tracking_uri(records_root: str | Path) -> str:
 
 
 def sqlite_path(tracking_uri: str) -> Path | None:
-    """Return the database file behind ``tracking_uri``, or None where it is not SQLite."""
+    """Return the database file behind ``tracking_uri``, or None if it is not SQLite."""
     if not tracking_uri.startswith(SQLITE_PREFIX):
         return None
     return Path(tracking_uri.removeprefix(SQLITE_PREFIX)).resolve()
@@ -79,14 +79,15 @@ def shown(tracking_uri: str) -> str:
 
 
 def checked_uri(tracking_uri: str | None, records_root: str | Path) -> str:
-    """Return the address of a store, if it is one that lasts.
+    """Return the address of a store, if it is a lasting one.
 
     Args:
         tracking_uri: MLflow's address; None for the SQLite store inside the records folder.
         records_root: The records folder.
 
     Raises:
-        ValueError: It is no address of a store, or a database in memory, which would be gone.
+        ValueError: It is not the address of a store, or is a database in memory, which would be
+            lost.
     """
     if not tracking_uri:
         return default_tracking_uri(records_root)
@@ -103,14 +104,14 @@ def checked_uri(tracking_uri: str | None, records_root: str | Path) -> str:
 
 
 def lock_path(records_root: Path, tracking_uri: str) -> Path:
-    """Return the lock file of a store: beside an SQLite database, else in the records folder."""
+    """Return the lock file of a store: beside an SQLite database, or in the records folder."""
     database = sqlite_path(tracking_uri)
     return database.with_name(f"{database.name}.lock") if database else records_root / "sync.lock"
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep telemetry, migration logs and third-party deprecation warnings of MLflow out.
+    """Suppress MLflow's telemetry, migration logs and third-party deprecation warnings.
 
     Yields:
         Nothing; MLflow may be imported and called inside the block.
@@ -126,10 +127,11 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def spared_by_collector() -> Iterator[None]:
-    """Spare the objects that there are from Python's garbage collector within the block.
+    """Exempt existing objects from Python's garbage collector within the block.
 
-    A batch of metrics makes objects by the thousand, and so starts collections; each looks at the
-    hundred thousands that MLflow's modules consist of. Without them a sync needs a third less time.
+    A batch of metrics makes thousands of objects and so triggers collections, each of which visits
+    the hundreds of thousands that MLflow's modules consist of. Without them, a sync needs a third
+    less time.
 
     Yields:
         Nothing.
@@ -147,8 +149,8 @@ def spared_by_collector() -> Iterator[None]:
 class Store:
     """An open MLflow store.
 
-    Call it inside `quiet`. For SQLite the database is created on first use, so that no other
-    process meets it half made; hold the store's lock meanwhile.
+    Call it inside `quiet`. For SQLite, the database is created on first use; hold the store's lock
+    meanwhile, so that no other process finds it half made.
 
     Args:
         tracking_uri: Address in MLflow's form, for example ``http://127.0.0.1:5000``.
@@ -178,7 +180,7 @@ class Store:
 
         Raises:
             TrackingUnavailable: MLflow, its database or the connection raised an error, or an
-                answer made no sense, of which MLflow may raise anything.
+                answer made no sense (MLflow may then raise anything).
         """
         try:
             yield
@@ -209,7 +211,7 @@ class Store:
             raise self._unavailable(reason) from error
 
     def experiment_id(self, name: str) -> str:
-        """Return the id of the experiment ``name``, created or restored where needed."""
+        """Return the id of the experiment ``name``, created or restored if needed."""
         found = self.client.get_experiment_by_name(name)
         if found is None:
             return self.client.create_experiment(
@@ -231,12 +233,12 @@ class Store:
                 return runs
 
     def _artifacts(self, experiment: str) -> str | None:
-        """Put artifacts beside an SQLite database; a server knows its own place."""
+        """Put artifacts beside an SQLite database; a server has its own place for them."""
         database = sqlite_path(self.tracking_uri)
         return (database.parent / ARTIFACTS / experiment).as_uri() if database else None
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, or its type where it has none."""
+    """Return the first line of an error's message, or its type if it has none."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

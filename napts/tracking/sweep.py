@@ -51,7 +51,7 @@ def finish_sweep(store: Store, parent: "Run", states: list[RunState]) -> None:
     Args:
         store: The open store.
         parent: The run that `sweep_run` returned.
-        states: What became of each child.
+        states: The state of each child.
     """
     counts = Counter(state.name for state in states)
     text = ", ".join(f"{counts[name]} {name}" for name in sorted(counts))
@@ -82,7 +82,7 @@ def attach_artifacts(
         experiment: Name of the experiment.
         files: The files.
         tracking_uri: MLflow's address; None for the SQLite store inside the folder.
-        lock_wait_s: Longest wait in seconds for a sync that is going on.
+        lock_wait_s: Longest wait in seconds for a sync in progress.
 
     Returns:
         Whether anything was sent; False when the same contents were attached before.

@@ -1,4 +1,4 @@
-"""Following runs while they train: one pass after another until the training is over."""
+"""Following runs while they train: pass after pass until the training is over."""
 
 import sys
 import time
@@ -14,7 +14,7 @@ INTERVAL_S = 5.0
 LONGEST_PAUSE_S = 60.0
 LONGEST_INTERVAL_S = 86_400.0
 LAST_TRIES_S = 20.0
-"""How long the store is tried again after the training ended, in seconds."""
+"""How long the store is retried after the training has ended, in seconds."""
 
 _POLL_S = 0.1
 
@@ -25,8 +25,8 @@ class WatchResult:
 
     Attributes:
         passes: Passes that succeeded.
-        failures: Passes that did not, because the store was absent or busy.
-        behind: Why MLflow lacks something that the records hold; None when it is complete.
+        failures: Passes that failed because the store was absent or busy.
+        behind: Why MLflow lacks something that the records hold; None if it is complete.
     """
 
     passes: int
@@ -43,7 +43,7 @@ def watch(
     last_tries_s: float = LAST_TRIES_S,
     report: Callable[[SyncReport], None] | None = None,
 ) -> WatchResult:
-    """Sync again and again; a store that is away is tried again, ever more slowly.
+    """Sync again and again; an absent store is retried at growing intervals.
 
     One line on standard error says when the store is lost and one when it is back.
 
@@ -51,10 +51,10 @@ def watch(
         records_root: A records folder.
         tracking_uri: MLflow's address; None for the SQLite store inside the folder.
         interval_s: Pause between two passes in seconds.
-        until: Asked several times a second; once it returns True a last pass is made. None
+        until: Called several times a second; once it returns True, a last pass is made. None
             watches until the process is interrupted.
-        last_tries_s: How long the last pass is tried again in seconds if the store is away.
-        report: Told about every pass that succeeded.
+        last_tries_s: How long in seconds the last pass is retried if the store is absent.
+        report: Called for every pass that succeeded.
 
     Returns:
         How it ended.
@@ -111,7 +111,7 @@ class _Watch:
             self.outage += 1
             self.behind = str(error)
             if self.outage == 1:
-                _say(f"MLflow is behind, the records are safe and will be sent later: {error}")
+                _say(f"MLflow is behind; the records are safe and will be sent later: {error}")
             return
         if self.outage:
             _say("MLflow answers again and has caught up")
@@ -134,7 +134,7 @@ class _Watch:
         )
 
     def _pause(self, seconds: float) -> bool:
-        """Wait for ``seconds`` or until the end was asked for; tell whether it was."""
+        """Wait for ``seconds`` or until asked to end; return whether that was asked for."""
         wake = time.monotonic() + seconds
         while not (ending := self.until()) and time.monotonic() < wake:
             time.sleep(_POLL_S)

@@ -5,7 +5,7 @@ from typing import Any
 
 from napts import problems
 
-warnings.warn("napts.workloads is called napts.problems now", DeprecationWarning, stacklevel=2)
+warnings.warn("napts.workloads is now called napts.problems", DeprecationWarning, stacklevel=2)
 
 
 def __getattr__(name: str) -> Any:

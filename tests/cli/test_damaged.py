@@ -114,7 +114,7 @@ def test_run(folder: Path) -> None:
     arguments = ("run", folder / "study.toml", "--no-track", "--records", folder / "records")
     result = call(*arguments)
     assert result.exit_code == 0
-    assert "it is started anew, what there was is kept in .damaged-1" in result.stderr
+    assert "it is started anew, and the old files are kept in .damaged-1" in result.stderr
     assert all(load_run(path).state == "done" for path in find_runs(folder / "records"))
 
 

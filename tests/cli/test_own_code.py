@@ -109,7 +109,7 @@ def test_a_program_that_runs_itself(tmp_path: Path) -> None:
 def test_a_program_that_would_run_itself_for_ever_is_told(tmp_path: Path) -> None:
     write_problem(tmp_path, more="napts.run('line.toml')\n")
     told = napts(tmp_path, "run", "line.toml", "--import", "line.py", code=2).stderr
-    assert "napts.run was called while line.py is imported" in told
+    assert "napts.run was called while line.py was being imported" in told
 
 
 @pytest.mark.parametrize(

@@ -161,9 +161,9 @@ def test_the_same_parameters_in_the_wrong_order_are_told() -> None:
 @pytest.mark.parametrize(
     ("cuts", "message"),
     [
-        (["nothing"], "Invalid cut: nothing is no module inside of the model"),
-        (["weight"], "is no module"),
-        ([nn.Linear(2, 2)], "Invalid cut: Linear is no module inside"),
+        (["nothing"], "Invalid cut: nothing is not a module inside the model"),
+        (["weight"], "is not a module"),
+        ([nn.Linear(2, 2)], "Invalid cut: Linear is not a module inside"),
         (["linear1"], "Invalid cut: linear1 fits h.0.linear1, h.1.linear1"),
         (["h.0", "h.0"], "cuts names a module twice"),
         (["h.0", "h.0.self_attn"], "the block that begins with h.0 has no trainable parameter"),

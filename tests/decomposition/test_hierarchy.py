@@ -169,7 +169,7 @@ def test_it_follows_the_type_and_refuses_other_parameters() -> None:
     with hierarchy.at(0):
         assert all(p.dtype == torch.float32 for p in model.parameters())
     next(model[0].parameters()).requires_grad_(False)
-    with pytest.raises(ValueError, match="the parameters that are trained have changed"):
+    with pytest.raises(ValueError, match="the trained parameters have changed"):
         hierarchy.follow()
 
 
@@ -221,7 +221,7 @@ def _with(block: nn.Module) -> nn.Sequential:
         (_with(nn.Linear(4, 4, bias=False).double()), {"levels": 2}, "different parameters"),
         (_with(nn.Dropout(0.5)), {"levels": 2}, r"found Dropout at 2\.blocks\.1"),
         (_with(nn.BatchNorm1d(4)), {"levels": 2}, "found BatchNorm1d"),
-        (network(4).requires_grad_(False), {"levels": 2}, "nothing is trained"),
+        (network(4).requires_grad_(False), {"levels": 2}, "blocks without trained parameters"),
     ],
 )
 def test_what_is_refused(model: nn.Module, options: dict[str, Any], message: str) -> None:

@@ -224,7 +224,7 @@ class Tied(nn.Module):
         (Spare(), 1, "not used by the model's forward: unused.weight, unused.bias"),
         (Tied(), 2, "at most 1 blocks"),
         (plain(), 0, "n_subdomains must be at least 1, got 0"),
-        (plain(), 9, "at most 4 blocks with trainable parameters, 9 were asked for"),
+        (plain(), 9, "at most 4 blocks with trainable parameters, but 9 were asked for"),
     ],
 )
 def test_what_cannot_be_divided_is_said(model: nn.Module, parts: int, message: str) -> None:
@@ -247,6 +247,6 @@ def test_the_model_has_to_be_called() -> None:
 
 def test_the_former_name_of_parameter_subsets_warns() -> None:
     for home in (napts, napts.decomposition):
-        with pytest.warns(DeprecationWarning, match="is called .*ParameterSubsets now"):
+        with pytest.warns(DeprecationWarning, match="is now called .*ParameterSubsets"):
             assert home.TensorSets is napts.ParameterSubsets
     assert type(napts.deal_parameters(nn.Linear(2, 2), 1)) is napts.ParameterSubsets

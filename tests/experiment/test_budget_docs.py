@@ -1,6 +1,5 @@
 """The specs of docs/reference/budgets.md are valid, and end as it says."""
 
-import re
 import tomllib
 from pathlib import Path
 
@@ -10,9 +9,10 @@ from napts.experiment import RunSpec, parse_spec, run
 from napts.experiment.spec.budget import LIMITS
 from napts.experiment.spending import TargetNote
 from napts.records import load_run
+from tests.helpers.pages import code, text_of
 
-PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "budgets.md").read_text()
-SPECS = [tomllib.loads(text) for text in re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)]
+PAGE = text_of("reference/budgets.md")
+SPECS = [tomllib.loads(text) for text in code("reference/budgets.md", "toml")]
 
 
 @pytest.mark.parametrize(("number", "ended_by"), [(0, "passes"), (1, "target")])

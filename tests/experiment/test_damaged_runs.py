@@ -229,7 +229,7 @@ def test_rows_that_vanish_while_a_run_trains_make_it_no_result(
 
     (outcome,) = run_all([spec], tmp_path, observer=Vandal())
     assert (outcome.state, outcome.final) == ("failed", None)
-    assert "its records were damaged meanwhile" in (outcome.error or "")
+    assert "its records were damaged in the meantime" in (outcome.error or "")
     assert run(spec, tmp_path).state == "done"
 
 

@@ -74,7 +74,7 @@ def test_what_is_not_given_is_not_told(method: str) -> None:
         ({"method": "a.B", "rest": {"method": "Adam"}}, "found rest without parameters"),
         (
             {"method": "a.B", "parameters": ["x"], "rest": {"method": "NAPTS"}},
-            "rest.method: found NAPTS, allowed: optimizers that take gradients as they are",
+            "rest.method: found NAPTS, allowed: optimizers that take gradients as given",
         ),
         (
             {"method": "a.B", "parameters": ["x"], "rest": {"method": "Adam", "lr": -1.0}},
@@ -83,7 +83,7 @@ def test_what_is_not_given_is_not_told(method: str) -> None:
         ({"method": "a.B", "parameters": ["x"], "rest": {"lr": 1.0}}, "rest: missing method"),
         (
             {"method": "a.B", "parameters": ["x"], "rest": {"method": "c.D", "rest": {}}},
-            "rest.rest: allowed beside rest only",
+            "rest.rest: allowed only beside rest, not in it",
         ),
         ({"method": "a.B", "scheduler": {"method": "StepLR"}}, "allowed: an import path such as"),
     ],
@@ -113,7 +113,7 @@ def test_what_is_refused_when_it_is_read(options: dict[str, Any], message: str) 
         ),
         (
             {"method": "torch.optim.SGD", "parameters": "matrices", "rest": {"method": "a.B"}},
-            "optimizer.rest.method: found 'a', of which no package is installed",
+            "optimizer.rest.method: found 'a', which no package installed here provides",
         ),
         (
             {"method": "TR", "scheduler": {"method": f"{SCHEDULERS}.StepLR"}},
@@ -156,7 +156,9 @@ def test_what_is_refused_when_it_is_imported(
 def test_several_ranks_are_for_what_needs_no_sums() -> None:
     shared = {"pipeline": {"stages": 2}, "execution": {"ranks": 2}}
     assert spec_of({"method": "torch.optim.AdamW"}, **shared).shared
-    with pytest.raises(ValueError, match=r"found prodigyopt\.Prodigy, allowed: others with"):
+    with pytest.raises(
+        ValueError, match=r"found prodigyopt\.Prodigy, allowed with \[pipeline\]: other"
+    ):
         spec_of({"method": "prodigyopt.Prodigy"}, **shared)
 
 

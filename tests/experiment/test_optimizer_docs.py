@@ -1,6 +1,5 @@
 """The examples of docs/reference/optimizers.md, as written."""
 
-import re
 from pathlib import Path
 
 import pytest
@@ -8,19 +7,15 @@ import pytest
 from napts.experiment import Study, load_spec
 from napts.experiment.methods import foreign
 from napts.launch.space_file import load_space
+from tests.helpers.pages import code
 
-PAGE = Path(__file__).parents[2] / "docs" / "reference" / "optimizers.md"
-TEXT = PAGE.read_text(encoding="utf-8")
-
-
-def _blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
+PAGE = "reference/optimizers.md"
 
 
 def test_the_studies(tmp_path: Path) -> None:
     pytest.importorskip("prodigyopt")
     pytest.importorskip("schedulefree")
-    studies = [block for block in _blocks("toml") if "[workload]" in block]
+    studies = code(PAGE, "toml")
     assert len(studies) == 3
     for block in studies:
         (tmp_path / "study.toml").write_text(block)
@@ -31,15 +26,15 @@ def test_the_studies(tmp_path: Path) -> None:
 
 
 def test_the_space(tmp_path: Path) -> None:
-    (block,) = [block for block in _blocks("toml") if "[workload]" not in block]
+    (block,) = code("howto/tuning.md", "toml")
     (tmp_path / "space.toml").write_text(block)
     cells = load_space(tmp_path / "space.toml", samples=None).cells()
-    assert len(cells) == 20
+    assert len(cells) == 6
     assert all(cell["amsgrad"] is True and 1e-4 <= cell["lr"] <= 0.1 for cell in cells)
 
 
 def test_the_code() -> None:
-    (block,) = _blocks("python")
+    (block,) = code(PAGE, "python")
     names: dict[str, object] = {}
     exec(block, names)
     record = names["optimizer"].last_step  # type: ignore[attr-defined]

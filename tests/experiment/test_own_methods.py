@@ -85,7 +85,7 @@ def test_it_runs() -> None:
 
 
 def test_a_name_is_given_once() -> None:
-    with pytest.raises(ValueError, match="There is a method 'Adam' already: adam in "):
+    with pytest.raises(ValueError, match="There is already a method 'Adam': adam in "):
         napts.register_method("Adam")(HeavyBall)
     napts.register_method("heavy-ball")(HeavyBall)  # its file was imported again
     for name in ("heavy.ball", "", "-/", "-x", 3):
@@ -103,7 +103,7 @@ def test_what_a_spec_cannot_hold_needs_a_default() -> None:
     def reserved(params: Iterable[Tensor], label: str = "") -> torch.optim.Optimizer:
         raise NotImplementedError
 
-    with pytest.raises(ValueError, match=r"needs: scale is no number, .* give it a default"):
+    with pytest.raises(ValueError, match=r"needs: scale is not a number, .* give it a default"):
         napts.register_method("needs")(needs)
     with pytest.raises(ValueError, match=r"reserved: an option cannot be called label"):
         napts.register_method("reserved")(reserved)

@@ -55,9 +55,9 @@ def test_every_parameter_has_one_place(model: nn.Module, chosen: Filter, names: 
 @pytest.mark.parametrize(
     ("model", "chosen", "message"),
     [
-        (nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 2)), "matrices", "matrices is none of"),
-        (nn.LayerNorm(3), "matrices", "matrices is none of the network's trained parameters"),
-        (_mlp(), ("*",), r"\* are all of the network's trained parameters"),
+        (nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 2)), "matrices", "matrices matches none of"),
+        (nn.LayerNorm(3), "matrices", "matrices matches none of the network's trained parameters"),
+        (_mlp(), ("*",), r"\* matches all of the network's trained parameters"),
         (_mlp(), ("0.*", "9.*"), r"'9\.\*' matches no parameter, allowed: patterns of 0\.weight"),
     ],
 )
@@ -70,7 +70,7 @@ def test_frozen_parameters_do_not_count() -> None:
     model = _mlp()
     model[1].weight.requires_grad_(False)
     model[2].weight.requires_grad_(False)
-    with pytest.raises(ValueError, match="matrices is none of the network's trained"):
+    with pytest.raises(ValueError, match="matrices matches none of the network's trained"):
         divide(model, "matrices")
 
 

@@ -175,6 +175,6 @@ def test_nothing_registered_is_told(tmp_path: Path) -> None:
     write(tmp_path, {"wine.py": ""})
     told: list[str] = []
     load([str(tmp_path / "wine.py")], told.append)
-    assert told == [f"{tmp_path / 'wine.py'}: registered no problem and no method"]
+    assert told == [f"{tmp_path / 'wine.py'}: registered neither a problem nor a method"]
     load([str(tmp_path / "wine.py")], told.append)
     assert len(told) == 1

@@ -117,8 +117,8 @@ def test_numbers_and_names_have_bounds(where: str, value: Any, told: str) -> Non
     ("data", "where", "value", "told"),
     [
         (specs.SHARDS, "optimizer.shards", 2**31, "integer <= 1000000"),
-        (specs.SHARDS, "optimizer.shards", 33, "1 to 32, the samples of the smallest batch"),
-        (specs.SHARDS, "budget.batch_size", 63, "1 to 1, the samples of the smallest batch"),
+        (specs.SHARDS, "optimizer.shards", 33, "1 to 32, the samples in the smallest batch"),
+        (specs.SHARDS, "budget.batch_size", 63, "1 to 1, the samples in the smallest batch"),
         (specs.PIPELINE, "pipeline.stages", 2**31, "integer <= 1024 (stages)"),
         (specs.PIPELINE, "pipeline.micro_batches", 2**31, "(parts of a batch)"),
         (specs.PIPELINE, "optimizer.pairs", 2**31, "integer <= 1000"),

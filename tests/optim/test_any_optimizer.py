@@ -185,7 +185,9 @@ def test_an_optimizer_that_wants_a_closure_and_calls_none() -> None:
         def step(self, closure: Any) -> None:  # type: ignore[override]
             pass
 
-    with pytest.raises(RuntimeError, match=r"Idle: step\(\) wants a closure and calls none"):
+    with pytest.raises(
+        RuntimeError, match=r"Idle: step\(\) requires a closure but does not call it"
+    ):
         Baseline(Idle(plain().parameters())).step(lambda: torch.zeros(()))
 
 

@@ -167,7 +167,7 @@ def test_all_parts_together_give_the_gradient_of_the_batch() -> None:
 
 
 def test_a_part_needs_samples_first() -> None:
-    with pytest.raises(RuntimeError, match="samples as first dimension"):
+    with pytest.raises(RuntimeError, match="samples as their first dimension"):
         Part(0.5, 0).cut(torch.zeros(4, 3), torch.zeros(3, 4))
 
 

@@ -1,7 +1,6 @@
 """What the documentation shows is what happens: every block of code of a page is run, in order."""
 
 import math
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,7 @@ import pytest
 import torch
 from torch import distributed
 
-DOCS = Path(__file__).parents[2] / "docs"
-BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
-
-
-def _blocks(page: str) -> list[str]:
-    return BLOCK.findall((DOCS / page).read_text())
+from tests.helpers.pages import blocks
 
 
 def test_multilevel_training() -> None:
@@ -23,8 +17,8 @@ def test_multilevel_training() -> None:
     names: dict[str, Any] = {}
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        for block in _blocks("results/multilevel.md"):
-            exec(compile(block, "docs/results/multilevel.md", "exec"), names)
+        for block in blocks("results/multilevel.md", "python"):
+            block.run(names)
             if "loss" in names:
                 assert math.isfinite(names["loss"])
     assert names["record"].work_units > 0.0
@@ -45,11 +39,10 @@ def one_process(tmp_path: Path) -> Iterator[None]:
 def test_what_your_closure_may_do() -> None:
     names: dict[str, Any] = {}
     random = torch.get_rng_state()
-    blocks = _blocks("reference/closures.md")
     losses = []
-    for block in blocks:
-        exec(compile(block, "docs/reference/closures.md", "exec"), names)
-        if "loss = optimizer.step" in block:
+    for block in blocks("reference/closures.md", "python"):
+        block.run(names)
+        if "loss = optimizer.step" in block.text:
             losses.append(names["loss"])
             assert names["optimizer"].last_step.accepted, block
     torch.set_rng_state(random)

@@ -194,7 +194,7 @@ def test_gradients_that_are_not_used_are_told_of_once() -> None:
     optimizer = make("TR", model)
     closure(model, batch())().backward()
     nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    with pytest.warns(UserWarning, match=r"found in \.grad are not used, hence clipping") as found:
+    with pytest.warns(UserWarning, match=r"found in \.grad are not used, so clipping") as found:
         _run(optimizer, model, 0, 2)
     assert len(found) == 1
     assert found[0].filename == __file__

@@ -273,7 +273,7 @@ def test_combined_refuses_what_cannot_be() -> None:
         Combined([torch.optim.SGD(every), torch.optim.Adam(every[:1])])
     with pytest.raises(ValueError, match="LBFGS evaluates the loss itself, allowed: alone"):
         Combined([torch.optim.SGD(every[1:]), torch.optim.LBFGS(every[:1])])
-    with pytest.raises(ValueError, match="add the group to one"):
+    with pytest.raises(ValueError, match="found a group for all optimizers"):
         _pair(model).add_param_group({"params": []})
     with pytest.raises(ValueError, match="found the state of 1 optimizers, allowed: 2"):
         _pair(model).load_state_dict({"optimizers": [{}]})

@@ -63,7 +63,7 @@ def deserved_warnings(case: Case) -> Iterator[None]:
         warnings.simplefilter("always")
         yield
     for warning in found:
-        told = re.search(r"parameters (.*) are used outside of their block", str(warning.message))
+        told = re.search(r"parameters (.*) are used outside their block", str(warning.message))
         assert told, warning.message
         for name in told[1].split(", "):
             assert _is_outside(case, name), f"{case}: {name}"

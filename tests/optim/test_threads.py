@@ -130,7 +130,7 @@ def test_one_optimizer_in_two_threads() -> None:
 
     optimizer.step(nested)
     assert inner
-    assert all("step is running already" in str(error) for error in inner)
+    assert all("step is already running" in str(error) for error in inner)
     optimizer.step(closure(model, batch()))
 
 

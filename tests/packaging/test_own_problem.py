@@ -11,21 +11,22 @@ import pytest
 
 from napts.records.read import find_runs, load_run
 from tests.helpers.installed import clean_environment
-from tests.helpers.walk_through import PAGE, blocks, commands, write_files
+from tests.helpers.pages import code, text_of
+from tests.helpers.walk_through import PAGE, commands, write_files
 
 
 def test_the_page_counts_its_lines() -> None:
     """What a user writes is shorter than benchopt's template, and the page's numbers are right."""
-    (code,), (spec,) = blocks("python"), blocks("toml")
-    lines = sum(map(_counts, [*code.splitlines(), *spec.splitlines()]))
+    (program,), (spec,) = code(PAGE, "python"), code(PAGE, "toml")
+    lines = sum(map(_counts, [*program.splitlines(), *spec.splitlines()]))
     told = re.search(r"two files have\s+(\d+): a .* with them `wine.py`\s+has (\d+)", _page())
     assert told is not None
     assert int(told[1]) == lines < 26 + 17 + 20
-    assert int(told[2]) == len(code.splitlines()) <= 30
+    assert int(told[2]) == len(program.splitlines()) <= 30
 
 
 def _page() -> str:
-    return " ".join(PAGE.read_text().split())
+    return " ".join(text_of(PAGE).split())
 
 
 def _counts(line: str) -> bool:

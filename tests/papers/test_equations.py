@@ -122,9 +122,7 @@ def test_the_figures_draw_what_is_there(section: Section) -> None:
     assert set(drawings) == {"gradients-burgers", "solution-burgers"}
     with style():
         for drawing in drawings.values():
-            for narrow in (False, True):
-                figure = drawing.figure(narrow=narrow)
-                figure.draw_without_rendering()
+            drawing.figure().draw_without_rendering()
         axes = drawings["gradients-burgers"].figure().axes
     assert [a.get_title(loc="left") for a in axes] == [
         "By iterations",

@@ -155,13 +155,12 @@ def test_figures_show_every_method(made) -> None:
     )
     drawings = list(finite_sum_drawings(section))
     assert [drawing.title for drawing in drawings] == ["Gap by work", "Growing subsets"]
-    for narrow in (False, True):
-        with style():
-            work, subsets = (drawing.draw(narrow) for drawing in drawings)
-        assert [axes.get_yscale() for axes in work.axes] == ["log"] * 3
-        for axes in work.axes:
-            assert len(axes.get_lines()) == 3
-            lowest = [np.asarray(line.get_ydata(), dtype=float).min() for line in axes.get_lines()]
-            assert min(lowest) == 1e-16
-        assert [len(axes.get_lines()) for axes in subsets.axes] == [2, 2, 1]
+    with style():
+        work, subsets = (drawing.draw() for drawing in drawings)
+    assert [axes.get_yscale() for axes in work.axes] == ["log"] * 3
+    for axes in work.axes:
+        assert len(axes.get_lines()) == 3
+        lowest = [np.asarray(line.get_ydata(), dtype=float).min() for line in axes.get_lines()]
+        assert min(lowest) == 1e-16
+    assert [len(axes.get_lines()) for axes in subsets.axes] == [2, 2, 1]
     assert not any(math.isnan(v) for v in drawings[0].data["evaluations_total"])

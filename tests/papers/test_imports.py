@@ -106,4 +106,4 @@ def test_the_former_name_of_the_claims_warns() -> None:
         text=True,
         cwd=ROOT,
     )
-    assert "napts.claims is called napts.papers.claims now" in ended.stderr
+    assert "napts.claims is now called napts.papers.claims" in ended.stderr

@@ -96,8 +96,7 @@ def test_how_levels_are_visited() -> None:
     assert visits(1, "V") == [1]
 
 
-@pytest.mark.parametrize("narrow", [False, True])
-def test_figures_are_drawn_where_levels_are_counted(made, narrow: bool) -> None:
+def test_figures_are_drawn_where_levels_are_counted(made) -> None:
     section = made(
         ("RMTR", RMTR, course(0.25, 3.0, (0.5, 0.5, 1.0))),
         ("RMTR", {**RMTR, "cycle": "F"}, course(0.2, 3.0, (0.5, 0.5, 1.0))),
@@ -108,7 +107,7 @@ def test_figures_are_drawn_where_levels_are_counted(made, narrow: bool) -> None:
     for drawing in drawings:
         assert len(drawing.data)
         with style():
-            assert drawing.draw(narrow).axes
+            assert drawing.draw().axes
 
 
 def test_nothing_is_said_where_no_level_is_counted(made) -> None:

@@ -1,7 +1,5 @@
 """The figures of APTS in weights and in data, and the published averages beside them."""
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -142,15 +140,6 @@ def test_the_report_writes_them(section: Section, tmp_path: Path) -> None:
     names = {path.name for path in render("family", tmp_path, tmp_path / "out")}
     assert {"weights-mnist-fcnn.png", "course-mnist-fcnn.svg", "published-mnist-fcnn.md"} <= names
     assert "published-mnist-fcnn.csv" not in names
-
-
-def test_the_script_writes_them_too(section: Section, tmp_path: Path) -> None:
-    script, out = Path(__file__).parents[2] / "reports" / "family.py", tmp_path / "out"
-    command = [sys.executable, "-W", "error", str(script), str(tmp_path), str(out)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=True)
-    written = {Path(line).name for line in ended.stdout.splitlines()}
-    assert written == {path.name for path in out.iterdir()}
-    assert "course-mnist-fcnn.pdf" in written
 
 
 def test_other_comparisons_have_no_such_figure(tmp_path: Path) -> None:

@@ -77,8 +77,8 @@ def test_one_process_without_a_finite_loss_stops_all(name: str, told: Told) -> N
 REFUSED = {
     "without": "RuntimeError: the closure calls the network without its DistributedDataParallel",
     "unequal": "RuntimeError: the processes of DistributedDataParallel have different parameters",
-    "APTSD": "ValueError: processes cannot share the parts of a batch",
-    "ranks": "ValueError: processes cannot share the parts of a batch",
+    "APTSD": "ValueError: processes cannot both share the parts of a batch",
+    "ranks": "ValueError: processes cannot both share the parts of a batch",
     "fully_shard": "ValueError: parameter 0 is sharded over processes (DTensor",
     "flat parameters": "ValueError: parameter 0 is sharded over processes (FlatParameter",
     "original parameters": "ValueError: the network is sharded (FullyShardedDataParallel)",

@@ -68,10 +68,9 @@ def test_a_target_is_no_limit(tmp_path: Path) -> None:
 def test_no_panel_is_empty(tmp_path: Path, method: str, panels: int) -> None:
     section = write(tmp_path, method, [3, 3], "epochs", epochs=3)
     (drawing,) = figure2_drawings(section)
-    for narrow in (False, True):
-        figure = drawing.figure(narrow=narrow)
-        assert len(figure.axes) == panels
-        assert all(axes.lines or axes.patches for axes in figure.axes)
+    figure = drawing.figure()
+    assert len(figure.axes) == panels
+    assert all(axes.lines or axes.patches for axes in figure.axes)
 
 
 def test_times_to_targets_have_plain_labels(tmp_path: Path) -> None:

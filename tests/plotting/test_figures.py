@@ -35,12 +35,9 @@ def panel(axes: list[Axes], title: str) -> Axes:
 
 
 @pytest.mark.parametrize("figure", FIGURES)
-@pytest.mark.parametrize("narrow", [False, True])
-def test_every_figure_saves_in_four_formats(
-    epochs: pd.DataFrame, tmp_path: Path, figure, narrow: bool
-) -> None:
+def test_every_figure_saves_in_four_formats(epochs: pd.DataFrame, tmp_path: Path, figure) -> None:
     with style():
-        drawn = figure(epochs, narrow=narrow)
+        drawn = figure(epochs)
     paths = save_figure(drawn, tmp_path / "out", "name", epochs, PROVENANCE)
     assert [path.suffix for path in paths] == [".pdf", ".svg", ".png", ".csv"]
     assert all(path.stat().st_size > 500 for path in paths)

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 def own_drawings(section: Section) -> list[Drawing]:
     frame = section.runs.filter(items=["label", "seed"])
-    return [Drawing(f"mine-{section.slug}", "My figure", section, frame, lambda narrow: Figure())]
+    return [Drawing(f"mine-{section.slug}", "My figure", section, frame, Figure)]
 
 
 def own_tables(section: Section) -> list[Table]:
@@ -51,7 +51,7 @@ def test_it_is_written_and_stands_on_the_page(report: Report, tmp_path: Path) ->
     places = [text.index(f'"{anchor}"') for anchor in ("claims", "mine", "digits-cnn")]
     assert places == sorted(places)
     assert text.index("Time per epoch") < text.index("My table")
-    assert text.index("My figure") < text.index("Accepted steps")
+    assert text.index("My figure") < text.index("Rejected steps by phase")
 
 
 def test_reports_have_an_order_and_names_of_their_own(report: Report) -> None:

@@ -29,7 +29,7 @@ def test_each_report_writes_its_files(records: Path, tmp_path: Path) -> None:
     names = {path.name for path in paths}
     assert {
         *("tuning-digits-cnn.svg", "calibration.png", "window-calibration.csv"),
-        *("claims.md", "claims.txt", "target-digits-cnn.pdf", "acceptance-digits-cnn.svg"),
+        *("claims.md", "claims.txt", "target-digits-cnn.pdf", "radius-digits-cnn.svg"),
     } <= names
     assert not any("tune-" in name for name in names), "a tuning study is no comparison"
     claims = pd.read_csv(tmp_path / "claims.csv", comment="#")
@@ -51,7 +51,13 @@ def test_calibration_figure_has_a_row_per_cell(records: Path) -> None:
     (study,) = calibrations(load_collection(records))
     grid, windows = (drawing.figure() for drawing in study.drawings)
     names = [text.get_text().split("  (")[0] for text in grid.axes[0].get_yticklabels()]
-    assert names == ["defaults", "window=0", "window=10"]
+    ordered = [cell.name for cell in study.cells]
+    assert names == [f"winner: {ordered[0]}", *ordered[1:]]
+    assert sorted(ordered) == ["defaults", "window=0", "window=10"]
+    scores = [(cell.score, cell.accuracy) for cell in study.cells]
+    assert scores == sorted(scores, reverse=True)
+    bold = [text.get_fontweight() == "bold" for text in grid.axes[0].get_yticklabels()]
+    assert bold == [True, False, False]
     assert len(windows.axes) == 3
 
 

@@ -13,12 +13,9 @@ from napts.experiment import load_spec, plugins, run
 from napts.experiment.plugins import loading
 from napts.problems import EpochOrder, Problem, problem_class, problem_names, registry
 from napts.records.read import load_run
+from tests.helpers.pages import blocks, code, text_of
 
-PAGE = Path(__file__).parents[2] / "docs" / "reference" / "problems.md"
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(), re.DOTALL)
+PAGE = "reference/problems.md"
 
 
 @pytest.fixture(autouse=True)
@@ -31,8 +28,8 @@ def registered(monkeypatch) -> None:
 @pytest.fixture
 def names() -> dict[str, Any]:
     found: dict[str, Any] = {"__name__": "page"}
-    for block in blocks("python"):
-        exec(compile(block, str(PAGE), "exec"), found)
+    for block in blocks(PAGE, "python"):
+        block.run(found)
     return found
 
 
@@ -56,12 +53,12 @@ def test_every_problem_of_the_page_trains(names):
 
 
 def test_the_first_example_is_short_and_runs_from_its_spec(tmp_path: Path):
-    example = blocks("python")[0]
+    example = code(PAGE, "python")[0]
     assert len(example.splitlines()) <= 30
     (tmp_path / "documented_wine.py").write_text(example)
     assert len(plugins.load([str(tmp_path / "documented_wine.py")])) == 1
     path = tmp_path / "wine.toml"
-    path.write_text(blocks("toml")[0])
+    path.write_text(code(PAGE, "toml")[0])
     specs = load_spec(path).runs()
     assert len(specs) == 4
     outcome = run(specs[0], tmp_path / "records")
@@ -72,7 +69,7 @@ def test_the_first_example_is_short_and_runs_from_its_spec(tmp_path: Path):
 
 
 def test_all_attributes_and_methods_that_a_user_may_write_are_on_the_page():
-    text = PAGE.read_text()
+    text = text_of(PAGE)
     harness = {"load", "build_model", "training_batches", "evaluation"}
     internal = {"check_pipeline", "check_not_empty", "evaluate", "title", "name", "options"}
     public = {name for name in vars(Problem) if not name.startswith("_")} - internal
@@ -82,7 +79,7 @@ def test_all_attributes_and_methods_that_a_user_may_write_are_on_the_page():
 
 
 def test_all_problems_that_ship_are_on_the_page():
-    table = PAGE.read_text().split("## The problems that ship")[1]
+    table = text_of(PAGE).split("## The problems that ship")[1]
     ours = [n for n in problem_names() if problem_class(n).__module__.startswith("napts.")]
     assert len(ours) >= 14
     for name in ours:  # tests of one's own problems may have run in this process

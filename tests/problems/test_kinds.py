@@ -105,7 +105,9 @@ def test_the_text_is_true_and_its_parts_share_no_sentence():
 
 
 def test_text_that_does_not_suffice_is_refused():
-    with pytest.raises(ValueError, match="train_samples: found 100000, allowed: fewer, the text"):
+    with pytest.raises(
+        ValueError, match="train_samples: found 100000, allowed: fewer, since the text"
+    ):
         get_problem("text-gpt", {"train_samples": 100_000}).load()
 
 

@@ -68,8 +68,8 @@ def test_lines_without_a_label_are_skipped_and_said(tmp_path: Path) -> None:
         (b"1 1:1_0", "found '1:1_0', allowed: a finite number as the value"),
         (b"inf 1:2", "found 'inf', allowed: a finite number as the label"),
         (b"x 1:2", "found 'x', allowed: a finite number as the label"),
-        (b"1 2:1 2:3", "found '2:3', allowed: indices after 2, in growing order"),
-        (b"1 4:1 2:3", "found '2:3', allowed: indices after 4, in growing order"),
+        (b"1 2:1 2:3", "found '2:3', allowed: indices after 2, in increasing order"),
+        (b"1 4:1 2:3", "found '2:3', allowed: indices after 4, in increasing order"),
         (b"1 0:1", "found '0:1', allowed: indices from 1 on"),
         (b"1 6:1", "found '6:1', allowed: indices up to 5"),
         (b"1 1:2:3", "found '1:2:3', allowed: index:value"),
@@ -147,5 +147,5 @@ def test_the_larger_label_becomes_plus_one(
 @pytest.mark.parametrize("labels", [[1.0, 1.0], [0.0, 1.0, 2.0]])
 def test_other_numbers_of_labels_are_refused(labels: list[float]) -> None:
     told = ", ".join(f"{label:g}" for label in sorted(set(labels)))
-    with pytest.raises(DataInvalid, match=f"a.txt: found the labels {told}, allowed: two of them"):
+    with pytest.raises(DataInvalid, match=f"a.txt: found the labels {told}, allowed: exactly two"):
         signed(torch.tensor(labels), "a.txt")

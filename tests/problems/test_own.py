@@ -224,7 +224,11 @@ class WithName(ProblemOptions):
         (redefined(fractions="r2"), ValueError, "fractions: found 'r2', allowed: a tuple of nam"),
         (redefined(Options=dict), TypeError, "Options must be a subclass of napts.problems.Prob"),
         (redefined(Options=WithName), ValueError, "no option can be called 'name'"),
-        (redefined(load=print), TypeError, "class Odd: replaces load, which is the harness's"),
+        (
+            redefined(load=print),
+            TypeError,
+            "class Odd: replaces load, which belongs to the harness",
+        ),
     ],
 )
 def test_a_class_that_cannot_be_used_is_refused_when_it_is_registered(problem, error, message):
@@ -266,7 +270,7 @@ def test_a_file_that_is_imported_again_replaces_its_own_problem_and_no_other(tmp
     imported(tmp_path / "a.py", name="Mine", size=3)
     imported(tmp_path / "a.py", name="Mine", size=5)
     assert problem_class("mine").batch_size == 5
-    message = "problem 'mine': the name is taken by class Mine in .*a.py, choose another"
+    message = "problem 'mine': the name is taken by class Mine in .*a.py; choose another"
     with pytest.raises(ValueError, match=message):
         imported(tmp_path / "b.py", name="Mine", size=3)
     with pytest.raises(ValueError, match=message):

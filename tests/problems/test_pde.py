@@ -1,7 +1,6 @@
 """The differential equations that ship: conditions, residuals, references, points, networks."""
 
 import math
-import re
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from napts.problems import get_problem, registry
 from napts.problems.pde import Field, Pde, PdeOptions, chebyshev, collocation
 from napts.problems.pde.exponential import integrate
 from napts.problems.pde.networks import SlopeLayer
+from tests.helpers.pages import code, text_of
 
 DOUBLE = torch.float64
 NAMES = ("burgers", "klein-gordon", "klein-gordon-paper-code", "transport", "allen-cahn")
@@ -312,16 +312,16 @@ def test_options_that_do_not_fit_are_refused() -> None:
 
 # --- the page ----------------------------------------------------------------------------------
 
-PAGE = Path(__file__).parents[2] / "docs" / "results" / "pde.md"
+PAGE = "results/pde.md"
 
 
 def test_a_further_equation_is_one_short_file(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(registry, "_PROBLEMS", dict(registry._PROBLEMS))
     monkeypatch.setattr(loading, "_plugins", {})
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    toml = re.findall(r"```toml\n(.*?)```", PAGE.read_text(), re.DOTALL)[0]
-    assert len(code.splitlines()) <= 40
-    (tmp_path / "documented_poisson.py").write_text(code)
+    (program,) = code(PAGE, "python")
+    toml = code(PAGE, "toml")[0]
+    assert len(program.splitlines()) <= 40
+    (tmp_path / "documented_poisson.py").write_text(program)
     (tmp_path / "poisson.toml").write_text(toml)
     assert len(plugins.load([str(tmp_path / "documented_poisson.py")])) == 1
     for spec in load_spec(tmp_path / "poisson.toml").runs():
@@ -338,6 +338,6 @@ def test_a_further_equation_is_one_short_file(tmp_path: Path, monkeypatch: Any) 
 
 
 def test_the_page_names_all_options_and_equations() -> None:
-    text = PAGE.read_text()
+    text = text_of(PAGE)
     for name in (*PdeOptions.model_fields, *NAMES):
         assert f"`{name}`" in text, name

@@ -270,5 +270,5 @@ def test_what_torch_cannot_compile_is_told() -> None:
             return u.value if x.sum() > 0 else u.d("x")
 
     problem = Odd(PdeOptions(**SMALL, compile=True))
-    with pytest.raises(ValueError, match="where torch cannot compile the loss: "):
+    with pytest.raises(ValueError, match="since torch cannot compile the loss: "):
         problem.loss(model_of(problem), batch_of(problem))

@@ -49,6 +49,22 @@ differential equation on the test grid, say. Most have none; nothing else depend
 condensed records leave it out, and one that cannot be read counts as none.
 """
 
+_VERSIONS = """## Versions of the format
+
+`schema`, 1 up to now, is the version of the format, and part of every run key. Within one version:
+
+- files and columns may be added; a reader passes on columns that it does not know, so that older
+  programs read newer records;
+- no column gets another meaning, type or unit, and none is taken away; what older records do not
+  have is null;
+- an option or a key of a spec that comes later has a value that stands for its absence, which is
+  how all runs before it were made (`napts/records/absent_options.py`). It is left out of the run
+  key where it has that value: keys never change, and what has run is not run again.
+
+A change that an older reader would misunderstand raises the version. Programs read all versions up
+to their own, and refuse later ones.
+"""
+
 _DAMAGE = """## Damaged records
 
 Records are checked on reading as specs are: every value against the table above, every row for what
@@ -97,7 +113,7 @@ _FILES = (
         "One row for each attempt. Rows of the files above that an attempt took back are void.",
     ),
     (STATUS, "How far the run is; replaced after every epoch."),
-    (FINAL, "What a run that is done ended with."),
+    (FINAL, "Losses and metrics at the end of a finished run."),
     (TARGET, "How near a run with a target in its budget came to it, and what that cost."),
 )
 
@@ -105,7 +121,7 @@ _FILES = (
 def page() -> str:
     """Return the page."""
     sections = (line for file in _FILES for line in _section(*file))
-    return "\n".join([_INTRODUCTION, *sections, _DAMAGE.rstrip("\n"), ""])
+    return "\n".join([_INTRODUCTION, *sections, _VERSIONS, _DAMAGE.rstrip("\n"), ""])
 
 
 def _section(file: str, meaning: str) -> Iterator[str]:

@@ -30,7 +30,7 @@ def test_absence_stands_for_the_default() -> None:
 
 
 def test_committed_runs_keep_their_keys() -> None:
-    headers = [json.loads(path.read_text()) for path in RECORDS.glob("*/*/spec.json")]
+    headers = []
     for path in RECORDS.glob("*.gz"):
         lines = gzip.decompress(path.read_bytes()).splitlines()
         headers += map(json.loads, lines)

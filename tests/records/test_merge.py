@@ -294,7 +294,7 @@ def test_a_link_out_of_the_source_is_not_followed(tmp_path, what):
         (tmp_path / "a" / "demo").mkdir(parents=True)
         (tmp_path / "a" / "demo" / secret.name).symlink_to(secret)
     report = merge([tmp_path / "a"], tmp_path / "t")
-    assert "a link that leaves" in report.of("problem")[0].detail
+    assert "a link that leads out of" in report.of("problem")[0].detail
     assert find_runs(tmp_path / "t") == []
 
 

@@ -164,7 +164,7 @@ def assert_undisturbed(bench: Bench, tmp_path: Path) -> None:
 
 
 def test_twelve_runs_with_one_preempted_and_one_killed(bench: Bench, tmp_path: Path) -> None:
-    """The walk-through of the README."""
+    """What docs/howto/slurm.md shows, on a real Slurm."""
     bench.write(seeds="[0, 1]", windows="[0, 1, 2, 3, 5, 8]", epochs=60)
     assert bench.submit() == 12
     assert bench.submit() == 0

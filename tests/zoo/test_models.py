@@ -26,7 +26,7 @@ def expected_warnings(row: Row) -> Iterator[None]:
         yield
         return
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", f"parameters .*{row.warns}.* used outside of their block")
+        warnings.filterwarnings("ignore", f"parameters .*{row.warns}.* used outside their block")
         yield
 
 

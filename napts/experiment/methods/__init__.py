@@ -1,7 +1,7 @@
-"""The methods that a spec can name: their options as they stand in it, and how they are built.
+"""The methods that a spec can name: their options in specs, and how they are built.
 
-Start reading in :mod:`napts.experiment.methods.registry`. What ships is registered in `built_in`;
-`foreign` has the optimizers that are named by their import path.
+Start reading in :mod:`napts.experiment.methods.registry`. Methods that ship with the package are
+registered in `built_in`; `foreign` has the optimizers that are named by their import path.
 """
 
 from napts.experiment.methods import built_in as _built_in  # noqa: F401, it registers them

@@ -1,4 +1,4 @@
-"""The methods that ship: ours, and torch's with the options that our comparisons use."""
+"""The methods that ship with the package: ours, and torch's with the options we compare with."""
 
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, TypedDict, Unpack
@@ -57,13 +57,15 @@ class LBFGSOptions(TypedDict, total=False):
         float,
         Option(1.0, "Learning rate, the first trial length of the line search.", within="(0, inf)"),
     ]
-    history_size: Annotated[int, Option(10, "Pairs that are remembered.", within="[1, 10000]")]
+    history_size: Annotated[
+        int, Option(10, "Number of pairs that are remembered.", within="[1, 10000]")
+    ]
     max_iter: Annotated[
         int,
         Option(
             1,
-            "Iterations on one batch. One is our choice: the curvature pairs then come from "
-            "successive batches and a step costs about as much as those of the other methods.",
+            "Iterations on one batch. 1 is our choice: the curvature pairs then come from "
+            "successive batches, and a step costs about as much as with the other methods.",
             within="[1, 10000]",
         ),
     ]
@@ -74,9 +76,9 @@ class LBFGSOptions(TypedDict, total=False):
         int | None,
         Option(
             None,
-            "Evaluations on one batch at most, those of line searches included; ``None`` for "
-            "torch's 1.25 times ``max_iter``. With one iteration torch 2.13 leaves none for the "
-            "search, so that a step has the length ``lr``; 26 lets it search.",
+            "Largest number of evaluations on one batch, including those of line searches; "
+            "``None`` for torch's 1.25 times ``max_iter``. With one iteration, torch 2.13 leaves "
+            "none for the search, so that a step has the length ``lr``; 26 lets it search.",
             within="[1, 1000000]",
             before=None,
         ),
@@ -94,7 +96,7 @@ def sgd(params: Iterable[Any], **options: Unpack[SGDOptions]) -> torch.optim.SGD
 
 
 def lbfgs(params: Iterable[Any], **options: Unpack[LBFGSOptions]) -> torch.optim.LBFGS:
-    """Make torch's LBFGS, as a spec has it."""
+    """Make torch's LBFGS from the options of a spec."""
     arguments: dict[str, Any] = dict(options)
     line_search = arguments.pop("line_search")
     arguments["line_search_fn"] = None if line_search == "none" else line_search

@@ -1,7 +1,7 @@
 """Methods that a spec names by import path: any optimizer of an installed package.
 
-Reading, planning and reporting a spec imports nothing of it. What it names is imported when a run
-starts, when a sweep is submitted, and where somebody asks for it.
+Reading, planning and reporting a spec imports nothing that it names. The optimizer is imported when
+a run starts, when a sweep is submitted, and when asked for.
 """
 
 import contextlib
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
 _Patterns = Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
 
 _LAYERS = 3
-"""Of the network on which constructors are tried."""
+"""Size of the network on which constructors are tried."""
 
 
 class ForeignOptions(MethodOptions):
     """Options of an optimizer that is named by its import path: its keyword arguments, as data.
 
     Attributes:
-        parameters: Which parameters it gets: ``"matrices"`` or patterns of names, see
-            :func:`napts.experiment.methods.parameter_filters.divide`; None for all.
+        parameters: Which parameters it gets: ``"matrices"`` or patterns of names (see
+            :func:`napts.experiment.methods.parameter_filters.divide`); None for all.
         rest: Method and options for the other parameters.
     """
 
@@ -56,41 +56,41 @@ class ForeignOptions(MethodOptions):
             check_plain(name, value)
         if (self.parameters is None) != (self.rest is None):
             found, missing = ("parameters", "rest") if self.rest is None else ("rest", "parameters")
-            raise ValueError(f"found {found} without {missing}, allowed: both or none")
+            raise ValueError(f"found {found} without {missing}, allowed: both or neither")
         if self.rest is not None:
             object.__setattr__(self, "rest", _rest_of(self.rest))
         return self
 
     @classmethod
     def left_out_if_none(cls) -> tuple[str, ...]:
-        """Return the fields that are not told where they are None."""
+        """Return the fields that are omitted if they are None."""
         return (*super().left_out_if_none(), "parameters", "rest")
 
     def keywords(self) -> dict[str, Any]:
-        """Return the keyword arguments of the optimizer's constructor, as they stand."""
+        """Return the keyword arguments of the optimizer's constructor, as given."""
         return dict(self.model_extra or {})
 
     def arguments(self) -> dict[str, Any]:
-        """Return the keyword arguments of the optimizer's constructor, which is imported for that.
+        """Return the keyword arguments of the optimizer's constructor, importing it to check them.
 
         Raises:
-            ValueError: It is not installed or no optimizer, or has no such arguments.
+            ValueError: It is not installed, is not an optimizer, or has no such arguments.
         """
         found = resolve(self.method)
         return fitted(found, self.keywords(), path=self.method, key="optimizer")
 
 
 def _rest_of(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a table for other parameters, complete."""
+    """Return a table for other parameters, with defaults filled in."""
     if not isinstance(table.get("method"), str):
         raise ValueError('rest: missing method, allowed: a table such as {method = "Adam"}')
     taken = [name for name in ("parameters", "rest", "scheduler") if name in table]
     if taken:
-        raise ValueError(f"rest.{taken[0]}: allowed beside rest only")
+        raise ValueError(f"rest.{taken[0]}: allowed only beside rest, not in it")
     known = method_named(table["method"])
     if not isinstance(known, ForeignMethod) and known.capabilities.evaluates:
         raise ValueError(
-            f"rest.method: found {known.name}, allowed: optimizers that take gradients as they are"
+            f"rest.method: found {known.name}, allowed: optimizers that take gradients as given"
         )
     try:
         return known.options.model_validate(dict(table)).model_dump(mode="json")
@@ -110,7 +110,7 @@ class ForeignMethod(Method):
         if options.parameters is None:
             return super()._first_argument(options, model, example_inputs, seed)
         if not isinstance(model, nn.Module):
-            raise ValueError("optimizer.parameters: needs a network in one process")
+            raise ValueError("optimizer.parameters: needs the network in one process")
         return divide(model, options.parameters)
 
     def _made(self, first: Any, options: MethodOptions) -> Optimizer:
@@ -133,7 +133,7 @@ def method(name: str) -> Method:
         name: An import path, such as ``"prodigyopt.Prodigy"``.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is not an import path.
     """
     check_path(name)
     return ForeignMethod(name, _Imported(name), ForeignOptions, _capabilities(name))
@@ -144,10 +144,10 @@ def resolve(name: str, key: str = "optimizer.method") -> type[Optimizer]:
 
     Args:
         name: Its import path.
-        key: Where it stands in the spec, for messages.
+        key: Its place in the spec, for messages.
 
     Raises:
-        ValueError: It is not installed, or no ``torch.optim.Optimizer``.
+        ValueError: It is not installed, or is not a ``torch.optim.Optimizer``.
     """
     return load_class(name, Optimizer, key=key)
 
@@ -159,7 +159,8 @@ def check(options: MethodOptions) -> None:
         options: Options of any method; nothing happens if they name nothing by its path.
 
     Raises:
-        ValueError: Something is not installed, no optimizer or scheduler, or refuses its arguments.
+        ValueError: Something is not installed, is not an optimizer or scheduler, or refuses its
+            arguments.
     """
     if "." not in options.method and options.scheduler is None:
         return
@@ -177,7 +178,7 @@ def check(options: MethodOptions) -> None:
 
 
 def check_all(tables: Iterable[MethodOptions]) -> None:
-    """Check what options name by its path, each table of them once; see :func:`check`.
+    """Check what options name by path, each table of them once; see :func:`check`.
 
     Args:
         tables: The options of methods.
@@ -195,7 +196,7 @@ def check_all(tables: Iterable[MethodOptions]) -> None:
 
 @dataclass(frozen=True)
 class _Imported:
-    """Makes an optimizer that is imported when it is asked for."""
+    """Makes an optimizer that is imported when asked for."""
 
     path: str
 

@@ -1,7 +1,7 @@
 """Classes of installed packages by their import paths, and whether their arguments fit.
 
-Nothing is imported before it is known where it lies: below the site-packages of this environment
-or in the standard library, never in the current folder or one of PYTHONPATH.
+Nothing is imported before its location is known: below the site-packages of this environment or in
+the standard library, never in the current folder or one of PYTHONPATH.
 """
 
 import difflib
@@ -31,10 +31,10 @@ def load_class(path: str, base: type, *, key: str) -> type:
     Args:
         path: Its import path.
         base: What it must be derived from.
-        key: Where the path stands in the spec, for messages.
+        key: Place of the path in the spec, for messages.
 
     Raises:
-        ValueError: It is not there, not installed, or another kind of thing; in one line.
+        ValueError: It does not exist, is not installed, or is something else; in one line.
     """
     module_name, _, name = path.rpartition(".")
     check_installed(module_name.partition(".")[0], key=key)
@@ -61,7 +61,7 @@ def check_installed(package: str, *, key: str = "optimizer.method") -> None:
         key: Where it is asked for, for messages.
 
     Raises:
-        ValueError: It is not installed, or another one of that name comes before it.
+        ValueError: It is not installed, or another package of that name comes before it.
     """
     loaded = sys.modules.get(package)
     spec = loaded.__spec__ if loaded is not None else PathFinder.find_spec(package)
@@ -77,13 +77,13 @@ def check_installed(package: str, *, key: str = "optimizer.method") -> None:
     if outside or not places:
         where = outside[0] if outside else "no file"
         raise ValueError(
-            f"{key}: found {shown(package)} in {where}, allowed: installed packages; code of your "
-            "own is registered with napts.register_method and named by --import"
+            f"{key}: found {shown(package)} in {where}, allowed: installed packages; register your "
+            "own code with napts.register_method and name it with --import"
         )
 
 
 def _absent(package: str, key: str) -> str:
-    return f"{key}: found {shown(package)}, of which no package is installed here"
+    return f"{key}: found {shown(package)}, which no package installed here provides"
 
 
 def _is_shipped(package: str) -> bool:
@@ -91,7 +91,7 @@ def _is_shipped(package: str) -> bool:
 
 
 def _places(spec: ModuleSpec | None, loaded: ModuleType | None) -> list[Path]:
-    """Return where the code of a package lies, links followed."""
+    """Return where the code of a package is, following links."""
     found = [*(spec.submodule_search_locations or ())] if spec is not None else []
     origin = spec.origin if spec is not None else getattr(loaded, "__file__", None)
     if origin is not None and origin not in ("built-in", "frozen", "namespace"):
@@ -112,8 +112,8 @@ def _roots() -> set[Path]:
 def _is_distributed(package: str, place: Path) -> bool:
     """Tell whether a package was installed into another environment that this one builds upon.
 
-    Its folder on the path is called like one of installed packages, and holds the metadata of a
-    distribution that says to have brought it: a folder of the user's own holds none.
+    Its folder on the path then has a name used for installed packages, and holds the metadata of a
+    distribution that claims the package; a user's own folder holds none.
     """
     folders = {Path(f).resolve() for f in sys.path if Path(f).name in _OF_PACKAGES}
     return any(
@@ -125,7 +125,7 @@ def _is_distributed(package: str, place: Path) -> bool:
 
 
 def _top_level(distribution: importlib.metadata.Distribution) -> set[str]:
-    """Return the outermost names that a distribution has installed."""
+    """Return the top-level names that a distribution has installed."""
     names = {file.parts[0].removesuffix(".py") for file in distribution.files or ()}
     return names | set((distribution.read_text("top_level.txt") or "").split())
 
@@ -135,8 +135,8 @@ def fitted(found: type, given: Mapping[str, Any], *, path: str, key: str) -> dic
 
     Args:
         found: The class; the first parameter of its constructor is not given by keyword.
-        given: The arguments as they stand in a spec; lists become tuples where the default is one.
-        path: What the class is called in the spec.
+        given: The arguments as in a spec; lists become tuples if the default is one.
+        path: The name of the class in the spec.
         key: The table in the spec, for messages.
 
     Raises:
@@ -169,7 +169,7 @@ def _meant(name: str, known: Iterable[str]) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """Return what an exception says, in one line, with its type."""
+    """Return an exception's type and message in one line."""
     error = raised(error)
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

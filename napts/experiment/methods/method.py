@@ -1,4 +1,4 @@
-"""A method as the harness sees it: its optimizer, its options, and what it can and cannot do."""
+"""A method as the harness sees it: its optimizer, its options and its capabilities."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a method can and cannot do; class attributes of its optimizer, where it has them.
+    """What a method can and cannot do; class attributes of its optimizer, if it has them.
 
     Attributes:
         needs: What its constructor takes first: ``"parameters"``, layer blocks (``"stages"``, from
@@ -34,16 +34,16 @@ class Capabilities:
             :func:`napts.deal_parameters`), sets of layers (``"layers"``, from
             :func:`napts.split_layers`), or networks of several depths (``"hierarchy"``, from
             :func:`napts.residual_hierarchy`).
-        pipeline_ok: It takes a network that is given stage by stage, as by ``[pipeline]``.
-        shared_by: The option that says into how many parts a batch's work is divided, which several
-            processes may share: ``"subdomains"``, ``"shards"``, or ``None``.
-        spread_ok: Its results are the same when the parameters are spread over several processes.
-            An optimizer that takes norms or inner products over all of them has to be written for
-            that.
-        channels_last_ok: It takes parameters in the memory format ``channels_last``.
-        evaluates: It evaluates the loss by itself, as often as it needs, rather than take gradients
-            as they are.
-        differentiates_twice: It differentiates the gradient of the loss.
+        pipeline_ok: Whether it takes a network that is given in stages, as with ``[pipeline]``.
+        shared_by: The option for the number of parts into which a batch's work is divided and which
+            several processes may share: ``"subdomains"``, ``"shards"``, or ``None``.
+        spread_ok: Whether its results stay the same when the parameters are spread over several
+            processes. An optimizer that takes norms or inner products over all of them must be
+            written for that.
+        channels_last_ok: Whether it takes parameters in the memory format ``channels_last``.
+        evaluates: Whether it evaluates the loss itself, as often as it needs, rather than taking
+            gradients as given.
+        differentiates_twice: Whether it differentiates the gradient of the loss.
     """
 
     needs: Literal["parameters", "stages", "sets", "layers", "hierarchy"] = "parameters"
@@ -56,7 +56,7 @@ class Capabilities:
 
     @classmethod
     def of(cls, optimizer: Callable[..., Optimizer]) -> "Capabilities":
-        """Return those of an optimizer.
+        """Return the capabilities of an optimizer.
 
         Args:
             optimizer: Its class, or what makes it.
@@ -85,10 +85,10 @@ class Method:
     Attributes:
         name: Its name.
         optimizer: Its class, or what makes an optimizer from parameters and keyword arguments. Any
-            optimizer of torch will do.
+            torch optimizer works.
         options: Model of its options.
         capabilities: What it can and cannot do.
-        registered_by: Name of the module that made it a method.
+        registered_by: Name of the module that registered it.
     """
 
     name: str
@@ -99,7 +99,7 @@ class Method:
 
     @property
     def modules(self) -> set[str]:
-        """Names of the modules that define and that register it."""
+        """Names of the modules that define and register it."""
         return {self.optimizer.__module__, self.registered_by}
 
     def build(
@@ -115,12 +115,12 @@ class Method:
         Args:
             options: The options, an instance of :attr:`options`.
             model: The network, on its device and with its final type; or this rank's part of it.
-            example_inputs: A few inputs of the network. With them the subdomains are balanced by
-                counted operations, without them by numbers of parameters.
+            example_inputs: A few inputs of the network. With them, the subdomains are balanced by
+                counted operations; without them, by numbers of parameters.
             seed: Seed with which parameters are dealt to subdomains.
 
         Raises:
-            ValueError: The network cannot be cut into so many subdomains.
+            ValueError: The network cannot be cut into that many subdomains.
         """
         first = self._first_argument(options, model, example_inputs, seed)
         made = self._made(first, options)
@@ -128,11 +128,11 @@ class Method:
         if options.scheduler is None:
             return optimizer
         if not isinstance(model, nn.Module):
-            raise ValueError("optimizer.scheduler: needs a network in one process")
+            raise ValueError("optimizer.scheduler: needs the network in one process")
         return Scheduled(optimizer, options.scheduler)
 
     def _made(self, first: Any, options: MethodOptions) -> Optimizer:
-        """Return the optimizer on its first argument."""
+        """Return the optimizer, made on its first argument."""
         return self.optimizer(first, **options.arguments())
 
     def _first_argument(

@@ -23,27 +23,28 @@ Bounds = Mapping[str, float]
 def fields_of(definitions: Definitions, reserved: Collection[str], owner: str) -> dict[str, Any]:
     """Return the fields of a model of options: their types and defaults.
 
-    Numbers, strings, truth values, choices and tuples of them can stand in a spec, and are checked.
-    A parameter of another type keeps its default, and is no option.
+    A spec can hold numbers, strings, booleans, choices and tuples of them, and they are checked. A
+    parameter of another type keeps its default and is not an option.
 
     Args:
         definitions: The options.
-        reserved: Names that mean something else in a spec.
+        reserved: Names with another meaning in a spec.
         owner: Name of the optimizer, for errors.
 
     Returns:
         What :func:`pydantic.create_model` takes.
 
     Raises:
-        ValueError: An option without a default cannot stand in a spec, or has a reserved name.
+        ValueError: A spec cannot hold an option without a default, or an option has a reserved
+            name.
     """
     fields: dict[str, Any] = {}
     for name, definition in definitions.items():
         kind, default = _kind(definition, definitions), _default(definition)
         if kind is None and default is ...:
             raise ValueError(
-                f"{owner}: {name} is no number, string or tuple of them, which a spec could hold; "
-                "give it a default"
+                f"{owner}: {name} is not a number, a string or a tuple of them, so a spec cannot "
+                "hold it; give it a default"
             )
         if kind is None or not (default is ... or _is_plain(default)):
             continue
@@ -54,11 +55,11 @@ def fields_of(definitions: Definitions, reserved: Collection[str], owner: str) -
 
 
 def plain_type(annotation: Any, bounds: Bounds | None = None) -> Any:
-    """Return what of a type can stand in a spec; ``None`` if nothing can.
+    """Return the part of a type that a spec can hold; ``None`` if there is none.
 
     Args:
         annotation: The type.
-        bounds: Of the numbers in it, as pydantic calls them.
+        bounds: Bounds of the numbers in it, in pydantic's terms.
     """
     bounds = bounds or {}
     origin, arguments = get_origin(annotation), get_args(annotation)
@@ -88,7 +89,7 @@ def _tuple(arguments: tuple[Any, ...], bounds: Bounds) -> Any:
 
 
 def _kind(definition: Definition, definitions: Definitions) -> Any:
-    """Return the type of an option in specs; ``None`` if they cannot hold it."""
+    """Return the type of an option in specs; ``None`` if specs cannot hold it."""
     kind, default = definition.kind, definition.option.default
     if kind is Parameter.empty or isinstance(kind, str):
         return type(default) if type(default) in (bool, float) else JsonValue
@@ -98,14 +99,14 @@ def _kind(definition: Definition, definitions: Definitions) -> Any:
 
 
 def _default(definition: Definition) -> Any:
-    """Return the default of an option in specs; an ellipsis if it has to be given."""
+    """Return the default of an option in specs; an ellipsis if it must be given."""
     option = definition.option
     default = option.default if option.in_specs is UNSET else option.in_specs
     return ... if default is UNSET or isinstance(default, ByNorm) else default
 
 
 def _bounds(definition: Definition, definitions: Definitions) -> Bounds:
-    """Return an interval's bounds as pydantic calls them."""
+    """Return an interval's bounds in pydantic's terms."""
     interval = definition.option.interval
     if interval is None:
         return {}

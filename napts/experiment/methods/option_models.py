@@ -1,4 +1,4 @@
-"""Validated options of a method as they stand in a spec: a model made from their definitions."""
+"""Validated options of a method in a spec: a model made from their definitions."""
 
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar, Self, TypedDict
@@ -28,11 +28,11 @@ class MethodOptions(SpecTable):
     """Options of a method.
 
     Attributes:
-        method: Its name, which tells the models apart.
+        method: Its name, which distinguishes the models.
         definitions: What the optimizer's constructor takes.
-        beside: What is said beside that, about how its subdomains are made.
+        beside: Further options, about how its subdomains are made.
         scheduler: A learning-rate scheduler by its import path, or None. For the trust-region
-            methods the learning rate is a factor of the largest radius.
+            methods the learning rate is a factor on the largest radius.
     """
 
     model_config = ConfigDict(protected_namespaces=())
@@ -45,25 +45,24 @@ class MethodOptions(SpecTable):
 
     @model_serializer(mode="wrap")
     def _told(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out what is not given and was not known to older specs and keys."""
+        """Leave out options that are not given and that older specs and keys did not have."""
         told = serialize(self)
         return {n: v for n, v in told.items() if v is not None or n not in self.left_out_if_none()}
 
     @classmethod
     def left_out_if_none(cls) -> tuple[str, ...]:
-        """Return the fields that are not told where they are None."""
+        """Return the fields that are omitted if they are None."""
         return ("scheduler",)
 
     @property
     def title(self) -> str:
-        """What the method is called in tables: its name, without the path before it."""
+        """The method's name in tables, without the path before it."""
         return self.method.rpartition(".")[2]
 
     def science(self) -> dict[str, Any]:
         """Return what determines the result, as plain data.
 
-        An option that is younger than the first runs is left out where it has the value that all
-        runs had before.
+        An option that was added later is left out if it has the value that all earlier runs had.
         """
         before = {n: d.option.before for n, d in {**self.definitions, **self.beside}.items()}
         values = self.model_dump(mode="json")
@@ -75,7 +74,7 @@ class MethodOptions(SpecTable):
 
 
 class DescribedOptions(MethodOptions):
-    """Options of a method of the package, which are checked against one another, too."""
+    """Options of a method of the package, which are also checked against one another."""
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -89,7 +88,7 @@ class TrustRegionOptions(DescribedOptions):
     Defaults that depend on the norm are stored with their values.
 
     Attributes:
-        preset: A name in `napts.PRESETS` for the options it holds; they are what is stored.
+        preset: A name in `napts.PRESETS` for a set of options; the options themselves are stored.
     """
 
     preset: str | None = Field(default=None, exclude=True)
@@ -132,8 +131,8 @@ class SetOptions(TypedDict, total=False):
         Deal,
         Option(
             "random",
-            "How parameters are dealt to them; see :func:`napts.deal_parameters`. The seed of the "
-            "run is that of the shuffle.",
+            "How parameters are dealt to them; see :func:`napts.deal_parameters`. The shuffle is "
+            "seeded with the run's seed.",
         ),
     ]
 
@@ -149,15 +148,15 @@ class LayerOptions(TypedDict, total=False):
         Split,
         Option(
             "balanced",
-            "Every layer in a set, numbers that differ by one at most (ours), or those of the "
-            "authors' code; see :func:`napts.split_layers`.",
+            "Every layer in a set, with numbers that differ by at most one (ours), or the sets of "
+            "the authors' code; see :func:`napts.split_layers`.",
         ),
     ]
     overlap: Annotated[
         int,
         Option(
             0,
-            "How many layers of its neighbours on either side a subdomain has besides.",
+            "How many layers of its neighbours on either side a subdomain also has.",
             within="[0, 1000000]",
         ),
     ]
@@ -170,8 +169,8 @@ class HierarchyOptions(TypedDict, total=False):
         int,
         Option(
             3,
-            "Networks, the problem's own being the finest (our choice; 4 in the authors' command "
-            "line).",
+            "Number of networks; the problem's own is the finest (our choice; 4 in the authors' "
+            "command line).",
             within="[1, 6]",
         ),
     ]
@@ -179,7 +178,8 @@ class HierarchyOptions(TypedDict, total=False):
         TimeTransfer,
         Option(
             "cell",
-            "How parameters go from one network to the next; see :func:`napts.residual_hierarchy`.",
+            "How parameters are transferred from one network to the next; see "
+            ":func:`napts.residual_hierarchy`.",
         ),
     ]
 
@@ -203,7 +203,7 @@ def options_model(name: str, optimizer: Callable[..., Any], needs: str) -> type[
             :class:`napts.experiment.methods.method.Capabilities`.
 
     Raises:
-        ValueError: An option cannot stand in a spec.
+        ValueError: A spec cannot hold one of the options.
     """
     base = _base_for(optimizer)
     reserved = {*base.model_fields, "label", "epochs"}

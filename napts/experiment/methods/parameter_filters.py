@@ -1,4 +1,4 @@
-"""Which parameters of a network an optimizer gets, where another one gets the rest."""
+"""Which parameters of a network an optimizer gets, if another one gets the rest."""
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -13,20 +13,20 @@ Filter = Literal["matrices"] | tuple[str, ...]
 def divide(model: nn.Module, chosen: Filter) -> tuple[list[Tensor], list[Tensor]]:
     """Divide the parameters of a network in two.
 
-    ``"matrices"`` are the weights with two dimensions of its hidden layers: not those of
-    embeddings, nor of the first and the last layer that has a weight with two dimensions or more,
-    as Muon's author advises. Patterns are those of a shell (``*``, ``?``, ``[...]``) for whole
-    names, as in ``model.named_parameters()``.
+    ``"matrices"`` are the two-dimensional weights of its hidden layers: not those of embeddings,
+    nor of the first and the last layer that has a weight with two dimensions or more, as Muon's
+    author advises. Patterns are shell patterns (``*``, ``?``, ``[...]``) for whole names, as in
+    ``model.named_parameters()``.
 
     Args:
         model: The network.
-        chosen: What the first part is.
+        chosen: What belongs to the first part.
 
     Returns:
         The chosen ones and the others, both in the order of the network.
 
     Raises:
-        ValueError: None that is trained is chosen, or none is left, or a pattern matches nothing.
+        ValueError: No trained parameter is chosen, none is left, or a pattern matches nothing.
     """
     named = list(model.named_parameters())
     names = _matrices(model) if chosen == "matrices" else _matching([n for n, _ in named], chosen)
@@ -34,13 +34,13 @@ def divide(model: nn.Module, chosen: Filter) -> tuple[list[Tensor], list[Tensor]
     rest: list[Tensor] = [p for name, p in named if name not in names]
     if not any(p.requires_grad for p in first):
         raise ValueError(
-            f"optimizer.parameters: {_said(chosen)} is none of the network's trained parameters, "
-            f"allowed: some of {', '.join(name for name, _ in named)}"
+            f"optimizer.parameters: {_said(chosen)} matches none of the network's trained "
+            f"parameters, allowed: some of {', '.join(name for name, _ in named)}"
         )
     if not any(p.requires_grad for p in rest):
         raise ValueError(
-            f"optimizer.parameters: {_said(chosen)} are all of the network's trained parameters, "
-            "allowed: some of them, or leave out parameters and rest"
+            f"optimizer.parameters: {_said(chosen)} matches all of the network's trained "
+            "parameters, allowed: some of them, or leave out parameters and rest"
         )
     return first, rest
 

@@ -12,10 +12,10 @@ _PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+", re.ASCII)  # a run key is made 
 
 
 class PathOptions(BaseModel):
-    """An import path, and beside it the keyword arguments of what is there.
+    """An import path, and beside it the keyword arguments for what it names.
 
-    Arguments are numbers, strings, truth values, and lists and tables of them. Whether the class
-    takes them shows when it is imported, see :mod:`napts.experiment.methods.foreign`.
+    Arguments are numbers, strings, booleans, and lists and tables of them. Whether the class takes
+    them shows when it is imported; see :mod:`napts.experiment.methods.foreign`.
 
     Attributes:
         method: The import path, for example ``"torch.optim.AdamW"``.
@@ -51,7 +51,7 @@ def check_path(path: str) -> None:
     """Check that a text may be an import path.
 
     Raises:
-        ValueError: It is none, or one of this package, whose methods have names.
+        ValueError: It is not, or it is one of this package, whose methods have names.
     """
     if not _PATH.fullmatch(path):
         raise ValueError(f"found {shown(path)}, allowed: an import path such as torch.optim.AdamW")
@@ -62,14 +62,15 @@ def check_path(path: str) -> None:
 
 
 def check_plain(name: str, value: Any) -> None:
-    """Check that a value can stand in a record.
+    """Check that a record can hold a value.
 
     Args:
-        name: What it is called in the message.
+        name: Its name in the message.
         value: The value.
 
     Raises:
-        ValueError: It is no number, string, truth value, list or table of them, or not finite.
+        ValueError: It is not a number, a string, a boolean, or a list or table of them, or it is
+            not finite.
     """
     if isinstance(value, dict):
         for key, item in value.items():

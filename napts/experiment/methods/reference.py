@@ -1,4 +1,4 @@
-"""What is written from the definitions of the options: the reference page, the table of records.
+"""Writes the reference page and the table of absent options from the options' definitions.
 
 ``python -m napts.experiment.methods.reference`` writes both, in a checkout of the project.
 """
@@ -24,15 +24,15 @@ _INTRODUCTION = """# Options of the methods
 This page is written by `python -m napts.experiment.methods.reference` from the definitions in
 `napts/optim/options.py`, `napts/optim/sums/options.py`, `napts/optim/quasi_newton/options.py`,
 `napts/optim/methods/` and `napts/experiment/methods/built_in.py`. An option is an argument of the
-constructor, as in `napts.NAPTS(stages, window=10)`, and a key of `[optimizer]` in a spec. Where
-both have defaults of their own, the page gives both.
+constructor, as in `napts.NAPTS(stages, window=10)`, and a key of `[optimizer]` in a spec. If the
+two have different defaults, the page gives both.
 """
 _BESIDE = """## In specs only
 
-How the subdomains are made, which in Python is said to `napts.partition_layers`,
-`napts.deal_parameters` or `napts.split_layers`, and the shallower networks, of which
-`napts.residual_hierarchy` knows. `preset` names a set of options; see `napts.PRESETS`. `scheduler`
-names a learning-rate scheduler.
+These options define how the subdomains are made (in Python, arguments of `napts.partition_layers`,
+`napts.deal_parameters` or `napts.split_layers`) and the shallower networks (arguments of
+`napts.residual_hierarchy`). `preset` names a set of options; see `napts.PRESETS`. `scheduler` names
+a learning-rate scheduler.
 """
 _HEAD = ("option", "allowed", "default", "meaning")
 
@@ -56,7 +56,7 @@ def page() -> str:
 
 
 def table(text: str) -> str:
-    """Return a module's text with the table of absent options written anew.
+    """Return a module's text with the table of absent options rewritten.
 
     Args:
         text: The text of ``napts/records/absent_options.py``.
@@ -139,7 +139,7 @@ def _row(definition: Definition) -> tuple[str, ...]:
 
 
 def _markdown(text: str) -> str:
-    """Return a text of a docstring as Markdown."""
+    """Return text from a docstring as Markdown."""
     text = re.sub(r":\w+:`(.*?)`", r"`\1`", text).replace("``", "`")
     return text.replace("|", "\\|")
 

@@ -1,4 +1,4 @@
-"""The methods that a spec can name: a registry, which own optimizers can be added to."""
+"""The methods that a spec can name: a registry, to which users can add optimizers."""
 
 import copyreg
 import inspect
@@ -30,10 +30,10 @@ _by_path: list[Callable[[str], Method]] = []
 
 
 def find_paths_by(find: Callable[[str], Method]) -> None:
-    """Say what returns the method of an import path; it imports nothing of it.
+    """Set the function that returns the method of an import path, without importing it.
 
     Args:
-        find: Takes the path; raises ValueError where it is none.
+        find: Takes the path; raises ValueError if it is not an import path.
     """
     _by_path[:] = [find]
 
@@ -43,19 +43,20 @@ def register_method(
 ) -> Callable[[AnyOptimizer], AnyOptimizer]:
     """Make an optimizer a method that specs can name; a decorator.
 
-    Its options are the parameters of its constructor after the first one, which stands for the
-    parameters that are trained. Annotated ones are checked where a spec is read; a spec is stored
-    with all of them, so that another default is another run.
+    Its options are the parameters of its constructor after the first one, which is for the trained
+    parameters. Annotated options are checked when a spec is read. A spec is stored with all
+    options, so that a changed default makes another run.
 
     Args:
-        name: What specs call it: letters, digits, ``_`` and ``-``.
-        capabilities: What it can and cannot do; by default what its class says.
+        name: Its name in specs: letters, digits, ``_`` and ``-``.
+        capabilities: What it can and cannot do; by default the attributes of its class.
 
     Returns:
-        A decorator for a class, or a function that makes an optimizer, which it returns unchanged.
+        A decorator for a class, or for a function that makes an optimizer; it returns its argument
+        unchanged.
 
     Raises:
-        ValueError: There is another method of that name, or the name is none.
+        ValueError: The name is taken or not valid.
 
     Example:
         >>> @napts.register_method("heavy-ball")
@@ -71,7 +72,7 @@ def register_method(
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ValueError(
             f"Invalid name of a method: {name!r}, must be letters, digits, '_' and '-', "
-            "no '-' in front"
+            "no '-' at the start"
         )
 
     module = sys._getframe(1).f_globals["__name__"]
@@ -79,7 +80,7 @@ def register_method(
     def register(optimizer: AnyOptimizer) -> AnyOptimizer:
         known = _METHODS.get(name)
         if known is not None and not _same_source(known.optimizer, optimizer):
-            raise ValueError(f"There is a method {name!r} already: {_described(known.optimizer)}")
+            raise ValueError(f"There is already a method {name!r}: {_described(known.optimizer)}")
         method = method_of(name, optimizer, capabilities)
         _METHODS[name] = replace(method, registered_by=module)
         return optimizer
@@ -95,10 +96,10 @@ def method_of(
     Args:
         name: Its name.
         optimizer: A class, or a function that makes an optimizer.
-        capabilities: What it can and cannot do; by default what its class says.
+        capabilities: What it can and cannot do; by default the attributes of its class.
 
     Raises:
-        ValueError: Its options cannot stand in a spec.
+        ValueError: A spec cannot hold its options.
     """
     able = capabilities or Capabilities.of(optimizer)
     model = options_model(name, optimizer, able.needs)
@@ -112,7 +113,7 @@ def _reduced(options: MethodOptions) -> tuple[Any, ...]:
 
 
 def _again(method: str, values: Mapping[str, Any]) -> MethodOptions:
-    """Make options from what was pickled."""
+    """Make options from pickled data."""
     return method_named(method).options.model_validate(values)
 
 
@@ -120,11 +121,11 @@ def method_named(name: str) -> Method:
     """Return a method.
 
     Args:
-        name: One of :func:`method_names`, or the import path of an optimizer, which is not imported
-            by this.
+        name: One of :func:`method_names`, or the import path of an optimizer, which this does not
+            import.
 
     Raises:
-        ValueError: There is none of that name, or the package that offers it cannot be imported.
+        ValueError: There is no such method, or the package that offers it cannot be imported.
     """
     if isinstance(name, str) and "." in name:
         return _by_path[0](name)
@@ -140,8 +141,8 @@ def method_names(*, imported: bool = False) -> tuple[str, ...]:
     """Return the names of all methods, those of the package first.
 
     Args:
-        imported: Only those of methods that are imported, not those that installed packages offer
-            besides (entry points ``napts.methods``), which are imported when a spec names them.
+        imported: Only those of methods already imported, without those that installed packages also
+            offer (entry points ``napts.methods``) and that are imported when a spec names them.
     """
     offered = () if imported else entry_points.names(entry_points.METHODS)
     return tuple(dict.fromkeys((*_METHODS, *offered)))
@@ -180,11 +181,11 @@ def _method_error(kind: Literal["method_missing", "method_unknown"], text: str, 
 
 
 OptimizerOptions = Annotated[SerializeAsAny[MethodOptions], BeforeValidator(_validated)]
-"""Options of any method, told apart by ``method``."""
+"""Options of any method, distinguished by ``method``."""
 
 
 def _same_source(first: Callable[..., Any], second: Callable[..., Any]) -> bool:
-    """Tell whether two definitions are one, whose file was imported twice."""
+    """Tell whether two definitions are the same one, from a file that was imported twice."""
     return _described(first) == _described(second)
 
 

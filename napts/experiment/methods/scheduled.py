@@ -21,15 +21,15 @@ _KEY = "optimizer.scheduler"
 class Scheduled:
     """An optimizer whose learning rate follows a scheduler; the state has both.
 
-    For the trust-region methods the learning rate is a factor of the largest radius.
+    For the trust-region methods the learning rate is a factor on the largest radius.
 
     Args:
         optimizer: The optimizer.
         options: The scheduler and when it is called.
 
     Raises:
-        ValueError: The scheduler is not installed, refuses its arguments, keeps what a checkpoint
-            does not take, or is to follow a metric after every step.
+        ValueError: The scheduler is not installed, refuses its arguments, keeps state that a
+            checkpoint cannot hold, or would have to follow a metric after every step.
     """
 
     def __init__(self, optimizer: StepOptimizer, options: SchedulerOptions) -> None:
@@ -54,7 +54,7 @@ class Scheduled:
         kept = _not_plain(self._scheduler.state_dict())
         if kept is not None:
             raise ValueError(
-                f"{_KEY}.method: {options.method} keeps {kept}, which no checkpoint takes, "
+                f"{_KEY}.method: {options.method} keeps {kept}, which a checkpoint cannot hold, "
                 "allowed: schedulers whose state is numbers, strings and lists"
             )
 
@@ -64,17 +64,17 @@ class Scheduled:
         return self.optimizer.last_step
 
     def step(self, closure: Closure | Batch, /) -> float:
-        """Take one step, and move on in the schedule if it goes by steps."""
+        """Take one step, and advance the schedule if it goes by steps."""
         loss = self.optimizer.step(closure)
         if self._every == "step":
             self._scheduler.step()
         return loss
 
     def finish_epoch(self, validation_loss: float) -> None:
-        """Move on in the schedule if it goes by epochs.
+        """Advance the schedule if it goes by epochs.
 
         Args:
-            validation_loss: What schedulers with a metric, such as ReduceLROnPlateau, follow.
+            validation_loss: The metric for schedulers that follow one, such as ReduceLROnPlateau.
         """
         if self._every == "epoch":
             self._scheduler.step(*([validation_loss] if self._follows else []))
@@ -99,7 +99,7 @@ class Scheduled:
 
 
 def _not_plain(value: Any) -> str | None:
-    """Return the name of a type in nested data that a checkpoint does not take, or None."""
+    """Return the name of a type in nested data that a checkpoint cannot hold, or None."""
     if value is None or isinstance(value, (bool, int, float, str, Tensor)):
         return None
     items = value.values() if isinstance(value, dict) else value

@@ -16,15 +16,15 @@ class StepOptimizer(Protocol):
         ...
 
     def step(self, closure: Closure | Batch, /) -> float:
-        """Take one step; the closure returns the loss and calls no ``backward()``."""
+        """Take one step; the closure returns the loss and does not call ``backward()``."""
         ...
 
     def train_mode(self) -> None:
-        """Put the parameters where the next step is taken."""
+        """Put the parameters where the next step starts."""
         ...
 
     def eval_mode(self) -> None:
-        """Put the parameters where the network is evaluated; most have one place for both."""
+        """Put the parameters where the network is evaluated; for most that is the same place."""
         ...
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The user's own code: importing the files and modules that are named, and their digests."""
+"""The user's own code: importing the named files and modules, and their digests."""
 
 from napts.experiment.plugins.import_folders import PluginError
 from napts.experiment.plugins.loading import Plugin, load, plugins_of, refuse_while_loading

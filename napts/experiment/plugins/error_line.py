@@ -1,4 +1,4 @@
-"""An error as one line, with the place in the user's code that it came from."""
+"""An error as one line, with the place in the user's code that caused it."""
 
 import traceback
 from pathlib import Path
@@ -11,7 +11,7 @@ _LONGEST = 500
 """Characters of an error in a status; the traceback has all of it."""
 
 _OURS = ("torch", "numpy", "napts", "pydantic")
-"""Packages that are never to blame for what they were called with."""
+"""Packages that are never to blame for their arguments."""
 
 _SCHEDULED = "scheduled.py"
 """The module of this package that calls schedulers."""
@@ -24,8 +24,8 @@ def error_line(error: BaseException) -> str:
         error: What was raised.
 
     Returns:
-        For example ``"wine.py:14: RuntimeError: shape '[3]' is invalid"``; without a place where
-        no code but that of napts, torch, NumPy and Python itself took part.
+        For example ``"wine.py:14: RuntimeError: shape '[3]' is invalid"``; without a place if only
+        code of napts, torch, NumPy and Python itself was involved.
     """
     error = exits.raised(error)
     lines = "".join(traceback.format_exception_only(error)).strip().splitlines()
@@ -39,7 +39,7 @@ def error_line(error: BaseException) -> str:
 
 
 def place_of(error: BaseException) -> str | None:
-    """Return where in foreign code an error came from, as near to it as there is any."""
+    """Return the place in foreign code that is nearest to an error's origin."""
     frames = traceback.extract_tb(error.__traceback__)
     files = [(frame, Path(frame.filename)) for frame in frames if Path(frame.filename).is_file()]
     own = [frame for frame, file in files if own_code.is_own(file)]
@@ -50,7 +50,7 @@ def place_of(error: BaseException) -> str | None:
 
 
 def _in_package(frame: FrameSummary, file: Path) -> str | None:
-    """Return the place of a frame in an installed package that is not one of ours."""
+    """Return the place of a frame in an installed package other than the trusted ones."""
     folders = [n for n, part in enumerate(file.parts) if part.endswith("-packages")]
     if not folders:
         return None
@@ -59,7 +59,7 @@ def _in_package(frame: FrameSummary, file: Path) -> str | None:
 
 
 def _in_optimizer(frames: list[FrameSummary]) -> str | None:
-    """Return the part of the spec whose class of torch has raised, with the place in torch."""
+    """Return the part of the spec whose torch class has raised, with the place in torch."""
     found = None
     for frame in reversed(frames):
         parts = Path(frame.filename).parts

@@ -1,6 +1,6 @@
-"""Folders that own code is imported from: what lies beside a file that was named.
+"""Folders that own code is imported from: whatever is beside a named file.
 
-Source files are loaded as they are, with their digests noted, and never from compiled copies.
+Source files are loaded as they are, and their digests noted, never from compiled copies.
 """
 
 import sys
@@ -25,9 +25,9 @@ class PluginError(ValueError):
 
 
 class ExactLoader(SourceFileLoader):
-    """Loads a source file and notes what it held; compiled copies of it are not trusted.
+    """Loads a source file and notes its contents; compiled copies are not trusted.
 
-    Python takes a compiled copy for current if size and time, in whole seconds, agree.
+    Python considers a compiled copy current if size and time, in whole seconds, agree.
     """
 
     def get_code(self, fullname: str) -> CodeType:
@@ -46,7 +46,7 @@ class _Finder:
 
     Args:
         folder: The folder.
-        namespaces: Whether folders without ``__init__.py`` are packages, too.
+        namespaces: Whether folders without ``__init__.py`` are packages too.
     """
 
     def __init__(self, folder: Path, *, namespaces: bool) -> None:
@@ -78,17 +78,17 @@ _behind: dict[Path, _Finder] = {}
 
 @contextmanager
 def import_folder(root: Path | None, kept: Collection[str]) -> Iterator[None]:
-    """Find a folder's modules: in the block before all others, afterwards behind them.
+    """Find a folder's modules: before all others in the block, after them later.
 
     Args:
         root: The folder; None for nothing.
-        kept: Outermost names of modules that stay what they are, whatever the folder holds.
+        kept: Top-level names of modules that stay as they are, whatever the folder holds.
 
     Yields:
         Nothing.
 
     Raises:
-        PluginError: A module was imported whose name an own module of another folder has.
+        PluginError: An imported module has the name of an own module from another folder.
     """
     if root is None:
         yield
@@ -108,7 +108,7 @@ def import_folder(root: Path | None, kept: Collection[str]) -> Iterator[None]:
 
 
 def _hide(root: Path, kept: Collection[str]) -> dict[str, ModuleType]:
-    """Take out own modules of other folders that have a namesake here."""
+    """Remove own modules of other folders that have a namesake here."""
     hidden = {}
     for name, module in list(sys.modules.items()):
         top = name.partition(".")[0]

@@ -1,8 +1,8 @@
-"""Own modules that a run loads while it goes on, so that its key does not know them.
+"""Own modules that a run loads only while it is running, so that its key does not include them.
 
-The key holds the files that the user's files import by statements, and what they load while they
-are imported themselves. A module that a method loads by its name, as `importlib.import_module` does
-in ``network()``, is found out when that happens: its later edit would return the old results.
+The key covers the files that the user's files import with statements, and those loaded while these
+are imported. If a method loads a module by name, for example with `importlib.import_module` in
+``network()``, that is detected when it happens: otherwise a later edit would return old results.
 """
 
 import sys
@@ -13,7 +13,7 @@ from pathlib import Path
 from napts.experiment.plugins import own_code
 
 _late: dict[str, set[str]] = {}
-"""By module of a problem or method what runs of it have loaded in this process."""
+"""What runs have loaded in this process, by the module of their problem or method."""
 
 
 class LateImports:
@@ -32,7 +32,7 @@ class LateImports:
         self._roots = {own_code.root_of(name, file) for name, file in files.items()}
 
     def check(self) -> None:
-        """Refuse the run if it has loaded own code that its key does not know.
+        """Refuse the run if it has loaded own code that its key does not include.
 
         Raises:
             ValueError: It has, now or in an earlier run of this process.
@@ -50,7 +50,7 @@ class LateImports:
             file = own_code.file_of(sys.modules[found[0]])
             raise ValueError(
                 f"code: found {found[0]} ({file}) loaded during the run, which the run's key does "
-                "not know; allowed: import statements, so that a change of it is another run"
+                "not include; allowed: import statements, so that a change of it makes another run"
             )
 
     def _is_unknown(self, name: str) -> bool:

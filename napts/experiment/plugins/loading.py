@@ -1,7 +1,7 @@
-"""Files and modules with problems and methods of the user, imported because they were named.
+"""Files and modules with a user's problems and methods, imported because they were named.
 
 Specs are data and import nothing. What the command line names with ``--import``, or a program with
-``imports``, is imported once in a process; it registers what it has to offer.
+``imports``, is imported once per process and registers what it offers.
 """
 
 import importlib
@@ -29,7 +29,7 @@ class Plugin:
         given: How it was named.
         module: Name of the module.
         root: Folder from which it and its helpers are imported; None for an installed module.
-        is_file: Whether a file was named, not a module.
+        is_file: Whether a file was named rather than a module.
     """
 
     given: str
@@ -43,36 +43,36 @@ _loading: list[str] = []
 
 
 def load(imports: Sequence[str], tell: Tell | None = None) -> dict[str, str]:
-    """Import files and modules; what was imported before is left alone.
+    """Import files and modules; those imported before are left alone.
 
-    A file is named by its path (what ends with ``.py`` or holds a ``/``), a module by its dotted
-    name; modules are also found in the current folder. Modules beside a file can be imported by
-    it. While it is loaded they go before installed packages, afterwards behind them.
+    A file is named by its path (anything that ends with ``.py`` or contains a ``/``), a module by
+    its dotted name; modules are also found in the current folder. A file can import modules beside
+    it. While it is loaded they take precedence over installed packages, afterwards they do not.
 
     Args:
         imports: Files and modules.
-        tell: Takes a line about an import that registered nothing; by default it is a warning.
+        tell: Takes a line about an import that registered nothing; by default a warning is issued.
 
     Returns:
-        SHA-256 of every file of theirs that is neither installed nor of the standard library.
+        SHA-256 of each of their files that is neither installed nor in the standard library.
 
     Raises:
-        PluginError: One of them is missing, or fails.
+        PluginError: One of them is missing or fails.
     """
     found = [_load(given, tell or _warn) for given in imports]
     return own_code.code_of(*(plugin.module for plugin in found))
 
 
 def plugins_of(modules: Iterable[str]) -> list[Plugin]:
-    """Return what another process has to import for some runs.
+    """Return what another process must import for some runs.
 
     Args:
-        modules: Names of the modules that their problems and methods come from, see
-            :attr:`napts.RunSpec.modules`.
+        modules: Names of the modules that their problems and methods come from; see
+            :attr:`napts.experiment.RunSpec.modules`.
 
     Returns:
-        All that was imported here, in order, and modules with problems or methods that a program
-        imported by itself, or has defined in its own file.
+        Everything that was imported here, in order, and modules with problems or methods that a
+        program imported itself or defined in its own file.
     """
     found = list(_plugins.values())
     covered = {name for plugin in found for name in own_code.own_files(plugin.module)}
@@ -86,18 +86,18 @@ def plugins_of(modules: Iterable[str]) -> list[Plugin]:
 
 
 def refuse_while_loading(what: str) -> None:
-    """Refuse something that a file does while it is imported.
+    """Refuse a call that a file makes while it is being imported.
 
     Args:
         what: Name of the function that it called.
 
     Raises:
-        RuntimeError: A file is just being imported.
+        RuntimeError: A file is being imported.
     """
     if _loading:
         raise RuntimeError(
-            f"{what} was called while {_loading[-1]} is imported; put it under if __name__ == "
-            '"__main__":'
+            f"{what} was called while {_loading[-1]} was being imported; put it under if "
+            '__name__ == "__main__":'
         )
 
 
@@ -113,12 +113,12 @@ def _load(given: str, tell: Tell) -> Plugin:
         with _naming(given):
             _plugins[key] = _import_file(given) if is_file else _import_module(given)
         if _registered() == before and _plugins[key].module in _fresh:
-            tell(f"{given}: registered no problem and no method")
+            tell(f"{given}: registered neither a problem nor a method")
     return _plugins[key]
 
 
 _fresh: set[str] = set()
-"""Modules that were executed by an import here, not before it."""
+"""Modules that an import here executed, rather than an earlier one."""
 
 
 def _registered() -> frozenset[str]:
@@ -157,7 +157,7 @@ def _import_file(given: str) -> Plugin:
 
 
 def _free_name(file: Path) -> str:
-    """Return the file's stem, or that with a number where it is the name of something else."""
+    """Return the file's stem, with a number if something else has that name."""
     stem, number = own_code.module_name(file), 1
     while True:
         name = stem if number == 1 else f"{stem}_{number}"
@@ -172,7 +172,7 @@ def _free_name(file: Path) -> str:
 
 
 def _names() -> set[str]:
-    """Return the outermost names of what was imported."""
+    """Return the top-level names of what was imported."""
     return {plugin.module.partition(".")[0] for plugin in _plugins.values()}
 
 
@@ -198,7 +198,7 @@ def _import_module(given: str) -> Plugin:
 
 
 def _root(top: str, origin: Path) -> Path | None:
-    """Return the folder that an own package lies in, None for an installed one."""
+    """Return the folder that holds an own package, None for an installed one."""
     origin = origin.resolve()
     if origin.is_dir():
         return origin.parent if own_code.is_own(origin) else None
@@ -233,7 +233,7 @@ def _watched(module: str) -> Iterator[None]:
 
 @contextmanager
 def _naming(given: str) -> Iterator[None]:
-    """Turn what goes wrong in foreign code into one line that says where."""
+    """Turn an error in foreign code into one line that says where."""
     _loading.append(given)
     try:
         with guarded():
@@ -248,7 +248,7 @@ def _naming(given: str) -> Iterator[None]:
 
 
 def _place(given: str, error: BaseException) -> str:
-    """Return file and line of own code that an error came from, as near to it as there is any."""
+    """Return the file and line of own code that is nearest to an error's origin."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{_shown(error.filename)}:{error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)

@@ -1,8 +1,8 @@
 """The user's own code: which files a problem or a method consists of, and their digests.
 
-Own is what was imported from a file that is neither installed, nor of the standard library, nor of
-this package. A module's code is its file and those of the own modules that it imports, anywhere in
-its text or while it was loaded; a change of any of them makes another run.
+Code is own if it was imported from a file that is neither installed, nor in the standard library,
+nor in this package. A module's code is its file and those of the own modules that it imports,
+anywhere in its text or while it was loaded; a change of any of them makes another run.
 """
 
 import ast
@@ -26,7 +26,7 @@ _loaded_with: dict[str, set[str]] = {}
 
 
 def is_own(file: Path) -> bool:
-    """Tell whether a file is the user's: not installed, nor Python's, nor this package's.
+    """Tell whether a file is the user's: not installed, not Python's, and not this package's.
 
     Args:
         file: A file that Python has imported or could import.
@@ -38,7 +38,7 @@ def is_own(file: Path) -> bool:
 
 
 def _is_target(folders: Iterable[Path]) -> bool:
-    """Tell whether packages are installed into one of the folders, as by ``pip --target``."""
+    """Tell whether packages are installed in one of the folders, as with ``pip --target``."""
     return any(_holds_distributions(folder) for folder in folders if str(folder) in sys.path)
 
 
@@ -48,7 +48,7 @@ def _holds_distributions(folder: Path) -> bool:
 
 
 def file_of(module: ModuleType | None) -> Path | None:
-    """Return the file of a module if it is own code, else None.
+    """Return the file of a module if it is own code, otherwise None.
 
     Args:
         module: The module.
@@ -84,7 +84,7 @@ def own_files(module: str) -> dict[str, Path]:
         module: Name of an imported module.
 
     Returns:
-        By name of the module. Empty for an installed one.
+        The files by name of the module. Empty for an installed one.
     """
     found: dict[str, Path] = {}
     roots: list[Path] = []
@@ -112,7 +112,7 @@ def _find(name: str, roots: list[Path]) -> Path | None:
 
 @cache
 def _imports(name: str, file: Path) -> frozenset[str]:
-    """Return the names that a file may import; more than there are does no harm."""
+    """Return the names that a file may import; too many do no harm."""
     if file.suffix != ".py":
         return frozenset()
     package = name if file.stem == "__init__" else name.rpartition(".")[0]
@@ -137,7 +137,7 @@ def _imported_names(file: Path, package: str) -> Iterator[str]:
 
 
 def imported_packages(module: str) -> set[str]:
-    """Return the names of the outermost packages that a module's own code imports.
+    """Return the names of the top-level packages that a module's own code imports.
 
     Args:
         module: Name of an imported module.
@@ -147,18 +147,18 @@ def imported_packages(module: str) -> set[str]:
 
 
 def digest_of(file: Path) -> str:
-    """Return the SHA-256 of a file as it was when this was asked first, or when it was loaded."""
+    """Return the SHA-256 of a file as it was when it was loaded, or when first asked for."""
     if file not in _digests:
         keep_digest(file, file.read_bytes())
     return _digests[file]
 
 
 def keep_digest(file: Path, content: bytes) -> None:
-    """Note what a file held when it was loaded.
+    """Note the contents of a file when it was loaded.
 
     Args:
         file: The file.
-        content: Its content.
+        content: Its contents.
     """
     _digests[file] = hashlib.sha256(content).hexdigest()
 
@@ -174,7 +174,7 @@ def loaded_with(module: str, others: Iterable[str]) -> None:
 
 
 def path_in_code(module: str, file: Path) -> str:
-    """Return the name of a file in a run's ``code``; it does not depend on where the file lies.
+    """Return the name of a file in a run's ``code``; it does not depend on the file's location.
 
     Args:
         module: Name of the module.
@@ -187,7 +187,7 @@ def path_in_code(module: str, file: Path) -> str:
 
 
 def module_name(file: Path) -> str:
-    """Return the name under which a file is imported, if that is free.
+    """Return the name under which a file is imported, if that name is free.
 
     Args:
         file: The file.
@@ -203,7 +203,7 @@ def code_of(*modules: str) -> dict[str, str]:
         modules: Names of imported modules.
 
     Returns:
-        SHA-256 by name of the file; empty if nothing of it is own code.
+        SHA-256 by name of the file; empty if none of it is own code.
     """
     files = {name: file for module in modules for name, file in own_files(module).items()}
     if "__main__" in files:  # also where the same file was imported by its name
@@ -220,20 +220,20 @@ def code_of(*modules: str) -> dict[str, str]:
 
 
 def check_files(modules: Iterable[str]) -> None:
-    """Refuse modules without a file: code of a notebook's cell, a prompt, or the standard input.
+    """Refuse modules without a file: code from a notebook cell, a prompt, or standard input.
 
     Args:
         modules: Names of imported modules.
 
     Raises:
-        ValueError: There is one; nobody could tell when its code is another.
+        ValueError: There is one; a change of its code could not be detected.
     """
     for name in modules:
         file = getattr(sys.modules.get(name), "__file__", None)
         if not file or not Path(file).is_file():  # "<stdin>" is none
             raise ValueError(
                 f"code: found a problem or method of module {name}, which is in no file, "
-                "allowed: one of a file, so that a changed one is another run"
+                "allowed: one from a file, so that a changed one makes another run"
             )
 
 
@@ -244,23 +244,23 @@ def check_unchanged(modules: Iterable[str]) -> None:
         modules: Names of imported modules.
 
     Raises:
-        ValueError: There is one; what was imported is not what the file says now.
+        ValueError: There is one; the imported code is not what the file has now.
     """
     for file in {file for module in modules for file in own_files(module).values()}:
         content = file.read_bytes() if file.is_file() else b""
         if hashlib.sha256(content).hexdigest() != digest_of(file):
             raise ValueError(
                 f"code: found {file} changed since it was imported, allowed: a new process, "
-                "which imports it as it is now"
+                "which imports the current file"
             )
 
 
 def differing_code(expected: Mapping[str, str], found: Mapping[str, str]) -> str:
-    """Return a line about code that is not what a spec says.
+    """Return a line about code that differs from a spec's digests.
 
     Args:
         expected: The digests in the spec.
-        found: Those of the code that was imported.
+        found: Those of the imported code.
     """
     changed = [n for n in sorted({*expected, *found}) if expected.get(n) != found.get(n)]
     return (

@@ -1,4 +1,4 @@
-"""Specs: what a run or a study is, as data, and how it is read from a file.
+"""Specs: a run or a study as data, and how it is read from a file.
 
 Start reading in :mod:`napts.experiment.spec.run_spec`.
 """

@@ -1,4 +1,4 @@
-"""How much training a run gets: its limits, and the target at which it may stop before."""
+"""How much training a run gets: its limits, and the target at which it may stop earlier."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -17,12 +17,12 @@ from napts.records.metric import Goal, Metric
 from napts.text import shown
 
 LIMITS = ("epochs", "passes", "samples", "seconds")
-"""What a budget may limit; the first limit that is reached ends the run."""
+"""What a budget may limit; the first limit reached ends the run."""
 
 _LEFT_OUT_IF_NONE = (*LIMITS, "target")  # older specs and keys had no such fields
 
 _LARGEST = 2**53
-"""Samples of a batch, which is not larger than the data in any case."""
+"""Samples per batch; a batch is never larger than the data."""
 
 
 class Target(SpecTable):
@@ -30,9 +30,9 @@ class Target(SpecTable):
 
     Attributes:
         metric: ``train_loss``, ``val_loss`` or ``val_`` and a metric of the problem.
-        value: The value to be reached.
+        value: The value to reach.
         goal: "max" if larger values are better, "min" if smaller ones are. By default that of the
-            problem's own metric, and "min" for losses; to be given for other metrics.
+            problem's own metric, and "min" for losses; required for other metrics.
     """
 
     metric: str
@@ -63,7 +63,7 @@ class Target(SpecTable):
             return self.model_copy(update={"goal": primary.goal})
         raise ValueError(
             "budget.target.goal: missing, allowed: max or min (only losses and "
-            f"{primary.column('val')} have one by default)"
+            f"{primary.column('val')} have a default)"
         )
 
     def met(self, value: float | None) -> bool:
@@ -83,22 +83,21 @@ class Target(SpecTable):
 
 
 class Budget(SpecTable):
-    """How much training: at least one limit, of which the first that is reached ends the run.
+    """How much training: at least one limit; the first one reached ends the run.
 
-    Limits are looked at after every step. An epoch that is not finished then is evaluated and
+    Limits are checked after every step. An epoch that is unfinished at that point is evaluated and
     recorded like the others, with the batches that it had.
 
     Attributes:
         epochs: Passes over the training samples.
         passes: Forward-backward passes of the whole network over a batch, with local passes and
-            forward passes at their share, see `napts.records.costs`.
+            forward passes counted by their share; see `napts.records.costs`.
         samples: Training samples in the batches of all steps.
-        seconds: Wall time of the training part, without evaluation and checkpoints; times before
-            an interruption count as far as there is a checkpoint of them.
-        batch_size: Samples per batch, or "full" for all of them; None stands for the problem's
-            default.
-        overlap: Share of the batch size that every batch takes from every other one, besides.
-        target: Where to stop before.
+        seconds: Wall time of the training part, without evaluation and checkpoints; time before
+            an interruption counts as far as a checkpoint covers it.
+        batch_size: Samples per batch, or "full" for all of them; None for the problem's default.
+        overlap: Share of the batch size that every batch also takes from every other one.
+        target: Where to stop earlier.
     """
 
     epochs: Epochs | None = None
@@ -134,7 +133,7 @@ class Budget(SpecTable):
         return {name: value for name, value in values.items() if value is not None}
 
     def resolved(self, batch_size: int | Literal["full"], primary: Metric) -> "Budget":
-        """Return the budget with what is left to the problem filled in.
+        """Return the budget with the problem's defaults filled in.
 
         Args:
             batch_size: The problem's batch size.

@@ -12,13 +12,13 @@ from napts.quantity import Unit
 class Pipelining(SpecTable):
     """How the network is spread over ranks; part of the run key.
 
-    The numbers do not depend on how many ranks share the stages (``execution.ranks``), but on
-    the stages, to which random numbers belong, and on the micro-batches, over which BatchNorm
-    takes its statistics.
+    The numbers do not depend on how many ranks share the stages (``execution.ranks``). They do
+    depend on the stages, to which random numbers belong, and on the micro-batches, over which
+    BatchNorm takes its statistics.
 
     Attributes:
-        stages: Contiguous blocks of layers; None stands for the number of subdomains, which is
-            the only one allowed for methods with subdomains.
+        stages: Contiguous blocks of layers; None for the number of subdomains, the only number
+            allowed for methods with subdomains.
         micro_batches: Parts of a batch that follow one another through the ranks. A batch that
             they do not divide is cut into the next smaller number of equal parts.
     """
@@ -28,26 +28,26 @@ class Pipelining(SpecTable):
 
 
 class Execution(SpecTable):
-    """Where and how a run runs; no part of the run key.
+    """Where and how a run runs; not part of the run key.
 
     Attributes:
-        device: "cpu", "cuda", or "auto" for CUDA where there is a device.
+        device: "cpu", "cuda", or "auto" for CUDA if there is a device.
         threads: Threads of one operation on the CPU.
         ranks: Processes that share the stages of ``[pipeline]``, the subdomains of APTSW or the
-            shards of APTSD, at most one for each. A run that was interrupted may go on with another
+            shards of APTSD, at most one for each. An interrupted run may resume with another
             number. With shards the results differ by rounding.
-        schedule: Order of the micro-batches, "gpipe" or "1f1b" (with as many micro-batches as
-            ranks or more); the results are the same.
-        channels_last: Whether images and the weights of convolutions lie channel after channel in
-            memory, pixel by pixel; the results differ by rounding only.
-        checkpoint_every_s: Seconds between checkpoints within an epoch; the end of every epoch has
-            one in any case.
+        schedule: Order of the micro-batches, "gpipe" or "1f1b" (with at least as many
+            micro-batches as ranks); the results are the same.
+        channels_last: Whether images and the weights of convolutions are stored pixel by pixel,
+            with the channels of each pixel together; the results differ only by rounding.
+        checkpoint_every_s: Seconds between checkpoints within an epoch; every epoch also ends with
+            one.
         record_steps: Whether every step is recorded, not only every epoch.
-        packages: What happens where a run was begun, or done, with other versions of the packages
-            that its problem, its method or the user's code come from: "any" tells it in a line,
+        packages: What to do if a run was begun, or done, with other versions of the packages that
+            its problem, its method or the user's code come from: "any" reports it in a line,
             "exact" refuses the run.
-        data: Whether the data of runs that are done are looked at: "exact" reads them again, and
-            refuses a run that was done with others. A run that goes on does so in any case.
+        data: Whether the data of finished runs are checked: "exact" reads them again, and refuses
+            a run that was done with others. A resumed run always does so.
     """
 
     device: Literal["cpu", "cuda", "auto"] = "cpu"
@@ -64,7 +64,7 @@ class Execution(SpecTable):
         """Return the device.
 
         Args:
-            index: Which CUDA device, where one is taken; None for the current one.
+            index: Which CUDA device, if one is used; None for the current one.
 
         Raises:
             ValueError: CUDA is asked for and there is none.

@@ -1,4 +1,4 @@
-"""Reading specs from TOML files, with errors that say what to change."""
+"""Reading specs from TOML files, with error messages that say what to change."""
 
 import difflib
 import math
@@ -50,10 +50,10 @@ _TYPES = {
 
 
 _IN_METHODS = 4
-"""Length of the place of a key of ``[[methods]]``, with the nesting of the models."""
+"""Length of the path of a key of ``[[methods]]``, with the nesting of the models."""
 
 _LONGEST_KEY = 100
-"""Characters of a key by which a known one is looked for that may have been meant."""
+"""Characters of an unknown key that are compared with known keys to suggest one."""
 
 
 def load_spec(path: str | Path, overrides: Iterable[str] = ()) -> RunSpec | Study:
@@ -61,7 +61,7 @@ def load_spec(path: str | Path, overrides: Iterable[str] = ()) -> RunSpec | Stud
 
     Args:
         path: The file; a study is recognised by its ``methods``.
-        overrides: Assignments such as ``optimizer.window=10``, see `apply_overrides`.
+        overrides: Assignments such as ``optimizer.window=10``; see `apply_overrides`.
 
     Returns:
         The validated spec or study.
@@ -91,10 +91,11 @@ def apply_overrides(data: Mapping[str, Any], assignments: Iterable[str]) -> dict
     Args:
         data: Nested plain data.
         assignments: ``a.b=value``; an element of a list is named by its index. The value is a TOML
-            literal; what is not one is taken as a string, so that quotes are not needed.
+            literal; anything else is taken as a string, so that quotes are not needed.
 
     Raises:
-        SpecError: An assignment has no ``=``, or its path leads through something not a table.
+        SpecError: An assignment has no ``=``, or its path leads through something that is not a
+            table.
     """
     check_data(data, "spec")
     result = deepcopy(dict(data))
@@ -140,7 +141,7 @@ def validated(model: type[Model], data: Mapping[str, Any], source: str) -> Model
         source: Where they come from, for messages.
 
     Raises:
-        SpecError: They are not valid; one line per problem.
+        SpecError: The data are not valid; one line per problem.
     """
     check_data(data, source)
     try:
@@ -153,7 +154,7 @@ def validated(model: type[Model], data: Mapping[str, Any], source: str) -> Model
 
 
 def _follows(item: dict[str, Any], items: Iterable[dict[str, Any]]) -> bool:
-    """Tell whether a list is called too short only because some of its items are not valid."""
+    """Tell whether a list counts as too short only because some of its items are not valid."""
     place = item["loc"]
     return item["type"] == "too_short" and any(
         len(other["loc"]) > len(place) and other["loc"][: len(place)] == place for other in items
@@ -163,7 +164,7 @@ def _follows(item: dict[str, Any], items: Iterable[dict[str, Any]]) -> bool:
 def _problem(
     item: dict[str, Any], model: type[BaseModel], data: Mapping[str, Any], source: str
 ) -> str:
-    """Return one error of pydantic as a line."""
+    """Return one of pydantic's errors as a line."""
     place = item["loc"]
     if item["type"] == "extra_forbidden":
         explained = _unknown_key(place, model, data)
@@ -174,7 +175,7 @@ def _problem(
 
 
 def _dotted(place: tuple[int | str, ...]) -> str:
-    """Return the path as it stands in the file: without the nesting of the models."""
+    """Return the path as in the file, without the nesting of the models."""
     nested = place[:1] == ("methods",)
     return dotted(
         tuple(
@@ -189,7 +190,7 @@ def _dotted(place: tuple[int | str, ...]) -> str:
 def _unknown_key(
     place: tuple[int | str, ...], model: type[BaseModel], data: Mapping[str, Any]
 ) -> str:
-    """Say which keys there are where an unknown one was found, the likeliest first."""
+    """List the known keys where an unknown one was found, the likeliest first."""
     known = list(_model_of(place, model, data).model_fields)
     if place[0] == "methods" and len(place) <= _IN_METHODS:
         known += ["label", "epochs"]
@@ -201,7 +202,7 @@ def _unknown_key(
 def _model_of(
     place: tuple[int | str, ...], model: type[BaseModel], data: Mapping[str, Any]
 ) -> type[BaseModel]:
-    """Return the model of the table that a place lies in."""
+    """Return the model of the table that contains a place."""
     if "optimizer" in place[:-1]:
         return method_named(_table_at(data, place[:-1])["method"]).options
     if place[0] == "workload":
@@ -237,7 +238,7 @@ def _table_at(data: Any, place: tuple[int | str, ...]) -> Any:
 
 
 def _model_at(model: type[BaseModel], place: tuple[int | str, ...]) -> type[BaseModel]:
-    """Return the model of the table at a place; the innermost one that can be told."""
+    """Return the model of the table at a place; the innermost one that can be determined."""
     for part in place:
         field = model.model_fields.get(str(part))
         if field is not None:
@@ -276,5 +277,5 @@ def _allowed(kind: str, context: dict[str, Any], message: str) -> str:
             noun = "of them" if many else "character" if context[name] == 1 else "characters"
             return f"{bound} {context[name]} {noun}"
     if kind == "string_pattern_mismatch":
-        return "letters, digits, '.', '_' and '-', no '.' in front"
+        return "letters, digits, '.', '_' and '-', no '.' at the start"
     return _TYPES.get(kind, message[:1].lower() + message[1:])

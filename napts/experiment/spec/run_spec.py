@@ -1,4 +1,4 @@
-"""What a run is: the validated spec, and the key that its scientific settings give it."""
+"""A run as data: the validated spec, and the key derived from its scientific settings."""
 
 import hashlib
 import json
@@ -31,7 +31,7 @@ _NOT_SCIENCE = ("experiment", "kind", "label", "execution")
 
 
 class WorkloadSpec(BaseModel):
-    """Which problem, with the options of that workload beside its name.
+    """Which problem, with its options beside its name.
 
     Attributes:
         name: One of `napts.problems.problem_names`.
@@ -68,7 +68,7 @@ class WorkloadSpec(BaseModel):
 
 @contextmanager
 def _refusing(name: str) -> Iterator[None]:
-    """Refuse a problem whose own checks of its options fail, by whatever they raise."""
+    """Refuse a problem whose own checks of its options fail, whatever they raise."""
     try:
         with guarded():
             yield
@@ -82,21 +82,21 @@ class RunSpec(SpecTable):
     """One run: a method on a workload, with a seed and a budget.
 
     Attributes:
-        experiment: Name of the folder that collects runs to be compared.
-        kind: What the runs are for: "comparison", "tuning" or "calibration"; where it is not given,
-            the experiment's name tells, see `napts.records.layout.kind_by_name`.
+        experiment: Name of the folder for runs to be compared.
+        kind: What the runs are for: "comparison", "tuning" or "calibration". If it is not given,
+            the experiment's name decides; see `napts.records.layout.kind_by_name`.
         label: Name of the method in tables and figures, if not the method's own.
         seed: Seed of the initial parameters, the order of the batches and dropout.
-        precision: Type of parameters and activations; the problem's where it is not given.
+        precision: Type of parameters and activations; by default the problem's.
         workload: The problem.
         optimizer: The method and its options.
         budget: How much training, the target and the batch size.
         pipeline: Stages and micro-batches of a network that may be spread over ranks; None for
             a network that is called as a whole.
         execution: Device, threads, ranks, checkpoints.
-        code: SHA-256 of every file of the problem's and the method's code that is the user's own,
-            see :mod:`napts.experiment.plugins.own_code`; found out where it is None, checked where
-            it is given. None for code of installed packages.
+        code: SHA-256 of every file of the problem's and the method's code that is the user's own;
+            see :mod:`napts.experiment.plugins.own_code`. It is computed if it is None and checked
+            if it is given. None for code of installed packages.
     """
 
     experiment: Name
@@ -113,7 +113,7 @@ class RunSpec(SpecTable):
 
     @model_validator(mode="after")
     def _resolve(self) -> "RunSpec":
-        """Replace what is left to the workload by the workload's defaults."""
+        """Fill in the workload's defaults for values that are not given."""
         workload = self.workload.build()
         budget = self.budget.resolved(workload.batch_size, self.primary)
         object.__setattr__(self, "budget", budget)
@@ -135,7 +135,7 @@ class RunSpec(SpecTable):
         object.__setattr__(self, "code", code)
 
     def _check_compiled(self, workload: Problem) -> None:
-        """Check that a compiled loss has what the method needs of it."""
+        """Check that a compiled loss can do what the method needs."""
         able = self.method.capabilities
         if not workload.compiled or not (able.needs == "stages" or able.differentiates_twice):
             return
@@ -156,7 +156,8 @@ class RunSpec(SpecTable):
         able = self.method.capabilities
         if not able.pipeline_ok:
             raise ValueError(
-                f"optimizer.method: found {self.method.name}, allowed: others with [pipeline]"
+                f"optimizer.method: found {self.method.name}, allowed with [pipeline]: other "
+                "methods"
             )
         if getattr(self.optimizer, "order", 1) == 2:
             raise ValueError("optimizer.order: found 2, allowed: 1 with [pipeline]")
@@ -177,13 +178,13 @@ class RunSpec(SpecTable):
         object.__setattr__(self, "pipeline", pipeline)
 
     def check_replicas(self, ranks: int) -> None:
-        """Check how many ranks may share what a batch is divided into.
+        """Check that the ranks are not more than the parts of a batch that they share.
 
         Args:
-            ranks: How many there are.
+            ranks: Their number.
 
         Raises:
-            ValueError: Too many.
+            ValueError: There are too many.
         """
         divided = self.method.capabilities.shared_by
         if divided is None:
@@ -199,7 +200,7 @@ class RunSpec(SpecTable):
         """Names of the modules that define and register the problem and the method.
 
         Raises:
-            ValueError: One of them is in no file, so that nobody could tell when it has changed.
+            ValueError: One of them is in no file, so that a change could not be detected.
         """
         found = problem_modules(self.workload.name)
         # A method that is named by its path comes from an installed package.
@@ -251,7 +252,7 @@ class RunSpec(SpecTable):
 
     @property
     def primary(self) -> Metric:
-        """The metric by which runs of the problem are compared."""
+        """The metric used to compare runs of the problem."""
         problem = self.workload.build()
         name, goal = problem.primary
         return Metric(name, goal, name in problem.fractions)
@@ -268,7 +269,7 @@ class RunSpec(SpecTable):
 
     @property
     def run_key(self) -> str:
-        """Name of the run: method, seed, and a hash of all that determines the result."""
+        """Name of the run: method, seed, and a hash of everything that determines the result."""
         content = {"schema": SCHEMA, **self.science()}
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         digest = hashlib.sha256(text.encode()).hexdigest()[:_KEY_DIGITS]

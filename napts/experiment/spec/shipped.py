@@ -1,4 +1,4 @@
-"""The studies that come with the package, under the names they have in the repository."""
+"""The studies that come with the package, under their names in the repository."""
 
 from pathlib import Path
 
@@ -6,13 +6,13 @@ FOLDER = "studies"
 
 
 def shipped(path: Path) -> Path:
-    """Return where a spec lies: as named or, if nothing is there, among the package's studies.
+    """Return where a spec is: at its path or, if nothing is there, among the package's studies.
 
     Args:
-        path: For example ``studies/digits.toml``, as the README has it.
+        path: For example ``studies/digits.toml``, as in the README.
 
     Returns:
-        The path itself, unless the package has a study of that name and the path names nothing.
+        The path itself, unless nothing is there and the package has a study of that name.
     """
     if path.exists() or path.is_absolute() or path.parts[:1] != (FOLDER,) or ".." in path.parts:
         return path

@@ -14,7 +14,7 @@ from napts.records.layout import Kind
 from napts.text import shown
 
 MOST_RUNS = 100_000
-"""Runs of one file; a day at one a second."""
+"""Largest number of runs in one file; a day at one per second."""
 
 
 def check_count(runs: int) -> None:
@@ -33,7 +33,7 @@ class StudyMethod(SpecTable):
     Attributes:
         optimizer: The method and its options.
         label: Name in tables and figures; the method's own name by default.
-        epochs: Epochs, where they differ from the study's.
+        epochs: Epochs, if they differ from the study's.
     """
 
     optimizer: OptimizerOptions
@@ -59,14 +59,14 @@ class Study(SpecTable):
     """Methods times seeds on one workload.
 
     Attributes:
-        experiment: Name of the folder of the runs.
-        kind: What the runs are for, see :class:`RunSpec`.
-        seeds: Seeds that every method is run with; results are paired by them.
-        precision: Type of parameters and activations; the problem's where it is not given.
+        experiment: Name of the runs' folder.
+        kind: What the runs are for; see :class:`RunSpec`.
+        seeds: Seeds for every method; results are paired by seed.
+        precision: Type of parameters and activations; by default the problem's.
         workload: The problem.
         methods: The methods.
         budget: How much training, the target and the batch size.
-        pipeline: Stages and micro-batches, see :class:`RunSpec`.
+        pipeline: Stages and micro-batches; see :class:`RunSpec`.
         execution: Device, threads, ranks, checkpoints.
     """
 
@@ -97,7 +97,7 @@ class Study(SpecTable):
 
     @model_validator(mode="after")
     def _runs_can_be_made(self) -> "Study":
-        """Look for what only a run can tell: whether its problem can be built, above all."""
+        """Check what only a run can show, above all whether its problem can be built."""
         try:
             for method in self.methods:
                 self._run(method, self.seeds[0])
@@ -107,7 +107,7 @@ class Study(SpecTable):
         return self
 
     def runs(self) -> list[RunSpec]:
-        """Return the runs, seed by seed, so that load on the machine meets all methods alike."""
+        """Return the runs, seed by seed, so that load on the machine affects all methods alike."""
         return [self._run(method, seed) for seed in self.seeds for method in self.methods]
 
     def _run(self, method: StudyMethod, seed: int) -> RunSpec:

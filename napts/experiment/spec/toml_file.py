@@ -1,7 +1,7 @@
-"""TOML files, read within bounds: what is too long or too deep is refused before it is parsed.
+"""TOML files, read within bounds: anything too long or too deep is refused before parsing.
 
-Nobody writes such files, but programs do. Python's parser takes minutes for keys of thousands of
-parts and ends in a RecursionError where lists are nested deeply, and so does what comes after it.
+People do not write such files, but programs do. Python's parser takes minutes for keys with
+thousands of parts and ends in a RecursionError for deeply nested lists, and so does later code.
 """
 
 import re
@@ -15,19 +15,19 @@ from napts.experiment.spec.spec_error import spec_error
 from napts.text import one_line, plain_label, shown
 
 LARGEST_BYTES = 256 * 1024
-"""Size of a file; the longest study that comes with the package has 4 KB."""
+"""Largest size of a file; the longest study that comes with the package has 4 KB."""
 
 MOST_KEYS = 10_000
-"""Keys of a file, or of nested data."""
+"""Largest number of keys in a file or in nested data."""
 
 MOST_VALUES = 1_000_000
-"""Values of nested data; a file has fewer, but in a program a list can stand in several places."""
+"""Largest number of values in nested data; files have fewer, but data can repeat a list."""
 
 DEEPEST = 16
-"""Levels of tables and lists, and parts of a dotted key."""
+"""Largest number of levels of tables and lists, and of parts of a dotted key."""
 
 LARGEST_INTEGER, SMALLEST_INTEGER = 2**63 - 1, -(2**63)
-"""What TOML, JSON, databases and tensors can hold."""
+"""Integers that TOML, JSON, databases and tensors can hold."""
 
 _TOKENS = re.compile(
     r'"""(?:[^"\\]|\\.|"(?!""))*+(?:""")?'
@@ -38,7 +38,7 @@ _TOKENS = re.compile(
     r"|[\[\]{}=.,\n]",
     re.DOTALL,
 )
-"""Strings and comments as a whole, and the signs between them that count; in linear time."""
+"""Strings and comments as a whole, and the significant characters between; in linear time."""
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def parse_toml(text: str) -> dict[str, Any]:
     """Parse TOML.
 
     Raises:
-        ValueError: It is none, or has too many keys or levels.
+        ValueError: It is not TOML, or has too many keys or levels.
     """
     _check_text(text)
     return tomllib.loads(text)
@@ -89,15 +89,15 @@ def _check_text(text: str) -> None:
 
 
 def check_data(data: Mapping[str, Any], source: object) -> None:
-    """Check nested data, from a file or a program, for what nothing after it could handle.
+    """Check nested data, from a file or a program, for anything that later code cannot handle.
 
     Args:
         data: The data.
         source: Where they come from, for messages.
 
     Raises:
-        SpecError: They are nested too deeply, have too many keys, or an integer beyond 64 bits,
-            or a key with a control character.
+        SpecError: They are nested too deeply or have too many keys, an integer beyond 64 bits, or a
+            key with a control character.
     """
     keys = 0
     for count, (place, value) in enumerate(_walk(data)):
@@ -115,7 +115,7 @@ def check_data(data: Mapping[str, Any], source: object) -> None:
 
 
 def _walk(data: Any) -> Iterator[tuple[tuple[int | str, ...], Any]]:
-    """Yield all values with their places, a level below the deepest one at most."""
+    """Yield all values with their places, down to one level below the deepest allowed."""
     left: list[tuple[tuple[int | str, ...], Any]] = [((), data)]
     while left:
         place, value = left.pop()
@@ -138,7 +138,7 @@ def _check_keys(table: Mapping[Any, Any], place: tuple[int | str, ...], source: 
 
 
 def dotted(place: tuple[int | str, ...]) -> str:
-    """Return a place in nested data as it is written in a file, in part where it is long."""
+    """Return a place in nested data as written in a file, shortened if it is long."""
     text = ""
     for part in place:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)

@@ -1,4 +1,4 @@
-"""One file a method: its options, and how they compose it from the four families."""
+"""One file per method: its options, and how they compose it from the four families."""
 
 from napts.optim.methods.apts import APTS
 from napts.optim.methods.aptsa import APTSA

@@ -31,7 +31,7 @@ class APTS(SchwarzMethod):
     (arXiv 2605.14860), sections 2.1 and 2.3.
     """
 
-    amended = (Amendment("max_tries", "Those of the global step."),)
+    amended = (Amendment("max_tries", "Applies to the global step."),)
 
     def __init__(self, stages: Decomposition, **options: Unpack[APTSOptions]) -> None:
         super().__init__(stages, options)

@@ -1,4 +1,4 @@
-"""APTS whose proposals are always taken."""
+"""APTS with every proposal accepted."""
 
 from typing import Any, Unpack
 
@@ -19,8 +19,8 @@ class APTSAOptions(SchwarzOptions, TrustRegionOptions, total=False):
 class APTSA(SchwarzMethod):
     r"""APTS with aggressive acceptance: every proposal is taken, only the global step is tested.
 
-    A proposal whose loss is NaN or infinite is refused (our choice). The radius changes in the
-    global step alone.
+    A proposal whose loss is NaN or infinite is refused (our choice). Only the global step changes
+    the radius.
 
     Args:
         stages: The subdomains, from :func:`napts.partition_layers`.
@@ -32,7 +32,7 @@ class APTSA(SchwarzMethod):
     forced decrease.
     """
 
-    amended = (Amendment("max_tries", "Those of the global step."),)
+    amended = (Amendment("max_tries", "Applies to the global step."),)
 
     def __init__(self, stages: Decomposition, **options: Unpack[APTSAOptions]) -> None:
         super().__init__(stages, options)

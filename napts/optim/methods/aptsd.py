@@ -43,16 +43,16 @@ _ALSO_LOCAL = ("shrink", "grow", "eta_1", "eta_2", "direction")
 class APTSD(PlainTrustRegion):
     r"""Additively preconditioned trust-region strategy in data.
 
-    Per batch: one forward and backward; every shard takes up to ``local_steps`` trust-region steps
-    over all parameters on a loss of its own, which agrees with the whole loss to first order; the
-    combination of what they found is tested against what they promised; one global trust-region
-    step follows. The loss of a batch is the mean of its shards' losses, evaluated one by one, so
-    that their gradients at the iterate cost nothing more. With equal shards an accepted batch costs
-    at most ``local_steps + 3`` forwards and ``local_steps + 1`` backwards, those of shards counted
-    by their share.
+    Each batch starts with one forward and backward. Every shard then takes up to ``local_steps``
+    trust-region steps over all parameters, on its own loss, which agrees with the whole loss to
+    first order. The combined step is tested against the decrease that the shards promised, and one
+    global trust-region step follows. The loss of a batch is the mean of its shards' losses. They
+    are evaluated one by one, so that their gradients at the iterate cost nothing more. With equal
+    shards an accepted batch costs at most ``local_steps + 3`` forwards and ``local_steps + 1``
+    backwards; passes over shards count by their share.
 
-    Its ``step`` takes a :class:`napts.Batch`. Several processes can share the shards, see
-    there: every pass is then shared.
+    Its ``step`` takes a :class:`napts.Batch`. Several processes can share the shards, as described
+    there; every pass is then shared.
 
     Args:
         params: Parameters or groups of them.
@@ -60,20 +60,20 @@ class APTSD(PlainTrustRegion):
     Raises:
         ValueError: If an argument is out of range.
 
-    Reference: APTS in data (ENUMATH 2023), from its slides and its authors' code; the promise of an
-    averaged step is derived here (their code keeps the sum, which makes the ratio ``P`` times too
-    small).
+    Reference: APTS in data (ENUMATH 2023), from its slides and its authors' code. What an averaged
+            step promises is derived here (their code keeps the sum, which makes the ratio ``P``
+            times too small).
     """
 
     pipeline_ok = False
     shared_by = "shards"
     amended = (
         Amendment(
-            "norm", "In the 2-norm the shards' steps are added, in the infinity norm averaged."
+            "norm", "The shards' steps are added in the 2-norm and averaged in the infinity norm."
         ),
-        Amendment("max_tries", "Those of the global step; 1 in the authors' code.", default=1),
-        Amendment("order", "For local steps too, which start with the global pairs."),
-        *(Amendment(name, "For local steps too.") for name in _ALSO_LOCAL),
+        Amendment("max_tries", "Applies to the global step; 1 in the authors' code.", default=1),
+        Amendment("order", "Applies to local steps too, which start with the global pairs."),
+        *(Amendment(name, "Applies to local steps too.") for name in _ALSO_LOCAL),
     )
 
     def __init__(self, params: Iterable[Any], **options: Unpack[APTSDOptions]) -> None:

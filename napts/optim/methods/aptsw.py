@@ -40,15 +40,15 @@ class APTSWOptions(TrustRegionOptions, ModelOptions, total=False):
         bool,
         Option(
             False,
-            "The flag ``fdl``: take the proposal only if the loss does not grow, and else try the "
-            "weights of ``correction``. Without it every proposal is taken whose loss is finite.",
+            "The flag ``fdl``: take the proposal only if the loss does not grow; otherwise try the "
+            "weights of ``correction``. Without it, every proposal with a finite loss is taken.",
         ),
     ]
     forced_as: Annotated[
         ForcedAs,
         Option(
             "paper",
-            "Whose correction: the paper's, or that of one of its authors' programs; see "
+            "Which correction: the paper's, or that of one of its authors' programs; see "
             ":class:`napts.optim.correction.ForcedDecrease`.",
             before="paper",
         ),
@@ -70,18 +70,19 @@ _ALSO_LOCAL = ("shrink", "grow", "eta_1", "eta_2", "direction")
 class APTSW(SubdomainMethod):
     r"""Additively preconditioned trust-region strategy in weights, with exact subdomains.
 
-    Per batch: one forward and backward; every subdomain takes up to ``local_steps`` trust-region
-    steps on the loss itself over its own parameters, the others frozen where they were; the sum of
-    what they did is taken, or, with forced decrease, turned towards the gradient until the loss
-    does not grow; one global trust-region step follows, which alone changes the radius. With
-    mini-batches it is called SAPTS. Cost of a batch with ``N`` subdomains and ``nu`` local steps:
-    at most ``N * nu + 3`` forwards, one more per correction and further global try, and ``N * (nu -
-    1) + 2`` backwards.
+    Each batch starts with one forward and backward. Every subdomain then takes up to
+    ``local_steps`` trust-region steps on the loss itself over its own parameters, with the others
+    frozen. The sum of their steps is taken or, with forced decrease, turned towards the gradient
+    until the loss does not grow. One global trust-region step follows; only this step changes the
+    radius. With mini-batches the method is called SAPTS. A batch with ``N`` subdomains and ``nu``
+    local steps costs at most ``N * nu + 3`` forwards, one more per correction and further global
+    try, and ``N * (nu - 1) + 2`` backwards.
 
     The paper caps the local radius by what is left of the global one. A first-order step in the
-    infinity norm has the length of its radius, so that the first one that is accepted uses up what
-    there is; a subdomain takes further ones only after a rejection. At the iterate the gradient of
-    a subdomain's loss is its part of the global one: no term for first-order consistency is needed.
+    infinity norm is as long as its radius, so the first accepted step uses up all there is; a
+    subdomain takes further steps only after a rejection. At the iterate, the gradient of a
+    subdomain's loss is its part of the global gradient, so no first-order consistency term is
+    needed.
 
     Args:
         sets: The subdomains, from :func:`napts.deal_parameters`; layer blocks of
@@ -106,11 +107,12 @@ class APTSW(SubdomainMethod):
             "sqrt(N)`` (ours).",
             default="inf",
         ),
-        Amendment("max_tries", "Those of the global step; 1 in the paper.", default=1),
+        Amendment("max_tries", "Applies to the global step; 1 in the paper.", default=1),
         Amendment(
-            "order", "For local steps too, whose pairs are at first the parts of the global ones."
+            "order",
+            "Applies to local steps too, whose first pairs are the parts of the global ones.",
         ),
-        *(Amendment(name, "For local steps too.") for name in _ALSO_LOCAL),
+        *(Amendment(name, "Applies to local steps too.") for name in _ALSO_LOCAL),
     )
 
     def __init__(self, sets: ParameterSets, **options: Unpack[APTSWOptions]) -> None:

@@ -24,26 +24,26 @@ class ASPQN(LayerMethod):
     0. The first iteration of a run is an L-BFGS step, which gives the memory its first pair.
     1. Every subdomain takes ``local_steps`` L-BFGS steps over its own layers, all from the same
        iterate ``theta``.
-    2. ``theta' = theta + a d`` with the sum ``d`` of what they did, ``a`` by a strong Wolfe search.
+    2. ``theta' = theta + a d`` with the sum ``d`` of their steps, ``a`` by a strong Wolfe search.
     3. ``p = -H g`` with the gradient ``g`` at ``theta'``, by the two-loop recursion.
     4. ``v <- (1 - mu) v + mu p``.
     5. ``theta'' = theta' + b v``, ``b`` by a strong Wolfe search.
     6. The memory takes in the pair ``theta'' - theta'`` and the change of the gradient along it.
 
     Every evaluation of a search is a gradient and counts as one: about ``local_steps + 1`` of each
-    subdomain, which could run at the same time, and three of the whole. For full batches.
+    subdomain, which could run at the same time, and three of the whole. The method is meant for
+    full batches.
 
     Args:
-        sets: The subdomains, from :func:`napts.split_layers`; other sets of parameters will do.
+        sets: The subdomains, from :func:`napts.split_layers`; other sets of parameters work too.
 
     Raises:
         ValueError: If an argument is out of range.
 
     Reference: Kopanicakova, Kothari, Karniadakis, Krause, *Enhancing training of physics-informed
     neural networks using domain-decomposition based preconditioning strategies* (2023), arXiv
-    2306.17648, as on the slides of Krause and others; details from the authors' code. That a
-    correction is left out that does not lead downwards, and that local memories start anew, is
-    ours.
+    2306.17648, as on the slides of Krause and others; details from the authors' code. Two rules are
+    ours: a correction that is not a descent direction is left out, and local memories start anew.
 
     Example:
         >>> sets = napts.split_layers(model, n_subdomains=8)

@@ -33,8 +33,8 @@ class ASTROMOptions(SeedOptions, RadiusOptions, ConjugateGradientOptions, TypedD
         float,
         Option(
             2.0,
-            "Factor by which a rejected step enlarges the subset. The value of the slides is lost, "
-            "2 is our choice.",
+            "Factor by which a rejected step enlarges the subset. The slides' value is lost; 2 is "
+            "our choice.",
             within="(1, inf)",
         ),
     ]
@@ -42,8 +42,8 @@ class ASTROMOptions(SeedOptions, RadiusOptions, ConjugateGradientOptions, TypedD
         int,
         Option(
             2,
-            "Trust-region steps on the subset for one test on all samples. Derived: more Hessians "
-            "than iterations in the published table.",
+            "Trust-region steps on the subset per test on all samples. Derived: the published "
+            "table has more Hessians than iterations.",
             within="[1, 1000000]",
         ),
     ]
@@ -52,11 +52,12 @@ class ASTROMOptions(SeedOptions, RadiusOptions, ConjugateGradientOptions, TypedD
 class ASTROM(SumTrustRegion):
     r"""Two-level trust region on a subset of the samples that grows when a step is rejected.
 
-    One step is one iteration: trust-region Newton steps on the loss of the subset, corrected to
-    have the gradient of all samples where it starts, together within the radius. They are accepted
-    if the whole loss falls by more than ``eta_1`` times what the coarse one did. Else the subset
-    gets further samples and keeps those it has, and no gradient is computed anew. Once the subset
-    is the whole, an iteration is ``coarse_steps`` iterations of :class:`TRNewton`.
+    One step is one iteration: trust-region Newton steps on the loss of the subset, which is
+    corrected to have the gradient of all samples at the start. Together they stay within the
+    radius. They are accepted if the whole loss falls by more than ``eta_1`` times the fall of the
+    coarse loss. Otherwise the subset keeps its samples and gets more, and no gradient is
+    recomputed. Once the subset has all samples, an iteration is ``coarse_steps`` iterations of
+    :class:`TRNewton`.
 
     Args:
         params: Parameters or groups of them, with all options in common.
@@ -64,13 +65,14 @@ class ASTROM(SumTrustRegion):
     Raises:
         ValueError: If an argument is out of range.
 
-    Reference: the slides on multilevel training by Krause and others; the paper is not known to us.
+    Reference: the slides on multilevel training by Krause and others; the paper was not available
+            to us.
     """
 
     amended = (
         Amendment(
             "eta_1",
-            "Also the threshold of the test on all samples. With 0.1 the subset hardly grows; 0.5 "
+            "Also the threshold of the test on all samples. At 0.1 the subset hardly grows; 0.5 "
             "comes closest to the published counts.",
         ),
     )
@@ -105,7 +107,7 @@ class ASTROM(SumTrustRegion):
         return self._followed_by_radius(found)
 
     def _resize(self, share: float) -> None:
-        """Let the next subset have this share of the samples, in the order that is kept."""
+        """Give the next subset this share of the samples, in the order kept."""
         self._subset_share = share
         self._subsets = Subsets([share], "never")
 

@@ -29,7 +29,9 @@ def _rising(options: Mapping[str, Any]) -> str | None:
     shares = list(options["shares"])
     if not shares:
         return "must be at least one share of the samples"
-    return None if shares == sorted(shares) else "must not fall, the coarsest level's comes first"
+    return (
+        None if shares == sorted(shares) else "must not decrease; the coarsest level's comes first"
+    )
 
 
 class MLVROptions(SeedOptions, ConjugateGradientOptions, LineSearchOptions, TypedDict, total=False):
@@ -41,7 +43,7 @@ class MLVROptions(SeedOptions, ConjugateGradientOptions, LineSearchOptions, Type
             (0.1,),
             "Shares of the samples on the coarser levels, the coarsest first; one for each level "
             "below the whole sum. 0.1, and 0.01 for a third level, are our choice; the authors' "
-            "configuration halves from level to level.",
+            "configuration halves the share from level to level.",
             within="(0, 1]",
             noun="shares",
             rule=_rising,
@@ -51,23 +53,23 @@ class MLVROptions(SeedOptions, ConjugateGradientOptions, LineSearchOptions, Type
         bool,
         Option(
             True,
-            "Each subset is part of that of the next finer level, as in the authors' "
-            "configuration; else they know nothing of each other.",
+            "Whether each subset is part of that of the next finer level, as in the authors' "
+            "configuration; otherwise they are independent.",
         ),
     ]
     resample: Annotated[
         Resample,
         Option(
             "cycle",
-            'When new subsets are drawn: for each ``"cycle"`` (our choice), on the coarsest level '
-            'for each ``"step"``, as in SVRG, or ``"never"``.',
+            'When new subsets are drawn: for each ``"cycle"`` (our choice), for each ``"step"`` on '
+            'the coarsest level, as in SVRG, or ``"never"``.',
         ),
     ]
     smoothing_steps: Annotated[
         int,
         Option(
             1,
-            "Gradient steps before the coarse correction, on each level but the coarsest. The "
+            "Gradient steps before the coarse correction, on each level except the coarsest. The "
             "authors' configuration has up to 2, of which one may succeed. 0 saves a gradient of "
             "all samples.",
             within="[0, 1000000]",
@@ -75,22 +77,27 @@ class MLVROptions(SeedOptions, ConjugateGradientOptions, LineSearchOptions, Type
     ]
     post_smoothing_steps: Annotated[
         int,
-        Option(0, "Gradient steps after it, likewise (our choice).", within="[0, 1000000]"),
+        Option(
+            0,
+            "Gradient steps after the coarse correction, likewise (our choice).",
+            within="[0, 1000000]",
+        ),
     ]
     coarse_solver: Annotated[
         CoarseSolver,
         Option(
             "newton",
-            'On the coarsest level: ``"newton"`` for Newton steps from conjugate gradients (our '
-            'choice), ``"gd"`` for gradient steps, the default of the authors\' configuration.',
+            'Steps on the coarsest level: ``"newton"`` for Newton steps from conjugate gradients '
+            '(our choice), ``"gd"`` for gradient steps, the default of the authors\' '
+            "configuration.",
         ),
     ]
     coarse_steps: Annotated[
         int | None,
         Option(
             None,
-            "Steps on the coarsest level; ``None`` for 5 Newton steps or 10 gradient steps. The "
-            "authors' configuration has up to 10, of which 5 may succeed.",
+            "Number of steps on the coarsest level; ``None`` for 5 Newton steps or 10 gradient "
+            "steps. The authors' configuration has up to 10, of which 5 may succeed.",
             within="[1, 1000000]",
         ),
     ]
@@ -98,7 +105,7 @@ class MLVROptions(SeedOptions, ConjugateGradientOptions, LineSearchOptions, Type
         float | None,
         Option(
             None,
-            "Fixed length of the steps on the coarsest level, a factor of the gradient or of the "
+            "Fixed length of the steps on the coarsest level, as a factor of the gradient or "
             "Newton step; ``None`` for a line search.",
             within="(0, inf)",
         ),
@@ -107,8 +114,8 @@ class MLVROptions(SeedOptions, ConjugateGradientOptions, LineSearchOptions, Type
         bool,
         Option(
             True,
-            "Search along the coarse correction on every finer level, from 1; else it is taken as "
-            "it is, as in SVRG.",
+            "Search along the coarse correction on every finer level, from 1; otherwise it is "
+            "taken unchanged, as in SVRG.",
         ),
     ]
     cycle: Annotated[
@@ -123,11 +130,11 @@ class MLVROptions(SeedOptions, ConjugateGradientOptions, LineSearchOptions, Type
 class MLVR(SumOptimizer):
     r"""Multilevel variance reduction: a V-cycle over subsets of the samples.
 
-    One step is one cycle: a gradient of all samples and smoothing steps; then, with a further
-    gradient, a correction from the coarser level, whose loss over a subset is corrected to have the
-    gradient of the finer one where it starts; a line search along it. Sub-sampled Newton methods
-    and SVRG are special cases, which the tests show: no smoothing, one Newton step of fixed length
-    on one subset, or gradient steps on one sample drawn anew for each.
+    One step is one cycle. It takes a gradient of all samples and smoothing steps. Then, with a
+    further gradient, it takes a correction from the coarser level, whose loss over a subset is
+    corrected to have the gradient of the finer one at its start, and searches along it. Sub-sampled
+    Newton methods and SVRG are special cases, as the tests show: no smoothing and either one Newton
+    step of fixed length on one subset, or gradient steps on one sample drawn anew for each.
 
     Args:
         params: Parameters or groups of them, with all options in common.
@@ -136,8 +143,7 @@ class MLVR(SumOptimizer):
         ValueError: If an argument is out of range.
 
     Reference: Braglia, Kopanicakova, Krause, *A multilevel approach to training* (2020), arXiv
-    2006.15602, whose settings are not known to us but for the default configuration of the
-    authors' code.
+            2006.15602. Of its settings we know only the default configuration of the authors' code.
     """
 
     amended = (Amendment("cg_tolerance", "0.1 is our choice for steps on subsets.", default=0.1),)
@@ -194,7 +200,7 @@ class MLVR(SumOptimizer):
 
 
 class _Smoothers:
-    """The gradient steps of one level, each kind with a trial length of its own.
+    """The gradient steps of one level; each kind has its own trial length.
 
     Args:
         before: Number of steps before the coarse correction.
@@ -209,7 +215,7 @@ class _Smoothers:
 
     @property
     def smoothing(self) -> Smoothing:
-        """The two as a cycle takes them."""
+        """Both kinds, in the form that a cycle takes."""
         return Smoothing(*self._both)
 
     def trials(self) -> list[float | None]:

@@ -1,4 +1,4 @@
-"""L-BFGS with momentum, the baseline of ASPQN and MSPQN; and after some steps of Adam."""
+"""L-BFGS with momentum, the baseline of ASPQN and MSPQN, and L-BFGS after steps of Adam."""
 
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, TypedDict, Unpack
@@ -21,8 +21,8 @@ class MomentumLBFGS(QuasiNewtonOptimizer):
     r"""L-BFGS with momentum and strong Wolfe searches: :class:`ASPQN` without its local phase.
 
     With ``momentum=1`` and full batches it takes the steps of :class:`torch.optim.LBFGS` with
-    ``max_iter=1``, and saves the gradient with which each of these begins where the batch says that
-    its function is the same.
+    ``max_iter=1``. It saves the gradient with which each of those begins if the batch says that
+    its function is unchanged.
 
     Args:
         params: Parameters or groups of them, with all options in common.
@@ -51,7 +51,7 @@ class AdamLBFGSOptions(QuasiNewtonOptions, TypedDict, total=False):
 
 
 class AdamLBFGS(QuasiNewtonOptimizer):
-    r"""Adam for a number of steps, L-BFGS from there on: what most people train such networks with.
+    r"""Adam for a number of steps, then L-BFGS: the usual way to train such networks.
 
     Args:
         params: Parameters or groups of them, with all options in common.
@@ -95,7 +95,7 @@ class AdamLBFGS(QuasiNewtonOptimizer):
 
 
 def _adam(at: Point, moments: list[Tensor], step: int, lr: float) -> tuple[Tensor, list[Tensor]]:
-    """Return where a step of Adam leads, with torch's other defaults, and its moments."""
+    """Return the parameters after a step of Adam with torch's other defaults, and its moments."""
     first, second = moments or [torch.zeros_like(at.theta), torch.zeros_like(at.theta)]
     first = torch.lerp(first, at.gradient, 0.1)
     second = (0.999 * second).addcmul(at.gradient, at.gradient, value=0.001)

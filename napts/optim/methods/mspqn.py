@@ -21,18 +21,19 @@ class MSPQN(LayerMethod):
 
     0. The first iteration of a run is an L-BFGS step, which gives the memory its first pair.
     1. The subdomains take ``local_steps`` L-BFGS steps over their own layers, one after the other,
-       from the input to the output, each from what the one before it has found.
-    2. ``theta'`` is what the last one has found: the length is 1, without a search.
+       from the input to the output, each from the result of the one before.
+    2. ``theta'`` is the result of the last one: the length is 1, without a search.
     3. ``p = -H g`` with the gradient ``g`` at ``theta'``, by the two-loop recursion.
     4. ``v <- (1 - mu) v + mu p``.
     5. ``theta'' = theta' + b v``, ``b`` by a strong Wolfe search.
     6. The memory takes in the pair ``theta'' - theta'`` and the change of the gradient along it.
 
     Every evaluation of a search is a gradient and counts as one: about ``local_steps + 1`` of each
-    subdomain, which have to wait for one another, and two of the whole. For full batches.
+    subdomain, which have to wait for one another, and two of the whole. The method is meant for
+    full batches.
 
     Args:
-        sets: The subdomains, from :func:`napts.split_layers`; other sets of parameters will do.
+        sets: The subdomains, from :func:`napts.split_layers`; other sets of parameters work too.
 
     Raises:
         ValueError: If an argument is out of range.

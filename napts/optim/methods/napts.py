@@ -23,18 +23,20 @@ class NAPTSOptions(
 
     shared_history: Annotated[
         bool,
-        Option(True, "One memory for proposals and global steps (our choice), or one each."),
+        Option(
+            True, "Whether proposals and global steps have one memory (our choice) or one each."
+        ),
     ]
 
 
 class NAPTS(SchwarzMethod):
     r"""Non-monotone additively preconditioned trust-region strategy.
 
-    Per batch (Algorithm 1): one global forward and backward caches what every subdomain needs;
-    each subdomain takes ``local_steps`` CAdam steps on its own; their sum is tested against the
-    current loss and the history, and, if it fails, mixed with the gradient step; a non-monotone
-    trust-region step on the same batch follows. Cost of an accepted batch: two global forwards
-    and backwards, ``local_steps - 1`` local passes, one forward.
+    For each batch (Algorithm 1), one global forward and backward caches what every subdomain needs.
+    Each subdomain then takes ``local_steps`` CAdam steps on its own. Their sum is tested against
+    the current loss and the history and, if it fails, mixed with the gradient step. A non-monotone
+    trust-region step on the same batch follows. An accepted batch costs two global forwards and
+    backwards, ``local_steps - 1`` local passes and one forward.
 
     Args:
         stages: The subdomains, from :func:`napts.partition_layers`.
@@ -54,7 +56,7 @@ class NAPTS(SchwarzMethod):
 
     amended = (
         Amendment("window", "0 gives APTS (section 2.3)."),
-        Amendment("max_tries", "Those of the global step."),
+        Amendment("max_tries", "Applies to the global step."),
     )
 
     def __init__(self, stages: Decomposition, **options: Unpack[NAPTSOptions]) -> None:

@@ -16,7 +16,7 @@ class NTROptions(HistoryOptions, TrustRegionOptions, ModelOptions, total=False):
 
 
 class NTR(PlainTrustRegion):
-    r"""Non-monotone trust region: :class:`TR` whose trials may also be measured against the past.
+    r"""Non-monotone trust region: :class:`TR` that may also measure its trials against the past.
 
     Accepts if ``max(rho_c, rho_h) >= eta_1`` with the two ratios of NAPTS eq. (9).
 

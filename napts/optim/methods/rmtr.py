@@ -49,15 +49,15 @@ class RMTROptions(RadiusOptions, ConjugateGradientOptions, TypedDict, total=Fals
             'How levels are visited: ``"V"``, or ``"W"``, which visits each intermediate level '
             'twice. ``"F"`` trains the coarsest network first, then all levels below the next '
             "finer one, and so on (nested iteration, derived from a switch in the authors' "
-            "configuration), and goes on as V.",
+            "configuration), and then continues as V.",
         ),
     ]
     nested_steps: Annotated[
         int,
         Option(
             20,
-            "Steps of the F-cycle on each level before the next finer one (our choice; in the "
-            "authors' configuration up to 100 epochs on the coarsest).",
+            "Steps of the F-cycle on each level before the next finer one (our choice; the "
+            "authors' configuration has up to 100 epochs on the coarsest).",
             within="[1, 1000000]",
         ),
     ]
@@ -65,7 +65,7 @@ class RMTROptions(RadiusOptions, ConjugateGradientOptions, TypedDict, total=Fals
         int,
         Option(
             1,
-            "Trust-region steps before the coarse correction on each level but the coarsest, "
+            "Trust-region steps before the coarse correction on each level except the coarsest, "
             "rejected ones included. The authors' configuration has up to 2, of which one may "
             "succeed.",
             within="[0, 1000000]",
@@ -75,7 +75,7 @@ class RMTROptions(RadiusOptions, ConjugateGradientOptions, TypedDict, total=Fals
         int,
         Option(
             0,
-            "Trust-region steps after it; none in the authors' configuration.",
+            "Trust-region steps after the coarse correction; none in the authors' configuration.",
             within="[0, 1000000]",
         ),
     ]
@@ -101,21 +101,26 @@ class RMTROptions(RadiusOptions, ConjugateGradientOptions, TypedDict, total=Fals
         bool,
         Option(
             False,
-            "Curvature on the coarser levels alone, the finest takes gradient steps. The authors' "
+            "Curvature on the coarser levels only; the finest takes gradient steps. The authors' "
             "configuration has this switch on; the paper's abstract has curvature on all levels.",
         ),
     ]
     pairs: Annotated[
         int,
-        Option(10, "Memory of SR1, as in the authors' configuration.", within="[1, 1000]"),
+        Option(
+            10,
+            "Number of pairs that SR1 remembers, as in the authors' configuration.",
+            within="[1, 1000]",
+        ),
     ]
     kappa: Annotated[
         float,
         Option(
             0.5,
-            "A coarser level is visited only where its restricted gradient has at least this share "
-            "of the length of the gradient. 0.5 is utopia's; the reference, the gradient of the "
-            "finer level, is that of Gratton, Sartenaer and Toint (2008), recalled. 0 for always.",
+            "A coarser level is visited only if its restricted gradient has at least this share "
+            "of the length of the gradient; 0 means always. 0.5 is utopia's value. The reference, "
+            "the gradient of the finer level, is that of Gratton, Sartenaer and Toint (2008), "
+            "recalled.",
             within="[0, inf)",
         ),
     ]
@@ -123,7 +128,7 @@ class RMTROptions(RadiusOptions, ConjugateGradientOptions, TypedDict, total=Fals
         float,
         Option(
             0.1,
-            "Acceptance threshold, of steps and of coarse corrections (our choice: 1e-7 in the "
+            "Acceptance threshold for steps and for coarse corrections (our choice; 1e-7 in the "
             "authors' configuration, 0.005 in utopia).",
             within="(0, 1)",
             rule=_below_eta_1,
@@ -133,10 +138,10 @@ class RMTROptions(RadiusOptions, ConjugateGradientOptions, TypedDict, total=Fals
         float,
         Option(
             1.0,
-            "Share of a batch's samples in the first cycles; below 1, one step is a cycle on a "
-            "part that is drawn for it, and parts grow as "
-            ":class:`napts.optim.multilevel.growing.GrowingSamples` says (our rule, that of the "
-            "authors is lost). For batches of all samples; 1 is the deterministic method.",
+            "Share of a batch's samples in the first cycles. Below 1, each step is a cycle on a "
+            "part drawn for it, and the parts grow as described at "
+            ":class:`napts.optim.multilevel.growing.GrowingSamples` (our rule; the authors' is "
+            "lost). For batches of all samples; 1 is the deterministic method.",
             within="(0, 1]",
             before=1.0,
         ),
@@ -145,7 +150,7 @@ class RMTROptions(RadiusOptions, ConjugateGradientOptions, TypedDict, total=Fals
         int | None,
         Option(
             None,
-            "Seed of the generator that draws parts; ``None`` for torch's at the first draw.",
+            "Seed of the generator that draws parts; ``None`` for torch's seed at the first draw.",
             within="[0, 4294967295]",
             before=None,
         ),
@@ -158,8 +163,8 @@ class _Start(Start):
 
     Attributes:
         functions: The samples of the step on each network, the coarsest first.
-        whole: All samples on the network that is trained.
-        share: Share of the samples of the step.
+        whole: All samples on the network in training.
+        share: Share of the samples that the step uses.
     """
 
     functions: list[CountedSum]
@@ -170,22 +175,23 @@ class _Start(Start):
 class RMTR(SumTrustRegion):
     r"""Recursive multilevel trust region for residual networks.
 
-    One step is one cycle on one batch: a trust-region step on the network; then, unless the
-    restricted gradient is too small, steps of shallower networks, whose loss on the same batch is
-    corrected to have the gradient of the finer level where they start; what they have led to is
-    prolonged, and accepted if the loss falls by more than ``eta`` times what the coarser one did.
-    All steps of a coarser level together stay within the radius. With one level it is a
+    One step is one cycle on one batch. It takes a trust-region step on the network. Then, unless
+    the restricted gradient is too small, shallower networks take steps; their loss on the same
+    batch is corrected to have the gradient of the finer level at the start. The result is
+    prolonged, and accepted if the loss falls by more than ``eta`` times the fall of the coarser
+    loss. All steps of a coarser level together stay within the radius. With one level it is a
     trust-region method with ``coarse_steps`` steps on a batch.
 
-    It takes any closure that calls the network: while a level is evaluated, its blocks stand in the
-    network. On a batch with ``function_key`` the memory of the finest level goes on from step to
-    step; without, its pairs are those of one batch each. The sample set of a cycle is what ``step``
-    is given, or with ``share`` a part of it.
+    It takes any closure that calls the network: while a level is evaluated, the network holds the
+    blocks of that level. On batches with a ``function_key`` the finest level keeps its memory from
+    step to step; without one, its pairs come from a single batch. The sample set of a cycle is what
+    ``step`` is given or, with ``share``, a part of it.
 
-    Ours, where the sources are silent: on a coarser level the radius is divided by the stretch of
-    the transfer, so that ``||I s|| <= radius`` holds for every step (the sources hand down the
-    radius itself, which the first step may exceed); secant pairs from accepted steps alone; no
-    line search along the prolonged step; the level is not left early by its gradient.
+    Our choices, where the sources are silent: on a coarser level the radius is divided by the
+    stretch of the transfer, so that ``||I s|| <= radius`` holds for every step (the sources hand
+    down the radius itself, which the first step may exceed); secant pairs come from accepted steps
+    only; there is no line search along the prolonged step; and a small gradient does not end a
+    level early.
 
     Args:
         hierarchy: From :func:`napts.residual_hierarchy`.
@@ -195,13 +201,15 @@ class RMTR(SumTrustRegion):
 
     Reference: Kopanicakova, Krause, *Globally convergent multilevel training of deep residual
     networks* (2023), arXiv 2107.07572, by its abstract, slides and the default configuration of
-    the authors' code: the algorithm as printed, settings and tables are not known to us.
+    the authors' code. The printed algorithm, settings and tables were not available to us.
     """
 
     needs: ClassVar[str] = "hierarchy"
 
     amended = (
-        Amendment("eta_1", "Here the radius shrinks below it, and ``eta`` decides."),
+        Amendment(
+            "eta_1", "Here the radius shrinks below this ratio; ``eta`` decides on acceptance."
+        ),
         Amendment("cg_tolerance", "0.1 is our choice for networks.", default=0.1),
     )
 
@@ -229,12 +237,12 @@ class RMTR(SumTrustRegion):
             self._level = 0 if options["cycle"] == "F" else top
         if options["cycle"] == "F" and not all(t.exact for t in self._hierarchy.transfers):
             raise ValueError(
-                "Invalid cycle: F, must be V or W with transfer nodal-weighted, by which a network "
-                "that was prolonged and projected is another one"
+                "Invalid cycle: F, must be V or W with transfer nodal-weighted, which does not "
+                "give a network back after prolonging and projecting it"
             )
 
     def _models_of(self, options: Mapping[str, Any]) -> list[Models]:
-        """Return what makes local models, for each level up to the one that is trained."""
+        """Return the makers of local models, for each level up to the one in training."""
         curved: Models
         if options["model"] == "newton-cg":
             curved = partial(NewtonModels, solver=conjugate_gradients(options))
@@ -254,7 +262,7 @@ class RMTR(SumTrustRegion):
         return [*coarser, finest]
 
     def _remembering(self, _function: Any) -> SecondOrder:
-        """Return the models of the level that is trained, which live on from step to step."""
+        """Return the models of the level in training, which are kept from step to step."""
         return self._memory
 
     def _cycle(self, options: Mapping[str, Any], rounding: float) -> Cycle:
@@ -278,7 +286,7 @@ class RMTR(SumTrustRegion):
         )
 
     def _start(self, batch: Batch, total: CountedSum, theta: Vector) -> tuple[Start, int]:
-        """Evaluate where the step starts, on the network that is trained now."""
+        """Evaluate at the start of the step, on the network in training."""
         hierarchy = self._hierarchy
         checks = self._costs.count(batch, hierarchy)
         for transfer in reversed(hierarchy.transfers[self._level :]):
@@ -307,7 +315,7 @@ class RMTR(SumTrustRegion):
         return found, checks + more
 
     def _part(self, batch: Batch, whole: CountedSum, theta: Vector) -> tuple[Batch, int | None]:
-        """Return the samples of a step, and how many there are in all if these are not all."""
+        """Return the samples of a step and, if these are not all, how many there are in all."""
         samples = self._samples
         if samples.whole:
             return batch, None
@@ -337,7 +345,7 @@ class RMTR(SumTrustRegion):
         return found
 
     def _judged(self, found: Found, start: _Start) -> Found:
-        """Return where a step leads once the round of parts that it may end has been judged."""
+        """Return where a step leads, after judging the round of parts if the step ends one."""
         samples = self._samples
         if samples.whole:
             return found
@@ -351,7 +359,7 @@ class RMTR(SumTrustRegion):
         return found._replace(theta=theta)
 
     def _on_the_finest(self, found: Found, start: Vector) -> Found:
-        """Return where a step has led as parameters of the finest network."""
+        """Return the result of a step as parameters of the finest network."""
         theta = found.theta
         if theta is None or theta is start:
             return found._replace(theta=None)  # bit for bit what it was
@@ -360,7 +368,7 @@ class RMTR(SumTrustRegion):
         return found._replace(theta=theta)
 
     def _count_nested(self, options: Mapping[str, Any]) -> None:
-        """Go to the next finer level of an F-cycle once this one has had its steps."""
+        """Go to the next finer level of an F-cycle once this level has taken its steps."""
         if self._level == len(self._hierarchy.layouts) - 1:
             return
         self._done += 1
@@ -370,7 +378,7 @@ class RMTR(SumTrustRegion):
             self._samples.drop()
 
     def _passes(self, start: Start, checks: int) -> PassCounts:
-        """Return the passes of all networks, by their share of the finest one's operations."""
+        """Return the passes of all networks, weighted by their share of the finest's operations."""
         assert isinstance(start, _Start)
         shares = self._costs.by_operations
         counts = [function.counts for function in start.functions]
@@ -409,7 +417,7 @@ class RMTR(SumTrustRegion):
         given = [p for group in self.param_groups for p in group["params"]]
         if not identical(given, hierarchy.parameters):
             raise ValueError(
-                "Invalid parameter groups: RMTR trains the network of its hierarchy, no others"
+                "Invalid parameter groups: RMTR trains only the network of its hierarchy"
             )
         hierarchy.follow()
         self._layout = hierarchy.layouts[-1]

@@ -19,8 +19,8 @@ class SARAH(VarianceReduced):
 
     One step starts with a gradient ``v`` of all samples and a step along it. Then,
     ``snapshot_steps`` times, ``v <- g_B(theta) - g_B(before) + v`` and ``theta <- theta - eta v``,
-    where ``before`` is the iterate before ``theta``, at the cost of :class:`SVRG`. The last iterate
-    is the next start (our choice; the paper draws one of them).
+    where ``before`` is the iterate before ``theta``. This costs as much as :class:`SVRG`. The next
+    step starts from the last iterate (our choice; the paper draws one of them).
 
     Args:
         params: Parameters or groups of them, with all options in common.

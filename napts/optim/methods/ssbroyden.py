@@ -9,7 +9,7 @@ from napts.optim.quasi_newton.optimizer import Costs, QuasiNewtonOptimizer
 from napts.optim.quasi_newton.options import LineSearchOptions
 
 LARGEST = 20_000
-"""Parameters above which the matrix would take more than 3.2 GB."""
+"""Largest number of parameters; with more, the matrix would take over 3.2 GB."""
 
 
 class SSBroydenOptions(LineSearchOptions, TypedDict, total=False):
@@ -19,8 +19,8 @@ class SSBroydenOptions(LineSearchOptions, TypedDict, total=False):
 class SSBroyden(QuasiNewtonOptimizer):
     r"""The self-scaled Broyden method, with a dense inverse Hessian and strong Wolfe searches.
 
-    It holds ``n^2`` numbers and takes ``O(n^2)`` operations per step: for small networks and full
-    batches.
+    It holds ``n^2`` numbers and takes ``O(n^2)`` operations per step, so it is meant for small
+    networks and full batches.
 
     Args:
         params: Parameters or groups of them, with all options in common; at most 20,000 numbers.

@@ -27,7 +27,7 @@ class SSNOptions(SeedOptions, ConjugateGradientOptions, LineSearchOptions, Typed
         float,
         Option(
             0.1,
-            "Share of the samples that a Hessian sees, drawn anew for each step (our choice; the "
+            "Share of the samples used for a Hessian, drawn anew for each step (our choice; the "
             "published runs have 0.01 to 0.25).",
             within="(0, 1]",
         ),
@@ -36,7 +36,7 @@ class SSNOptions(SeedOptions, ConjugateGradientOptions, LineSearchOptions, Typed
         float | None,
         Option(
             None,
-            "Fixed length of the step, a factor of the Newton step: 0.1 in the authors' "
+            "Fixed length of the step, as a factor of the Newton step: 0.1 in the authors' "
             "configuration, 0.075 to 0.5 in the published runs. ``None`` for a line search from 1 "
             "(our choice).",
             within="(0, inf)",
@@ -45,11 +45,11 @@ class SSNOptions(SeedOptions, ConjugateGradientOptions, LineSearchOptions, Typed
 
 
 class SSN(SumOptimizer):
-    r"""Sub-sampled Newton: conjugate gradients with the Hessian of a subset, the full gradient.
+    r"""Sub-sampled Newton: conjugate gradients with a subset's Hessian and the full gradient.
 
-    The cycle of :class:`MLVR` with two levels, no smoothing, and one Newton step on the coarser
-    one, which costs no gradient there. A loss without a regulariser has a singular Hessian on few
-    samples, whose step may be too long for any line search, and is not taken then.
+    This is the cycle of :class:`MLVR` with two levels, no smoothing, and one Newton step on the
+    coarser level, which costs no gradient there. Without a regulariser the Hessian on few samples
+    is singular, and the step may be too long for any line search; it is then not taken.
 
     Args:
         params: Parameters or groups of them, with all options in common.

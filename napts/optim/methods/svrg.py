@@ -17,9 +17,9 @@ class SVRGOptions(InnerOptions, total=False):
 class SVRG(VarianceReduced):
     r"""Stochastic variance reduced gradient.
 
-    One step is a gradient of all samples at a snapshot ``a`` and ``snapshot_steps`` steps
-    ``theta <- theta - eta (g_B(theta) - g_B(a) + g(a))`` on small batches ``B``; it costs ``1 + 2
-    |B| / p`` gradients each. The last iterate is the next snapshot.
+    One step takes a gradient of all samples at a snapshot ``a`` and ``snapshot_steps`` steps
+    ``theta <- theta - eta (g_B(theta) - g_B(a) + g(a))`` on small batches ``B``, at the cost of one
+    gradient and ``2 |B| / p`` for each of these. The last iterate is the next snapshot.
 
     Args:
         params: Parameters or groups of them, with all options in common.

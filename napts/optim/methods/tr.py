@@ -16,29 +16,30 @@ class TROptions(TrustRegionOptions, ModelOptions, total=False):
 
 
 class TR(PlainTrustRegion):
-    r"""Classical trust region, of first order in the NAPTS paper, whose baseline it is.
+    r"""Classical trust region; of first order in the NAPTS paper, where it is the baseline.
 
-    Per batch: one forward and backward, then tries ``theta_k + s`` with ``s`` the model's step in
-    the region, one forward each, until ``rho >= eta_1``; every failure shrinks the radius.
+    Each batch starts with one forward and backward. The method then tries ``theta_k + s``, with
+    ``s`` the model's step in the region, until ``rho >= eta_1``. Every try costs one forward, and
+    every failure shrinks the radius.
 
     Args:
         params: Parameters or groups of them.
 
-    Options in ``param_groups`` may be edited, as those of any torch optimizer: an edit holds from
-    the next step on, memories stay where they still mean something, and ``radius`` sets the current
-    radius, as ``optimizer.radius = 0.05`` does. All groups have one trust region, so that nothing
-    but ``weight_decay`` may differ between them; what is edited in the first group alone holds for
+    Options in ``param_groups`` may be edited, as with any torch optimizer. An edit takes effect
+    with the next step, memories are kept where they still make sense, and ``radius`` sets the
+    current radius, as ``optimizer.radius = 0.05`` does. All groups share one trust region, so
+    only ``weight_decay`` may differ between them; an edit of the first group alone applies to
     all.
 
-    Learning-rate schedulers drive the entry ``lr`` of each group, 1.0 at first and no argument: it
-    is a factor on ``radius_max`` (our choice). The largest radius is ``lr * radius_max``, the
-    smallest ``radius_min`` or that, and the present radius is cut to them. With ``lr = 0`` a step
-    measures the loss and does nothing else. A peak is a factor too: ``OneCycleLR(optimizer,
-    max_lr=1.0, cycle_momentum=False, ...)``.
+    Learning-rate schedulers drive the entry ``lr`` of each group, which starts at 1.0 and is
+    not an argument. It is a factor on ``radius_max`` (our choice). The largest radius is ``lr *
+    radius_max``, the smallest is ``radius_min`` but never above that, and the current radius is
+    clipped to this range. With ``lr = 0`` a step measures the loss and does nothing else. A
+    peak is a factor too: ``OneCycleLR(optimizer, max_lr=1.0, cycle_momentum=False, ...)``.
 
-    When parameters are frozen, unfrozen or added between steps, everything follows: remembered
-    iterates are completed with present values, pairs of the second-order model forgotten, kept
-    moments go on for blocks that are as they were.
+    When parameters are frozen, unfrozen or added between steps, the method adapts: remembered
+    iterates are completed with current values, pairs of the second-order model are forgotten,
+    and moments are kept for unchanged blocks.
 
     Raises:
         ValueError: If an argument is out of range.

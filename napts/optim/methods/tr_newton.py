@@ -16,8 +16,9 @@ class TRNewtonOptions(RadiusOptions, ConjugateGradientOptions, TypedDict, total=
 class TRNewton(SumTrustRegion):
     r"""Trust-region Newton with the Hessian of all samples and Steihaug's conjugate gradients.
 
-    One step is one iteration. Rejected, it costs a value and no gradient: that at the iterate is
-    kept for the next one, if that is given the same sum. It needs no samples, a closure will do.
+    One step is one iteration. A rejected one costs a value and no gradient: the gradient at the
+    iterate is kept for the next step, if that is given the same sum. The method needs no samples; a
+    closure is enough.
 
     Args:
         params: Parameters or groups of them, with all options in common.

@@ -9,7 +9,7 @@ from napts.optim.vectors import Vector
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """Where a line search has led to.
+    """Where a line search has led.
 
     Attributes:
         theta: The variables.
@@ -53,7 +53,7 @@ class Armijo:
             function: ``h``.
             theta: Where it starts.
             loss: ``h(theta)``.
-            slope: ``<grad h(theta), s>``; without descent, nothing is evaluated.
+            slope: ``<grad h(theta), s>``; if it is not negative, nothing is evaluated.
             step: ``s``.
             length: The first ``a``.
 

@@ -22,8 +22,8 @@ class Truncated:
         predicted: ``-(<g, s> + <s, H s> / 2)``.
         length: ``||s||`` in the 2-norm.
         iterations: Hessian-vector products spent.
-        end: Why it ended: the residual is small, the iterations are used up, the step has met the
-            boundary, or the curvature along a direction is not positive.
+        end: Why it ended: the residual is small, the iterations are used up, the step has reached
+            the boundary, or the curvature along a direction is not positive.
     """
 
     step: Vector
@@ -35,11 +35,11 @@ class Truncated:
 
 @dataclass(frozen=True, slots=True)
 class ConjugateGradients:
-    """Steihaug's and Toint's truncated conjugate gradients; without a radius Newton-CG.
+    """Steihaug's and Toint's truncated conjugate gradients; without a radius, Newton-CG.
 
-    They end where ``||g + H s|| <= tolerance ||g||``. Within a radius a direction of curvature that
-    is not positive is followed to the boundary; without one the step so far is returned, or the
-    gradient step if there is none.
+    They end once ``||g + H s|| <= tolerance ||g||``. With a radius, a direction whose curvature is
+    not positive is followed to the boundary. Without one, the step so far is returned, or the
+    gradient step if there is none yet.
 
     Reference: Steihaug, *SIAM J. Numer. Anal.* 20 (1983); Conn, Gould, Toint, *Trust-Region
     Methods* (2000), Algorithm 7.5.1; Nocedal and Wright, Algorithm 7.1.
@@ -99,7 +99,7 @@ class ConjugateGradients:
 
     @staticmethod
     def _last(radius: float, within: float, along: float, across: float, *, first: bool) -> float:
-        """Return the factor of the last direction: to the boundary, or none where there is none."""
+        """Return the factor of the last direction: to the boundary, or 0 if there is none."""
         if radius == math.inf:
             return 1.0 if first else 0.0
         left = max(radius * radius - within, 0.0)

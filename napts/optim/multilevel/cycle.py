@@ -1,7 +1,7 @@
 """The V-cycle: smoothing, a coarse correction that is consistent to first order, globalisation.
 
-One piece of code for whatever has levels: subsets of the samples of a finite sum (MLVR, sub-sampled
-Newton, ASTROM), where all transfers are the identity, and hierarchies of networks.
+The same code serves everything that has levels: subsets of the samples of a finite sum (MLVR,
+sub-sampled Newton, ASTROM), where all transfers are the identity, and hierarchies of networks.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ from napts.optim.multilevel.visit import Visit
 from napts.optim.vectors import Vector
 
 Solver = LocalSolver[Any]
-"""What takes steps on a level, whatever it needs of it."""
+"""Takes steps on a level, whatever it needs from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +25,11 @@ class Levels:
     """The functions of one cycle, the coarsest first.
 
     Attributes:
-        functions: One for each level. Where two neighbours are the same object and have the same
+        functions: One for each level. If two neighbours are the same object and have the same
             variables, the coarser one needs no correction.
         transfers: Between each level and the next finer one; empty for the identity everywhere.
-        redraw: Returns another coarsest function for each further visit to it; ``None`` for always
-            the same.
+        redraw: Returns a new coarsest function for each further visit; ``None`` if it is always the
+            same.
     """
 
     functions: Sequence[Function]
@@ -47,10 +47,10 @@ class Levels:
 
         Args:
             level: The coarser level.
-            fine: Where the finer level stands.
-            origin: The same, projected.
+            fine: The finer level at its current point.
+            origin: That point, projected.
             slope: Its gradient, restricted.
-            again: For a further visit.
+            again: Whether this is a further visit.
         """
         redraw = self.redraw if again and level == 0 else None
         function = self.functions[level] if redraw is None else redraw()
@@ -76,21 +76,21 @@ class Smoothing:
 class Cycle:
     """How levels are visited.
 
-    On a level with the function ``h`` that stands at ``theta``: smoothing; then, unless the
-    restricted gradient is too small, from ``P theta`` one or several visits to the coarser function
-    ``L + <R grad h(theta) - grad L(P theta), . - P theta>``; what they have led to is prolonged
-    and globalised; smoothing again.
+    On a level with the function ``h``, at ``theta``, a cycle first smooths. Then, unless the
+    restricted gradient is too small, it visits the coarser function
+    ``L + <R grad h(theta) - grad L(P theta), . - P theta>`` once or several times, starting from
+    ``P theta``. The result is prolonged and globalised, and the cycle smooths again.
 
     Attributes:
         coarse: Minimises on the coarsest level.
         smoothing: For each level above it, the coarsest first.
-        globalisation: What becomes of a prolonged step.
-        visits: Visits to a level that is not the coarsest one for each visit to the next finer: 1
-            for the V-cycle, 2 for the W-cycle.
-        coarse_visits: Visits to the coarsest level for each visit to the next finer.
-        kappa: The coarser level is only visited where ``||R g|| >= kappa ||g||`` (Gratton,
-            Sartenaer, Toint, 2008); 0 for always.
-        models: For each level what makes the local models of a trust region; empty for none.
+        globalisation: Decides how far a prolonged step is taken.
+        visits: Visits to an intermediate level for each visit to the next finer one: 1 for the
+            V-cycle, 2 for the W-cycle.
+        coarse_visits: Visits to the coarsest level for each visit to the next finer one.
+        kappa: The coarser level is visited only if ``||R g|| >= kappa ||g||`` (Gratton, Sartenaer,
+            Toint, 2008); 0 means always.
+        models: Makers of the local models of a trust region, for each level; empty for none.
     """
 
     coarse: Solver
@@ -106,8 +106,8 @@ class Cycle:
 
         Args:
             levels: The functions.
-            problem: The finest one, where it stands.
-            allowance: For a trust region the radius, and how far the cycle may lead.
+            problem: The finest one, at its current point.
+            allowance: For a trust region, the radius and how far the cycle may lead.
 
         Returns:
             Where it leads, with the radius and the trials of the finest level.
@@ -148,7 +148,7 @@ class Cycle:
     def _descend(
         self, levels: Levels, level: int, fine: LevelProblem, slope: Vector, radius: float
     ) -> Visit:
-        """Visit a level as often as it takes, from where the finer one stands."""
+        """Visit a level as often as needed, from the current point of the finer one."""
         origin = levels.transfer(level).project(fine.start)
         models = self._models(level)
         function = levels.consistent(level, fine, origin, slope)
@@ -167,7 +167,7 @@ class Cycle:
         return self.models[level] if self.models else None
 
     def _pointless(self, fine: Vector, coarse: Vector) -> bool:
-        """Tell whether the coarser level has too little to say."""
+        """Tell whether the coarser level has too little to contribute."""
         if self.kappa == 0.0:
             return False
         whole, part = vectors.to_host([vectors.norm(fine, "l2"), vectors.norm(coarse, "l2")])

@@ -12,7 +12,7 @@ from napts.optim.vectors import Vector
 
 
 class Descent(LocalSolver[LevelProblem]):
-    """Takes steps on a level, in directions that a subclass knows.
+    """Takes steps on a level, in directions that a subclass defines.
 
     Args:
         steps: Their number.
@@ -38,7 +38,7 @@ class Descent(LocalSolver[LevelProblem]):
         return 1.0
 
     def _note(self, reached: Reached) -> None:
-        """Take note of where the line search has led to."""
+        """Note where the line search has led."""
 
     def minimise(self, problem: LevelProblem, allowance: Allowance) -> Found:
         """Take the steps, each cut to what is left of the allowance."""

@@ -1,4 +1,4 @@
-"""What becomes of a prolonged coarse step: a search along it, or a test of what it promised."""
+"""How far a prolonged coarse step is taken: a search along it, or a test of its promise."""
 
 import math
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from napts.optim.multilevel.level import LevelProblem
 from napts.optim.vectors import Vector
 
 Promise = Callable[[], float]
-"""Returns the decrease of the coarse function, which may have to be evaluated for it."""
+"""Returns the decrease of the coarse function; this may need an evaluation."""
 
 
 class Globalisation(Protocol):
@@ -23,23 +23,23 @@ class Globalisation(Protocol):
         """Take all of a step, a part of it, or nothing.
 
         Args:
-            problem: The finer level, where the step starts.
+            problem: The finer level, at the start of the step.
             step: The prolonged step.
             promise: What the coarse level promises.
             radius: The trust region's radius for which the step was made.
 
         Returns:
-            Where it leads: to the start itself if it was refused.
+            Where it leads; the start itself if the step was refused.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class LineSearch:
-    """Backtracking from 1 along the step; no step where it does not descend.
+    """Backtracking from 1 along the step; no step if it does not descend.
 
     Attributes:
-        search: The line search. The slides ask for decrease alone, which its condition implies.
+        search: The line search. The slides ask only for decrease, which its condition implies.
     """
 
     search: Armijo = field(default_factory=Armijo)
@@ -55,7 +55,7 @@ class LineSearch:
 
 @dataclass(frozen=True, slots=True)
 class FixedStep:
-    """A fixed part of the step, whatever comes of it, as long as it is finite.
+    """A fixed part of the step, whatever its effect, as long as the result is finite.
 
     Attributes:
         length: Which part.
@@ -104,6 +104,6 @@ class TrustRegion:
         return Found(trial, value, after, (noted,))
 
     def _promised(self, loss: float, decrease: float) -> float:
-        """Return what a coarse decrease promises; within rounding of nothing it is something."""
+        """Return what a coarse decrease promises; something even if it is within rounding of 0."""
         within = self.rounding * abs(loss)
         return max(decrease, 0.5 * within) if abs(decrease) < within else decrease

@@ -1,7 +1,7 @@
-"""Cycles on parts of the samples, which grow where they do not tell enough of all of them.
+"""Cycles on parts of the samples, which grow when they do not tell enough about the whole.
 
-The authors' rule is lost; that decrease on a part does not imply decrease of the whole loss, and
-that parts must grow, is all that the slides say. This one is ours.
+The authors' rule is lost: the slides say only that decrease on a part does not imply decrease of
+the whole loss, and that the parts must grow. This rule is ours.
 """
 
 import math
@@ -16,17 +16,16 @@ from napts.optim.vectors import Vector
 class GrowingSamples:
     """Judges rounds of cycles by the loss of all samples.
 
-    A round has as many cycles as parts make the whole, each on a part of its own. At its end the
-    decrease of the whole loss is compared with the mean of what the parts' losses have fallen by:
-    below ``eta_1`` of it parts are twice as large from then on, the radius shrinks, and the
-    parameters go back to where the round began if the whole loss has risen; above ``eta_2`` the
-    radius grows.
+    A round has one cycle for each part of the whole. At its end, the decrease of the whole loss is
+    compared with the mean decrease of the parts' losses. If the ratio is below ``eta_1``, the parts
+    are twice as large from then on, the radius shrinks, and if the whole loss has risen, the
+    parameters go back to where the round began. If the ratio is above ``eta_2``, the radius grows.
 
     Args:
         share: The first parts' share of the samples; 1 for no rounds at all.
 
     Attributes:
-        share: The present share.
+        share: The current share.
     """
 
     def __init__(self, share: float) -> None:
@@ -42,19 +41,19 @@ class GrowingSamples:
 
     @property
     def begins(self) -> bool:
-        """Whether the whole loss has to be known, since a round begins."""
+        """Whether the whole loss must be known because a round begins."""
         return self._start is None
 
     def size(self, count: int) -> int:
-        """Return how many of so many samples a part has."""
+        """Return how many of the given number of samples a part has."""
         return sample_count(self.share, count)
 
     def begin(self, theta: Vector, loss: float) -> None:
-        """Begin a round where the whole loss is known."""
+        """Begin a round at a point whose whole loss is known."""
         self._start, self._loss, self._gained, self._done = theta, loss, 0.0, 0
 
     def drop(self) -> None:
-        """Forget the round: another network is trained."""
+        """Forget the round: another network is in training now."""
         self._start = None
 
     def note(self, decrease: float) -> bool:

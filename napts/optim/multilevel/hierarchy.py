@@ -12,12 +12,12 @@ from napts.optim.vectors import Layout, Vector
 
 
 class Hierarchy(Protocol):
-    """Networks of different depth in the place of one, the coarsest first.
+    """Networks of different depth in place of one, the coarsest first.
 
     Attributes:
-        parameters: What is trained: those of the finest network, in the order of its layout.
-        layouts: For each level where its parameters lie. What all levels have in the same form are
-            the same parameters, whose values are written before every evaluation.
+        parameters: The trained parameters: those of the finest network, in the order of its layout.
+        layouts: Where the parameters of each level are. Blocks that all levels have in the same
+            form are the same parameters, whose values are written before every evaluation.
         transfers: Between each level and the next finer one.
         depths: Number of blocks of each level.
         common: How many blocks of a vector all levels have in the same form.
@@ -30,14 +30,14 @@ class Hierarchy(Protocol):
     common: int
 
     def at(self, level: int) -> AbstractContextManager[None]:
-        """Return what puts the network of a level in the place of the finest one."""
+        """Return what puts the network of a level in place of the finest one."""
         ...
 
     def follow(self) -> None:
         """Follow the finest network to another device or type.
 
         Raises:
-            ValueError: What is trained has changed otherwise.
+            ValueError: The trained parameters have changed in another way.
         """
         ...
 
@@ -47,14 +47,14 @@ Place = Callable[[], AbstractContextManager[None]]
 
 
 class LevelSum(FiniteSum):
-    """A sum that is evaluated while the network of a level stands in the place of the finest.
+    """A sum that is evaluated while the network of a level takes the place of the finest.
 
-    Whatever a closure makes of the network, it makes of that one.
+    A closure that uses the network then uses that one.
 
     Args:
         inner: What is evaluated, as a function of the level's parameters.
-        place: Puts the network there.
-        common: How many blocks of a vector are not those of stages.
+        place: Puts the network in place.
+        common: How many blocks of a vector do not belong to stages.
     """
 
     def __init__(self, inner: FiniteSum, place: Place, common: int) -> None:
@@ -72,7 +72,7 @@ class LevelSum(FiniteSum):
         return len(self._inner)
 
     def __call__(self) -> Tensor:
-        """Return the loss, with its graph, where the parameters stand."""
+        """Return the loss, with its graph, at the current parameters."""
         with self._place():
             return self._inner()
 
@@ -110,7 +110,7 @@ class LevelSum(FiniteSum):
         return LevelSum(self._inner.take(samples), self._place, self._common)
 
     def _check(self, gradient: Vector) -> None:
-        """Refuse a loss that has gone another way than through the blocks that stand there."""
+        """Refuse a loss that was not computed through the blocks now in place."""
         stages = gradient[self._common :]
         if all(not stage.any() for stage in stages):
             count = sum(len(parameters) for parameters in self.layout.blocks[self._common :])

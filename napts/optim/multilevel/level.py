@@ -16,7 +16,7 @@ class Function(Protocol):
     """A function of a vector; a :class:`napts.optim.sums.FiniteSum` is one."""
 
     def value(self, theta: Vector) -> float:
-        """Return the value; NaN or infinite where there is none."""
+        """Return the value; NaN or infinite if there is none."""
         ...
 
     def value_and_gradient(self, theta: Vector) -> tuple[float, Vector]:
@@ -24,15 +24,16 @@ class Function(Protocol):
         ...
 
     def hessian(self, theta: Vector) -> HessianProduct:
-        """Return what multiplies the Hessian at ``theta``; it may be used after others."""
+        """Return what multiplies the Hessian at ``theta``; it remains usable after others."""
         ...
 
 
 class Corrected:
     """``h(theta) = L(theta) + <dg, theta - origin>``, whose gradient at the origin is given.
 
-    ``dg = gradient - grad L(origin)``: the first-order correction, "additive" in the slides. It is
-    evaluated once it is needed; a single step from the origin with a fixed length needs none.
+    ``dg = gradient - grad L(origin)`` is the first-order correction, "additive" in the slides. It
+    is evaluated only when needed; a single step from the origin with a fixed length does not need
+    it.
 
     Args:
         function: ``L`` of this level.
@@ -76,13 +77,13 @@ class Corrected:
 
 
 class LevelProblem(ValuedProblem):
-    """A level's function where its variables stand; what local solvers take steps on.
+    """A level's function at its current variables; local solvers take steps on it.
 
     Args:
-        function: What is minimised.
-        start: Where it stands.
+        function: What to minimise.
+        start: The variables at the start.
         slope: The gradient there.
-        loss: The value there; evaluated once it is needed, if it is not given.
+        loss: The value there; if it is not given, it is evaluated when needed.
         models: Makes the local models of a trust region.
         norm: Norm of the trust region.
 
@@ -109,12 +110,12 @@ class LevelProblem(ValuedProblem):
 
     @property
     def start(self) -> Vector:
-        """The variables where it stood at first."""
+        """The variables at the start."""
         return self._start
 
     @property
     def variables(self) -> Vector:
-        """The variables where it stands."""
+        """The current variables."""
         return self._here
 
     @property
@@ -136,7 +137,7 @@ class LevelProblem(ValuedProblem):
         return self._models(self.function)
 
     def observe(self) -> None:
-        """Let local models that remember take note of where it stands; costs nothing."""
+        """Let local models that remember note the current point; costs nothing."""
         if self._models is not None:
             self._models(self.function).observe(self._start, self.slope)
 
@@ -158,9 +159,9 @@ class LevelProblem(ValuedProblem):
         return self.function.value(trial), vectors.to_host([predicted])[0]
 
     def gradient(self) -> Vector:
-        """Return the gradient where it stands."""
+        """Return the gradient at the current variables."""
         return self.function.value_and_gradient(self._here)[1]
 
 
 Models = Callable[[Function], LocalModels]
-"""Makes the local models of a level, new ones or those that it has kept."""
+"""Makes the local models of a level, new or kept ones."""

@@ -1,4 +1,4 @@
-"""Local models of levels that remember: one memory for as long as a function is minimised."""
+"""Local models with memory on levels: one memory for as long as a function is minimised."""
 
 from collections.abc import Callable
 
@@ -7,10 +7,10 @@ from napts.optim.multilevel.level import Function
 
 
 class ForEachFunction:
-    """Makes new models for each function, and keeps them while that one is minimised.
+    """Makes new models for each function, and keeps them while that function is minimised.
 
-    At every descent a coarser level gets another function, and so an empty memory; several visits
-    of a W-cycle to one function share theirs.
+    At every descent a coarser level gets a new function, and so an empty memory; several visits of
+    a W-cycle to one function share a memory.
 
     Args:
         make: Makes models that have seen nothing.

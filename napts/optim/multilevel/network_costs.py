@@ -1,4 +1,4 @@
-"""What the networks of a hierarchy cost beside the finest one."""
+"""What the networks of a hierarchy cost relative to the finest one."""
 
 from collections.abc import Sequence
 
@@ -12,15 +12,15 @@ from napts.optim.multilevel.hierarchy import Hierarchy
 class NetworkCosts:
     """Shares of the finest network, by blocks and by operations.
 
-    By blocks the first and last layers cost nothing, which the slides' authors do not say
-    otherwise; by operations (multiplications of matrices and convolutions, counted once on the
-    first batch) a coarse network costs what it does.
+    By blocks, the first and last layers cost nothing; the slides' authors do not say otherwise. By
+    operations (matrix multiplications and convolutions, counted once on the first batch), a coarse
+    network costs what it really does.
 
     Args:
         depths: Number of blocks of each level.
 
     Attributes:
-        operations: Operations of a forward pass on each level; empty while they are not counted.
+        operations: Operations of a forward pass on each level; empty until they are counted.
     """
 
     def __init__(self, depths: Sequence[int]) -> None:
@@ -29,7 +29,7 @@ class NetworkCosts:
 
     @property
     def by_operations(self) -> list[float]:
-        """Shares of the operations; those of the blocks where nothing could be counted."""
+        """Shares by operations; by blocks if nothing could be counted."""
         if not self.operations or not all(self.operations):
             return self.by_blocks
         return [count / self.operations[-1] for count in self.operations]
@@ -37,10 +37,10 @@ class NetworkCosts:
     def count(self, batch: Batch, hierarchy: Hierarchy) -> int:
         """Count the operations, unless that has been done.
 
-        Random numbers are drawn as if nothing had happened.
+        Later random numbers are not affected.
 
         Returns:
-            How many passes it took, which are no part of the method.
+            How many passes it took; these are not part of the method.
         """
         if self.operations:
             return 0

@@ -67,7 +67,7 @@ class NewtonModels(Memoryless):
     """Makes the model with the Hessian of a function at each iterate.
 
     Args:
-        function: Whose Hessians.
+        function: The function whose Hessians are used.
         solver: Finds the steps.
     """
 
@@ -86,7 +86,7 @@ class NewtonModels(Memoryless):
         return NewtonModel(gradient, self._function.hessian(self._theta), self._solver)
 
     def restricted(self, block: int | None) -> "NewtonModels":
-        """Return the same models: all blocks are one.
+        """Return the same models, which are for all blocks together.
 
         Raises:
             ValueError: For one block alone.

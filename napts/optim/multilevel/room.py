@@ -1,4 +1,4 @@
-"""What is left of an allowance, for solvers that know no radius of their own."""
+"""What is left of an allowance, for solvers without a radius of their own."""
 
 import math
 
@@ -7,7 +7,7 @@ from napts.optim.local_solver import Allowance, ValuedProblem
 from napts.optim.vectors import Norm, Vector
 
 EXHAUSTED = 1e-3
-"""Share of what there was to go at first below which nothing is left: what utopia's code has."""
+"""Share of the initial allowance below which nothing is left, as in utopia's code."""
 
 
 class Room:
@@ -15,7 +15,7 @@ class Room:
 
     Args:
         problem: What is minimised; lengths are measured from its start.
-        allowance: How far all steps may lead; without a share of a radius that others share.
+        allowance: How far all steps may lead; its radius must not be shared with others.
     """
 
     def __init__(self, problem: ValuedProblem, allowance: Allowance) -> None:
@@ -25,7 +25,7 @@ class Room:
         self._radius = min(allowance.radius, reach)
 
     def nothing_left(self, theta: Vector) -> bool:
-        """Tell whether next to nothing is left to go from ``theta``."""
+        """Tell whether next to nothing of the allowance is left at ``theta``."""
         return self._radius < math.inf and self._left(theta) <= EXHAUSTED * self._radius
 
     def _left(self, theta: Vector) -> float:
@@ -33,7 +33,7 @@ class Room:
         return max(self._radius - vectors.to_host([moved])[0], 0.0)
 
     def longest(self, theta: Vector, step: Vector) -> float:
-        """Return a factor of a step from ``theta`` that keeps it in the region for certain."""
+        """Return a factor that is certain to keep a step from ``theta`` in the region."""
         if self._radius == math.inf:
             return math.inf
         (length,) = vectors.to_host([vectors.norm(step, self._norm)])

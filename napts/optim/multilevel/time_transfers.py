@@ -1,9 +1,9 @@
 """Transfers between residual networks of different depth, block by block.
 
 A residual network is forward Euler for a differential equation whose parameters depend on time:
-its blocks are values of a function of time. The first blocks of a vector are what all levels have
-in the same form, and are copied; each further one holds the blocks of one stage, one after the
-other, all of the same size.
+its blocks are values of a function of time. The first blocks of a vector are those that all levels
+have in the same form, and are copied. Each further block of the vector holds the residual blocks of
+one stage, one after the other, all of the same size.
 """
 
 import math
@@ -27,7 +27,7 @@ class InTime(ABC):
 
     Attributes:
         common: How many blocks of a vector are copied.
-        depths: For each stage the number of its blocks on the coarser level.
+        depths: For each stage, the number of its blocks on the coarser level.
     """
 
     common: int
@@ -37,10 +37,10 @@ class InTime(ABC):
     """``||I s|| <= sqrt(2) ||s||`` in the 2-norm, for all of them (derived)."""
 
     exact: ClassVar[bool] = True
-    """Whether what was prolonged is projected to what it was, bit for bit."""
+    """Whether projecting a prolonged vector gives it back, bit for bit."""
 
     refined: ClassVar[str] = "2 n"
-    """What becomes of ``n`` blocks on the finer level, in words."""
+    """How many blocks ``n`` blocks become on the finer level, in words."""
 
     @staticmethod
     @abstractmethod
@@ -88,12 +88,13 @@ class InTime(ABC):
 class Cells(InTime):
     """Constant in time on cells: two blocks for each coarser one, which is their mean.
 
-    Recalled from general literature on the authors' residual networks, not checked against a text.
+    Recalled from the general literature on the authors' residual networks, and not checked against
+    a text.
     """
 
     @staticmethod
     def finer(depth: int) -> int:
-        """Return twice as many."""
+        """Return twice the number."""
         return 2 * depth
 
     @staticmethod
@@ -119,7 +120,7 @@ class Nodes(InTime):
 
     @staticmethod
     def finer(depth: int) -> int:
-        """Return one more between any two."""
+        """Return the number with one more block between any two."""
         return 2 * depth - 1
 
     @staticmethod
@@ -146,7 +147,7 @@ class Nodes(InTime):
 class WeightedNodes(Nodes):
     """The same, projected by the weights 1/4, 1/2, 1/4 inside, and by injection at the ends.
 
-    A projected step is not what was prolonged.
+    Projecting a prolonged step does not give it back.
     """
 
     exact = False

@@ -1,4 +1,4 @@
-"""How vectors go from one level to the next coarser one and back."""
+"""How vectors are transferred from one level to the next coarser one and back."""
 
 from typing import Protocol
 
@@ -13,7 +13,7 @@ class Transfer(Protocol):
 
     Attributes:
         stretch: The largest ``||prolong(s)|| / ||s||``, in the norm of the trust region; a radius
-            becomes so much smaller on the coarser level.
+            is divided by it on the coarser level.
     """
 
     @property
@@ -35,7 +35,7 @@ class Transfer(Protocol):
 
 
 class Identity:
-    """The transfer between levels with the same variables, as subsets of the samples have them."""
+    """The transfer between levels with the same variables, such as subsets of the samples."""
 
     stretch = 1.0
 

@@ -1,4 +1,4 @@
-"""What one visit to a level carries from step to step: where it stands, and what is left to go."""
+"""What one visit to a level carries from step to step: its position, and what it has left to go."""
 
 import math
 
@@ -13,16 +13,16 @@ from napts.optim.vectors import Norm, Vector
 class Visit:
     """One visit to a level.
 
-    Gradients are evaluated when they are asked for: the last step of a visit needs none.
+    Gradients are evaluated only when asked for: the last step of a visit needs none.
 
     Args:
         problem: Where it begins.
-        allowance: The radius of the first step, and how far all of them may lead.
+        allowance: The radius of the first step, and how far all steps may lead.
         models: Makes the local models of a trust region.
 
     Attributes:
         origin: Where it began.
-        radius: The present radius.
+        radius: The current radius.
         trials: The steps that were judged.
     """
 
@@ -54,7 +54,7 @@ class Visit:
 
     @property
     def exhausted(self) -> bool:
-        """Whether next to nothing is left to go."""
+        """Whether next to nothing of the allowance is left."""
         return self._reach < math.inf and self.left <= EXHAUSTED * self._reach
 
     @property
@@ -65,7 +65,7 @@ class Visit:
 
     @property
     def loss(self) -> float:
-        """The value where it stands."""
+        """The value at the current point."""
         if self._problem is not None:
             return self._problem.loss
         if self._loss is None:
@@ -74,7 +74,7 @@ class Visit:
 
     @property
     def problem(self) -> LevelProblem:
-        """The level where it stands, with its gradient."""
+        """The level at the current point, with its gradient."""
         if self._problem is None:
             loss, slope = self._function.value_and_gradient(self._theta)
             known = loss if self._loss is None else self._loss
@@ -98,7 +98,7 @@ class Visit:
             self._theta, self._loss, self._problem = theta, found.loss, None
 
     def decrease(self) -> float:
-        """Return how much smaller the value is than where it began."""
+        """Return how much the value has fallen since the visit began."""
         return self._first.loss - self.loss
 
     def go_on_with(self, function: Function) -> None:

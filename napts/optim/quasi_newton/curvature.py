@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 CURVED = 1e-10
-"""A pair is kept if ``y^T s`` is larger than this, times the lengths of both (our choice)."""
+"""A pair is kept if ``y^T s`` exceeds this times the lengths of both (our choice)."""
 
 
 class InverseHessian(ABC):
-    """What turns a gradient into a quasi-Newton direction."""
+    """Turns a gradient into a quasi-Newton direction."""
 
     @abstractmethod
     def direction(self, gradient: Tensor) -> Tensor:
-        """Return ``-H g``; ``-g`` where nothing is known yet."""
+        """Return ``-H g``; ``-g`` while nothing is known."""
 
     @abstractmethod
     def update(self, step: Tensor, change: Tensor, gradient: Tensor, length: float) -> None:
@@ -24,9 +24,9 @@ class InverseHessian(ABC):
 
         Args:
             step: ``s``.
-            change: ``y``, the change of the gradient along it, and along nothing else.
-            gradient: The gradient where the step starts.
-            length: Its length as a multiple of :meth:`direction`, where it is one.
+            change: ``y``, the change of the gradient along this step and nothing else.
+            gradient: The gradient at the start of the step.
+            length: Its length as a multiple of :meth:`direction`, if it is one.
         """
 
     @abstractmethod
@@ -169,7 +169,7 @@ def factors(b: float, h: float, size: int, *, first: bool) -> tuple[float, float
         b: ``s'Bs / y's``.
         h: ``y'Hy / y's``; the product of both is at least 1.
         size: Number of variables.
-        first: Nothing is known before this pair.
+        first: Whether nothing was known before this pair.
     """
     a = max(b * h - 1.0, 0.0)
     if a < 1e-14:  # s and Hy are parallel: all members of the family are one

@@ -13,8 +13,8 @@ class Direction(NamedTuple):
 
     Attributes:
         vector: The direction.
-        slope: Its inner product with the gradient, of this vector and no other.
-        plain: It is the negative gradient, since the others do not lead downwards.
+        slope: The inner product of exactly this vector with the gradient.
+        plain: Whether it is the negative gradient, since the others are not descent directions.
     """
 
     vector: Tensor
@@ -25,7 +25,7 @@ class Direction(NamedTuple):
 def descending(
     known: InverseHessian, gradient: Tensor, velocity: Tensor | None, momentum: float
 ) -> Direction:
-    """Return ``v = (1 - mu) v + mu p`` with ``p = -H g``; ``p``, or ``-g``, if that leads upwards.
+    """Return ``v = (1 - mu) v + mu p`` with ``p = -H g``; ``p`` or ``-g`` if that is an ascent.
 
     Args:
         known: ``H``.

@@ -1,4 +1,4 @@
-"""The loss of a batch as a function of one flat vector, whose every evaluation has a gradient."""
+"""The loss of a batch as a function of one flat vector; every evaluation has a gradient."""
 
 import math
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ class Function:
         if batch.communicator.spread:
             raise ValueError(
                 "found a network that is spread over ranks, allowed for quasi-Newton methods: a "
-                "network in one process, or a copy of it in each"
+                "network in one process, or a copy in each"
             )
         self.counts, self.layout, self.replicas = PassCounts(), layout, batch.replicas
         self._context = context
@@ -61,11 +61,11 @@ class Function:
         self._begun = False
 
     def start(self) -> Point:
-        """Evaluate where the parameters are.
+        """Evaluate at the current parameters.
 
         Raises:
             ValueError: If the closure has called ``backward()`` or does not return a scalar loss,
-                or if processes have batches of their own.
+                or if processes have their own batches.
         """
         self._context.check_whole(self.layout.parameters)
         check_copies(self.replicas, self.layout.parameters)
@@ -77,8 +77,8 @@ class Function:
         processes = self._context.joined()
         if processes is not None and processes.size > 1:
             raise ValueError(
-                "found a DistributedDataParallel network, whose processes have batches of their "
-                "own, allowed for quasi-Newton methods: the same batch in every process"
+                "found a DistributedDataParallel network, whose processes have their own batches, "
+                "allowed for quasi-Newton methods: the same batch in every process"
             )
         return self._point(self.layout.read()[0], loss, self.layout.flatten(gradient)[0])
 
@@ -92,13 +92,13 @@ class Function:
         return self._point(theta, loss, self.layout.flatten(gradient)[0])
 
     def value(self) -> float:
-        """Return the loss where the parameters are; :meth:`gradient` may be asked for next."""
+        """Return the loss at the current parameters; :meth:`gradient` may be asked for next."""
         with self._surroundings():
             loss = self._passes.trial().item()
         return loss if math.isfinite(loss) else math.inf
 
     def gradient(self, of: list[Tensor]) -> list[Tensor]:
-        """Return the gradient with respect to some parameters where :meth:`value` was asked for."""
+        """Return the gradient with respect to some parameters at the point of :meth:`value`."""
         with self._surroundings():
             return self._passes.trial_gradient(of)
 

@@ -23,7 +23,7 @@ class LayerMethod(QuasiNewtonOptimizer):
         options: The options, as the constructor got them.
 
     Raises:
-        ValueError: If these are no sets of parameters.
+        ValueError: If these are not sets of parameters.
     """
 
     needs = "layers"
@@ -80,7 +80,7 @@ class LayerMethod(QuasiNewtonOptimizer):
         return function.at(function.layout.read()[0])
 
     def _published_coarse(self, subdomains: int) -> float:
-        """Return what the coarse step adds by the authors' convention, ``k_c S / L``."""
+        """Return the cost of the coarse step by the authors' convention, ``k_c S / L``."""
         steps = self._own_options()["coarse_steps"]
         if not steps:
             return 0.0
@@ -133,7 +133,7 @@ class LayerMethod(QuasiNewtonOptimizer):
 
 
 def _all_parameters(sets: ParameterSets) -> list[Tensor]:
-    """Return all parameters of the network once, in its order where it is known."""
+    """Return all parameters of the network once, in the network's order if known."""
     if isinstance(sets, LayerSets):
         return list(sets.parameters)
     return list({id(p): p for part in sets.parameter_sets for p in part}.values())

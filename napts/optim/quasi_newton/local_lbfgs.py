@@ -19,8 +19,8 @@ class LocalLBFGS(LocalSolver[ValuedProblem]):
     Args:
         steps: Local steps ``k_s``.
         pairs: Pairs that are remembered.
-        keep: What one call has learnt is used in the next one, although the other variables have
-            moved since (the authors' code); else every call starts anew (ours).
+        keep: Whether the next call uses what this one has learnt, although the other variables have
+            moved since (the authors' code); otherwise every call starts anew (ours).
         search: The line search.
     """
 
@@ -36,7 +36,7 @@ class LocalLBFGS(LocalSolver[ValuedProblem]):
         self._next: Any = []
 
     def minimise(self, problem: ValuedProblem, allowance: Allowance) -> Found:
-        """Take the steps; if they lead too far, what they sum to is shortened."""
+        """Take the steps; if they lead too far, their sum is shortened."""
         memory = LimitedMemory(self._pairs)
         memory.load_state_dict(self._known)
         (start,) = problem.start

@@ -14,11 +14,11 @@ from napts.optim.replicas import ONE_REPLICA
 from napts.optim.vectors import Norm, Vector
 
 ANYWHERE = Allowance(float("inf"))
-"""Where no radius bounds the steps."""
+"""No radius bounds the steps."""
 
 
 class Restricted(ValuedProblem):
-    """The loss as a function of a subdomain's parameters, the others being where they are.
+    """The loss as a function of a subdomain's parameters, with the others held fixed.
 
     Args:
         function: The loss of all parameters.
@@ -40,7 +40,7 @@ class Restricted(ValuedProblem):
 
     @property
     def start(self) -> Vector:
-        """The subdomain's parameters at first."""
+        """The subdomain's parameters at the start."""
         return [self._start]
 
     @property
@@ -70,7 +70,7 @@ class Restricted(ValuedProblem):
         return self._function.value(), float(predicted)
 
     def gradient(self) -> Vector:
-        """Return the gradient where the parameters stand."""
+        """Return the gradient at the current parameters."""
         if not self._evaluated:
             self._function.value()
         self._evaluated = False
@@ -82,8 +82,10 @@ class Corrected:
     """What a local phase has found.
 
     Attributes:
-        correction: ``sum_s E_s (theta_s* - R_s theta)``, over the covering where sets overlap.
-        beside: Gradients that were computed beside those of the subdomain with most of them.
+        correction: ``sum_s E_s (theta_s* - R_s theta)``, divided by the covering where sets
+            overlap.
+        beside: Gradients that could be computed at the same time as those of the subdomain with the
+            most.
     """
 
     correction: Tensor
@@ -92,7 +94,7 @@ class Corrected:
 
 @dataclass(frozen=True, slots=True)
 class Additive:
-    """Every subdomain starts from the same iterate, and none sees what another one does.
+    """Every subdomain starts from the same iterate, and none sees what the others do.
 
     Attributes:
         spaces: The subdomains.
@@ -105,7 +107,7 @@ class Additive:
     def run(self, function: Function, at: Point) -> Corrected:
         """Let the subdomains minimise; several processes share them.
 
-        Their first gradient is a part of that at the iterate, which is known.
+        Their first gradient is known: it is a part of that at the iterate.
         """
         count = len(self.spaces)
         total = torch.zeros_like(at.theta)
@@ -131,7 +133,7 @@ class Additive:
 
 @dataclass(frozen=True, slots=True)
 class Multiplicative:
-    """Every subdomain starts from what the one before it has found, from input to output.
+    """Every subdomain starts from the result of the one before it, from input to output.
 
     Attributes:
         spaces: The subdomains.

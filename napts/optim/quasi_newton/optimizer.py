@@ -27,14 +27,14 @@ from napts.optim.vectors import Layout
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What an iteration costs by other counts than that of all gradients.
+    """What an iteration costs by counts other than that of all gradients.
 
     Attributes:
         published: Gradients by the authors' convention, which leaves line searches out.
-        beside: Gradients that need not wait for others, which they were computed beside.
-        update: Vector work, in units of one two-loop recursion over all parameters; None for that
+        beside: Gradients that need not wait for others and can be computed at the same time.
+        update: Vector work, in units of one two-loop recursion over all parameters; None for work
             of another kind.
-        skipped: Corrections that did not lead downwards.
+        skipped: Corrections that were not descent directions.
     """
 
     published: float
@@ -45,7 +45,7 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Loss and gradient where the last step has ended, and of which function.
+    """Loss and gradient at the end of the last step, and the function they belong to.
 
     Attributes:
         key: ``function_key`` of its batch.
@@ -59,7 +59,7 @@ class Known:
 class QuasiNewtonOptimizer(DescribedOptimizer):
     """A method whose steps are line searches along quasi-Newton directions.
 
-    A subclass says in ``_advance`` what an iteration is.
+    A subclass defines an iteration in ``_advance``.
 
     Args:
         params: Parameters or parameter groups, of one device and type.
@@ -85,7 +85,7 @@ class QuasiNewtonOptimizer(DescribedOptimizer):
 
     @abstractmethod
     def _make_curvature(self, options: Mapping[str, Any]) -> InverseHessian:
-        """Return an approximation of the inverse Hessian that knows nothing yet."""
+        """Return an empty approximation of the inverse Hessian."""
 
     @abstractmethod
     def _advance(self, function: Function, at: Point) -> tuple[Point, Costs]:
@@ -97,15 +97,16 @@ class QuasiNewtonOptimizer(DescribedOptimizer):
 
         Args:
             closure: Returns the loss of the batch without ``backward()``; or a
-                :class:`napts.Batch`. With one whose ``function_key`` is that of the last step, loss
-                and gradient at the iterate are known and not evaluated again.
+                :class:`napts.Batch`. If its ``function_key`` is that of the last step, loss and
+                gradient at the iterate are known and not evaluated again.
 
         Returns:
             The loss before the step. If it is NaN or infinite, no step is taken.
 
         Raises:
-            ValueError: If there is no closure, it calls ``backward()`` or does not return a scalar
-                tensor, an edited option is out of range, or processes have batches of their own.
+            ValueError: If there is no closure, if it calls ``backward()`` or does not return a
+                scalar tensor, if an edited option is out of range, or if processes have their own
+                batches.
             Exception: Whatever the closure raises; parameters and memories are then those before
                 the step.
         """
@@ -133,7 +134,7 @@ class QuasiNewtonOptimizer(DescribedOptimizer):
         return start.loss
 
     def _start(self, batch: Batch, function: Function, theta: Tensor) -> Point:
-        """Evaluate where the step starts, unless the last one has."""
+        """Evaluate at the start of the step, unless the last one has done so."""
         known = self._known
         if known is not None and known.key == batch.function_key:
             same = known.point.theta.shape == theta.shape
@@ -146,7 +147,7 @@ class QuasiNewtonOptimizer(DescribedOptimizer):
     def _search(
         self, function: Function, at: Point, direction: Tensor, slope: float, length: float = 1.0
     ) -> tuple[Point, float]:
-        """Search along a direction; return where that leads and the length."""
+        """Search along a direction; return the point it leads to, and the length."""
 
         def evaluate(a: float) -> tuple[float, Tensor]:
             point = function.at(step_along(at.theta, direction, a))
@@ -163,8 +164,8 @@ class QuasiNewtonOptimizer(DescribedOptimizer):
     def _quasi_newton_step(self, function: Function, at: Point) -> Point:
         """Take a quasi-Newton step with momentum, items 3 to 6 of the slides.
 
-        The pair that is remembered belongs to this step alone. A search that leads nowhere forgets
-        pairs and momentum, so that the next iteration begins with the gradient.
+        The remembered pair belongs to this step alone. If the search leads nowhere, pairs and
+        momentum are forgotten, so that the next iteration begins with the gradient.
         """
         momentum = self._own_options().get("momentum", 1.0)
         found = descending(self._curvature, at.gradient, self._velocity, momentum)  # 3, 4
@@ -205,7 +206,7 @@ class QuasiNewtonOptimizer(DescribedOptimizer):
         return [p for group in self.param_groups for p in group["params"] if p.requires_grad]
 
     def _current_layout(self) -> Layout:
-        """Return the layout of what is trained now; where that has changed, all is forgotten."""
+        """Return the layout of the trained parameters; if they have changed, forget everything."""
         trained = self._trained()
         if self._layout is None or not identical(trained, self._trained_then):
             self._check_trained(trained)

@@ -1,4 +1,4 @@
-"""Options of the quasi-Newton methods; each is written here, and nowhere else."""
+"""Options of the quasi-Newton methods; each is defined here and nowhere else."""
 
 from typing import Annotated, Literal, TypedDict
 
@@ -49,8 +49,8 @@ class LocalPhaseOptions(TypedDict, total=False):
         int,
         Option(
             10,
-            "L-BFGS steps ``k_s`` of each subdomain. 10 in the authors' code; those of the slides "
-            "are lost. 0 leaves the local phase out.",
+            "L-BFGS steps ``k_s`` of each subdomain. 10 in the authors' code; the slides' number "
+            "is lost. 0 leaves the local phase out.",
             within="[0, 1000000]",
         ),
     ]
@@ -66,8 +66,8 @@ class LocalPhaseOptions(TypedDict, total=False):
         LocalMemory,
         Option(
             "restart",
-            'Local pairs start anew in every iteration (our choice), or ``"keep"`` those of the '
-            "last one, although the other layers have moved (the authors' code).",
+            'Whether local pairs start anew in every iteration (our choice) or ``"keep"`` those of '
+            "the last one, although the other layers have moved (the authors' code).",
         ),
     ]
     coarse_steps: Annotated[

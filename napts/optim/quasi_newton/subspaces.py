@@ -17,7 +17,7 @@ class LayerSets(ParameterSets, Protocol):
 
     @property
     def parameters(self) -> Sequence[Tensor]:
-        """All trained parameters, those that no set has included."""
+        """All trained parameters, including those in no set."""
         ...
 
     @property
@@ -36,7 +36,7 @@ class Subspace:
 
     Args:
         parameters: The parameters.
-        places: Where each of all parameters begins in the vector, by identity.
+        places: Where each parameter begins in the vector, by identity.
     """
 
     def __init__(self, parameters: Sequence[Tensor], places: dict[int, int]) -> None:
@@ -75,7 +75,7 @@ def subspaces(layout: Layout, sets: Sequence[Sequence[Tensor]]) -> list[Subspace
 
 
 def covering(spaces: Sequence[Subspace], like: Tensor) -> Tensor:
-    """Return how many subspaces each variable is in, at least 1: no division by a mean, or by 0."""
+    """Return how many subspaces each variable is in, at least 1 so that it can be a divisor."""
     count = torch.zeros_like(like)
     for space in spaces:
         space.add_to(count, torch.ones(space.size, dtype=like.dtype, device=like.device))
@@ -83,5 +83,5 @@ def covering(spaces: Sequence[Subspace], like: Tensor) -> Tensor:
 
 
 def restricted_gradient(function: Function, space: Subspace) -> Tensor:
-    """Return ``R_s grad L`` where the loss was evaluated last."""
+    """Return ``R_s grad L`` at the point where the loss was last evaluated."""
     return space.layout.flatten_block(function.gradient(space.parameters))

@@ -13,7 +13,7 @@ Evaluate = Callable[[float], tuple[float, Tensor]]
 
 
 class Reached(NamedTuple):
-    """A place on the line.
+    """A point on the line.
 
     Attributes:
         length: Multiple of the direction.
@@ -32,15 +32,15 @@ class Reached(NamedTuple):
 class StrongWolfe:
     """``f(a) <= f(0) + c1 a f'(0)`` and ``|f'(a)| <= c2 |f'(0)|``.
 
-    Takes the places that the search inside of :class:`torch.optim.LBFGS` takes (minFunc's), and
-    halves the bracket instead where a value is not finite (ours).
+    Tries the same points as the search in :class:`torch.optim.LBFGS` (minFunc's), but halves the
+    bracket where a value is not finite (ours).
 
     Attributes:
         decrease: ``c1``.
         curvature: ``c2``.
         evaluations: Largest number of evaluations after the first one.
-        tolerance: The search ends when the bracket, times the largest entry of the direction, is
-            shorter.
+        tolerance: The search ends when the bracket times the largest entry of the direction is
+            below this.
     """
 
     decrease: float = 1e-4
@@ -55,13 +55,13 @@ class StrongWolfe:
 
         Args:
             evaluate: Value and gradient at a length; a value that is not finite counts as infinity.
-            start: Length 0; its slope has to be that along this direction.
+            start: Length 0; its slope must be that along this direction.
             direction: The direction.
             length: The first length.
 
         Returns:
-            Where the conditions hold, or else the lowest place of the bracket, which may be the
-            start itself.
+            A point where the conditions hold, or else the lowest point of the bracket, which may be
+            the start itself.
         """
 
         def at(a: float) -> Reached:
@@ -92,7 +92,7 @@ class StrongWolfe:
         direction: Tensor,
         count: int,
     ) -> Reached:
-        """Narrow a bracket around places where the conditions hold."""
+        """Narrow a bracket around points where the conditions hold."""
         longest, stuck = direction.abs().max().item(), False
         low, high = (0, 1) if bracket[0].loss <= bracket[1].loss else (1, 0)
         while count < self.evaluations:
@@ -130,7 +130,7 @@ class StrongWolfe:
 
 
 def _minimum_of_cubic(first: Reached, second: Reached, low: float, high: float) -> float:
-    """Return where the cubic through two places has its minimum, within bounds."""
+    """Return the minimiser of the cubic through two points, within bounds."""
     (x1, f1, _, g1), (x2, f2, _, g2) = first, second
     if not (math.isfinite(f1) and math.isfinite(f2)):
         return (low + high) / 2

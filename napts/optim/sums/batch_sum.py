@@ -18,12 +18,12 @@ class BatchSum(FiniteSum):
     """A :class:`napts.Batch` as a :class:`FiniteSum`.
 
     It writes the parameters before every evaluation. All evaluations see the same random numbers
-    and buffers, so that dropout and batch norm make it a function like any other; those of another
-    subset are of another function. Hessian-vector products are a second backward pass through the
-    graph of a gradient.
+    and buffers, so that it is a function even with dropout and batch norm; on another subset it is
+    another function. Hessian-vector products are a second backward pass through the graph of a
+    gradient.
 
     Args:
-        batch: What is evaluated; a regulariser of its own goes with every subset.
+        batch: What is evaluated; its regulariser, if any, is part of every subset's loss.
         layout: The parameters that its loss depends on.
 
     Raises:
@@ -51,12 +51,12 @@ class BatchSum(FiniteSum):
         """Return the number of samples.
 
         Raises:
-            ValueError: They are not known, as those of a plain closure.
+            ValueError: They are not known, as with a plain closure.
         """
         return len(self._batch)
 
     def __call__(self) -> Tensor:
-        """Return the loss, with its graph, where the parameters stand."""
+        """Return the loss, with its graph, at the current parameters."""
         return self._batch()
 
     @torch.no_grad()
@@ -81,7 +81,7 @@ class BatchSum(FiniteSum):
     def hessian(self, theta: Vector) -> HessianProduct:
         """Return what multiplies the Hessian: the graph of a gradient at ``theta``, which is kept.
 
-        Where the parameters have been written to since, the graph is made anew.
+        If the parameters have been written to since, the graph is rebuilt.
         """
         return _Products(self, [flat.clone() for flat in theta])
 
@@ -107,7 +107,7 @@ class BatchSum(FiniteSum):
             )
 
     def _refuse(self, wrapper: nn.Module) -> None:
-        """Refuse a data-parallel wrapper around the parameters, whose processes would part ways."""
+        """Refuse a data-parallel wrapper around the parameters: its processes would diverge."""
         own = set(map(id, self.layout.parameters))
         if any(id(parameter) in own for parameter in wrapper.parameters()):
             raise ValueError(

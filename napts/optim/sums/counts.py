@@ -12,15 +12,15 @@ from napts.optim.vectors import Vector
 class SumCounts:
     """Evaluations, each weighted by the share of the samples that it sees (our choice).
 
-    The sources do not define their "effective gradient evaluations"; here one unit is as many
-    component gradients as the whole sum has samples, those of line searches included.
+    The sources do not define their "effective gradient evaluations". Here one unit is as many
+    component gradients as the whole sum has samples, including those of line searches.
 
     Attributes:
         values: Values without a gradient.
         gradients: Gradients, with their values.
         hessians: Hessians that were set up to be multiplied.
         products: Hessian-vector products.
-        cg_iterations: The same, each counted as one whatever its samples.
+        cg_iterations: The same, each counted as one whatever its share of the samples.
     """
 
     values: float = 0.0
@@ -31,22 +31,22 @@ class SumCounts:
 
     @property
     def forwards(self) -> float:
-        """Values, those that come with a gradient included: passes forward through the samples."""
+        """Values, including those that come with a gradient: forward passes through the samples."""
         return self.values + self.gradients
 
     @property
     def backwards(self) -> float:
-        """Gradients: passes backward through the samples."""
+        """Gradients: backward passes through the samples."""
         return self.gradients
 
 
 class CountedSum(FiniteSum):
-    """A finite sum whose evaluations are counted, and those of its subsets.
+    """A finite sum whose evaluations, and those of its subsets, are counted.
 
     Args:
         inner: What is evaluated.
         counts: Where its evaluations are counted.
-        whole: Number of samples that count as one; ``None`` for those of the sum, which then need
+        whole: Number of samples that count as one; ``None`` for that of the sum, which then need
             not be known until some are taken.
 
     Attributes:
@@ -73,7 +73,7 @@ class CountedSum(FiniteSum):
         return len(self._inner)
 
     def __call__(self) -> Tensor:
-        """Return the loss where the parameters stand, uncounted: others count their own passes."""
+        """Return the loss at the current parameters, uncounted: callers count their own passes."""
         return self._inner()
 
     def value(self, theta: Vector) -> float:
@@ -99,7 +99,7 @@ class CountedSum(FiniteSum):
         return product
 
     def take(self, samples: slice | Tensor) -> "CountedSum":
-        """Return some of the samples, counted at the same place."""
+        """Return some of the samples, counted in the same place."""
         whole = len(self) if self._whole is None else self._whole
         return CountedSum(self._inner.take(samples), self.counts, whole)
 
@@ -109,7 +109,7 @@ class CountedSum(FiniteSum):
         return self._inner.gradient_change(theta, anchor)
 
     def prepared(self) -> "CountedSum":
-        """Return the same sum, prepared for many evaluations and counted at the same place."""
+        """Return the same sum, prepared for many evaluations and counted in the same place."""
         return CountedSum(self._inner.prepared(), self.counts, self._whole)
 
     @property

@@ -1,7 +1,7 @@
 """Finite sums: the mean of one loss per sample as a function of a vector of parameters.
 
-A closure is evaluated where the parameters stand. What sub-samples, differentiates twice and
-compares levels wants a function instead: ``value(theta)``, ``hessian(theta)``, ``take(samples)``.
+A closure is evaluated at the current parameters. Methods that sub-sample, differentiate twice and
+compare levels need a function instead: ``value(theta)``, ``hessian(theta)``, ``take(samples)``.
 """
 
 from abc import abstractmethod
@@ -21,14 +21,14 @@ HessianProduct = Callable[[Vector], Vector]
 class FiniteSum(Batch):
     """The mean of one loss per sample, plus a regulariser, as a function of a vector.
 
-    ``L(theta) = (1/p) sum_j l_j(theta) + R(theta)``. It is a :class:`napts.Batch`, so that every
-    optimizer takes it: called, it is the loss with its graph, where the parameters stand.
+    ``L(theta) = (1/p) sum_j l_j(theta) + R(theta)``. It is a :class:`napts.Batch`, so every
+    optimizer accepts it: calling it returns the loss with its graph at the current parameters.
 
-    Vectors are blocks of flat tensors, one for each block of :attr:`layout`. Where an evaluation
-    leaves the parameters is not said: who uses it writes them in the end.
+    Vectors are blocks of flat tensors, one for each block of :attr:`layout`. An evaluation may
+    leave the parameters at any value: the caller writes them in the end.
 
     Attributes:
-        layout: Whose parameters the vectors stand for, and in which order.
+        layout: The parameters that the vectors represent, and their order.
     """
 
     layout: Layout
@@ -48,30 +48,30 @@ class FiniteSum(Batch):
 
     @abstractmethod
     def __call__(self) -> Tensor:
-        """Return the loss, with its graph, where the parameters stand."""
+        """Return the loss, with its graph, at the current parameters."""
 
     @abstractmethod
     def value(self, theta: Vector) -> float:
-        """Return ``L(theta)``; NaN or infinite where the loss is."""
+        """Return ``L(theta)``; NaN or infinite if the loss is."""
 
     @abstractmethod
     def value_and_gradient(self, theta: Vector) -> tuple[float, Vector]:
-        """Return ``L(theta)`` and its gradient, a vector that nobody else holds."""
+        """Return ``L(theta)`` and its gradient, a vector that nothing else refers to."""
 
     @abstractmethod
     def hessian(self, theta: Vector) -> HessianProduct:
         """Return what multiplies the Hessian at ``theta``, which is set up once.
 
-        It may be used after evaluations elsewhere, too.
+        It may still be used after evaluations at other points.
         """
 
     @abstractmethod
     def take(self, samples: slice | Tensor) -> "FiniteSum":
-        """Return the sum of some of the samples, its regulariser that of the whole.
+        """Return the sum of some of the samples, with the regulariser of the whole.
 
         Args:
-            samples: Which ones, as an index of dimension 0: a slice of consecutive samples, or
-                their numbers, of which some may be the same.
+            samples: Which ones, as an index into dimension 0: a slice of consecutive samples, or
+                their numbers, possibly with repetitions.
         """
 
     def gradient_change(self, theta: Vector, anchor: Vector) -> Vector:
@@ -80,14 +80,14 @@ class FiniteSum(Batch):
         return vectors.subtract(self.value_and_gradient(theta)[1], there)
 
     def prepared(self) -> "FiniteSum":
-        """Return the same sum, with what makes many evaluations fast; most have nothing to do."""
+        """Return the same sum, prepared for many fast evaluations; most need no preparation."""
         return self
 
     @property
     def curvature(self) -> float | None:
-        """The largest Lipschitz constant of the gradient of one sample's loss, where it is known.
+        """The largest Lipschitz constant of the gradient of one sample's loss, if known.
 
-        It has the regulariser in it. Its inverse is the unit of the learning rates of stochastic
-        methods (our choice).
+        It includes the regulariser. Its inverse is the unit of the stochastic methods' learning
+        rates (our choice).
         """
         return None

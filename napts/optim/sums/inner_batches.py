@@ -19,8 +19,8 @@ class Part(NamedTuple):
 
     Attributes:
         total: Their sum.
-        weight: By what its gradient, or a change of it, is multiplied, so that its expectation is
-            that of all samples; 1 but for blocks of different sizes.
+        weight: Factor on its gradient, or on a change of it, that makes its expectation that of all
+            samples; 1 except for blocks of different sizes.
     """
 
     total: FiniteSum
@@ -41,14 +41,14 @@ class InnerBatches:
         self._blocks: dict[int, Part] = {}
 
     def size(self, count: int) -> int:
-        """Return how many samples of so many a step takes."""
+        """Return how many of the given number of samples a step takes."""
         return max(1, count // 100) if self._size is None else min(self._size, count)
 
     def of(self, batch: Batch, total: CountedSum, sampling: Sampling, steps: int) -> Iterator[Part]:
         """Yield the batches of the steps between two snapshots; their evaluations are not counted.
 
         Args:
-            batch: What the sum was made of, by which it is known again.
+            batch: What the sum was made of, which identifies it later.
             total: The sum.
             sampling: Draws samples.
             steps: Number of steps.

@@ -19,8 +19,8 @@ class Kept:
         theta: The iterate.
         loss: The loss there.
         gradient: The gradient there.
-        of: What they belong to; ``None`` if they come from a saved state, and are to be verified.
-        key: The ``function_key`` of that batch, by which another one with the same loss is known.
+        of: What they belong to; ``None`` if they come from a saved state and must be verified.
+        key: The ``function_key`` of that batch, which identifies another one with the same loss.
     """
 
     theta: Vector
@@ -30,14 +30,14 @@ class Kept:
     key: str | None = None
 
     def known(self, batch: Batch, theta: Vector) -> bool:
-        """Tell whether they are those of a batch at these parameters."""
+        """Tell whether they belong to a batch at these parameters."""
         same = self.of is batch or (self.key is not None and self.key == batch.function_key)
         return same and _equal(self.theta, theta)
 
     def confirmed(self, batch: Batch, total: CountedSum, theta: Vector) -> "Kept | None":
-        """Return them for a batch if what was saved is what is evaluated now.
+        """Return them for a batch if the saved values agree with an evaluation now.
 
-        That evaluation is no part of the method: it is not counted.
+        That evaluation is not part of the method and is not counted.
         """
         if self.of is not None or not _equal(self.theta, theta):
             return None
@@ -46,7 +46,7 @@ class Kept:
         return replace(self, of=batch, key=batch.function_key) if same else None
 
     def saved(self) -> dict[str, Any] | None:
-        """Return what a state holds: only what belongs to a sum that may come again."""
+        """Return the part to save: only what belongs to a sum that may come again."""
         if self.key is None and self.of is not None and not isinstance(self.of, FiniteSum):
             return None
         return {

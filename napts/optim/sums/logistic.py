@@ -14,19 +14,19 @@ from napts.optim.vectors import Layout, Vector
 class LogisticSum(FiniteSum):
     r"""``L(theta) = (1/p) sum_j log(1 + exp(-c_j x_j . theta)) + (penalty/2) |theta|^2``.
 
-    No evaluation looks at the parameters but a call, and none moves them. With
-    ``m_j = c_j x_j . theta`` the gradient is ``-(1/p) sum_j sigma(-m_j) c_j x_j + penalty theta``,
-    the Hessian ``(1/p) X^T diag(sigma(m) sigma(-m)) X + penalty I``.
+    Only a call uses the current parameters, and no evaluation moves them. With
+    ``m_j = c_j x_j . theta`` the gradient is ``-(1/p) sum_j sigma(-m_j) c_j x_j + penalty theta``
+    and the Hessian is ``(1/p) X^T diag(sigma(m) sigma(-m)) X + penalty I``.
 
     Args:
         layout: The weights: one block.
         rows: ``c_j x_j``, one for each sample; the loss depends on nothing else.
-        penalty: Factor of the regulariser, which is that of the whole in every subset.
-        loss: What a call returns, which is the same number, evaluated by a network, say; ``None``
-            for the rows. Subsets have their rows.
+        penalty: Factor of the regulariser; every subset has that of the whole.
+        loss: Computes what a call returns: the same number, evaluated by a network, for example.
+            ``None`` uses the rows. Subsets always use their rows.
 
     Raises:
-        ValueError: There is more than one block, or another number of weights than of columns.
+        ValueError: There is more than one block, or the numbers of weights and columns differ.
 
     Source: Braglia, Kopanicakova, Krause, arXiv 2006.15602, whose slides drop ``x_j``.
     """
@@ -61,7 +61,7 @@ class LogisticSum(FiniteSum):
         """Return the sum of labelled samples.
 
         Args:
-            weights: The parameters, as many numbers as there are columns.
+            weights: The parameters, one number for each column.
             inputs: ``(p, n)``, strided or in the layout ``sparse_csr``.
             labels: ``(p,)``, -1 or +1.
             penalty: Factor of the regulariser.
@@ -76,7 +76,7 @@ class LogisticSum(FiniteSum):
         return len(self.rows)
 
     def __call__(self) -> Tensor:
-        """Return the loss, with its graph, where the parameters stand."""
+        """Return the loss, with its graph, at the current parameters."""
         if self._loss is not None:
             return self._loss()
         weights = torch.cat([weight.reshape(-1) for weight in self.layout.parameters])
@@ -98,7 +98,7 @@ class LogisticSum(FiniteSum):
         return value, [gradient]
 
     def hessian(self, theta: Vector) -> HessianProduct:
-        """Return what multiplies the Hessian: two products each, and one unless it was here."""
+        """Return what multiplies the Hessian: two products each, and one more at a new point."""
         # Kept for further Hessians, but not for gradients, whose rounding is to depend on nothing
         # that was computed before.
         if self._prepared is None:
@@ -128,7 +128,7 @@ class LogisticSum(FiniteSum):
         return LogisticSum(self.layout, self.rows.take(samples), self.penalty)
 
     def prepared(self) -> "LogisticSum":
-        """Return the same sum, with what makes many products fast."""
+        """Return the same sum, prepared for many fast products."""
         return LogisticSum(self.layout, self.rows.prepared(), self.penalty, self._loss)
 
     @property

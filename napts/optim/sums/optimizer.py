@@ -48,11 +48,11 @@ class Start:
 class SumOptimizer(DescribedOptimizer):
     """A method that takes steps on a finite sum as a function of its parameters.
 
-    A subclass says in ``_advance`` where a step leads, and in ``_numbers`` what it
+    A subclass defines in ``_advance`` where a step leads, and in ``_numbers`` what it
     remembers.
 
     Args:
-        params: Parameters or parameter groups, which have all options in common.
+        params: Parameters or parameter groups, which share all options.
         options: The options, as the constructor got them.
     """
 
@@ -75,11 +75,11 @@ class SumOptimizer(DescribedOptimizer):
 
     @abstractmethod
     def _compose(self, options: Mapping[str, Any]) -> None:
-        """Make what a step consists of from the options; called again where they were edited."""
+        """Make the parts of a step from the options; called again when these are edited."""
 
     @abstractmethod
     def _advance(self, start: Start) -> Found:
-        """Return where a step leads, which leaves the parameters anywhere."""
+        """Return where a step leads; the parameters may be left at any value."""
 
     def _numbers(self) -> dict[str, Any]:
         """Return what later steps depend on, besides samples and kept gradients."""
@@ -102,15 +102,15 @@ class SumOptimizer(DescribedOptimizer):
 
         Args:
             closure: A :class:`napts.optim.sums.FiniteSum`; any :class:`napts.Batch`, whose loss is
-                differentiated by its graph; or, for methods that take no samples of it, a function
-                that returns the loss without ``backward()``.
+                differentiated through its graph; or, for methods that do not sub-sample, a
+                function that returns the loss without ``backward()``.
 
         Returns:
             The loss before the step. If it is NaN or infinite, no step is taken.
 
         Raises:
-            ValueError: If there is no closure, the method needs samples that a closure does not
-                tell, or an edited option is out of range.
+            ValueError: If there is no closure, if the method needs samples but a plain closure was
+                given, or if an edited option is out of range.
             Exception: Whatever an evaluation raises; parameters and state are then those before
                 the step.
         """
@@ -150,7 +150,7 @@ class SumOptimizer(DescribedOptimizer):
     def _completed_record(
         self, record: StepRecord, found: Found, start: Start, moved: Vector, radius: float | None
     ) -> StepRecord:
-        """Return a record with what the trials, if there are any, do not tell."""
+        """Return a record with what the trials, if any, do not show."""
         counts = start.total.counts
         told: dict[str, Any] = {
             "hessians": counts.hessians,
@@ -168,7 +168,7 @@ class SumOptimizer(DescribedOptimizer):
         return replace(record, **told)
 
     def _start(self, batch: Batch, total: CountedSum, theta: Vector) -> tuple[Start, int]:
-        """Evaluate where the step starts, unless that is kept; return the checks it took."""
+        """Evaluate at the start of the step, unless that was kept; return the checks it took."""
         kept, checks = self._kept, 0
         if kept is not None and not kept.known(batch, theta):
             unverified = kept.of is None
@@ -193,7 +193,7 @@ class SumOptimizer(DescribedOptimizer):
         return self._layout
 
     def _follow_options(self) -> None:
-        """Obey edits of the parameter groups, from hand or from a scheduler."""
+        """Apply edits of the parameter groups, made by hand or by a scheduler."""
         first = self._common_options()
         if first == self._followed:
             return
@@ -206,7 +206,7 @@ class SumOptimizer(DescribedOptimizer):
         self._followed = first
 
     def _edited(self, names: set[str]) -> None:
-        """Follow the edit of options that are beginnings, such as a radius."""
+        """Follow edits of options that are initial values, such as a radius."""
         if "seed" in names:
             self._sampling = Sampling(self.param_groups[0]["seed"])
 
@@ -224,7 +224,7 @@ class SumOptimizer(DescribedOptimizer):
         self._sampling.load_state_dict(sampling)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state as plain numbers and tensors, that of the random generator included."""
+        """Return the state as plain numbers and tensors, including that of the random generator."""
         self.state[self._anchor] = {
             "numbers": self._numbers(),
             "sampling": self._sampling.state_dict(),

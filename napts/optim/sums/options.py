@@ -1,4 +1,4 @@
-"""The options that methods for finite sums have in common; each is written here, once."""
+"""The options that methods for finite sums share; each is defined here, once."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, TypedDict
@@ -21,8 +21,8 @@ class SeedOptions(TypedDict, total=False):
         int | None,
         Option(
             None,
-            "Seed of the method's own generator, which draws the samples; ``None`` for torch's at "
-            "the first draw, so that ``torch.manual_seed``, or the seed of a run, decides.",
+            "Seed of the method's own generator, which draws the samples; ``None`` for torch's "
+            "seed at the first draw, so that ``torch.manual_seed``, or the seed of a run, decides.",
             within="[0, 4294967295]",
         ),
     ]
@@ -35,7 +35,7 @@ class ConjugateGradientOptions(TypedDict, total=False):
         int,
         Option(
             10,
-            "Largest number of iterations for one step: 10 in the published counts and in the "
+            "Largest number of iterations for one step; 10 in the published counts and in the "
             "authors' configuration.",
             within="[1, 1000000]",
         ),
@@ -45,8 +45,8 @@ class ConjugateGradientOptions(TypedDict, total=False):
         Option(
             1e-9,
             "Norm of the residual at which they end, relative to that of the gradient. The "
-            "authors' configuration has the same number, absolute, with which no run would reach a "
-            "gradient below it.",
+            "authors' configuration has the same number as an absolute norm; with that, no run "
+            "would reach a smaller gradient.",
             within="[0, 1)",
         ),
     ]
@@ -57,12 +57,14 @@ class LineSearchOptions(TypedDict, total=False):
 
     armijo: Annotated[
         float,
-        Option(1e-4, "Share of the slope that a step must bring.", within="(0, 1)"),
+        Option(1e-4, "Share of the slope by which a step must decrease the loss.", within="(0, 1)"),
     ]
     backtrack: Annotated[
         float, Option(0.5, "Factor by which a step is shortened.", within="(0, 1)")
     ]
-    backtracks: Annotated[int, Option(15, "How often at most.", within="[0, 1000000]")]
+    backtracks: Annotated[
+        int, Option(15, "Largest number of times that a step is shortened.", within="[0, 1000000]")
+    ]
 
 
 class RadiusOptions(TypedDict, total=False):
@@ -80,25 +82,35 @@ class RadiusOptions(TypedDict, total=False):
     ]
     radius_min: Annotated[
         float,
-        Option(1e-16, "Smallest radius: the authors' configuration.", within="(0, inf)"),
+        Option(1e-16, "Smallest radius, as in the authors' configuration.", within="(0, inf)"),
     ]
     radius_max: Annotated[
         float, Option(1e16, "Largest radius, as in the authors' configuration.", within="(0, inf)")
     ]
     shrink: Annotated[
         float,
-        Option(0.5, "Factor below ``eta_1``, as in the authors' configuration.", within="(0, 1)"),
+        Option(
+            0.5,
+            "Factor on the radius if the ratio is below ``eta_1``, as in the authors' "
+            "configuration.",
+            within="(0, 1)",
+        ),
     ]
     grow: Annotated[
         float,
-        Option(2.0, "Factor above ``eta_2``, as in the authors' configuration.", within="(1, inf)"),
+        Option(
+            2.0,
+            "Factor on the radius if the ratio is above ``eta_2``, as in the authors' "
+            "configuration.",
+            within="(1, inf)",
+        ),
     ]
     eta_1: Annotated[
         float,
         Option(
             0.25,
-            "Acceptance threshold. The value of the slides is lost; 0.25 is that of the authors' "
-            "configuration for the radius.",
+            "Acceptance threshold. The slides' value is lost; 0.25 is what the authors' "
+            "configuration has for the radius.",
             within="(0, eta_2]",
         ),
     ]
@@ -114,9 +126,9 @@ class RadiusOptions(TypedDict, total=False):
         float,
         Option(
             10.0,
-            "Where actual and predicted reduction are both smaller than so many units of the "
-            "rounding of the loss, their ratio counts as 1 (our choice; without it no run gets to "
-            "a gradient of 1e-10). 0 for no such guard.",
+            "If actual and predicted reduction are both smaller than this many units of the "
+            "loss's rounding, their ratio counts as 1 (our choice; without it no run gets to a "
+            "gradient of 1e-10). 0 for no such guard.",
             within="[0, inf)",
         ),
     ]
@@ -129,11 +141,11 @@ class InnerOptions(SeedOptions, total=False):
         float,
         Option(
             0.125,
-            "Learning rate, in units of ``1 / L_max`` (our choice) where the sum knows it: "
-            "``L_max`` is the largest Lipschitz constant of the gradient of one sample's loss with "
-            "the regulariser, ``max_j |x_j|^2 / 4 + penalty`` for logistic regression. Else, as "
+            "Learning rate, in units of ``1 / L_max`` (our choice) if the sum knows it: ``L_max`` "
+            "is the largest Lipschitz constant of the gradient of one sample's loss with the "
+            "regulariser, ``max_j |x_j|^2 / 4 + penalty`` for logistic regression. Otherwise, as "
             "for a network, it is the factor of the gradient itself. 1/8 in the authors' "
-            "configuration, in units that are not known; to be searched for.",
+            "configuration, in unknown units; it should be tuned.",
             within="(0, inf)",
         ),
     ]
@@ -159,11 +171,11 @@ class InnerOptions(SeedOptions, total=False):
         Draw,
         Option(
             "blocks",
-            'How they are drawn (our choice): ``"blocks"`` shuffles all samples once, cuts them '
-            "into blocks, some of which may be larger by a sample, and draws a block with "
+            'How samples are drawn (our choice): ``"blocks"`` shuffles all samples once, cuts them '
+            "into blocks, some of which may be larger by one sample, and draws a block with "
             'replacement for each step; ``"reshuffled"`` draws without replacement between two '
             'snapshots, until all have been drawn; ``"independent"`` draws each sample with '
-            "replacement, as the theory has it. Blocks are the fastest: they are laid out once.",
+            "replacement, as in the theory. Blocks are the fastest: they are laid out once.",
         ),
     ]
 

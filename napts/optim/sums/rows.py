@@ -1,4 +1,4 @@
-"""Rows of numbers, one for each sample, dense or sparse, that are multiplied with vectors."""
+"""Rows of numbers, one for each sample, dense or sparse, and their products with vectors."""
 
 import warnings
 from abc import ABC, abstractmethod
@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 INDEX = torch.int32
-"""Type of the indices of sparse rows, for which the products take half as long as for int64."""
+"""Type of the indices of sparse rows; products take half as long as with int64."""
 
 
 with warnings.catch_warnings():
@@ -20,7 +20,7 @@ with warnings.catch_warnings():
 
 
 class Rows(ABC):
-    """A matrix with one row for each sample; all products are of BLAS, on all rows at once.
+    """A matrix with one row for each sample; all products use BLAS, on all rows at once.
 
     Attributes:
         matrix: The matrix.
@@ -64,11 +64,11 @@ class Rows(ABC):
 
     @abstractmethod
     def take(self, samples: slice | Tensor) -> "Rows":
-        """Return some rows: of a slice without a copy, where they are dense."""
+        """Return some rows; dense rows of a slice are not copied."""
 
     @abstractmethod
     def prepared(self) -> "Rows":
-        """Return the same rows, with what makes many products fast."""
+        """Return the same rows, prepared for many fast products."""
 
     def __matmul__(self, vector: Tensor) -> Tensor:
         """Return the product, which can be differentiated any number of times."""
@@ -76,7 +76,7 @@ class Rows(ABC):
 
 
 class DenseRows(Rows):
-    """Rows that are all written out.
+    """Dense rows.
 
     Args:
         matrix: ``(rows, columns)``.
@@ -111,10 +111,10 @@ class DenseRows(Rows):
 
 
 class SparseRows(Rows):
-    """Rows of which few numbers are not zero.
+    """Rows with few nonzero numbers.
 
-    A product with the transposed matrix takes a multiple of the time of one with the matrix,
-    unless the transposed one is written out as well, which :meth:`prepared` does.
+    A product with the transposed matrix takes several times as long as one with the matrix, unless
+    the transposed matrix is stored as well; :meth:`prepared` does that.
 
     Args:
         matrix: ``(rows, columns)`` in torch's layout ``sparse_csr``.
@@ -153,14 +153,14 @@ class SparseRows(Rows):
         return SparseRows(self._gathered(samples))
 
     def prepared(self) -> "SparseRows":
-        """Return the same rows, with the transposed matrix written out."""
+        """Return the same rows, with the transposed matrix stored."""
         if self._transposed is not None:
             return self
         return SparseRows(self.matrix, _with_short_indices(self.matrix.t().to_sparse_csr()))
 
     @cached_property
     def _row_of_each(self) -> Tensor:
-        """Which row each number belongs to."""
+        """The row that each number belongs to."""
         ends = self.matrix.crow_indices()
         rows = torch.arange(len(self), dtype=INDEX, device=ends.device)
         return rows.repeat_interleave(ends.diff())

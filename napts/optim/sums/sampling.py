@@ -14,8 +14,8 @@ class Sampling:
     """Draws samples.
 
     Args:
-        seed: Seed of its generator; ``None`` for that of torch's when the first sample is drawn,
-            so that ``torch.manual_seed`` decides.
+        seed: Seed of its generator; ``None`` for torch's seed when the first sample is drawn, so
+            that ``torch.manual_seed`` decides.
     """
 
     def __init__(self, seed: int | None) -> None:
@@ -35,17 +35,17 @@ class Sampling:
         return self._made
 
     def draw(self, count: int, size: int) -> Tensor:
-        """Return the numbers of some of so many samples, in a random order."""
+        """Return the numbers of some of ``count`` samples, in random order."""
         if size == 1:
             return torch.randint(count, (1,), generator=self._generator)
         return torch.randperm(count, generator=self._generator)[:size]
 
     def integers(self, count: int, size: int) -> Tensor:
-        """Return so many numbers below ``count``, each drawn by itself."""
+        """Return ``size`` independently drawn numbers below ``count``."""
         return torch.randint(count, (size,), generator=self._generator)
 
     def kept_order(self, count: int) -> Tensor:
-        """Return a random order of so many samples: always the same, until their number changes."""
+        """Return a random order of the samples: always the same until their number changes."""
         if self._kept is None and self._before_kept is not None:
             generator = torch.Generator()
             generator.set_state(self._before_kept)
@@ -56,7 +56,7 @@ class Sampling:
         return self._kept
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state: that of the generator, now and before it drew the order that stays."""
+        """Return the generator's state, now and before it drew the fixed order."""
         state: dict[str, Any] = {"seed": self._seed}
         if self._made is not None:
             state["generator"] = self._made.get_state()
@@ -82,5 +82,5 @@ class Sampling:
 
 
 def sample_count(share: float, whole: int) -> int:
-    """Return how many samples a share is: rounded up, at least 1, not for rounding's sake more."""
+    """Return how many samples a share is: rounded up, but not for a rounding error; at least 1."""
     return min(whole, max(1, math.ceil(share * whole * (1.0 - 1e-12))))

@@ -14,7 +14,7 @@ from napts.optim.vectors import Layout
 Resample = Literal["cycle", "step", "never"]
 
 Draw = Callable[[], CountedSum]
-"""Returns a subset, another one each time."""
+"""Returns a subset, a new one each time."""
 
 
 class Subsets:
@@ -23,7 +23,7 @@ class Subsets:
     Args:
         shares: Their shares of the samples, in rising order.
         resample: When they are drawn anew.
-        nested: Each is part of the next one.
+        nested: Whether each is part of the next one.
     """
 
     def __init__(
@@ -35,12 +35,12 @@ class Subsets:
     def of(
         self, batch: Batch, total: CountedSum, sampling: Sampling
     ) -> tuple[list[CountedSum], Draw | None]:
-        """Return the subsets, and what draws the smallest one again where each step wants one.
+        """Return the subsets, and what redraws the smallest one if each step wants a new one.
 
-        A share of all samples is the sum itself.
+        A share of 1 is the sum itself.
 
         Args:
-            batch: What the sum was made of, by which it is known again.
+            batch: What the sum was made of, which identifies it later.
             total: The sum.
             sampling: Draws samples.
         """
@@ -59,7 +59,7 @@ class Subsets:
         return [nested(total, [share], sampling.draw)[0] for share in self._shares]
 
     def _kept(self, batch: Batch, total: CountedSum, sampling: Sampling) -> list[CountedSum]:
-        """Return those that were taken before, of the same batch and parameters."""
+        """Return those taken before from the same batch and parameters."""
         known = self._taken
         if known is None or known[0] is not batch or known[1] is not total.layout:
 
@@ -79,12 +79,12 @@ class Subsets:
 def nested(
     whole: CountedSum, shares: Sequence[float], draw: Callable[[int, int], Tensor]
 ) -> list[CountedSum]:
-    """Return subsets each of which is part of the next one; the whole itself where a share is 1.
+    """Return subsets, each of which is part of the next one; the whole itself if a share is 1.
 
     Args:
-        whole: What they are taken of.
+        whole: What they are taken from.
         shares: Their shares of the samples, in rising order.
-        draw: Returns the numbers of some of so many samples, in a random order.
+        draw: Returns the numbers of some of the samples, in random order.
     """
     count = len(whole)
     subsets, larger = [], whole

@@ -57,7 +57,7 @@ class SumTrustRegion(SumOptimizer):
         return found
 
     def _rounding(self, theta: Vector) -> float:
-        """Return the share of the loss within which its differences are rounding."""
+        """Return the share of the loss within which differences of it are rounding."""
         return self._units * torch.finfo(theta[0].dtype).eps
 
     def _radius(self) -> float:

@@ -1,4 +1,4 @@
-"""What stochastic methods with snapshots have in common: their batches, lengths and counts."""
+"""What stochastic methods with snapshots share: their batches, lengths and counts."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

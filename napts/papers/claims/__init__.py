@@ -1,7 +1,7 @@
 """Which claims of the papers hold: tests declared beforehand, run on records.
 
-Reads `napts.analysis` only. A claim consists of rules, each with the region in which its number has
-to lie; the verdict follows from the whole interval.
+This package reads only `napts.analysis`. A claim consists of rules, each with the region in which
+its number must lie; the verdict follows from the whole interval.
 """
 
 from napts.papers.claims.catalogue import CLAIMS

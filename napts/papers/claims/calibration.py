@@ -1,8 +1,8 @@
 """Calibrating settings that the NAPTS paper does not print: every cell, scored by its claims.
 
-A cell is a set of changed options; all methods are run with those of them that they have. It is
-judged by the paper's own claims N1 to N10, as any comparison is, but for times: they are those of
-one process, as they were when the scores were declared.
+A cell is a set of changed options; each method is run with those that it has. A cell is judged by
+the paper's own claims N1 to N10, like any comparison, except for times: these are the times of one
+process, as when the scores were declared.
 """
 
 from collections.abc import Sequence
@@ -21,10 +21,10 @@ from napts.papers.claims.verdict import Verdict
 from napts.records import RunRecord
 
 SCORED = tuple(f"N{number}" for number in range(1, 11))
-"""Claims by which cells are compared: those about ratios and orders between the methods."""
+"""Claims used to compare cells: those about ratios and orders between the methods."""
 
 POINTS = {Verdict.CONFIRMED: 1.0, Verdict.UNDECIDED: 0.5}
-"""What a verdict is worth; nothing if it is not here."""
+"""How many points a verdict is worth; none if it is not listed."""
 
 Change = tuple[tuple[str, str], ...]
 """Options that a cell changes, with their values as in the runs' labels."""
@@ -32,14 +32,14 @@ Change = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class CellResult:
-    """What came of a cell.
+    """The results of a cell.
 
     Attributes:
-        change: What it changes; empty for the methods as they stand.
+        change: What it changes; empty for the unchanged methods.
         judgements: One per claim of `SCORED`.
-        score: Points, one per confirmed claim and half of one per undecided claim.
-        accuracy: Mean final validation accuracy of NAPTS, 0 for runs that ended badly; NaN if no
-            run of it ended.
+        score: Points: one per confirmed claim and half a point per undecided claim.
+        accuracy: Mean final validation accuracy of NAPTS, 0 for runs that ended badly; NaN if none
+            of its runs ended.
     """
 
     change: Change
@@ -57,8 +57,8 @@ def calibration_cells(section: Section) -> list[Section]:
     """Split a calibration study into comparisons of all methods, one per cell.
 
     Args:
-        section: Runs whose labels are the method's name and what was changed, as sweeps with
-            alternatives write them.
+        section: Runs whose labels are the method's name and what was changed, as written by sweeps
+            with alternatives.
 
     Returns:
         One section per cell, with the cell's change as slug and labels that are the methods' names.
@@ -95,7 +95,7 @@ def _records(
 
 
 def score_cells(section: Section) -> list[CellResult]:
-    """Judge every cell of a calibration study, the best first.
+    """Judge every cell of a calibration study, and return the best first.
 
     Cells with equal scores are ordered by the accuracy of NAPTS.
     """
@@ -109,7 +109,7 @@ def score_cells(section: Section) -> list[CellResult]:
 
 
 def _as_declared(claim: Claim) -> Claim:
-    """Return a claim as it was when cells were first scored: times were those of one process."""
+    """Return a claim as it was when cells were first scored, with the times of one process."""
     if not claim.beside:
         return claim
     told = (rule for rule in claim.rules if rule.region is None)
@@ -128,7 +128,7 @@ def _accuracy(cell: Section) -> float:
 
 
 def deciding(judgement: Judgement) -> int | None:
-    """Return which finding a judgement rests on: the first of the worst, if any was made."""
+    """Return the finding that a judgement rests on: the first of the worst, if there are any."""
     order: Sequence[Verdict] = (Verdict.REFUTED, Verdict.NOT_TESTED, Verdict.UNDECIDED)
     counting = (f.counts and f.region is not None for f in judgement.findings)
     pairs = zip(judgement.findings, counting, strict=True)

@@ -1,8 +1,8 @@
 """Every checkable claim of the family's papers, and its test with its threshold.
 
-The thresholds are ours where the paper gives none; docs/explanation/verdicts.md says when they
-were fixed: a claimed effect counts as seen if about three quarters of it is there, "keeps the
-accuracy" means within one percentage point, "clearly higher" means by at least one.
+The thresholds are ours if the paper gives none; docs/explanation/verdicts.md says when they were
+fixed. A claimed effect counts as seen if about three quarters of it is there, "keeps the accuracy"
+means within one percentage point, and "clearly higher" means by at least one.
 """
 
 from napts.papers.claims.claim import Claim
@@ -23,7 +23,7 @@ INEXACT = {
     **{"norm": "inf", "radius": 0.1, "radius_min": 0.01, "radius_max": 0.5},
     **{"shrink": 0.9, "grow": 1.2, "local_steps": 3, "correction": [], "max_tries": 1},
 }
-"""IAPTS as its authors' code runs it, composed from the options of `napts.APTS`."""
+"""IAPTS as in its authors' code, composed from the options of `napts.APTS`."""
 
 
 def _inexact(subdomains: int) -> Who:
@@ -37,9 +37,9 @@ _WALL, _MODELLED = "seconds_per_epoch", "modelled time"
 _REJECTED, _BACKWARDS = "rejections_per_batch", "backwards_per_batch"
 
 _N2, _N8, _N9 = (Region(at_most=bound) for bound in (0.75, 0.925, 0.82))
-"""Where claims on times of four devices put them. Judged are the times that the counted passes come
-to on four devices, and measured ones where every subdomain had a device or a core; the time of one
-process, which takes the subdomains one after the other, stands beside."""
+"""The region for claims about times on four devices. The judged times are those modelled for four
+devices from the counted passes, and measured ones if every subdomain had a device or a core. The
+time of one process, which takes the subdomains one after the other, is given beside them."""
 
 
 _OF_NAPTS = (
@@ -215,4 +215,4 @@ CLAIMS: tuple[Claim, ...] = (
     *FINITE_SUMS,
     *LEVELS,
 )
-"""The ledger, in the order in which it is reported."""
+"""The ledger, in the order of the report."""

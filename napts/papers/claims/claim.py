@@ -1,4 +1,4 @@
-"""A claim of a paper: what it says, where, and the rules by which it is examined."""
+"""A claim of a paper: what it says, where, and the rules for examining it."""
 
 import math
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ from napts.papers.claims.verdict import Estimate, Region, Verdict
 from napts.records.metric import ACCURACY, Metric
 
 LEAST_SEEDS = 3
-"""With fewer seeds nothing is judged: no interval could be given."""
+"""With fewer seeds nothing is judged, since there is no interval."""
 
 
 class Rule(Protocol):
@@ -22,7 +22,7 @@ class Rule(Protocol):
 
     @property
     def region(self) -> Region | None:
-        """Where the number has to lie."""
+        """Where the number must lie."""
         ...
 
     def estimate(self, evidence: Evidence) -> Estimate:
@@ -39,14 +39,15 @@ class Claim:
         statement: What is claimed.
         source: Paper and place.
         rules: What is measured and where it must lie, declared beforehand; all must hold. A rule
-            without a region is only told. Empty if the package does not test the claim.
-        where_there: Further rules that must hold where the records have what they speak of, and
-            are left out elsewhere.
+            without a region is only reported. Empty if the package does not test the claim.
+        where_there: Further rules that must hold if the records have what they need, and are left
+            out otherwise.
         beside: Further rules, examined in the same way, on which the verdict does not depend.
-        needs: What a test would need, where there are no rules.
-        on: The workloads it speaks of: those whose names begin with this, or one of these.
-        least_batch: It speaks of batches of at least so many samples.
-        metric: It speaks of runs that are compared by this.
+        needs: What a test would need, if there are no rules.
+        on: The workloads that it is about: those whose names begin with this, or one of these.
+        least_batch: The smallest batch, in samples, that it is about.
+        metric: It is about runs compared by this metric; None for any, since its rules measure
+            something else.
     """
 
     name: str
@@ -58,11 +59,11 @@ class Claim:
     needs: str = ""
     on: str | tuple[str, ...] = ""
     least_batch: int = 1
-    metric: Metric = ACCURACY
+    metric: Metric | None = ACCURACY
 
     def speaks_of(self, section: Section) -> bool:
-        """Tell whether a section is on what the claim is about."""
-        if section.metric != self.metric:
+        """Tell whether the claim applies to a section."""
+        if self.metric not in (None, section.metric):
             return False
         sizes = (run.spec["budget"]["batch_size"] for run in section.records)
         least = min(math.inf if size == "full" else size for size in sizes)
@@ -71,11 +72,11 @@ class Claim:
 
 @dataclass(frozen=True)
 class Finding:
-    """What one statement of a claim came to in one section.
+    """The result of one statement of a claim in one section.
 
     Attributes:
         what: The number in words.
-        region: Where it had to lie; None for a number that is only told.
+        region: Where it had to lie; None for a number that is only reported.
         estimate: The number; None if it was not tested.
         verdict: What follows.
         needs: What a test would need, if it was not tested.

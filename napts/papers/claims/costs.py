@@ -1,4 +1,4 @@
-"""Statements about what it costs to get somewhere, in whatever is counted."""
+"""Statements about the cost of reaching something, in any counted unit."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,15 +24,15 @@ NAMES = {
     "cg_iterations_total": "iterations of conjugate gradients",
     "work_units_total": "work units",
 }
-"""What costs are counted in, in words. With the whole data as a batch an epoch is an iteration."""
+"""The units of cost, in words. With the whole data as one batch, an epoch is an iteration."""
 
 
 @dataclass(frozen=True)
 class BestOf:
-    """The smallest value that somebody's run comes to, seed by seed, as a target for others.
+    """The smallest value that a method's run reaches, seed by seed, as a target for others.
 
     Attributes:
-        who: Whose runs.
+        who: The method.
     """
 
     who: Who
@@ -81,19 +81,19 @@ class PrintedTarget:
 
 @dataclass(frozen=True)
 class CostOfTarget:
-    """What it costs to bring a metric to a value, against another method.
+    """The cost of bringing a metric to a value, compared with another method.
 
-    The ratio of the medians over seeds; the interval is that of the ratios seed by seed, see
+    It is the ratio of the medians over seeds; the interval is that of the ratios seed by seed, see
     `ratio_of_medians`. A run that has ended without getting there, well or badly, would have cost
-    more than it did, by any factor.
+    more than it did, by an unknown factor.
 
     Attributes:
         cost: What is counted, a running total of the epochs frame.
-        of: Whose cost.
-        to: Whose cost it is divided by.
+        of: The method whose cost it is.
+        to: The method whose cost it is divided by.
         region: Where the ratio must lie.
-        metric: Column that is to fall to the target.
-        target: The value, or whose best one, or who prints it.
+        metric: Column that should fall to the target.
+        target: The value, or whose best value, or who prints it.
     """
 
     cost: str
@@ -122,7 +122,7 @@ class CostOfTarget:
         return Estimate(found.value, found.low, found.high, found.n, missing, len(bad))
 
     def _arrivals(self, evidence: Evidence, who: Who) -> dict[int, Arrival]:
-        """Return by seed what it had cost when a run got there, or had ended without."""
+        """Return by seed the cost when a run got there, or when it ended without getting there."""
         rows, states = evidence.rows(who), evidence.states(who)
         if self.cost == "train_seconds_total":
             evidence.refuse_shared(evidence.label_of(who))

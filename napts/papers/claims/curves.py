@@ -22,10 +22,10 @@ from napts.papers.claims.verdict import Estimate, Region
 
 @dataclass(frozen=True)
 class Rougher:
-    """Variance of the train loss's increments from epoch to epoch, against another method.
+    """Variance of the train loss's increments from epoch to epoch, compared with another method.
 
-    The ratio of the means over seeds. A loss that falls fast has a large one even if it falls
-    smoothly: a number to be told beside `Rises`.
+    It is the ratio of the means over seeds. A loss that falls fast has a large variance even if it
+    falls smoothly, so this number should be reported beside `Rises`.
     """
 
     of: Who
@@ -67,7 +67,7 @@ class Rises:
 def _of_increments(
     evidence: Evidence, of: Who, to: Who, number: Callable[[Floats], Any]
 ) -> tuple[BySeed, BySeed]:
-    """Return a number of the increments over the epochs that both have, as outcomes by seed."""
+    """Return a number computed from the increments over common epochs, as outcomes by seed."""
     shared = min(evidence.epochs_of(who) for who in (of, to))
     found: list[BySeed] = []
     for who in (of, to):
@@ -87,11 +87,12 @@ def _of_increments(
 class Sooner:
     """Epochs until a method meets the loss, or accuracy, that another one ends with.
 
-    Seed by seed, so that the other one always gets there, if it ends well. The ratio of the
-    medians, in which a run that never gets there is later than all others; the interval is that of
-    the ratios seed by seed, see `ratio_of_medians`. A run that did not get there within its budget
-    would have needed an epoch more, or any number; likewise one that diverged, since how early it
-    did says nothing. Where it is the other one that ended badly, this one got there by its end.
+    This is done seed by seed, so that the other method always gets there if it ends well. It is the
+    ratio of the medians, in which a run that never gets there is later than all others; the
+    interval is that of the ratios seed by seed, see `ratio_of_medians`. A run that did not get
+    there within its budget would have needed one more epoch or any number of them; so would one
+    that diverged, since it says nothing how early that happened. If the other method ended badly,
+    this one got there by its end.
     """
 
     of: Who
@@ -117,7 +118,7 @@ class Sooner:
         )
 
     def _arrivals(self, evidence: Evidence, who: Who, targets: BySeed) -> dict[int, Arrival]:
-        """Return by seed when a run met its target, where there is one."""
+        """Return by seed when a run met its target, if there is one."""
         planned, states = evidence.epochs_of(who), evidence.states(who)
         runs = {int(run["seed"].iloc[0]): run for run in split(evidence.rows(who), "seed")}
         others = evidence.ended_badly(self.to)
@@ -145,12 +146,12 @@ class Sooner:
 
 @dataclass(frozen=True)
 class Scatter:
-    """How much the ends of runs differ from seed to seed, against another method.
+    """How much the final values of runs differ from seed to seed, compared with another method.
 
-    The ratio of the standard deviations. Its interval is that of the F distribution, which takes
-    the values for normal and the methods for independent: with three seeds it spans a factor of
-    six to either side. Not tested where a run ended badly: how far that lies from the others no
-    number says, and without it the others seem to differ less than the method's runs do.
+    It is the ratio of the standard deviations. Its interval comes from the F distribution, which
+    assumes normal values and independent methods: with three seeds it spans a factor of six to
+    either side. It is not tested if a run ended badly: no number says how far that run is from the
+    others, and without it the method's runs would seem to differ less than they do.
     """
 
     quantity: str
@@ -183,11 +184,11 @@ class Scatter:
 
 @dataclass(frozen=True)
 class Overtakes:
-    """Epoch from which on a method's train loss stays below another one's, seed by seed.
+    """Epoch from which a method's train loss stays below another one's, seed by seed.
 
-    Infinite if it ends above it with some seed, or badly; a run that ended badly has an infinite
-    loss from its end on. Where it is infinite with some seeds the interval begins at the first
-    epoch that was found, and says no more.
+    It is infinite if the loss ends above the other's with some seed, or ends badly; a run that
+    ended badly has an infinite loss from its end on. If it is infinite with some seeds, the
+    interval begins at the first epoch that was found, and says no more.
     """
 
     of: Who

@@ -1,8 +1,8 @@
-"""What one section of the records has on a method: numbers by seed.
+"""The numbers by seed that one section of the records has on a method.
 
-A run that failed or diverged counts as the worst that a number can be, in every number, its costs
-included: a method that does not get to the end is not cheap. A run that has not ended has no
-number yet, see `napts.analysis.outcome`.
+A run that failed or diverged counts as the worst possible value in every number, including its
+costs: a method that does not get to the end is not cheap. A run that has not ended has no number
+yet; see `napts.analysis.outcome`.
 """
 
 import math
@@ -43,19 +43,19 @@ LEAST, MOST = Extreme.LEAST, Extreme.MOST
 
 
 class MissingError(Exception):
-    """The records do not hold what a claim speaks of; the message says what it would need."""
+    """The records do not hold what a claim is about; the message says what it would need."""
 
 
 @dataclass(frozen=True)
 class Who:
-    """Whom a claim speaks of.
+    """The method that a claim is about.
 
     Attributes:
         method: Name of the method.
-        options: Options that its runs must have; none for the method as it stands. An `Extreme`
-            stands for the least or largest value that some run of the method has.
+        options: Options that its runs must have; empty for the method with its defaults. An
+            `Extreme` represents the least or largest value that some run of the method has.
         name: Name in tables; the method's own by default.
-        tuned: Its options must be those that a tuning study on the same workload chose.
+        tuned: Whether its options must be those that a tuning study on the same workload chose.
     """
 
     method: str
@@ -75,7 +75,7 @@ class Evidence:
 
     Attributes:
         section: The runs.
-        tuned: For each method the options that tuning chose on this workload.
+        tuned: For each method, the options that tuning chose on this workload.
     """
 
     section: Section
@@ -87,10 +87,10 @@ class Evidence:
         return list(zip(records, distinct_labels(records), strict=True))
 
     def label_of(self, who: Who) -> str:
-        """Return the label under which the section holds somebody.
+        """Return the label of a method in the section.
 
         Raises:
-            MissingError: There are no such runs, or several settings that could be meant.
+            MissingError: There are no such runs, or several settings fit.
         """
         wanted = dict(who.options)
         if who.tuned:
@@ -128,7 +128,7 @@ class Evidence:
         return resolved
 
     def labels_by(self, who: Who, option: str) -> dict[Any, str]:
-        """Return the labels of somebody's runs by the value of an option.
+        """Return the labels of a method's runs by the value of an option.
 
         Raises:
             MissingError: There are fewer than two values.
@@ -143,7 +143,7 @@ class Evidence:
         return found
 
     def epochs_of(self, who: Who) -> int:
-        """Return how many epochs somebody's runs were to have."""
+        """Return the planned number of epochs of a method's runs."""
         planned = floats(self._runs(self.label_of(who)), "epochs_planned")
         if not all(map(math.isfinite, planned)):
             raise MissingError(f"runs of {who} with a number of epochs")
@@ -169,10 +169,10 @@ class Evidence:
         return [run for run, name in self._labelled if name == label]
 
     def refuse_shared(self, label: str) -> None:
-        """Refuse to take the seconds of runs that shared their GPU with others for times.
+        """Refuse to use the seconds of runs that shared their GPU with others as times.
 
         Args:
-            label: Whose runs.
+            label: Label of the runs.
 
         Raises:
             MissingError: Some of them did.
@@ -183,8 +183,8 @@ class Evidence:
     def at_epoch(self, who: Who, column: str, epoch: int) -> BySeed:
         """Return a column of the epochs frame by seed, as outcomes.
 
-        A run that ended badly counts as the worst at every epoch, also at one that it came past:
-        what it had there was no result of it.
+        A run that ended badly counts as the worst at every epoch, even at one that it passed: its
+        value there was not a result.
         """
         rows = self.rows(who)
         there = rows_where(rows, floats(rows, "epoch") == epoch)
@@ -195,21 +195,21 @@ class Evidence:
         }
 
     def rows(self, who: Who) -> pd.DataFrame:
-        """Return somebody's rows of the epochs frame, epoch 0 included; none before the first."""
+        """Return a method's rows of the epochs frame, including epoch 0; none before the first."""
         none = self.section.epochs.head(0)
         return self._epochs_by_label.get(self.label_of(who), none)
 
     def states(self, who: Who) -> dict[int, str]:
-        """Return how somebody's runs ended, by seed."""
+        """Return how a method's runs ended, by seed."""
         runs = self._runs(self.label_of(who))
         return dict(zip(runs["seed"].tolist(), texts(runs, "state"), strict=True))
 
     def ended_badly(self, *somebody: Who) -> set[int]:
-        """Return the seeds with which the run of one of them failed or diverged."""
+        """Return the seeds with which a run of one of the methods failed or diverged."""
         return self.badly_ended(map(self.label_of, somebody))
 
     def badly_ended(self, labels: Iterable[str]) -> set[int]:
-        """Return the seeds with which the run of one of the labels failed or diverged."""
+        """Return the seeds with which a run of one of the labels failed or diverged."""
         return set().union(*(seeds_ended_badly(self._runs(label)) for label in labels))
 
     def _runs(self, label: str) -> pd.DataFrame:

@@ -27,7 +27,7 @@ AS_NEWTON = {
 """MLVR with two levels and one Newton step on the coarser one."""
 
 LENGTHS = {0.01: 0.075, 0.1: 0.1}
-"""Lengths of sub-sampled Newton steps in ASTROM's slides, by the share of the samples."""
+"""Lengths of sub-sampled Newton steps on ASTROM's slides, by the share of the samples."""
 
 
 def _searching(share: float) -> Who:

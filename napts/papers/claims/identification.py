@@ -1,10 +1,10 @@
 """Which regime the NAPTS paper's numbers come from: cells judged by what it prints.
 
-A cell is a set of options that the paper does not print, and all five methods run with it, global
-steps tried again at the smallest radius. What it is judged by was declared before the first run
+A cell is a set of options that the paper does not print; all five methods run with it, with global
+steps tried again at the smallest radius. The criteria were declared before the first run
 (docs/results/identification.md): the printed times, an order of the accuracies, and N1 to N10.
-With the seeds of a calibration no interval is worth anything; a claim is *met* by a cell if every
-number of it lies where it must.
+With the few seeds of a calibration, intervals are worthless; a cell *meets* a claim if each of the
+claim's numbers lies where it must.
 """
 
 import math
@@ -25,7 +25,7 @@ ERROR = 0.05
 """Largest root mean square of the log deviations of the five times that counts as a fit."""
 
 DEVIATION = 0.1
-"""Largest log deviation of a single time that does."""
+"""Largest log deviation of a single time that counts as a fit."""
 
 ORDER = tuple(
     (below, above)
@@ -35,23 +35,23 @@ ORDER = tuple(
     )
     for above in higher
 )
-"""Pairs of methods, the first of which ends below the second after equal epochs, as the paper says:
-NTR is better than TR (N4), and both stay below the methods with subdomains (N5, N7). How these
-three are ordered it does not say, but that NAPTS keeps the accuracy of APTS (N1)."""
+"""Pairs of methods of which the first ends below the second after equal epochs, according to the
+paper: NTR is better than TR (N4), and both stay below the methods with subdomains (N5, N7). The
+paper does not order these three, except that NAPTS keeps the accuracy of APTS (N1)."""
 
 TRIES = (4, 5, 6, 8)
-"""Limits of tries that every cell is counted with."""
+"""Limits of tries for which every cell is counted."""
 
 FREE = (
     *("radius floor", "eta_1", "local steps", "tries", "window", "shrink and grow", "norm"),
     "seconds of a pass",
 )
-"""What is free: seven settings to choose, and the unit of time, which is fitted."""
+"""The free parameters: seven settings to choose, and the unit of time, which is fitted."""
 
 
 @dataclass(frozen=True)
 class Regime:
-    """A cell with a limit of tries, and what it comes to.
+    """A cell with a limit of tries, and its results.
 
     Attributes:
         change: What it changes.
@@ -89,7 +89,7 @@ class Regime:
         return steps
 
     def with_local_steps(self, steps: int) -> dict[str, Passes]:
-        """Return its passes as if it had other local steps and rejected as often."""
+        """Return its passes as if it had another number of local steps and rejected as often."""
         factor = (steps - 1) / (self.local_steps - 1)
         return {
             name: passes._replace(local=factor * passes.local)
@@ -133,12 +133,12 @@ class Regime:
 
     @cached_property
     def in_order(self) -> int:
-        """How many pairs of `ORDER` are as the paper has them."""
+        """How many pairs of `ORDER` agree with the paper."""
         return sum(self.accuracies[low] < self.accuracies[high] for low, high in ORDER)
 
     @cached_property
     def reasons(self) -> tuple[str, ...]:
-        """Why it does not reproduce the paper; nothing if it does."""
+        """Why it does not reproduce the paper; empty if it does."""
         return (*self._off(), *self._disordered(), *self._unmet())
 
     @property
@@ -148,7 +148,7 @@ class Regime:
 
     @property
     def reproduces(self) -> bool:
-        """Whether times, order of the accuracies and claims agree."""
+        """Whether the times, the order of the accuracies and the claims agree."""
         return not self.reasons
 
     def _off(self) -> tuple[str, ...]:
@@ -167,10 +167,10 @@ class Regime:
         return (f"not met: {', '.join(missed)}",) if missed else ()
 
     def rank(self) -> tuple[bool, bool, int, int, float]:
-        """Return what regimes are ordered by, the best first.
+        """Return the sort key of regimes, the best first.
 
-        Those that reproduce the paper; those whose times fit; then by claims met, by pairs in
-        order, and by the error of the times.
+        First come those that reproduce the paper, then those whose times fit; then by claims met,
+        by pairs in order, and by the error of the times.
         """
         error = self.fit.error
         return not self.reproduces, not self.fits, -len(self.met), -self.in_order, error
@@ -199,11 +199,11 @@ def is_identification(section: Section) -> bool:
 def regimes(section: Section) -> list[Regime]:
     """Return every cell of a calibration with the limit of tries that suits it best, best first.
 
-    Cells with fewer seeds than others stand behind them.
+    Cells with fewer seeds than others come after them.
 
     Args:
-        section: The calibration; of a cell the seeds are taken with which all five methods came
-            to the end, and cells without such are left out.
+        section: The calibration. For each cell, only the seeds with which all five methods reached
+            the end are used; cells without such seeds are left out.
     """
     limited = (with_limits(cell) for cell in _complete(section))
     best = [min(found, key=Regime.rank) for found in limited if found]
@@ -211,7 +211,7 @@ def regimes(section: Section) -> list[Regime]:
 
 
 def _complete(section: Section) -> list[Section]:
-    """Return the cells with the seeds with which all five methods came to the end."""
+    """Return the cells with the seeds with which all five methods reached the end."""
     found = []
     for cell in calibration_cells(section):
         done = [run for run in cell.records if run.state == "done"]
@@ -224,7 +224,7 @@ def _complete(section: Section) -> list[Section]:
 
 
 def with_limits(cell: Section) -> list[Regime]:
-    """Return a cell with the limit of tries that it was run with, and with those it would bear."""
+    """Return a cell with the limit of tries of its runs, and with the other possible ones."""
     ran = {run.spec["optimizer"]["max_tries"] for run in cell.records}
     borne = {t for t in TRIES if all(reaches_the_floor(run, t) for run in cell.records)}
     limits = ran | borne if len(ran) == 1 else borne

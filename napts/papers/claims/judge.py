@@ -14,12 +14,12 @@ from napts.papers.claims.verdict import Verdict, all_of
 
 @dataclass(frozen=True)
 class Judgement:
-    """What one section says of one claim.
+    """What one section says about one claim.
 
     Attributes:
         claim: The claim.
-        section: The section; None if no section was asked, because there is no test or no section
-            on a workload that the claim speaks of.
+        section: The section; None if no section was used, because there is no test or no section
+            on a workload that the claim is about.
         findings: What was measured, one entry per rule; those the verdict depends on come first.
         verdict: What follows.
     """
@@ -51,7 +51,7 @@ def judge_section(
 
     Args:
         section: The runs.
-        tuned: For each method the options that tuning chose on the section's workload.
+        tuned: For each method, the options that tuning chose on the section's workload.
         claims: The claims; those about other workloads are left out.
     """
     evidence = Evidence(section, tuned or {})
@@ -61,7 +61,7 @@ def judge_section(
 
 @lru_cache(maxsize=1)
 def judge(collection: Collection) -> list[Judgement]:
-    """Examine every claim in every section of comparisons that it speaks of, or once in none.
+    """Examine every claim in every section of comparisons that it is about, or once in none.
 
     Args:
         collection: The records; its tuning studies say which baselines are tuned.
@@ -91,8 +91,8 @@ def overall(judgements: Sequence[Judgement]) -> Verdict | str:
         judgements: Those of one claim.
 
     Returns:
-        The verdict that all sections that test it share, or how often each was reached, for
-        example ``"confirmed 2, refuted 1"``.
+        The verdict, if all sections that test the claim agree; otherwise how often each was
+        reached, for example ``"confirmed 2, refuted 1"``.
     """
     tested = [j.verdict for j in judgements if j.verdict is not Verdict.NOT_TESTED]
     if len(set(tested)) <= 1:

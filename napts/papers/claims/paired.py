@@ -10,7 +10,7 @@ from napts.papers.claims.verdict import Estimate
 
 
 def some_ended_well(evidence: Evidence, *somebody: Who) -> None:
-    """Refuse to compare methods of which not one run ended well.
+    """Refuse to compare methods if none of their runs ended well.
 
     Raises:
         MissingError: All runs of all of them failed or diverged.
@@ -25,12 +25,12 @@ def ratio(of: BySeed, to: BySeed, bad: AbstractSet[int], divisor: str) -> Estima
 
     Args:
         of: Number by seed.
-        to: What it is divided by.
+        to: The divisor by seed.
         bad: Seeds with which a run ended badly.
-        divisor: What it is divided by, in words.
+        divisor: The divisor in words.
 
     Raises:
-        MissingError: It is 0 with every seed.
+        MissingError: The divisor is 0 with every seed.
     """
     if not any(to.values()):
         raise MissingError(f"{divisor} that is not 0")
@@ -45,7 +45,7 @@ def difference(of: BySeed, to: BySeed, bad: AbstractSet[int], *, scale: float = 
         of: Number by seed.
         to: What is subtracted.
         bad: Seeds with which a run ended badly.
-        scale: In which unit it is told.
+        scale: Factor for the unit of the result.
     """
     found = paired_difference(of, to)
     value, low, high = (scale * number for number in (found.mean, found.low, found.high))

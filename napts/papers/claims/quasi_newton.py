@@ -2,9 +2,9 @@
 
 As on the slides, the target is the best error that L-BFGS reaches, here seed by seed, so that the
 claims can be tested on problems of any size. Thresholds are ours and were fixed before the runs:
-"far fewer" iterations are at most a fifth. The claims name no unit of cost but iterations and
-time, so that the others are only told: gradients, those of line searches included, are what one
-process pays for. Told as well is what the errors cost that the slides print, where somebody gets
+"far fewer" iterations are at most a fifth. The claims name no units of cost other than iterations
+and time, so the others are only reported: gradients, including those of line searches, are what one
+process pays for. The cost of the errors printed on the slides is also reported, if a run gets
 there. Time with a processor for each subdomain is modelled by gradients in parallel.
 """
 
@@ -30,16 +30,16 @@ _ADAM = Who("Adam", tuned=True)
 
 BEST_OF_LBFGS = BestOf(_LBFGS)
 SLIDES_TARGET = PrintedTarget({"burgers": 4.6e-4, "klein-gordon": 6.1e-4}, "the slides")
-"""The best errors of L-BFGS on the slides, where they print them."""
+"""The best errors of L-BFGS on the slides, as far as they print them."""
 
 
 @dataclass(frozen=True)
 class LowestRatio:
-    """The ratio of the smallest values that two methods come to, paired by seed.
+    """The ratio of the smallest values that two methods reach, paired by seed.
 
     Attributes:
-        of: Whose value.
-        to: Whose value it is divided by.
+        of: The method whose value it is.
+        to: The method whose value it is divided by.
         region: Where the ratio must lie.
     """
 
@@ -61,11 +61,11 @@ class LowestRatio:
 
 @dataclass(frozen=True)
 class ShareReaching:
-    """The share of seeds with which somebody reaches the best error of somebody else.
+    """The share of seeds with which one method reaches the best error of another.
 
     Attributes:
-        of: Who is to reach it.
-        target: Whose best error.
+        of: The method that should reach it.
+        target: The method whose best error is the target.
         region: Where the share must lie.
     """
 

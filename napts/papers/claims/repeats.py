@@ -1,4 +1,4 @@
-"""What repeated tries at the smallest radius are worth: the same runs with them and without."""
+"""The effect of repeated tries at the smallest radius: the same runs with them and without."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,18 +16,18 @@ from napts.papers.repeated_tries import repeats
 from napts.records import RunRecord
 
 PAIRS = (("NAPTS", "APTS"), ("APTSA", "APTS"), ("NAPTS", "APTSA"))
-"""Whose modelled times are compared: N2, N8 and N9."""
+"""Methods whose modelled times are compared: N2, N8 and N9."""
 
 _COURSE = ("train_loss", "val_loss", "radius", "backwards", "accepted")
 
 
 @dataclass(frozen=True)
 class Twins:
-    """Comparisons that differ in the repeats alone.
+    """Comparisons that differ only in the repeats.
 
     Attributes:
         repeated: Methods that try again at the smallest radius.
-        once: The same that do not.
+        once: The same methods without that.
     """
 
     repeated: Section
@@ -35,7 +35,7 @@ class Twins:
 
     @property
     def alike(self) -> bool:
-        """Whether both took the same way, to the last bit."""
+        """Whether both took the same path, to the last bit."""
         return _courses(self.repeated) == _courses(self.once)
 
 
@@ -56,7 +56,7 @@ def _own(section: Section) -> list[RunRecord]:
 
 
 def _settings(section: Section) -> Mapping[str, object]:
-    """Return what the runs of the five methods are, but for the floor; empty if one is missing."""
+    """Return what identifies the five methods' runs, except the floor; empty if one is missing."""
     found = {
         f"{run.label} {run.seed}": {
             **{name: run.spec[name] for name in ("workload", "budget")},
@@ -76,7 +76,7 @@ def _courses(section: Section) -> dict[tuple[str, int], list[list[object]]]:
 
 
 def repeats_table(collection: Collection) -> Table | None:
-    """Set runs with repeats beside the same without, or return None if there are none."""
+    """Set runs with repeats beside the same runs without, or return None if there are none."""
     rows = [
         row
         for pair in twins(collection)

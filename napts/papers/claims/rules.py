@@ -1,6 +1,6 @@
 """The kinds of statements that claims make, and how each is examined.
 
-In all of them a run that failed or diverged counts as the worst, and none is left out for it, see
+In all of them a run that failed or diverged counts as the worst and is not left out; see
 `napts.papers.claims.evidence`.
 """
 
@@ -17,8 +17,8 @@ from napts.papers.claims.paired import difference, ratio, some_ended_well
 from napts.papers.claims.verdict import Estimate, Region
 
 When = Literal["run", "shared", "end"]
-"""A column of the runs frame; of the epochs frame at the last epoch that both have; or at the last
-epoch of each."""
+"""A column of the runs frame, or of the epochs frame at the last epoch that both have, or at the
+last epoch of each."""
 
 NAMES = {
     "cpu_seconds_per_epoch": "CPU time per epoch",
@@ -35,7 +35,7 @@ NAMES = {
 """Quantities in words."""
 
 POINTS = 100.0
-"""Differences of accuracies are told in percentage points."""
+"""Differences of accuracies are reported in percentage points."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Longer:
-    """How many times the epochs of another method somebody was given."""
+    """The number of epochs of a method, as a multiple of another method's."""
 
     of: Who
     to: Who
@@ -147,7 +147,7 @@ class Longer:
 class Identical:
     """The largest difference between any two numbers of two methods' epochs, seed by seed.
 
-    Infinite where only one of them has a number, or where a run ended badly before the other. Runs
+    It is infinite if only one of them has a number, or if a run ended badly before the other. Runs
     that end badly in the same way are identical.
     """
 
@@ -207,7 +207,7 @@ class Spread:
 
 
 def _largest_gap(of: Floats, to: Floats) -> float:
-    """Return the largest difference of two arrays; numbers that neither has do not differ."""
+    """Return the largest difference of two arrays; numbers missing in both do not differ."""
     alike = (of == to) | (np.isnan(of) & np.isnan(to))
     with np.errstate(invalid="ignore"):
         gaps = np.where(alike, 0.0, np.abs(of - to))

@@ -13,7 +13,7 @@ from napts.papers.claims.verdict import Estimate, Verdict
 
 
 def claims_tables(judgements: Sequence[Judgement]) -> list[Table]:
-    """Arrange judgements for people: the verdicts, what was measured, what the rest would need.
+    """Arrange judgements in tables: the verdicts, what was measured, what the rest would need.
 
     Args:
         judgements: Those of `napts.papers.claims.judge`.

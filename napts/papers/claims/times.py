@@ -1,4 +1,4 @@
-"""Statements about the time of devices side by side: modelled from counts, or measured."""
+"""Statements about the time of parallel devices: modelled from counts, or measured."""
 
 import math
 
@@ -12,7 +12,7 @@ from napts.records import RunRecord
 
 
 class ModelledTime(Compared):
-    """The ratio of what the counted passes of two methods take on four devices, paired by seed.
+    """The ratio of the times of two methods' counted passes on four devices, paired by seed.
 
     See `napts.papers.cost_model`. The quantity is not used.
     """
@@ -29,7 +29,7 @@ class ModelledTime(Compared):
 
 
 class TimeOnRanks(Compared):
-    """The ratio of two methods' times where every rank had a device or a core of its own."""
+    """The ratio of two methods' times if every rank had a device or a core of its own."""
 
     def what(self) -> str:
         """Return the number in words."""

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Verdict(StrEnum):
-    """What the records say of a claim."""
+    """What the records say about a claim."""
 
     CONFIRMED = "confirmed"
     REFUTED = "refuted"
@@ -20,7 +20,7 @@ class Estimate:
     """A number over seeds.
 
     Attributes:
-        value: The number; NaN where the worst is compared with the worst.
+        value: The number; NaN if the worst is compared with the worst.
         low: Lower end of the 95 % interval; may be infinite, NaN if there is none.
         high: Upper end of it.
         n: Seeds behind it.
@@ -56,8 +56,9 @@ class Region:
         """Judge an estimate by its whole interval.
 
         Returns:
-            Confirmed if all of the interval lies in the region, refuted if none of it does,
-            undecided if it reaches across or does not exist: then more seeds are needed.
+            Confirmed if the whole interval lies in the region, refuted if none of it does,
+            undecided if it extends across the boundary or does not exist: then more seeds are
+            needed.
         """
         if self.holds(estimate.low) and self.holds(estimate.high):
             return Verdict.CONFIRMED

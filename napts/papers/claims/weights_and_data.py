@@ -158,4 +158,4 @@ WEIGHTS_AND_DATA = (
         ),
     ),
 )
-"""W1 to W9 and D1. Where the paper speaks of 60 subdomains, the most that a comparison has."""
+"""W1 to W9 and D1. For the paper's 60 subdomains, the largest number in a comparison is used."""

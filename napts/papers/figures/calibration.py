@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 
 from napts.analysis import Collection, Section, Table
 from napts.analysis.tables import number, percent
@@ -29,9 +30,9 @@ from napts.records.metric import ACCURACY
 _BEST = 12
 
 COLORS = {
-    Verdict.CONFIRMED: "#9CC9A3",
-    Verdict.UNDECIDED: "#F3E3A6",
-    Verdict.REFUTED: "#E9A9A2",
+    Verdict.CONFIRMED: "#92C5DE",
+    Verdict.UNDECIDED: "#F7F3DC",
+    Verdict.REFUTED: "#F4A582",
     Verdict.NOT_TESTED: "#EEEEEE",
 }
 """Colour of each verdict; each cell also holds its number."""
@@ -51,20 +52,17 @@ HEADS = {
 """What the number of each claim is about."""
 
 
-def calibration_figure(cells: Sequence[CellResult], *, narrow: bool = False) -> Figure:
+def calibration_figure(cells: Sequence[CellResult]) -> Figure:
     """Draw the verdicts on all claims in all cells of a calibration study.
 
     Args:
         cells: Results of `napts.papers.claims.calibration.score_cells`, best first.
-        narrow: Smaller print, for small screens.
     """
-    ordered = sorted(cells, key=lambda cell: cell.name)
-    ordered.sort(key=lambda cell: cell.name != "defaults")
-    figure = new_figure(6.4 if narrow else 11.0, 1.6 + 0.24 * len(ordered))
+    figure = new_figure(11.0, 1.6 + 0.24 * len(cells))
     axes = figure.subplots()
     verdicts = list(COLORS)
-    codes = [[verdicts.index(j.verdict) for j in cell.judgements] for cell in ordered]
-    numbers = [[_number(j) for j in cell.judgements] for cell in ordered]
+    codes = [[verdicts.index(j.verdict) for j in cell.judgements] for cell in cells]
+    numbers = [[_number(j) for j in cell.judgements] for cell in cells]
     sns.heatmap(
         np.array(codes),
         annot=np.array(numbers),
@@ -75,24 +73,34 @@ def calibration_figure(cells: Sequence[CellResult], *, narrow: bool = False) -> 
         cbar=False,
         linewidths=0.6,
         linecolor="white",
-        annot_kws={"fontsize": 5 if narrow else 7.5, "color": "#222222"},
+        annot_kws={"fontsize": 7.5, "color": "#222222"},
         ax=axes,
     )
-    small = 5 if narrow else 8
     heads = [f"{name}\n{HEADS[name]}" for name in SCORED]
-    axes.set_xticklabels(heads, rotation=0, fontsize=4 if narrow else 6)
-    names = [f"{cell.name}  ({cell.score:g}; {percent(cell.accuracy)} %)" for cell in ordered]
-    axes.set_yticklabels(names, rotation=0, fontsize=small)
+    axes.set_xticklabels(heads, rotation=0, fontsize=6)
+    names = [f"{cell.name}  ({cell.score:g}; {percent(cell.accuracy)} %)" for cell in cells]
+    names[0] = f"winner: {names[0]}"
+    axes.set_yticklabels(names, rotation=0, fontsize=8)
+    _mark_winner(axes, columns=len(SCORED))
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     handles = [Patch(color=color, label=str(verdict)) for verdict, color in COLORS.items()]
-    figure.legend(handles=handles, loc="outside upper right", ncols=4, fontsize=small)
+    figure.legend(handles=handles, loc="outside upper left", ncols=4, fontsize=8)
     caption(
         figure,
-        "Rows: what is changed, with the score and NAPTS's accuracy in brackets. Each cell shows "
-        "the number that the verdict rests on, the worst of those of the claim.",
+        "Rows: what is changed, with the score and NAPTS's accuracy in brackets, the best first; "
+        "the winner is framed. Each cell shows the number that the verdict rests on, the worst of "
+        "those of the claim.",
     )
     return figure
+
+
+def _mark_winner(axes: Axes, columns: int) -> None:
+    """Put a frame around the first row, and print its name in bold."""
+    frame = Rectangle((0, 0), columns, 1, fill=False, edgecolor="#222222", linewidth=2.2)
+    axes.add_patch(frame).set_clip_on(False)
+    for name in axes.get_yticklabels()[:1]:
+        name.set_fontweight("bold")
 
 
 def _number(judgement: Judgement) -> str:
@@ -127,7 +135,7 @@ def _calibration(section: Section) -> Calibration:
         "How each claim depends on each setting",
         section,
         pd.concat(frames, ignore_index=True),
-        lambda narrow: calibration_figure(cells, narrow=narrow),
+        lambda: calibration_figure(cells),
     )
     return Calibration(section, cells, (grid, *window_drawings(section)))
 

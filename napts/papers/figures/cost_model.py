@@ -145,15 +145,14 @@ def cost_model_frame(passes: Mapping[str, Passes]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def cost_model_figure(passes: Mapping[str, Passes], *, narrow: bool = False) -> Figure:
+def cost_model_figure(passes: Mapping[str, Passes]) -> Figure:
     """Draw modelled over printed times, and the error by what is supposed.
 
     Args:
         passes: Passes of the paper's five methods.
-        narrow: One panel above the other, for small screens.
     """
-    figure = new_figure(4.2, 7.0) if narrow else new_figure(9.6, 3.6)
-    times, errors = np.ravel(figure.subplots(2, 1) if narrow else figure.subplots(1, 2))
+    figure = new_figure(9.6, 3.6)
+    times, errors = np.ravel(figure.subplots(1, 2))
     _beside_the_paper(times, passes)
     found = sensitivity(passes, FORWARD_SHARES, LOCAL_SHARES)
     for share, marker in zip(FORWARD_SHARES, _MARKERS, strict=True):
@@ -194,5 +193,6 @@ def cost_model_drawings(section: Section) -> Iterator[Drawing]:
             "Times that the counted passes come to",
             section,
             cost_model_frame(passes),
-            lambda narrow: cost_model_figure(passes, narrow=narrow),
+            lambda: cost_model_figure(passes),
+            rank=2,
         )

@@ -10,11 +10,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from napts.analysis import Section
-from napts.analysis.columns import floats
 from napts.analysis.labels import grouped
 from napts.analysis.measured import metric_of
-from napts.plotting.annotate import caption, legend, thin_lines
-from napts.plotting.curves import band, log_if_wide
+from napts.plotting.annotate import caption, thin_lines
+from napts.plotting.courses import Course, course_figure, groups_of, lines_and_bands
 from napts.plotting.drawings import RUN, Drawing
 from napts.plotting.style import finish, looks, new_figure
 from napts.records.kept import read_kept
@@ -51,7 +50,7 @@ def equation_drawings(section: Section) -> Iterator[Drawing]:
             f"{section.metric.label.capitalize()} by gradients",
             section,
             frame.filter(items=[*RUN, *CLOCKS, error]),
-            lambda narrow: gradients_figure(frame, narrow=narrow),
+            lambda: gradients_figure(frame),
         )
     if fields := fields_of(section):
         data = pd.DataFrame(
@@ -69,7 +68,7 @@ def equation_drawings(section: Section) -> Iterator[Drawing]:
             "Solution and its error",
             section,
             data,
-            lambda narrow: solution_figure(fields, narrow=narrow),
+            lambda: solution_figure(fields),
         )
 
 
@@ -91,27 +90,21 @@ def fields_of(section: Section) -> dict[str, Field]:
     return found
 
 
-def gradients_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
+def gradients_figure(frame: pd.DataFrame) -> Figure:
     """Draw the error against iterations, gradients by each way to count them, updates and time.
 
     Args:
         frame: What `with_iterations` returned, of one experiment and workload.
-        narrow: One panel above the other, for small screens.
     """
-    figure = new_figure(4.2, 19.0) if narrow else new_figure(9.6, 9.2)
-    panels = np.asarray(figure.subplots(6, 1) if narrow else figure.subplots(3, 2, sharey=True))
-    look, metric = looks(frame), metric_of(frame)
+    metric = metric_of(frame)
     error = metric.column("val")
-    for axes, (count, label) in zip(panels.ravel(), CLOCKS.items(), strict=True):
-        band(axes, frame.dropna(subset=[count]), count, error, look)
-        suffix = ", log scale" if log_if_wide(axes, "x") else ""
-        finish(axes, title=f"By {label}", x=label + suffix)
-        log = ", log scale" if log_if_wide(axes, "y", floats(frame, error)) else ""
-        axes.set_ylabel(f"{metric.axis}{log}")
-    legend(figure, frame, look)
+    courses = [
+        Course(f"By {label}", count, label, error, metric.axis) for count, label in CLOCKS.items()
+    ]
+    figure, _, quartiles = course_figure(frame, courses, looks(frame))
     caption(
         figure,
-        "Lines: mean over seeds, one point per epoch; bands: smallest to largest seed. Gradients: "
+        f"{lines_and_bands(quartiles, len(groups_of(frame)) > 1)} One point per epoch. Gradients: "
         "all of them, those of line searches too. Without searches: the convention of the authors "
         "of ASPQN. In parallel: those that need not wait for one another count once. Update cost: "
         "vector work in two-loop recursions over all parameters, of methods that have them."
@@ -120,14 +113,13 @@ def gradients_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
     return figure
 
 
-def solution_figure(fields: Mapping[str, Field], *, narrow: bool = False) -> Figure:
+def solution_figure(fields: Mapping[str, Field]) -> Figure:
     """Draw the solution, and for each method what its network says and how far that is off.
 
     Args:
         fields: What a run of each method has kept.
-        narrow: Fewer pictures beside one another, for small screens.
     """
-    columns = 1 if narrow else 2
+    columns = 2
     figure = new_figure(2.4 * 2 * columns, 1.9 * (1 + -(-len(fields) // columns)))
     rows = 1 + -(-len(fields) // columns)
     panels = np.asarray(figure.subplots(rows, 2 * columns, squeeze=False))

@@ -4,32 +4,30 @@ The paper draws loss and accuracy into one panel with two scales. Seven methods 
 apart there, so that they have a panel each here, one above the other.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from napts.analysis import Section
-from napts.analysis.columns import rows_with, trained, with_trust_region
+from napts.analysis.columns import rows_with, texts, trained, with_trust_region
 from napts.analysis.labels import grouped
 from napts.analysis.measured import metric_of
-from napts.plotting.annotate import caption, legend, thin_lines
+from napts.plotting.annotate import caption, thin_lines
 from napts.plotting.compare import rejections_by_run
-from napts.plotting.curves import band, log_if_wide, whole_numbers
+from napts.plotting.courses import Course, course_figure, groups_of, lines_and_bands
+from napts.plotting.curves import ABORTED
 from napts.plotting.drawings import RUN, Drawing, Plot, comparison_drawings
-from napts.plotting.style import Look, finish, looks, new_figure
+from napts.plotting.style import Look, finish, looks
 
 PAPERS = ("TR", "NTR", "APTS", "APTSA", "NAPTS", "Adam", "SGD")
 """The methods of the paper's figure."""
 
 
-_MEANS = "Lines and bars: mean over seeds; bands and whiskers: smallest to largest seed."
-
-
-def figure2(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
+def figure2(frame: pd.DataFrame) -> Figure:
     """Draw the paper's Figure 2 from the records of one experiment.
 
     Where the five methods of the paper have runs under their own names, further variants and
@@ -37,38 +35,62 @@ def figure2(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
 
     Args:
         frame: Frame of `napts.analysis.epochs_frame`, of one experiment and workload.
-        narrow: One panel above the other, for small screens.
 
     Returns:
-        The figure: mean training loss and the metric on validation data (the paper's is accuracy)
-        by epoch, rejected steps per batch by epoch and over the whole run, where a method has a
-        trust region; bands and whiskers from the smallest to the largest seed.
+        The figure: training loss and the metric on validation data (the paper's is accuracy) by
+        epoch, rejected steps per batch by epoch and, where one legend holds all methods, over the
+        whole run; the latter two where a method has a trust region.
     """
     frame, left_out = _of_the_paper(frame)
     look, metric, trusting = looks(frame), metric_of(frame), with_trust_region(frame)
-    rows = 2 if len(trusting) else 1
-    figure = new_figure(4.2, 5.5 * rows) if narrow else new_figure(9.6, 3.0 * rows)
-    panels = figure.subplots(2 * rows, 1) if narrow else figure.subplots(rows, 2).T
-    loss, other, *rejections = np.asarray(panels).ravel()
-
-    band(loss, frame, "epoch", "train_loss", look)
-    logarithmic = ", log scale" if log_if_wide(loss, "y") else ""
-    finish(loss, title="Training loss", x="epoch", y=f"mean loss per sample{logarithmic}")
-    # Without the untrained network, whose value would squeeze all others together.
-    band(other, frame, "epoch", metric.column("val"), look, scale=metric.scale)
-    logarithmic = ", log scale" if not metric.fraction and log_if_wide(other, "y") else ""
-    finish(other, title=f"Validation {metric.label}", x="epoch", y=f"{metric.axis}{logarithmic}")
-    for axes in (loss, other):
-        whole_numbers(axes)
-    if rejections:
-        _rejections(rejections, trusting, look)
-    legend(figure, frame, look)
+    value, log = metric.column("val"), not metric.fraction
+    by_epoch = [
+        # Without the untrained network, whose value would squeeze all others together.
+        Course("Training loss", "epoch", "epoch", "train_loss", "mean loss per sample", whole=True),
+        Course(
+            f"Validation {metric.label}",
+            "epoch",
+            "epoch",
+            value,
+            metric.axis,
+            metric.scale,
+            log,
+            True,
+        ),
+    ]
+    if len(trusting):
+        by_epoch.append(_REJECTIONS)
+    several = len(groups_of(frame)) > 1
+    bars = len(trusting) > 0 and not several
+    courses = [*by_epoch, *([_BARS] if bars else [])]
+    figure, panels, quartiles = course_figure(frame, courses, look)
+    for axes in panels.get(_REJECTIONS.title, []):
+        axes.set_ylim(bottom=0)
+    if bars:
+        (axes,) = panels[_BARS.title]
+        axes.clear()
+        _bars(axes, trained(trusting), look)
+    whiskers = " Bars: mean, whiskers: smallest to largest seed." if bars else ""
+    crosses = ""
+    if set(texts(frame, "state")) & set(ABORTED):
+        crosses = " Cross: last epoch of a run that failed or diverged."
     caption(
         figure,
-        f"{_MEANS if rejections else 'Lines: mean over seeds; bands: smallest to largest seed.'} "
-        f"Cross: last epoch of a run that failed or diverged.{thin_lines(frame)}{left_out}",
+        f"{lines_and_bands(quartiles, several)}{whiskers}{crosses}{thin_lines(frame)}{left_out}",
     )
     return figure
+
+
+_REJECTIONS = Course(
+    "Rejected steps by epoch",
+    "epoch",
+    "epoch",
+    "rejections_per_batch",
+    "rejections per batch",
+    log=False,
+    whole=True,
+)
+_BARS = replace(_REJECTIONS, title="Rejected steps over the whole run")
 
 
 def _of_the_paper(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
@@ -79,15 +101,6 @@ def _of_the_paper(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     others = [label for label in labels if label not in PAPERS]
     sentence = f" Not drawn here: {', '.join(others)}." if others else ""
     return rows_with(frame, "label", PAPERS), sentence
-
-
-def _rejections(panels: Sequence[Axes], frame: pd.DataFrame, look: Mapping[str, Look]) -> None:
-    by_epoch, overall = panels
-    band(by_epoch, frame, "epoch", "rejections_per_batch", look)
-    finish(by_epoch, title="Rejected steps by epoch", x="epoch", y="rejections per batch")
-    by_epoch.set_ylim(bottom=0)
-    whole_numbers(by_epoch)
-    _bars(overall, trained(frame), look)
 
 
 def _bars(axes: Axes, frame: pd.DataFrame, look: Mapping[str, Look]) -> None:
@@ -122,7 +135,8 @@ def _bars(axes: Axes, frame: pd.DataFrame, look: Mapping[str, Look]) -> None:
 
 def figure2_drawings(section: Section) -> Iterator[Drawing]:
     """Yield the figure of a comparison."""
-    return comparison_drawings(section, [_PLOT])
+    papers = any(run.method in PAPERS[:5] for run in section.records)
+    return comparison_drawings(section, [_PLOT if papers else replace(_PLOT, rank=3)])
 
 
 _PLOT = Plot(

@@ -68,7 +68,7 @@ def _identification(section: Section, cells: tuple[Regime, ...]) -> Identificati
         "Modelled and printed times by cell",
         section,
         identification_frame(cells),
-        lambda narrow: identification_figure(cells, narrow=narrow),
+        lambda: identification_figure(cells),
     )
     return Identification(section, cells, drawing)
 
@@ -101,23 +101,21 @@ def identification_frame(cells: Sequence[Regime]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def identification_figure(cells: Sequence[Regime], *, narrow: bool = False) -> Figure:
+def identification_figure(cells: Sequence[Regime]) -> Figure:
     """Draw the error of every cell, and how far each method's time is off.
 
     Args:
         cells: Regimes, best first.
-        narrow: One panel above the other, for small screens.
     """
     height = 1.6 + 0.24 * len(cells)
-    figure = new_figure(4.6, 2 * height) if narrow else new_figure(10.5, height)
-    panels = figure.subplots(2, 1) if narrow else figure.subplots(1, 2, sharey=True)
+    figure = new_figure(10.5, height)
+    panels = figure.subplots(1, 2, sharey=True)
     errors, times = np.ravel(panels)
     _times(times, cells)
     _errors(errors, cells)
     for axes in (errors, times):
         _name(axes, cells)
-    if not narrow:
-        times.tick_params(labelleft=False)
+    times.tick_params(labelleft=False)
     caption(
         figure,
         f"Left: error of the five modelled times, {ERROR:g} (line) or less fits; the first cell, "

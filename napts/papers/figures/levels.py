@@ -12,8 +12,8 @@ from napts.analysis import Section
 from napts.analysis.columns import floats, rows_where, split
 from napts.analysis.labels import distinct_labels, grouped
 from napts.papers.levels import has_levels
-from napts.plotting.annotate import caption, legend, thin_lines
-from napts.plotting.curves import band, log_if_wide
+from napts.plotting.annotate import caption, thin_lines
+from napts.plotting.courses import Course, course_figure, groups_of, lines_and_bands
 from napts.plotting.drawings import RUN, Drawing
 from napts.plotting.style import finish, looks, new_figure
 
@@ -37,46 +37,40 @@ def level_drawings(section: Section) -> Iterator[Drawing]:
         "Training loss by work",
         section,
         frame.filter(items=[*RUN, *WORK, "train_loss"]),
-        lambda narrow: loss_figure(frame, narrow=narrow),
+        lambda: loss_figure(frame),
     )
     yield Drawing(
         f"level-shares-{section.slug}",
         "Share of the work by level",
         section,
         shares,
-        lambda narrow: share_figure(shares, narrow=narrow),
+        lambda: share_figure(shares),
+        rank=1,
     )
     yield Drawing(
         f"cycles-{section.slug}",
         "How the levels are visited",
         section,
         visits,
-        lambda narrow: cycle_figure(visits, narrow=narrow),
+        lambda: cycle_figure(visits),
+        rank=3,
     )
 
 
-def loss_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
+def loss_figure(frame: pd.DataFrame) -> Figure:
     """Draw the training loss against work units, gradients by operations, and time.
 
     Args:
         frame: Frame of `napts.analysis.epochs_frame`, of one section.
-        narrow: One panel above the other, for small screens.
     """
-    figure = new_figure(4.2, 10.5) if narrow else new_figure(9.6, 3.9)
-    panels = np.asarray(figure.subplots(3, 1) if narrow else figure.subplots(1, 3, sharey=True))
-    look = looks(frame)
-    for axes, (clock, label) in zip(panels, WORK.items(), strict=True):
-        band(axes, frame, clock, "train_loss", look)
-        suffix = ", log scale" if log_if_wide(axes, "x") else ""
-        finish(axes, title=f"By {label.partition(' /')[0]}", x=label + suffix)
-    log = ", log scale" if log_if_wide(panels[0], "y", floats(frame, "train_loss")) else ""
-    for axes in panels if narrow else panels[:1]:
-        axes.set_ylabel(f"training loss{log}")
-        axes.set_yscale("log" if log else "linear")
-    legend(figure, frame, look)
+    courses = [
+        Course(f"By {label.partition(' /')[0]}", clock, label, "train_loss", "training loss")
+        for clock, label in WORK.items()
+    ]
+    figure, _, quartiles = course_figure(frame, courses, looks(frame), across=3)
     caption(
         figure,
-        "Lines: mean over seeds, one point per epoch; bands: smallest to largest seed. A work unit "
+        f"{lines_and_bands(quartiles, len(groups_of(frame)) > 1)} One point per epoch. A work unit "
         "is a gradient of the whole network on all samples; one of a shallower network counts by "
         "its share of the blocks, or of the operations. The loss of an F-cycle is that of the "
         "network that it trains then, a shallower one at first." + thin_lines(frame),
@@ -109,15 +103,14 @@ def shares_of(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["label", "level", "share"])
 
 
-def share_figure(shares: pd.DataFrame, *, narrow: bool = False) -> Figure:
+def share_figure(shares: pd.DataFrame) -> Figure:
     """Draw one bar for each label, divided among the levels.
 
     Args:
         shares: From `shares_of`.
-        narrow: For small screens.
     """
     labels = list(dict.fromkeys(shares["label"]))[::-1]
-    figure = new_figure(4.2 if narrow else 7.0, 1.6 + 0.32 * len(labels))
+    figure = new_figure(7.0, 1.6 + 0.32 * len(labels))
     axes = figure.subplots()
     most = int(floats(shares, "level").max()) if len(shares) else 1
     for place, label in enumerate(labels):
@@ -175,17 +168,16 @@ def visits(levels: int, cycle: str) -> list[int]:
     return [levels, *[level for _ in range(times) for level in visits(levels - 1, cycle)], levels]
 
 
-def cycle_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
+def cycle_figure(frame: pd.DataFrame) -> Figure:
     """Draw which level is visited when.
 
     Args:
         frame: From `visits_of`.
-        narrow: One cycle above the other, for small screens.
     """
     labels: Sequence[str] = list(dict.fromkeys(frame["label"]))
-    across = 1 if narrow else min(3, max(len(labels), 1))
+    across = min(3, max(len(labels), 1))
     down = -(-max(len(labels), 1) // across)
-    figure = new_figure(4.2 if narrow else 9.6, 0.8 + 1.7 * down)
+    figure = new_figure(9.6, 0.8 + 1.7 * down)
     panels = np.asarray(figure.subplots(down, across, squeeze=False)).ravel()
     for axes in panels[len(labels) :]:
         axes.set_axis_off()

@@ -3,19 +3,17 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from napts.analysis import Section
 from napts.analysis.columns import floats, rows_with
-from napts.analysis.labels import distinct_labels
+from napts.analysis.labels import distinct_labels, grouped
 from napts.papers.published import Published, published_for
-from napts.plotting.annotate import caption, legend, thin_lines
-from napts.plotting.curves import band, log_if_wide, whole_numbers
+from napts.plotting.annotate import caption, thin_lines
+from napts.plotting.courses import Course, Group, course_figure, groups_of, lines_and_bands
 from napts.plotting.drawings import RUN, Drawing
-from napts.plotting.style import Dashes, Look, finish, looks, new_figure
+from napts.plotting.style import Dashes, Look, looks
 from napts.records.metric import ACCURACY
 
 DIVIDED = {"APTSW": "subdomains", "APTSD": "shards"}
@@ -41,10 +39,10 @@ def has_both_kinds(section: Section) -> bool:
 
 def weights_and_data_drawings(section: Section) -> Iterator[Drawing]:
     """Yield the figures of APTS in weights and in data, if a section has runs of them."""
-    if not has_any(section):
+    if not has_any(section) or floats(section.epochs, "epoch").max() < 2:
         return
     columns = [*RUN, "train_loss", "val_accuracy"]
-    figures = [("course", "Loss and accuracy beside published averages", course_figure)]
+    figures = [("course", "Loss and accuracy beside published averages", course_by_epoch)]
     if has_both_kinds(section):
         title = "Loss and accuracy without and with forced decrease"
         figures.insert(0, ("weights", title, weights_figure))
@@ -54,55 +52,60 @@ def weights_and_data_drawings(section: Section) -> Iterator[Drawing]:
             title,
             section,
             section.epochs.filter(items=columns),
-            lambda narrow, draw=draw: draw(section, narrow=narrow),
+            lambda draw=draw: draw(section),
+            rank=2 if name == "course" and len(figures) > 1 else 0,
         )
 
 
-def weights_figure(section: Section, *, narrow: bool = False) -> Figure:
-    """Draw loss and accuracy without and with forced decrease, four panels.
+def weights_figure(section: Section) -> Figure:
+    """Draw loss and accuracy without and with forced decrease, and of the other methods.
 
     Figure 1 of APTS in weights (arXiv 2312.13677), as far as its text tells what it shows: its
     pictures could not be recovered.
 
     Args:
         section: One experiment that has both kinds of runs.
-        narrow: One panel above the other, for small screens.
     """
-    figure = new_figure(4.2, 12.0) if narrow else new_figure(9.6, 6.6)
-    panels = np.asarray(figure.subplots(4, 1) if narrow else figure.subplots(2, 2).T)
-    columns = [list(column) for column in panels.reshape(2, 2)]
-    look = part_looks(section)
-    without, forced = _by_forced_decrease(section)
-    averages = published_for(section)
-    for pair, labels, title in zip(
-        columns,
-        (without, forced),
-        ("without forced decrease", "with forced decrease"),
-        strict=True,
-    ):
-        frame = rows_with(section.epochs, "label", labels)
-        _course(pair, frame, look, {k: v for k, v in averages.items() if k in labels}, title)
-    for row in zip(*columns, strict=True):
-        _share_limits(row)
-    _finish(figure, rows_with(section.epochs, "label", without), look, averages, forced=True)
-    return figure
+    return _course(section, _by_forced_decrease(section))
 
 
-def course_figure(section: Section, *, narrow: bool = False) -> Figure:
-    """Draw loss and accuracy by epoch, two panels.
+def course_by_epoch(section: Section) -> Figure:
+    """Draw loss and accuracy by epoch.
 
     Figure 2 of APTS in weights (arXiv 2312.13677) and the figures of the slides on APTS in weights
     and in data, likewise.
 
     Args:
         section: One experiment.
-        narrow: One panel above the other, for small screens.
     """
-    figure = new_figure(4.2, 6.8) if narrow else new_figure(9.6, 3.9)
-    panels = list(figure.subplots(2, 1) if narrow else figure.subplots(1, 2))
-    look, averages = part_looks(section), published_for(section)
-    _course(panels, section.epochs, look, averages)
-    _finish(figure, section.epochs, look, averages, forced=False)
+    return _course(section, groups_of(section.epochs))
+
+
+def _course(section: Section, groups: Sequence[Group]) -> Figure:
+    look, averages, frame = part_looks(section), published_for(section), section.epochs
+    courses = [
+        Course("Training loss", "epoch", "epoch", "train_loss", "mean loss", whole=True),
+        Course(
+            "Validation accuracy",
+            "epoch",
+            "epoch",
+            "val_accuracy",
+            "accuracy / %",
+            100,
+            False,
+            True,
+        ),
+    ]
+    figure, panels, quartiles = course_figure(frame, courses, look, groups=groups)
+    right = 1.05 * floats(frame, "epoch").max()
+    for index, group in enumerate(groups):
+        own = {label: a for label, a in averages.items() if label in group.labels}
+        loss, accuracy = (panels[course.title][index] for course in courses)
+        _beside(loss, right, {label: a.loss for label, a in own.items()}, look)
+        _beside(accuracy, right, {label: a.accuracy for label, a in own.items()}, look)
+    several = len(groups) > 1
+    words = [lines_and_bands(quartiles, several) + thin_lines(frame), *_sentences(averages)]
+    caption(figure, " ".join(words))
     return figure
 
 
@@ -112,12 +115,15 @@ def part_looks(section: Section) -> dict[str, Look]:
     Args:
         section: One experiment.
     """
-    found = looks(section.epochs)
+    specs, frame = _specs(section), section.epochs
+    divided = [label for label, spec in specs.items() if spec["optimizer"]["method"] in DIVIDED]
+    others = [label for label in specs if label not in divided]
+    found = looks(rows_with(frame, "label", others))
     counts = {
         method: sorted({_settings(run.spec)[0] for run in section.records if run.method == method})
         for method in DIVIDED
     }
-    for label, spec in _specs(section).items():
+    for label, spec in specs.items():
         count, order, forced = _settings(spec)
         if (method := spec["optimizer"]["method"]) in DIVIDED:
             colors = _COLORS[method]
@@ -141,38 +147,19 @@ def _specs(section: Section) -> dict[str, Mapping[str, Any]]:
     return {label: run.spec for run, label in zip(section.records, labels, strict=True)}
 
 
-def _by_forced_decrease(section: Section) -> tuple[list[str], list[str]]:
-    """Return the labels of either column; what has no such choice stands in both."""
-    specs = _specs(section)
+def _by_forced_decrease(section: Section) -> list[Group]:
+    """Return the labels without and with forced decrease, and those that have no such choice."""
     chosen = {
         label: _settings(spec)[2] if spec["optimizer"]["method"] == "APTSW" else None
-        for label, spec in specs.items()
+        for label, spec in _specs(section).items()
     }
-    without = [label for label, forced in chosen.items() if forced is not True]
-    return without, [label for label, forced in chosen.items() if forced is not False]
-
-
-def _course(
-    panels: Sequence[Axes],
-    frame: pd.DataFrame,
-    look: Mapping[str, Look],
-    averages: Mapping[str, Published],
-    title: str = "",
-) -> None:
-    """Draw loss and accuracy, and the published averages to the right of them."""
-    suffix = f", {title}" if title else ""
-    loss, accuracy = panels
-    band(loss, frame, "epoch", "train_loss", look)
-    logarithmic = ", log scale" if log_if_wide(loss, "y") else ""
-    finish(loss, title=f"Training loss{suffix}", x="epoch", y=f"mean loss{logarithmic}")
-    band(accuracy, frame, "epoch", "val_accuracy", look, scale=100)
-    finish(accuracy, title=f"Validation accuracy{suffix}", x="epoch", y="accuracy / %")
-    for axes in panels:
-        whole_numbers(axes)
-    if len(frame):
-        right = 1.05 * floats(frame, "epoch").max()
-        _beside(loss, right, {label: a.loss for label, a in averages.items()}, look)
-        _beside(accuracy, right, {label: a.accuracy for label, a in averages.items()}, look)
+    order = [label for _, label, _ in grouped(section.epochs)]
+    titles = {False: "without forced decrease", True: "with forced decrease", None: "other methods"}
+    groups = [
+        Group(tuple(label for label in order if chosen[label] is kind), title)
+        for kind, title in titles.items()
+    ]
+    return [group for group in groups if group.labels]
 
 
 def _beside(
@@ -193,31 +180,7 @@ def _beside(
             )
 
 
-def _share_limits(panels: Sequence[Axes]) -> None:
-    limits = [panel.get_ylim() for panel in panels]
-    for panel in panels:
-        panel.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
-
-
-def _finish(
-    figure: Figure,
-    frame: pd.DataFrame,
-    look: Mapping[str, Look],
-    averages: Mapping[str, Published],
-    *,
-    forced: bool,
-) -> None:
-    legend(figure, frame, look)
-    caption(figure, " ".join(_sentences(averages, thin_lines(frame), forced=forced)))
-
-
-def _sentences(averages: Mapping[str, Published], thin: str, *, forced: bool) -> Iterator[str]:
-    yield f"Lines: mean over seeds; bands: worst to best run.{thin}"
-    if forced:
-        yield (
-            "The legend names the runs without forced decrease, those with it look alike; methods "
-            "without that choice stand in both columns."
-        )
+def _sentences(averages: Mapping[str, Published]) -> Iterator[str]:
     if averages:
         epochs = " or ".join(str(e) for e in sorted({a.epochs for a in averages.values()}))
         yield (

@@ -62,19 +62,19 @@ def window_drawings(section: Section) -> Iterator[Drawing]:
             "The window of the memory",
             section,
             frame,
-            lambda narrow: window_figure(frame, narrow=narrow),
+            lambda: window_figure(frame),
+            rank=2,
         )
 
 
-def window_figure(frame: pd.DataFrame, *, narrow: bool = False) -> Figure:
+def window_figure(frame: pd.DataFrame) -> Figure:
     """Draw what changes with the window of the memory.
 
     Args:
         frame: Frame of `window_frame`.
-        narrow: One panel above the other, for small screens.
     """
-    figure = new_figure(4.2, 8.4) if narrow else new_figure(9.6, 3.4)
-    panels = np.ravel(figure.subplots(3, 1) if narrow else figure.subplots(1, 3))
+    figure = new_figure(9.6, 3.4)
+    panels = np.ravel(figure.subplots(1, 3))
     scaled = frame.assign(final_val_accuracy=100 * frame["final_val_accuracy"])
     for axes, (column, unit), title in zip(panels, QUANTITIES.items(), _TITLES, strict=True):
         _panel(axes, scaled, column)

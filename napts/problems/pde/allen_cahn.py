@@ -24,7 +24,7 @@ NODES, STEPS = 384, 400
 class AllenCahn(Pde):
     """`allen-cahn`: ``u_t = 0.001 u_xx + 5 (u - u^3)``, ``u(0, x) = x^2 cos(pi x)``, -1 at ends.
 
-    Of the paper, not on the slides; the lifting is that of the authors' code.
+    It is in the paper, but not on the slides; the lifting is that of the authors' code.
     """
 
     domain: ClassVar[Domain] = {"t": (0.0, 1.0), "x": (-1.0, 1.0)}
@@ -38,7 +38,7 @@ class AllenCahn(Pde):
         return x**2 * torch.cos(math.pi * x), (1 - x) * (1 + x) * t
 
     def misfits(self, on: OnSide) -> Iterable[Tensor]:
-        """Yield those of the initial and the boundary values."""
+        """Yield the misfits of the initial and the boundary values."""
         u, _, x = on(t=0.0)
         yield u.value - x**2 * torch.cos(math.pi * x)
         for end in (-1.0, 1.0):

@@ -34,14 +34,14 @@ class Burgers(Pde):
         return _start(x), (1 - x) * (1 + x) * t
 
     def misfits(self, on: OnSide) -> Iterable[Tensor]:
-        """Yield those of the initial and the boundary values."""
+        """Yield the misfits of the initial and the boundary values."""
         u, _, x = on(t=0.0)
         yield u.value - _start(x)
         for end in (-1.0, 1.0):
             yield on(x=end)[0].value
 
     def reference(self, t: Tensor, x: Tensor) -> Tensor:
-        """Return Cole and Hopf's integrals by 120 Gauss-Hermite nodes; 50 give 7 digits only."""
+        """Return Cole and Hopf's integrals with 120 Gauss-Hermite nodes; 50 give only 7 digits."""
         roots, weights = map(torch.from_numpy, np.polynomial.hermite.hermgauss(120))
         y = x[..., None] - torch.sqrt(4 * VISCOSITY * t)[..., None] * roots
         exponent = -torch.cos(math.pi * y) / (2 * math.pi * VISCOSITY)
@@ -55,5 +55,5 @@ def _start(x: Tensor) -> Tensor:
 
 
 def _sine(x: Tensor) -> Tensor:
-    """Return ``sin(pi x)``, which is 0 at integers to the bit."""
+    """Return ``sin(pi x)``, which is exactly 0 at integers."""
     return torch.sin(math.pi * x) * (x.frac() != 0)

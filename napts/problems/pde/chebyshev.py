@@ -22,8 +22,10 @@ def _weights(count: int) -> Array:
 def differentiation(at: Array) -> Array:
     """Return the matrix that differentiates polynomials given by their values at nodes.
 
+    Its rows sum to zero, so that constants have derivative 0.
+
     Args:
-        at: ``(n,)`` what :func:`nodes` returned. Rows sum to zero, so that constants have none.
+        at: ``(n,)`` nodes, from :func:`nodes`.
     """
     weights, distance = _weights(len(at) - 1), at[:, None] - at
     np.fill_diagonal(distance, 1.0)
@@ -34,7 +36,7 @@ def differentiation(at: Array) -> Array:
 
 
 def interpolation(at: Array, to: Array) -> Array:
-    """Return the ``(len(to), len(at))`` matrix that evaluates such polynomials at other places."""
+    """Return the ``(len(to), len(at))`` matrix that evaluates such polynomials at other points."""
     distance = to[:, None] - at
     hit = distance == 0.0
     terms = _weights(len(at) - 1) / np.where(hit, 1.0, distance)

@@ -1,4 +1,4 @@
-"""Points of a box: the Hammersley set, grids, and the sides."""
+"""Points of a box: the Hammersley set, grids, and sides."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,15 +8,15 @@ from torch import Tensor
 _PRIMES = (2, 3, 5, 7)
 
 Domain = Mapping[str, tuple[float, float]]
-"""The interval of each coordinate, by its name of one letter, in their order."""
+"""The interval of each coordinate, by its one-letter name, in order."""
 
 
 def hammersley(count: int, dimensions: int) -> Tensor:
     """Return the Hammersley set of the unit cube, ``(count, dimensions)``, in double precision.
 
-    The last coordinate is ``j / (count + 1)`` for ``j = 1, ..., count``, the others are the radical
-    inverses of ``j`` in the bases 2, 3, ... That the sequences begin with ``j = 1`` is our choice;
-    the authors' code takes those of scikit-optimize.
+    The last coordinate is ``j / (count + 1)`` for ``j = 1, ..., count``; the others are the radical
+    inverses of ``j`` in the bases 2, 3, ... It is our choice that the sequences begin with ``j =
+    1``; the authors' code takes those of scikit-optimize.
 
     Args:
         count: Number of points.

@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from napts.problems.pde.equation import Pde
 
 BACKEND = "inductor"
-"""What compiles; tests put a quicker one here."""
+"""The compiler; tests put a quicker one here."""
 
 
 class CompiledLoss:
     """The loss of one problem, compiled when it is first evaluated.
 
-    The model is an argument, so that nothing here keeps it. Copies compile anew.
+    The model is an argument, so that nothing here keeps it alive. Copies compile anew.
 
     Attributes:
-        plan: The derivatives that the residual has differentiated, see
+        plan: The derivatives that the residual has differentiated; see
             :class:`napts.problems.pde.derivatives.PlannedField`.
     """
 
@@ -32,7 +32,7 @@ class CompiledLoss:
         self._call: Any = None
 
     def __call__(self, problem: "Pde", model: nn.Module, points: Tensor) -> Tensor:
-        """Return the loss, with its graph where gradients are enabled.
+        """Return the loss, with its graph if gradients are enabled.
 
         Raises:
             ValueError: If calls of the model's layers are watched, or torch cannot compile the
@@ -66,7 +66,7 @@ class CompiledLoss:
         except RuntimeError as error:
             said = " ".join(str(error).split("\n")[:2])
             raise ValueError(
-                f"{problem.title}: compile: found true, allowed: false where torch cannot compile "
+                f"{problem.title}: compile: found true, allowed: false, since torch cannot compile "
                 f"the loss: {said}"
             ) from error
         self._call = call
@@ -79,8 +79,9 @@ class CompiledLoss:
 class _Whole(nn.Module):
     """Calls a network inside a compiled function.
 
-    Optimizers watch which modules are called, to keep their buffers, until the outermost one with
-    all in it has been seen. That is this one, so that the compiled function finds no hooks.
+    Optimizers watch which modules are called, to keep their buffers, until they have seen the
+    outermost one, which contains all others. That is this one, so the compiled function finds no
+    hooks.
     """
 
     def __init__(self, loss: CompiledLoss, problem: "Pde", model: nn.Module) -> None:
@@ -93,7 +94,7 @@ class _Whole(nn.Module):
 
 
 def _plan(problem: "Pde", model: nn.Module, points: Tensor) -> tuple[str, ...]:
-    """Return what a residual differentiates, found by evaluating it."""
+    """Return what a residual differentiates, determined by evaluating it."""
     with evaluation_mode(model):  # draws no random numbers, which would not be drawn again
         u, *at = problem.field(problem.solution(model), points)
         problem.residual(u, *at)
@@ -101,11 +102,11 @@ def _plan(problem: "Pde", model: nn.Module, points: Tensor) -> tuple[str, ...]:
 
 
 def _check_once(title: str, _gradient: Tensor) -> None:
-    """Check that a backward pass, which this is called in, is not to be differentiated again."""
+    """Check that the backward pass calling this will not be differentiated again."""
     if torch.is_grad_enabled():
         raise ValueError(
             f"{title}: compile: found true, allowed: false with methods that take second "
-            "derivatives by the parameters, of which a compiled loss has none"
+            "derivatives by the parameters, which a compiled loss does not have"
         )
 
 
@@ -116,8 +117,8 @@ def _loss(problem: "Pde", model: nn.Module, points: Tensor) -> Tensor:
 def _own(function: Any) -> FunctionType:
     """Return a copy of a function with a code object of its own.
 
-    By those torch counts how often it has compiled, up to a limit, and as long as they live it
-    keeps what it has compiled.
+    By code object, torch counts how often it has compiled, up to a limit, and keeps what it has
+    compiled as long as the object lives.
     """
     function = cast(FunctionType, function)
     return FunctionType(function.__code__.replace(), function.__globals__, function.__name__)

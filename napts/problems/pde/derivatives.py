@@ -8,11 +8,11 @@ from torch import Tensor
 
 
 class Field:
-    """A function at points, with its derivatives, which are computed when they are asked for.
+    """A function at points, with its derivatives, which are computed on request.
 
-    Its points have to require a gradient, and what is known of it to be computed pointwise: the
-    derivative of a sum over the points is then that of each summand. Reverse over reverse is the
-    fastest of three ways that were measured (``python -m benchmarks.pde``).
+    The points must require a gradient, and the values must be computed pointwise: the derivative of
+    a sum over the points is then that of each summand. Reverse over reverse is the fastest of three
+    ways that were measured (``python -m benchmarks.pde``).
 
     Args:
         value: ``(n, 1)`` values, with their graph.
@@ -31,7 +31,7 @@ class Field:
 
     @property
     def differentiated(self) -> tuple[str, ...]:
-        """The derivatives whose own first derivatives are known, in the order of their orders."""
+        """The derivatives whose own first derivatives are known, lowest order first."""
         return tuple(self._gradients)
 
     def d(self, by: str) -> Tensor:
@@ -51,7 +51,7 @@ class Field:
         return self._known[by]
 
     def _gradient(self, of: str) -> Tensor:
-        """Return all first derivatives of a derivative; one pass gives them together."""
+        """Return all first derivatives of a derivative; one pass gives them all."""
         if of not in self._gradients:
             (found,) = torch.autograd.grad(
                 self.d(of).sum(), self._points, create_graph=True, materialize_grads=True
@@ -71,16 +71,16 @@ _Knowing = Callable[[Tensor], _Known]
 class PlannedField(Field):
     """A field whose derivatives are transforms of its function, known from the start.
 
-    `torch.compile` takes these, and differentiates the result once by the parameters; gradients of
-    gradients it does not take. What is not planned is computed when it is asked for, with the lower
-    derivatives that it needs once more.
+    `torch.compile` accepts these, and differentiates the result once by the parameters; it does not
+    accept gradients of gradients. Derivatives that are not planned are computed on request, with
+    the lower derivatives that they need computed once more.
 
     Args:
         function: Takes ``(n, d)`` points to ``(n, 1)`` values.
         points: ``(n, d)`` points.
         names: Names of the ``d`` coordinates, one letter each.
-        plan: What is differentiated: ``""`` is the function, ``"x"`` its derivative; those that
-            others need come first.
+        plan: What to differentiate: ``""`` is the function, ``"x"`` its derivative. Derivatives
+            that others need come first.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class PlannedField(Field):
 def _with_slopes(
     function: Callable[[Tensor], Tensor], names: list[str], plan: Sequence[str]
 ) -> _Knowing:
-    """Return a function of points that gives values and the slopes of a plan, each once."""
+    """Return a function of points that gives the values and the slopes of a plan, each once."""
 
     def plain(points: Tensor) -> _Known:
         return function(points), {}
@@ -118,7 +118,7 @@ def _with_slopes(
 
 
 def _extended(known: _Knowing, names: list[str], of: str) -> _Knowing:
-    """Return the same function with the slopes of one more derivative."""
+    """Return the same function, with the slopes of one more derivative."""
 
     def total(points: Tensor) -> Any:
         value, slopes = known(points)

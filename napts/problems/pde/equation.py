@@ -31,16 +31,16 @@ FieldAt = tuple[Any, ...]
 """A field and the coordinates of its points."""
 
 OnSide = Callable[..., FieldAt]
-"""Takes values of coordinates, ``on(t=0.0)``; returns the field there and the coordinates."""
+"""Takes values of coordinates, as in ``on(t=0.0)``; returns the field there and coordinates."""
 
 
 class PdeOptions(ProblemOptions):
     """Options of an equation.
 
     Attributes:
-        points: Collocation points, a Hammersley set; 10,000 on the slides.
+        points: Number of collocation points, a Hammersley set; 10,000 on the slides.
         hidden_layers: Number of hidden layers.
-        width: Units of each.
+        width: Units of each layer.
         architecture: ``"resnet_adaptive"``, the residual network with trainable slopes of the
             authors' code, or ``"mlp"``.
         network_time: The length of the time interval of the residual network's steps.
@@ -68,7 +68,7 @@ class PdeOptions(ProblemOptions):
 
     @model_serializer(mode="wrap")
     def _as_before(self, plainly: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out what is younger than the first runs, at its default: they keep their keys."""
+        """Leave out later options at their defaults, so that older runs keep their keys."""
         data = plainly(self)
         if not self.compile:
             data.pop("compile", None)
@@ -78,12 +78,12 @@ class PdeOptions(ProblemOptions):
 class Pde(Problem):
     """A differential equation for one function, solved by a network ``N`` as ``A + ell N``.
 
-    A subclass says :attr:`domain`, :meth:`residual`, :meth:`lifting` and :meth:`reference`, and,
+    A subclass defines :attr:`domain`, :meth:`residual`, :meth:`lifting` and :meth:`reference` and,
     for conditions as penalties, :meth:`misfits`; docs/results/pde.md has an example. The loss is
     the mean square of the residual at the collocation points, all of them in every step.
 
     Attributes:
-        domain: The interval of each coordinate, by a name of one letter.
+        domain: The interval of each coordinate, by its one-letter name.
         test_grid: Points of the test grid along each coordinate.
     """
 
@@ -116,7 +116,7 @@ class Pde(Problem):
 
         Args:
             u: The function, with its derivatives: ``u.value``, ``u.d("t")``, ``u.d("xx")``.
-            at: ``(n, 1)`` values of each coordinate; a subclass gives them names.
+            at: ``(n, 1)`` values of each coordinate; a subclass names them.
             named: Not used.
         """
 
@@ -135,7 +135,7 @@ class Pde(Problem):
         """
 
     def misfits(self, on: OnSide) -> Iterable[Tensor]:
-        """Yield what initial and boundary conditions lack, whose mean squares are penalties.
+        """Yield the misfits of initial and boundary conditions; their mean squares are penalties.
 
         Args:
             on: ``u, t, x = on(t=0.0)`` gives the function and the coordinates on a side.
@@ -152,7 +152,7 @@ class Pde(Problem):
         )
 
     def data(self, root: Path | None = None) -> Any:
-        """Return collocation points; validation and test grids with the solution there."""
+        """Return collocation points, and validation and test grids with the solution there."""
         points = collocation.hammersley(self.options.points, len(self.domain))
         parts: list[Any] = [(collocation.scaled(points, self.domain),)]
         for counts in (self.options.grid, self.test_grid):
@@ -160,7 +160,7 @@ class Pde(Problem):
         return tuple(parts)
 
     def solution(self, model: Function) -> Function:
-        """Return the function that a network stands for."""
+        """Return the function that a network represents."""
         if self._penalised:
             return model
 
@@ -183,19 +183,19 @@ class Pde(Problem):
         return self.residual(*self.field(function, points))
 
     def loss(self, model: nn.Module, batch: Any) -> Tensor:
-        """Return the mean square of the residual, and the penalties where there are any."""
+        """Return the mean square of the residual plus the penalties, if any."""
         points = batch[0]
         if self.compiled:
             return self._compiled_loss(self, model, points)
         return self.plain_loss(model, points)
 
     def plain_loss(self, model: nn.Module, points: Tensor) -> Tensor:
-        """Return the loss at points, which is what is compiled if that is asked for."""
+        """Return the loss at points; this is compiled if that is asked for."""
         loss = self.residual_of(self.solution(model), points).square().mean()
         return loss + self._penalties(model, points) if self._penalised else loss
 
     def batch(self, model: nn.Module, samples: Any, replicas: Replicas = ONE_REPLICA) -> Batch:
-        """Return what a step takes, which tells that its loss is the same for the same points."""
+        """Return what a step takes; it promises that the loss is the same for the same points."""
         batch = super().batch(model, samples, replicas)
         batch.function_key = digest(samples)
         return batch
@@ -226,7 +226,7 @@ class Pde(Problem):
 
     @torch.no_grad()
     def keepsake(self, model: nn.Module) -> dict[str, Any]:
-        """Return coordinates, what the network says and the solution, on the test grid."""
+        """Return the coordinates, the network's values and the solution on the test grid."""
         values = collocation.axes(self.domain, self.test_grid)
         like = next(model.parameters())
         found = self.solution(model)(self._grid(self.test_grid).to(like)).cpu()
@@ -254,5 +254,5 @@ class Pde(Problem):
 
 @lru_cache(maxsize=32)
 def _solution(kind: type[Pde], counts: tuple[int, ...]) -> Tensor:
-    """Return the reference on a grid, computed once in a process."""
+    """Return the reference on a grid, computed once per process."""
     return kind.reference(kind(), *collocation.axes(kind.domain, counts)).contiguous()

@@ -14,10 +14,10 @@ def integrate(
 
     Args:
         linear: ``(n, n)`` matrix with a basis of eigenvectors.
-        remainder: What is not stiff.
+        remainder: The part that is not stiff.
         start: ``(n,)`` state at time 0.
         times: Increasing times, from 0 on.
-        step: Longest time step; each interval between two times is divided into equal ones.
+        step: Longest time step; each interval between two times is divided into equal steps.
 
     Returns:
         ``(len(times), n)`` states.

@@ -41,7 +41,7 @@ class KleinGordon(Pde):
         return x + x**3 * (torch.cos(t) - 1), (1 - x) * (1 + x) * t**2 / (1 + t**2)
 
     def misfits(self, on: OnSide) -> Iterable[Tensor]:
-        """Yield those of the initial values, the initial velocity and the boundary values."""
+        """Yield the misfits of the initial values, the initial velocity and the boundary values."""
         u, _, x = on(t=0.0)
         yield u.value - x
         yield u.d("t")
@@ -58,8 +58,9 @@ class KleinGordon(Pde):
 class KleinGordonPaperCode(KleinGordon):
     """`klein-gordon-paper-code`: the same with the lifting of the authors' code.
 
-    That lifting **is the solution**: a network that is 0 everywhere solves the problem, errors are
-    small from the start, and say nothing about a method. It does not meet ``u_t(0, x) = 0`` either.
+    That lifting **is the solution**: a network that is 0 everywhere solves the problem, so errors
+    are small from the start and say nothing about a method. It does not meet ``u_t(0, x) = 0``
+    either.
     """
 
     def lifting(self, t: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,17 +8,17 @@ from torch import Tensor, nn
 Architecture = Literal["resnet_adaptive", "mlp"]
 
 SLOPE_FACTOR = 10.0
-"""The factor ``n`` beside a trainable slope, which begins with ``1 / n``."""
+"""The factor ``n`` beside a trainable slope, whose initial value is ``1 / n``."""
 
 
 class SlopeLayer(nn.Linear):
-    """One step ``z + dt tanh(n a (W z + b))``, whose slope ``a`` is trained along.
+    """One step ``z + dt tanh(n a (W z + b))``, whose slope ``a`` is trained too.
 
-    Weight, bias and slope belong to one module, and so to one subdomain. As a parameter the slope
+    Weight, bias and slope belong to one module, and so to one subdomain. As a parameter, the slope
     moves with the network between devices.
 
     Args:
-        width: Units.
+        width: Number of units.
         step: The step length ``dt``.
     """
 
@@ -28,7 +28,7 @@ class SlopeLayer(nn.Linear):
         self.step = step
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return the next state, of the shape of this one."""
+        """Return the next state, in the shape of this one."""
         return input + self.step * torch.tanh(SLOPE_FACTOR * self.slope * super().forward(input))
 
 
@@ -37,12 +37,12 @@ def pde_network(
 ) -> nn.Sequential:
     """Return a network from points to one number each.
 
-    Weights are those of Xavier's uniform distribution, biases 0 (our choice: the authors' code has
-    both and calls neither).
+    Weights are drawn from Xavier's uniform distribution and biases are 0 (our choice: the authors'
+    code has both and calls neither).
 
     Args:
-        inputs: Coordinates of a point.
-        hidden_layers: Their number ``H``, at least 2 for the residual network.
+        inputs: Number of coordinates of a point.
+        hidden_layers: Number ``H`` of hidden layers, at least 2 for the residual network.
         width: Units of each of them.
         architecture: ``"resnet_adaptive"``: an input layer, ``H`` residual steps with trainable
             slopes and an output layer, as in the authors' code. ``"mlp"``: the slides' wording.

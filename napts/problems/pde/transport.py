@@ -17,7 +17,7 @@ from napts.problems.registry import register_problem
 
 DIFFUSION = 1e-2
 NODES = 256
-"""The reference is exact to about 4e-11 with as many."""
+"""With this many, the reference is exact to about 4e-11."""
 
 
 class _TransportOptions(PdeOptions):
@@ -53,7 +53,7 @@ class Transport(Pde):
                 yield on(**{name: end})[0].value
 
     def reference(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return the solution by Chebyshev collocation, of a Sylvester equation."""
+        """Return the solution by Chebyshev collocation, which leads to a Sylvester equation."""
         need("scipy")
         from scipy.linalg import solve_sylvester
 

@@ -130,7 +130,7 @@ def test_what_it_is_built_on() -> None:
         rmtr(deep, 7)
     optimizer = rmtr(model)
     optimizer.add_param_group({"params": [nn.Parameter(torch.zeros(2))]})
-    with pytest.raises(ValueError, match="RMTR trains the network of its hierarchy"):
+    with pytest.raises(ValueError, match="RMTR trains only the network of its hierarchy"):
         optimizer.step(batch_of(model))
 
 

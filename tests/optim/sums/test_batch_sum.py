@@ -173,9 +173,9 @@ def test_a_closure_has_values_and_no_samples() -> None:
     model = network()
     total = as_sum(WholeBatch(batch_of(model)), layout_of(model))
     assert total.value(start(total.layout)) == sum_of(model).value(start(total.layout))
-    with pytest.raises(ValueError, match="a closure does not tell"):
+    with pytest.raises(ValueError, match="a closure cannot give"):
         len(total)
-    with pytest.raises(ValueError, match="a closure does not tell"):
+    with pytest.raises(ValueError, match="a closure cannot give"):
         total.take(slice(0, 2))
 
 

@@ -39,7 +39,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("ASTROM", {"coarse_steps": 0}, "Invalid coarse_steps"),
     ("ASTROM", {"seed": -1}, "Invalid seed"),
     ("MLVR", {"shares": ()}, "must be at least one share of the samples"),
-    ("MLVR", {"shares": (0.4, 0.1)}, "must not fall"),
+    ("MLVR", {"shares": (0.4, 0.1)}, "must not decrease"),
     ("MLVR", {"shares": (0.4, 1.5)}, r"must be shares in \(0, 1\]"),
     ("MLVR", {"resample": "often"}, "must be one of cycle, step, never"),
     ("MLVR", {"coarse_solver": "adam"}, "must be one of newton, gd"),

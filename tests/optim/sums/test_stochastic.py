@@ -242,7 +242,7 @@ def test_a_networks_loss(method: Any) -> None:
     optimizer = method(model.parameters(), lr=0.05, batch=5, snapshot_steps=20)
     losses = [optimizer.step(Batch(loss, data)) for _ in range(20)]
     assert losses[-1] < 0.3 * losses[0]
-    with pytest.raises(ValueError, match="a closure does not tell"):
+    with pytest.raises(ValueError, match="a closure cannot give"):
         optimizer.step(lambda: loss(data))
 
 

@@ -1,0 +1,40 @@
+"""Ratios between two methods of a comparison, paired by seed."""
+
+from collections.abc import Sequence
+
+from napts.analysis.collection import Collection
+from napts.analysis.statistics import paired_ratio
+from napts.analysis.tables import Table
+
+PAIRS = (("NAPTS", "APTS"), ("NTR", "TR"), ("NAPTS", "Adam"), ("NAPTS", "SGD"))
+COLUMNS = ("cpu_seconds_per_epoch", "rejections_per_batch", "backwards_per_batch")
+
+
+def ratio_table(collection: Collection, pairs: Sequence[tuple[str, str]] = PAIRS) -> Table:
+    """Return ratios with 95 % intervals, a row for each section, quantity and pair that has runs.
+
+    Args:
+        collection: The records.
+        pairs: Methods, each with the one to which it is put in relation.
+    """
+    rows = []
+    for section in collection.sections:
+        by_method = {str(name): runs for name, runs in section.runs.groupby("method")}
+        for column in COLUMNS:
+            for first, second in pairs:
+                if first not in by_method or second not in by_method:
+                    continue
+                values = [
+                    dict(zip(by_method[m]["seed"], by_method[m][column], strict=True))
+                    for m in (first, second)
+                ]
+                if not any(values[1].values()):  # baselines reject nothing
+                    continue
+                ratio = paired_ratio(*values)
+                interval = f"[{ratio.low:.3f}, {ratio.high:.3f}]"
+                pair = f"{first}/{second}"
+                rows.append(
+                    [section.slug, column, pair, str(ratio.n), f"{ratio.value:.3f}", interval]
+                )
+    columns = ["section", "quantity", "pair", "n", "ratio", "95 % interval"]
+    return Table("Ratios, paired by seed", columns, rows)
