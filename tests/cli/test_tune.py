@@ -146,10 +146,10 @@ def test_a_winner_may_have_options_that_are_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("space", "arguments", "message"),
     [
-        ("grid", ("--search", "random"), "--search: found random beside --space"),
-        ("random", ("--search", "grid"), "--search: found grid beside --space"),
-        ("grid", ("--samples", 3), "space.toml has a grid, allowed: one"),
-        ("random", ("--samples", 3), "space.toml has samples of its own, allowed: one"),
+        ("grid", ("--search", "random"), "--search: found random together with --space"),
+        ("random", ("--search", "grid"), "--search: found grid together with --space"),
+        ("grid", ("--samples", 3), "space.toml has a grid, allowed: only one"),
+        ("random", ("--samples", 3), "space.toml has samples of its own, allowed: only one"),
     ],
 )
 def test_what_a_space_says_is_not_said_again(
@@ -169,7 +169,7 @@ def test_what_a_space_says_is_not_said_again(
         ("[grid]\nlr = []", "grid.lr"),
         ("[grid]\nlr = 0.1", "grid.lr"),
         ("[random]\nlr = {low = 1.0, high = 0.5}", "random"),
-        ("[grid]\nlr = [1.0]\n[fixed]\nlr = 1.0", "found lr in [fixed], too"),
+        ("[grid]\nlr = [1.0]\n[fixed]\nlr = 1.0", "found lr in [fixed] too"),
         ("[grids]\nlr = [1.0]", "grids"),
         ("lr = ", "not valid TOML"),
         ("[grid]\nlrr = [1.0]", "optimizer.lrr: torch.optim.AdamW has no such argument"),

@@ -283,7 +283,7 @@ def problem_of(budget: Mapping[str, Any]) -> str:
         (
             {"epochs": 1, "target": {"metric": "val_r2", "value": 1}},
             "budget.target.goal: missing, allowed: max or min (only losses and val_accuracy have "
-            "one by default)",
+            "a default)",
         ),
         ({"epochs": 1, "target": {"value": 1}}, "budget.target.metric: missing"),
     ],

@@ -287,7 +287,7 @@ def test_a_loss_of_another_model(method: str) -> None:
     """As after copying the optimizer without its model."""
     model, other = plain(), plain()
     optimizer = make(method, model)
-    with pytest.raises((ValueError, RuntimeError), match=r"of another model|call the partitioned"):
+    with pytest.raises((ValueError, RuntimeError), match=r"use another model|call the partitioned"):
         optimizer.step(closure(other, batch()))
 
 

@@ -31,6 +31,7 @@ LATER = (
     *("cifar10-cnn.runs*", "cifar10-cnn-seconds*"),
     *("calibration-absolute*", "paper-times-*"),
     *("pinn-*", "tune-burgers-Adam*", "tune-klein-gordon-Adam*", "tune-allen-cahn-Adam*"),
+    "tune-transport-Adam*",
 )
 """Runs and experiments that came later, and are left out."""
 

@@ -26,6 +26,8 @@ NAMES = {
 }
 """The units of cost, in words. With the whole data as one batch, an epoch is an iteration."""
 
+AT_THE_START = "a target that is not met before the first step"
+
 
 @dataclass(frozen=True)
 class BestOf:
@@ -48,6 +50,18 @@ class BestOf:
             for seed, run in runs.items()
             if states[seed] not in ENDED_BADLY and np.isfinite(floats(run, metric)).any()
         }
+
+    def beyond_the_start(self, evidence: Evidence, metric: str) -> dict[int, float]:
+        """Return the targets as `by_seed` does, if some run set it after its first row.
+
+        Raises:
+            MissingError: No run came below where it began: whoever begins there has met the target.
+        """
+        targets = self.by_seed(evidence, metric)
+        runs = {int(run["seed"].iloc[0]): run for run in split(evidence.rows(self.who), "seed")}
+        if all(floats(runs[seed], metric)[0] <= target for seed, target in targets.items()):
+            raise MissingError(AT_THE_START)
+        return targets
 
     def __str__(self) -> str:
         """Return it in words."""
@@ -116,6 +130,8 @@ class CostOfTarget:
         seeds = sorted(set(of) & set(to))
         if not any(found[seed].reached for found in (of, to) for seed in seeds):
             raise MissingError(f"a run of {self.of} or {self.to} that gets there")
+        if any(_at_the_start(of[seed]) and _at_the_start(to[seed]) for seed in seeds):
+            raise MissingError(AT_THE_START)
         found = ratio_of_medians([of[seed] for seed in seeds], [to[seed] for seed in seeds])
         bad = evidence.ended_badly(self.of, self.to).intersection(seeds)
         missing = len(set(of) | set(to)) - len(seeds)
@@ -142,3 +158,8 @@ class CostOfTarget:
             reached = there.reached and states[seed] not in ENDED_BADLY
             found[seed] = there._replace(reached=reached)
         return found
+
+
+def _at_the_start(there: Arrival) -> bool:
+    """Tell whether a run was at the target when it began, which compares nothing."""
+    return there.reached and there.time == 0.0

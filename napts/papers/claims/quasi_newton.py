@@ -80,7 +80,7 @@ class ShareReaching:
     def estimate(self, evidence: Evidence) -> Estimate:
         """Return it, exactly."""
         some_ended_well(evidence, self.of, self.target)
-        targets = BestOf(self.target).by_seed(evidence, _COLUMN)
+        targets = BestOf(self.target).beyond_the_start(evidence, _COLUMN)
         found = _lowest(evidence, self.of)
         shared = sorted(targets.keys() & found.keys())
         if not shared:
