@@ -2,19 +2,22 @@
 
 from napts.analysis import Collection, Table
 from napts.papers.claims.calibration import calibration_cells
+from napts.papers.claims.identification import is_identification
 from napts.papers.cost_model import FOUR_DEVICES, PAPER_BATCHES, counted, fit, of_the_paper
 
 PAIRS = (("NAPTS", "APTS"), ("APTS", "TR"), ("NAPTS", "TR"))
 
 
 def cell_times_table(collection: Collection) -> Table:
-    """Return a row for each cell of the calibrations, the nearest first.
+    """Return a row for each cell of the calibrations by ratios, the nearest first.
 
     Args:
         collection: The records.
     """
     found = []
     for section in collection.of_kind("calibration"):
+        if is_identification(section):
+            continue  # `napts report identification` is about these
         for cell in calibration_cells(section):
             if passes := of_the_paper(counted(cell)):
                 costs = {name: FOUR_DEVICES.cost(counts) for name, counts in passes.items()}

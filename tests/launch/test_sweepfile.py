@@ -49,6 +49,7 @@ def test_a_study_is_a_sweep(path: Path) -> None:
         ("calibration", 3 * 107),
         ("calibration-joint", 3 * 90),
         ("calibration-absolute", 77),
+        ("calibration-absolute-seed2", 15),
         ("pinn-local-phase", 3 * 12),
     ],
 )
@@ -59,7 +60,7 @@ def test_the_sweeps_that_are_shipped(name: str, runs: int) -> None:
 
 
 def test_every_shipped_sweep_is_tested() -> None:
-    assert len(list((ROOT / "slurm" / "sweeps").glob("*.toml"))) == 11
+    assert len(list((ROOT / "slurm" / "sweeps").glob("*.toml"))) == 12
 
 
 def test_the_tuning_grids_lie_in_the_papers_ranges() -> None:

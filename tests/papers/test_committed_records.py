@@ -4,10 +4,14 @@ import json
 from pathlib import Path
 
 import napts
-from napts.analysis import load_collection
+from napts.analysis import Collection, load_collection
 from napts.papers.claims import judge
 from napts.papers.claims.calibration import SCORED, score_cells
+from napts.papers.claims.identification import ORDER
+from napts.papers.claims.repeats import twins
 from napts.papers.claims.verdict import Verdict
+from napts.papers.figures.identification import identifications
+from napts.papers.repeated_tries import wholly_failed
 from tests.papers.committed_records import committed
 
 RECORDS = Path(__file__).parents[2] / "reports" / "records"
@@ -78,3 +82,45 @@ def test_verdicts_on_the_papers_problem_at_full_size(tmp_path: Path) -> None:
     times = [finding for finding in ours if "CPU time" in finding.what]
     assert len(times) == 10
     assert {(f.verdict, "to themselves" in f.needs) for f in times} == {(Verdict.NOT_TESTED, True)}
+
+
+def _own(pattern: str, folder: Path) -> Collection:
+    for path in RECORDS.glob(pattern):
+        (folder / path.name).write_bytes(path.read_bytes())
+    return load_collection(folder)
+
+
+def test_no_cell_of_the_second_calibration_reproduces_the_paper(tmp_path: Path) -> None:
+    """What docs/results/identification.md says of the winner."""
+    (study,) = identifications(_own("calibration-absolute.*", tmp_path))
+    assert len(study.regimes) == 20
+    assert not any(regime.reproduces for regime in study.regimes)
+    assert sum(regime.fits for regime in study.regimes) == 11
+    winner = study.winner
+    for run in winner.section.records:
+        preset = napts.preset(run.method, "paper-times")
+        assert {name: run.spec["optimizer"][name] for name in preset} == preset
+    assert (winner.name, winner.seeds) == ("radius=0.1 radius_min=0.1", 2)
+    assert round(winner.fit.error, 3) == 0.028
+    assert set(SCORED) - set(winner.met) == {"N5", "N7", "N8"}
+    assert winner.in_order == len(ORDER) - 2
+
+
+def test_repeats_cost_what_the_model_says_and_change_nothing_else(tmp_path: Path) -> None:
+    pairs = twins(_own("paper-times-*", tmp_path))
+    assert {pair.repeated.workload for pair in pairs} == {"digits-cnn", "mnist-fcnn"}
+    for pair in pairs:
+        assert pair.alike
+        once = {(run.label, run.seed): run for run in pair.once.records}
+        for run in pair.repeated.records:
+            tries = run.spec["optimizer"]["max_tries"]
+            for row, other in zip(run.epochs, once[run.label, run.seed].epochs, strict=True):
+                if row["epoch"] == 0:
+                    continue
+                failed = wholly_failed(row, tries)
+                more = row["rejections"] - other["rejections"]
+                assert row["forwards"] - other["forwards"] == more
+                # All tries of a batch that failed for good, and those before a step was taken.
+                assert tries * failed <= row["rejections_global"]
+                assert row["rejections_global"] <= tries * failed + other["rejections_global"]
+                assert bool(more) <= bool(failed)

@@ -147,6 +147,7 @@ def _name(axes: Axes, cells: Sequence[Regime]) -> None:
 
 def _times(axes: Axes, cells: Sequence[Regime]) -> None:
     off = np.array([[_off(cell, method) for method in PAPER_SECONDS] for cell in cells])
+    off = off.round() + 0.0  # no "-0"
     sns.heatmap(
         off,
         annot=True,
@@ -210,7 +211,7 @@ def _numbers(cells: Sequence[Regime]) -> Table:
         [
             cell.name,
             " / ".join(number(cell.rejections[method], places=2) for method in methods),
-            " / ".join(f"{_off(cell, method):+.0f}" for method in methods),
+            " / ".join(f"{round(_off(cell, method)):+d}" for method in methods),
             " / ".join(percent(cell.accuracies[method]) for method in methods),
         ]
         for cell in cells
