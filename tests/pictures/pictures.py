@@ -8,7 +8,7 @@ import io
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,6 @@ MLFLOW, PAGE = ROOT / "docs" / "mlflow.png", ROOT / "docs" / "report.png"
 TRACKED, SEEDS = "mnist-fcnn", (3, 4)
 METHODS = ("TR", "NTR", "APTS", "APTSA", "NAPTS", "Adam", "SGD")
 CHARTS = ("rejections_per_batch", "train_loss", "val_accuracy")
-ON_THE_PAGE = ("cifar10-cnn", "mnist-fcnn")
 
 
 def packed(experiment: Path) -> Path:
@@ -220,17 +219,20 @@ def _value(row: dict[str, Any], metric: str) -> float | None:
     return (row.get("val") or row).get(metric.removeprefix("val_"), row.get(metric))
 
 
-def picture_page(folder: Path, target: Path) -> None:
-    """Write the page of two experiments, compare its claims with the records, take a picture.
+def picture_page(folder: Path, target: Path, experiments: Sequence[str] | None = None) -> None:
+    """Write the page, compare its claims with the records, take a picture of it.
 
     Args:
         folder: An empty folder for records, page and browser.
         target: The file of the picture.
+        experiments: What is on the page; by default all that is committed.
     """
-    records = folder / "records"
-    records.mkdir()
-    for name in ON_THE_PAGE:
-        shutil.copy(packed(RECORDS / name), records)
+    records = RECORDS
+    if experiments is not None:
+        records = folder / "records"
+        records.mkdir()
+        for name in experiments:
+            shutil.copy(packed(RECORDS / name), records)
     page = write_report(records, folder / "out")
     collection = load_collection(records)
     with chromium(folder) as browser:

@@ -57,5 +57,5 @@ def test_mlflow_shows_what_the_records_say(tmp_path: Path) -> None:
 @browser_test
 def test_the_page_shows_what_the_records_say(tmp_path: Path) -> None:
     target = tmp_path / "report.png"
-    pictures.picture_page(tmp_path, target)
+    pictures.picture_page(tmp_path, target, ("cifar10-cnn", "mnist-fcnn"))
     assert target.stat().st_size > 20_000
