@@ -50,7 +50,7 @@ def target(
 @IMPORTS
 def ratios(records: Path, markdown: bool) -> None:
     """Ratios of time, rejections and gradients between methods, paired by seed."""
-    from napts.analysis.ratios import ratio_table
+    from napts.papers.ratios import ratio_table
 
     _print(records, ratio_table, markdown)
 

@@ -181,7 +181,8 @@ def band(
             of them if it is None.
     """
     untrained = floats(frame, "epoch") == 0
-    known = grouped(rows_where(frame, np.isfinite(floats(frame, y)) | untrained))
+    both = np.isfinite(floats(frame, x)) & np.isfinite(floats(frame, y))
+    known = grouped(rows_where(frame, both | untrained))
     own = [(label, group) for _, label, group in known if shown is None or label in shown]
     behind = [group for _, label, group in known if shown is not None and label not in shown]
     for group in behind:
@@ -190,6 +191,8 @@ def band(
     for place, (label, group) in enumerate(own):
         look, last, drawn = looks[label], last_of_all(group), trained(group)
         line = curve(drawn, x, y, last, quartiles=quartiles).thinned()
+        if not len(line.x):
+            continue
         axes.fill_between(
             line.x, scale * line.low, scale * line.high, color=look.color, alpha=0.18, linewidth=0
         )

@@ -9,7 +9,7 @@ from matplotlib.colors import to_hex
 from benchmarks.made_runs import write_run
 from napts.analysis import Section, load_collection
 from napts.papers.figures.weights_and_data import (
-    course_figure,
+    course_by_epoch,
     has_any,
     has_both_kinds,
     part_looks,
@@ -51,18 +51,16 @@ def section(tmp_path: Path) -> Section:
     return load_collection(tmp_path).sections[0]
 
 
-def test_four_panels_without_and_with_forced_decrease(section: Section) -> None:
+def test_columns_without_and_with_forced_decrease(section: Section) -> None:
     with style():
         axes = weights_figure(section).axes
     titles = [panel.get_title(loc="left") for panel in axes]
-    assert titles == [
-        "Training loss, without forced decrease",
-        "Training loss, with forced decrease",
-        "Validation accuracy, without forced decrease",
-        "Validation accuracy, with forced decrease",
-    ]
+    assert titles == ["Training loss", "", "", "Validation accuracy", "", ""]
+    legends = [panel.get_legend() for panel in axes[:3]]
+    named = {found.get_title().get_text(): len(found.get_texts()) for found in legends}
+    assert named == {"without forced decrease": 4, "with forced decrease": 4, "other methods": 2}
     curves = [len([ln for ln in panel.get_lines() if len(ln.get_xdata()) > 1]) for panel in axes]
-    assert curves == [4 + 2] * 4  # four settings of the method, and the two that have no choice
+    assert curves == [4 + 4 + 2] * 6  # those of the other columns in grey
     assert axes[0].get_ylim() == axes[1].get_ylim()
 
 
@@ -92,8 +90,10 @@ def test_published_averages_stand_to_the_right(section: Section) -> None:
     assert set(averages) == {"APTS(2, 1)", "APTS(6, 1)", "Adam"}
     assert averages["APTS(6, 1)"].accuracy == 95.91
     with style():
-        accuracy = course_figure(section).axes[1]
-    points = [line for line in accuracy.get_lines() if len(line.get_xdata()) == 1]
+        panels = course_by_epoch(section).axes
+    accuracy = [axes for axes in panels[len(panels) // 2 :] if axes.get_visible()]
+    lines = [line for axes in accuracy for line in axes.get_lines()]
+    points = [line for line in lines if len(line.get_xdata()) == 1]
     told = {(to_hex(p.get_markeredgecolor()), float(p.get_ydata()[0])) for p in points}
     look = part_looks(section)
     assert told == {(look[k].color.lower(), a.accuracy) for k, a in averages.items()}
