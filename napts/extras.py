@@ -8,7 +8,7 @@ from importlib.util import find_spec
 EXTRAS: dict[str, tuple[str, ...]] = {
     "harness": (
         *("click", "rich", "psutil", "sklearn", "scipy", "pandas", "matplotlib", "seaborn"),
-        *("torchvision", "tomli_w"),
+        *("torchvision", "tomli_w", "PIL"),
     ),
     "slurm": ("submitit",),
     "mlflow": ("mlflow",),

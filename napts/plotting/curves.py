@@ -191,7 +191,7 @@ def band(
     for place, (label, group) in enumerate(own):
         look, last, drawn = looks[label], last_of_all(group), trained(group)
         line = curve(drawn, x, y, last, quartiles=quartiles).thinned()
-        if not len(line.x):
+        if drawn.empty:
             continue
         axes.fill_between(
             line.x, scale * line.low, scale * line.high, color=look.color, alpha=0.18, linewidth=0

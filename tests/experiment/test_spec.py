@@ -249,11 +249,13 @@ def test_a_preset_is_stored_as_the_options_it_stands_for() -> None:
     changed = {**light, "eta_1": 0.4}
     assert key(method="NAPTS", preset="light", eta_1=0.4) == key(method="NAPTS", **changed)
     with pytest.raises(
-        ValueError, match="Invalid preset of NAPTS: 'heavy', must be one of paper, light"
+        ValueError,
+        match="Invalid preset of NAPTS: 'heavy', must be one of paper, paper-times, light",
     ):
         key(method="NAPTS", preset="heavy")
     with pytest.raises(
-        ValueError, match="Invalid preset of APTS: 'light', must be one of paper, iapts"
+        ValueError,
+        match="Invalid preset of APTS: 'light', must be one of paper, paper-times, iapts",
     ):
         key(method="APTS", preset="light")
     with pytest.raises(ValueError, match="preset"):

@@ -134,7 +134,7 @@ def test_every_refusal_is_documented(refusal: str) -> None:
 
 
 def test_documented_words_are_those_of_the_code() -> None:
-    sources = (PAGE.parents[1] / "napts").rglob("*.py")
+    sources = (PAGE.parents[2] / "napts").rglob("*.py")
     # Without line breaks inside of literals, and with what is put into them left out.
     code = " ".join(re.sub(r'"\s*\n\s*f?"', "", path.read_text()) for path in sources)
     for words in _words():

@@ -21,6 +21,7 @@ from napts.analysis.collection import records_digest
 from napts.papers.claims import judge
 from napts.papers.claims.tables import claims_tables
 from napts.papers.figures.calibration import calibrations
+from napts.papers.figures.identification import identifications
 from napts.plotting import write_report
 from napts.plotting.drawings import Drawing
 from napts.plotting.palette import few_colours
@@ -67,6 +68,8 @@ FIGURES = (
     Shown("reports/figures/calibration.png", RECORDS / "calibration", "calibration"),
     Shown("reports/figures/below-cost-cifar10-mini.png", SPEED / "below-cost-cifar10-mini", "cost",
           ("APTS", "NAPTS", "NAPTS quarter", "NAPTS light", *(f"Adam {lr}" for lr in LRS))),
+    Shown("reports/figures/identification-calibration-absolute.png",
+          RECORDS / "calibration-absolute", "identification"),
     Shown("docs/finite_sums.png", RECORDS / "finite-sums", "work"),
     Shown("docs/multilevel.png", RECORDS / "rmtr-digits", "levels"),
 )  # fmt: skip
@@ -115,6 +118,8 @@ def _drawings(collection: Collection) -> Iterator[Drawing]:
             yield from report.drawings(section)
     for study in calibrations(collection):
         yield from study.drawings
+    for found in identifications(collection):
+        yield found.drawing
 
 
 def _save(png: bytes, path: Path, runs: tuple[RunRecord, ...], tones: int = SCREEN_TONES) -> None:

@@ -123,7 +123,7 @@ def test_a_loss_with_derivatives_is_told_what_to_say():
         ({"r2": None}, "Odd.metrics, metric 'r2': found NoneType, allowed: a number"),
         ({"r2": torch.ones(3)}, r"metric 'r2': found Tensor of shape \(3,\), allowed: a number"),
         ({"r2": numpy.ones(2)}, r"metric 'r2': found ndarray of shape \(2,\), allowed: a number"),
-        ({"r2": 1, "loss": 2}, "Odd.metrics: found the name 'loss', allowed: others"),
+        ({"r2": 1, "loss": 2}, "Odd.metrics: found the name 'loss', allowed: other names"),
         ({"R2": 1}, "Odd.metrics: found the name 'R2', allowed: names of a-z, 0-9 and _"),
         ({"r 2": 1}, "found the name 'r 2'"),
         ({"2r": 1}, "found the name '2r'"),

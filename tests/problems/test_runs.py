@@ -134,7 +134,7 @@ def test_a_language_model_runs_on_a_pipeline(tmp_path: Path):
 
 
 def test_a_loss_of_the_whole_network_is_refused_on_a_pipeline():
-    message = r"found cancer-logistic, allowed with \[pipeline\]: .* CancerLogistic is none"
+    message = r"found cancer-logistic, allowed with \[pipeline\]: .* CancerLogistic is not"
     with pytest.raises(ValueError, match=message):
         spec_of("cancer-logistic", "TR", pipeline={"stages": 1})
 

@@ -161,22 +161,3 @@ def test_pages_that_are_written_say_by_what(page: str) -> None:
 def test_one_place_has_the_address() -> None:
     """That of the site is in pyproject.toml; no page repeats it."""
     assert 'get("Documentation"' in Path(DOCS / "conf.py").read_text()
-
-
-def test_what_a_closure_is_refused_with_are_words_of_the_package():
-    said = [text for file in (ROOT / "napts").rglob("*.py") for text in _texts(file)]
-    page = (ROOT / "docs" / "reference" / "closures.md").read_text(encoding="utf-8")
-    rows = [line.strip("|").split("|") for line in page.splitlines() if line.startswith("|")]
-    quoted = [q for row in rows if "Error" in row[1] for q in re.findall(r"`([^`]+)`", row[2])]
-    assert len(quoted) > 20
-    assert [words for words in quoted if not any(words in text for text in said)] == []
-
-
-def _texts(file: Path) -> Iterator[str]:
-    """Yield the literal texts of a module; what f-strings insert is left out."""
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield node.value
-        elif isinstance(node, ast.JoinedStr):
-            parts = (p.value if isinstance(p, ast.Constant) else "\0" for p in node.values)
-            yield "".join(map(str, parts))
