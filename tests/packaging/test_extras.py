@@ -11,7 +11,7 @@ from napts.extras import EXTRAS, MissingExtra, need, said
 from tests.helpers.installed import ROOT
 
 CORE = {"torch", "numpy", "pydantic", "pydantic_core", "napts"}
-DISTRIBUTIONS = {"sklearn": "scikit-learn", "tomli_w": "tomli-w"}
+DISTRIBUTIONS = {"sklearn": "scikit-learn", "tomli_w": "tomli-w", "PIL": "pillow"}
 WITH_MLFLOW = {"sqlalchemy", "requests"}
 
 BLOCK = """
