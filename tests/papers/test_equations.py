@@ -62,24 +62,12 @@ def trained(root: Path, seeds: int, **courses: Any) -> Section:
 
 @pytest.fixture
 def section(tmp_path: Path) -> Section:
-    courses = {"ASPQN": course(0.1, 50.0, 12.0), "Adam": course(0.5, 1.0)}
-    for method, change in courses.items():
-        for seed in (0, 1):
-            path = write_run(
-                tmp_path,
-                method=method,
-                seed=seed,
-                workload="burgers",
-                epochs=6,
-                batches=1,
-                metric=ERROR,
-                change=change,
-            )
-            axis = np.linspace(0, 1, 5)
-            exact = np.add.outer(axis, axis)
-            error = {"ASPQN": 1e-3, "Adam": 1e-1}[method] * (1 + seed)
-            write_kept(path, {"t": axis, "x": axis, "u": exact + error, "exact": exact})
-    (found,) = load_collection(tmp_path).sections
+    found = trained(tmp_path, seeds=2, ASPQN=course(0.1, 50.0, 12.0), Adam=course(0.5, 1.0))
+    axis = np.linspace(0, 1, 5)
+    exact = np.add.outer(axis, axis)
+    for run in found.records:
+        error = {"ASPQN": 1e-3, "Adam": 1e-1}[run.method] * (1 + run.seed)
+        write_kept(run.path, {"t": axis, "x": axis, "u": exact + error, "exact": exact})
     return found
 
 

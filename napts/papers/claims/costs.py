@@ -26,8 +26,6 @@ NAMES = {
 }
 """The units of cost, in words. With the whole data as one batch, an epoch is an iteration."""
 
-AT_THE_START = "a target that is not met before the first step"
-
 
 @dataclass(frozen=True)
 class BestOf:
@@ -50,18 +48,6 @@ class BestOf:
             for seed, run in runs.items()
             if states[seed] not in ENDED_BADLY and np.isfinite(floats(run, metric)).any()
         }
-
-    def beyond_the_start(self, evidence: Evidence, metric: str) -> dict[int, float]:
-        """Return the targets as `by_seed` does, if some run set it after its first row.
-
-        Raises:
-            MissingError: No run came below where it began: whoever begins there has met the target.
-        """
-        targets = self.by_seed(evidence, metric)
-        runs = {int(run["seed"].iloc[0]): run for run in split(evidence.rows(self.who), "seed")}
-        if all(floats(runs[seed], metric)[0] <= target for seed, target in targets.items()):
-            raise MissingError(AT_THE_START)
-        return targets
 
     def __str__(self) -> str:
         """Return it in words."""
@@ -126,40 +112,66 @@ class CostOfTarget:
     def estimate(self, evidence: Evidence) -> Estimate:
         """Estimate it."""
         some_ended_well(evidence, self.of, self.to)
-        of, to = (self._arrivals(evidence, who) for who in (self.of, self.to))
+        of, to = (
+            arrivals(evidence, who, self.cost, self.metric, self.target)
+            for who in (self.of, self.to)
+        )
         seeds = sorted(set(of) & set(to))
         if not any(found[seed].reached for found in (of, to) for seed in seeds):
             raise MissingError(f"a run of {self.of} or {self.to} that gets there")
-        if any(_at_the_start(of[seed]) and _at_the_start(to[seed]) for seed in seeds):
-            raise MissingError(AT_THE_START)
+        refuse_the_start(of, to)
         found = ratio_of_medians([of[seed] for seed in seeds], [to[seed] for seed in seeds])
         bad = evidence.ended_badly(self.of, self.to).intersection(seeds)
         missing = len(set(of) | set(to)) - len(seeds)
         return Estimate(found.value, found.low, found.high, found.n, missing, len(bad))
 
-    def _arrivals(self, evidence: Evidence, who: Who) -> dict[int, Arrival]:
-        """Return by seed the cost when a run got there, or when it ended without getting there."""
-        rows, states = evidence.rows(who), evidence.states(who)
-        if self.cost == "train_seconds_total":
-            evidence.refuse_shared(evidence.label_of(who))
-        for name in (self.cost, self.metric):
-            if name not in rows:
-                raise MissingError(f"{NAMES.get(name, name)} in the records of {who}")
-        runs = {int(run["seed"].iloc[0]): run for run in split(rows, "seed")}
-        if isinstance(self.target, BestOf | PrintedTarget):
-            targets = self.target.by_seed(evidence, self.metric)
-        else:
-            targets = dict.fromkeys(runs, self.target)
-        found = {}
-        for seed in sorted(runs.keys() & targets.keys()):
-            run = runs[seed]
-            there = arrival(run, self.cost, self.metric, targets[seed], rising=False)
-            # A run that has met it and diverges later has no result either.
-            reached = there.reached and states[seed] not in ENDED_BADLY
-            found[seed] = there._replace(reached=reached)
-        return found
+
+def arrivals(
+    evidence: Evidence, who: Who, cost: str, metric: str, target: float | BestOf | PrintedTarget
+) -> dict[int, Arrival]:
+    """Return by seed what somebody's run had cost when it got there, or had ended without.
+
+    Args:
+        evidence: The section.
+        who: Whose runs.
+        cost: What is counted, see `CostOfTarget`.
+        metric: Column that is to fall to the target.
+        target: Where to, see `CostOfTarget`.
+
+    Raises:
+        MissingError: The records do not have it, or times are asked for and runs shared a device.
+    """
+    rows, states = evidence.rows(who), evidence.states(who)
+    if cost == "train_seconds_total":
+        evidence.refuse_shared(evidence.label_of(who))
+    for name in (cost, metric):
+        if name not in rows:
+            raise MissingError(f"{NAMES.get(name, name)} in the records of {who}")
+    runs = {int(run["seed"].iloc[0]): run for run in split(rows, "seed")}
+    if isinstance(target, BestOf | PrintedTarget):
+        targets = target.by_seed(evidence, metric)
+    else:
+        targets = dict.fromkeys(runs, target)
+    found = {}
+    for seed in sorted(runs.keys() & targets.keys()):
+        there = arrival(runs[seed], cost, metric, targets[seed], rising=False)
+        # A run that has met it and diverges later has no result either.
+        found[seed] = there._replace(reached=there.reached and states[seed] not in ENDED_BADLY)
+    return found
 
 
-def _at_the_start(there: Arrival) -> bool:
-    """Tell whether a run was at the target when it began, which compares nothing."""
-    return there.reached and there.time == 0.0
+def refuse_the_start(of: Mapping[int, Arrival], to: Mapping[int, Arrival]) -> None:
+    """Refuse targets that both runs of a seed were at when they began, which compares nothing.
+
+    Args:
+        of: When one method got there, by seed.
+        to: When the other one did.
+
+    Raises:
+        MissingError: There is such a seed.
+    """
+    began = (
+        {s for s, there in each.items() if there.reached and there.time == 0.0} for each in (of, to)
+    )
+    if set.intersection(*began):
+        raise MissingError("a target that is not met before the first step")

@@ -14,7 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from napts.papers.claims.claim import Claim
-from napts.papers.claims.costs import BestOf, CostOfTarget, PrintedTarget
+from napts.papers.claims.costs import (
+    BestOf,
+    CostOfTarget,
+    PrintedTarget,
+    arrivals,
+    refuse_the_start,
+)
 from napts.papers.claims.evidence import BySeed, Evidence, MissingError, Who
 from napts.papers.claims.paired import ratio, some_ended_well
 from napts.papers.claims.verdict import Estimate, Region
@@ -80,14 +86,17 @@ class ShareReaching:
     def estimate(self, evidence: Evidence) -> Estimate:
         """Return it, exactly."""
         some_ended_well(evidence, self.of, self.target)
-        targets = BestOf(self.target).beyond_the_start(evidence, _COLUMN)
-        found = _lowest(evidence, self.of)
-        shared = sorted(targets.keys() & found.keys())
+        best = BestOf(self.target)
+        found, setting = (
+            arrivals(evidence, who, "epoch", _COLUMN, best) for who in (self.of, self.target)
+        )
+        refuse_the_start(found, setting)
+        shared = sorted(found.keys() & setting.keys())
         if not shared:
             raise MissingError(f"runs of {self.of} and {self.target} with the same seeds")
-        share = float(np.mean([found[seed] <= targets[seed] for seed in shared]))
+        share = float(np.mean([found[seed].reached for seed in shared]))
         bad = evidence.ended_badly(self.of).intersection(shared)
-        missing = len(targets.keys() | found.keys()) - len(shared)
+        missing = len(found.keys() | setting.keys()) - len(shared)
         return Estimate(share, share, share, len(shared), missing, len(bad))
 
 
