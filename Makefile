@@ -90,7 +90,7 @@ figures: $(READY)
 	tar -czf $(OUT)/figures.tar.gz -C $(OUT) figures
 
 clean:
-	rm -rf $(VENV) docs/_build .pytest_cache .ruff_cache .hypothesis .asv *.egg-info
+	rm -rf $(VENV) $(VENV)-lowest dist docs/_build .pytest_cache .ruff_cache .hypothesis .asv *.egg-info
 
 $(READY): pyproject.toml setup.py constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) not found; set PYTHON=..., Python 3.11 or newer"; exit 2; }

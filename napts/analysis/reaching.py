@@ -30,19 +30,26 @@ def reaching_table(
     """Return what each method costs until it reaches a value, with ratios to rivals.
 
     Args:
-        collection: The records; all sections of the workload are taken together.
+        collection: The records, with one comparison on the workload.
         workload: Name of the workload.
         target: Value of the metric by which the runs are compared, on validation data.
         rivals: Labels to which the CPU seconds are put in relation.
 
     Raises:
-        RecordError: There are no such runs, or a rival has none.
+        RecordError: There is no such comparison, or more than one; a rival has no runs; the value
+            is not finite.
     """
-    sections = [s for s in collection.sections if s.workload == workload]
+    if not math.isfinite(target):
+        raise RecordError(f"target: found {target}, allowed: a finite number")
+    comparisons = collection.of_kind("comparison")
+    sections = [s for s in comparisons if s.workload == workload]
     if not sections:
-        known = ", ".join(sorted({s.workload for s in collection.sections}))
-        raise RecordError(f"workload {workload}: no runs of it, but of {known}")
-    epochs = pd.concat([section.epochs for section in sections])
+        known = ", ".join(sorted({s.workload for s in comparisons}))
+        raise RecordError(f"workload {workload}: no comparison on it, but on {known}")
+    if len(sections) > 1:
+        names = ", ".join(section.experiment for section in sections)
+        raise RecordError(f"workload {workload}: found {names}, allowed: records of one of them")
+    epochs = sections[0].epochs
     labels = [str(label) for label in epochs["label"].unique()]
     if missing := [rival for rival in rivals if rival not in labels]:
         raise RecordError(f"rival {missing[0]}: no runs of it, but of {', '.join(labels)}")

@@ -15,7 +15,7 @@ def wholly_rejected_table(collection: Collection) -> Table:
     counts: dict[tuple[str, str], tuple[int, int]] = {}
     for section in collection.sections:
         trusting = trained(with_trust_region(section.epochs))
-        for method in sorted(set(texts(trusting, "method")), key=lambda name: order_of(name, "")):
+        for method in sorted(set(texts(trusting, "method"))):
             rows = rows_with(trusting, "method", [method])
             batches, accepted = floats(rows, "batches").sum(), floats(rows, "accepted").sum()
             steps, rejected = counts.get((section.experiment, method), (0, 0))
@@ -23,7 +23,8 @@ def wholly_rejected_table(collection: Collection) -> Table:
                 steps + int(batches),
                 rejected + int(batches - accepted),
             )
-    rows = [[*name, *_cells(*count)] for name, count in sorted(counts.items()) if count[1]]
+    ordered = sorted(counts.items(), key=lambda item: (item[0][0], order_of(item[0][1], "")))
+    rows = [[*name, *_cells(*count)] for name, count in ordered if count[1]]
     total = [sum(each) for each in zip(*counts.values(), strict=True)] or [0, 0]
     return Table(
         "Steps of which no trial was accepted",

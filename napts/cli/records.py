@@ -29,7 +29,10 @@ def condense(records: Path, target: Path) -> None:
 @click.argument("records", type=_PATH)
 @click.argument("target", type=_PATH)
 def pack(records: Path, target: Path) -> None:
-    """Condense RECORDS into one file for each experiment, in the folder TARGET."""
+    """Condense RECORDS into one file for each experiment, in the folder TARGET.
+
+    Runs that a file in TARGET has and RECORDS lacks stay in it.
+    """
     from napts.records.condense import condense_packed
 
     _write(condense_packed, records, target)

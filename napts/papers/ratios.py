@@ -11,22 +11,22 @@ COLUMNS = ("cpu_seconds_per_epoch", "rejections_per_batch", "backwards_per_batch
 
 
 def ratio_table(collection: Collection, pairs: Sequence[tuple[str, str]] = PAIRS) -> Table:
-    """Return ratios with 95 % intervals, a row for each section, quantity and pair that has runs.
+    """Return ratios with 95 % intervals, a row for each comparison, quantity and pair of labels.
 
     Args:
         collection: The records.
-        pairs: Methods, each with the one to which it is put in relation.
+        pairs: Labels, each with the one to which it is put in relation.
     """
     rows = []
-    for section in collection.sections:
-        by_method = {str(name): runs for name, runs in section.runs.groupby("method")}
+    for section in collection.of_kind("comparison"):
+        by_label = {str(name): runs for name, runs in section.runs.groupby("label")}
         for column in COLUMNS:
             for first, second in pairs:
-                if first not in by_method or second not in by_method:
+                if first not in by_label or second not in by_label:
                     continue
                 values = [
-                    dict(zip(by_method[m]["seed"], by_method[m][column], strict=True))
-                    for m in (first, second)
+                    dict(zip(by_label[label]["seed"], by_label[label][column], strict=True))
+                    for label in (first, second)
                 ]
                 if not any(values[1].values()):  # baselines reject nothing
                     continue

@@ -115,8 +115,9 @@ def course_figure(
             named = {"quartiles": quartiles, "shown": shown, "scale": course.scale}
             band(axes, frame, course.x, course.y, looks, **named)
         _axes(course, row, frame, several)
-        for group, axes in zip(groups, row, strict=True):
-            if several and not _has_values(frame, course, group):
+        # The first panel of a row has its title, those of the first row have the legends.
+        for group, axes in list(zip(groups, row, strict=True))[1:] if row is not panels[0] else []:
+            if not _has_values(frame, course, group):
                 axes.set_visible(False)
     put_legends(figure, panels[0], frame, groups, looks)
     by_title: dict[str, list[Axes]] = {}

@@ -65,13 +65,17 @@ class Curve:
 
     def thinned(self) -> "Curve":
         """Return the curve with at most `POINTS` points, dense on linear and logarithmic axes."""
-        n = len(self.x)
-        if n <= POINTS:
-            return self
-        evenly = np.linspace(0, n - 1, POINTS // 2)
-        by_ratio = np.geomspace(1, n, POINTS // 2) - 1
-        kept = np.unique(np.round(np.concatenate([evenly, by_ratio])).astype(int))
+        kept = thin(len(self.x))
         return Curve(self.x[kept], self.middle[kept], self.low[kept], self.high[kept])
+
+
+def thin(n: int) -> np.ndarray:
+    """Return which of ``n`` points are drawn, at most `POINTS`, both ends among them."""
+    if n <= POINTS:
+        return np.arange(n)
+    evenly = np.linspace(0, n - 1, POINTS // 2)
+    by_ratio = np.geomspace(1, n, POINTS // 2) - 1
+    return np.unique(np.round(np.concatenate([evenly, by_ratio])).astype(int))
 
 
 def curve(
@@ -211,10 +215,10 @@ def band(
         )
         beyond = rows_where(drawn, floats(drawn, "epoch") >= last)
         for run in split(beyond, "seed"):
-            every = max(1, len(run) // POINTS)
+            kept = thin(len(run))
             axes.plot(
-                floats(run, x)[::every],
-                scale * floats(run, y)[::every],
+                floats(run, x)[kept],
+                scale * floats(run, y)[kept],
                 color=look.color,
                 lw=0.6,
                 ls=look.dashes,

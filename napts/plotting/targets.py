@@ -60,7 +60,7 @@ def _times(
     """Draw a mark and a bar for each method and target, side by side, so that none hides one."""
     every = np.array([t for by in found.values() for t in by.values() if np.isfinite(t)])
     for axes, group in zip(row, groups, strict=True):
-        step = 0.8 / len(group.labels)
+        step = 0.8 / max(len(group.labels), 1)
         for place, label in enumerate(group.labels):
             by = found.get(label, {})
             for target, value in enumerate(wanted):

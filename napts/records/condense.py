@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import tempfile
 from collections import defaultdict
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from napts.records import layout
 from napts.records.files import refuse_links, write_atomic, write_object
-from napts.records.packed import SUFFIX, pack
+from napts.records.packed import SUFFIX, load_packed, pack, unpack
 from napts.records.read import find_runs, load_run
 from napts.records.rows import dump_row
 from napts.records.step_rows import without_steps
@@ -56,7 +57,8 @@ def condense_packed(source_root: str | Path, target_root: str | Path) -> list[Pa
 
     Args:
         source_root: A records folder.
-        target_root: Folder of the files; older ones are replaced.
+        target_root: Folder of the files. Runs that an older file has and the source lacks stay in
+            it, and so do those that are done there and not in the source.
 
     Returns:
         The files.
@@ -65,10 +67,23 @@ def condense_packed(source_root: str | Path, target_root: str | Path) -> list[Pa
     with tempfile.TemporaryDirectory() as folder:
         for path in condense(source_root, folder):
             by_experiment[path.parent.name].append(path)
+        for experiment, paths in by_experiment.items():
+            paths += _kept(Path(target_root) / f"{experiment}{SUFFIX}", paths, Path(folder))
         return [
             pack(paths, Path(target_root) / f"{experiment}{SUFFIX}")
             for experiment, paths in by_experiment.items()
         ]
+
+
+def _kept(older: Path, newer: list[Path], folder: Path) -> list[Path]:
+    """Write the runs of an older file that the newer ones do not stand for, and return them."""
+    if not older.is_file():
+        return []
+    done = {run.run_key for run in load_packed(older) if run.state == "done"}
+    for path in [path for path in newer if path.name in done and load_run(path).state != "done"]:
+        shutil.rmtree(path)
+        newer.remove(path)
+    return unpack(older, folder)
 
 
 def _anonymous(row: dict[str, Any]) -> dict[str, Any]:

@@ -27,10 +27,12 @@ radius_floor = "repeated"
 """
 
 
-def within(folder: Path, minutes: str, *overrides: str) -> "subprocess.CompletedProcess[str]":
+def within(
+    folder: Path, minutes: str, *overrides: str, records: str = "records"
+) -> "subprocess.CompletedProcess[str]":
     study = folder / "study.toml"
     study.write_text(STUDY)
-    arguments = [study, folder / "records", folder / "saved", minutes, *overrides]
+    arguments = [study, folder / records, folder / "saved", minutes, *overrides]
     command = [sys.executable, str(SCRIPT), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
@@ -56,3 +58,23 @@ def test_what_there_was_time_for_is_saved_and_goes_on(tmp_path: Path) -> None:
     ]
     again = within(tmp_path, "5", cpu)
     assert again.stdout == whole.stdout
+
+
+def test_another_machine_goes_on_from_what_was_saved(tmp_path: Path) -> None:
+    packed = tmp_path / "saved" / "lent.runs.jsonl.gz"
+    first = within(tmp_path, "5", "execution.device=cpu", "seeds=[1]")
+    assert first.returncode == 0, first.stderr
+    one = {run.run_key: run.epochs for run in load_packed(packed)}
+    both = within(tmp_path, "5", "execution.device=cpu", records="elsewhere")
+    assert both.stdout.splitlines()[-1] == "4 of 4 runs have ended"
+    found = {run.run_key: run.epochs for run in load_packed(packed)}
+    assert len(found) == 4
+    assert {key: found[key] for key in one} == one, "done before, and not again"
+
+
+def test_what_cannot_begin_is_one_line(tmp_path: Path) -> None:
+    for minutes, said in (("five", "five"), ("5", "device")):
+        done = within(tmp_path, minutes, "execution.device=tpu")
+        assert done.returncode == 2
+        assert said in done.stderr
+        assert len(done.stderr.splitlines()) == 1

@@ -153,3 +153,11 @@ def test_the_papers_problem_leads(tmp_path: Path) -> None:
         write_run(tmp_path, workload="aaa", experiment="aaa", seed=seed)
     parts = comparison_parts(load_collection(tmp_path), "")
     assert [body.slug for body in parts] == ["zoom-cifar10-cnn", "alone-cifar10-cnn", "aaa"]
+
+
+def test_runs_without_a_single_epoch_have_a_page(tmp_path: Path) -> None:
+    for method in ("TR", "APTSW"):
+        path = write_run(tmp_path / "records", method=method, state="failed", epochs_done=0)
+        (path / "epochs.jsonl").write_text("")
+    files = render("all", tmp_path / "records", tmp_path / "out")
+    assert tmp_path / "out" / "report.html" in files

@@ -42,12 +42,6 @@ paper does not order these three, except that NAPTS keeps the accuracy of APTS (
 TRIES = (4, 5, 6, 8)
 """Limits of tries for which every cell is counted."""
 
-FREE = (
-    *("radius floor", "eta_1", "local steps", "tries", "window", "shrink and grow", "norm"),
-    "seconds of a pass",
-)
-"""The free parameters: seven settings to choose, and the unit of time, which is fitted."""
-
 
 @dataclass(frozen=True)
 class Regime:
@@ -79,17 +73,28 @@ class Regime:
         return fit({name: FOUR_DEVICES.cost(passes) for name, passes in self.passes.items()})
 
     @property
-    def local_steps(self) -> int:
-        """Its local steps."""
-        (steps,) = {
+    def local_steps(self) -> int | None:
+        """Its local steps; None if methods differ in them."""
+        found = {
             run.spec["optimizer"]["local_steps"]
             for run in self.section.records
             if "local_steps" in run.spec["optimizer"]
         }
-        return steps
+        return found.pop() if len(found) == 1 else None
 
     def with_local_steps(self, steps: int) -> dict[str, Passes]:
-        """Return its passes as if it had another number of local steps and rejected as often."""
+        """Return its passes as if it had another number of local steps and rejected as often.
+
+        Args:
+            steps: The other number.
+
+        Raises:
+            ValueError: Its methods differ in their local steps, or have one, which counts no pass.
+        """
+        if self.local_steps in (None, 1):
+            raise ValueError(
+                f"{self.name}: found {self.local_steps} local steps, allowed: 2 or more"
+            )
         factor = (steps - 1) / (self.local_steps - 1)
         return {
             name: passes._replace(local=factor * passes.local)

@@ -250,19 +250,19 @@ def _tries(study: Identification) -> Table:
 def _shares(winner: Regime) -> Table:
     """Return the winner's error by what the model supposes of forwards, local steps and devices."""
     steps = winner.local_steps
-    columns = [f"{each} local steps" for each in LOCAL_STEPS]
+    others = LOCAL_STEPS if steps not in (None, 1) else ()
+    columns = [f"{each} local steps" for each in others]
     forwards = [f"forward {share:.2f}" for share in FORWARD_SHARES]
     by_share = sensitivity(winner.passes, FORWARD_SHARES, LOCAL_SHARES)
     usual = FORWARD_SHARES[1]
     by_steps = {
-        each: sensitivity(winner.with_local_steps(each), [usual], LOCAL_SHARES)
-        for each in LOCAL_STEPS
+        each: sensitivity(winner.with_local_steps(each), [usual], LOCAL_SHARES) for each in others
     }
     rows = [
         [
             f"{local:g}",
             *(f"{by_share[forward, local]:.3f}" for forward in FORWARD_SHARES),
-            *(f"{by_steps[each][usual, local]:.3f}" for each in LOCAL_STEPS),
+            *(f"{by_steps[each][usual, local]:.3f}" for each in others),
         ]
         for local in LOCAL_SHARES
     ]
