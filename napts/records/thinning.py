@@ -33,10 +33,10 @@ from napts.records.read import ENDED, RunRecord
 
 Row = dict[str, Any]
 
-LONG = 200
+LONG = 100
 """Epochs up to which a run keeps all its rows."""
 
-WHOLE = 50
+WHOLE = 20
 """Epochs of a longer one whose rows are all kept."""
 
 RATIO = 1.1
