@@ -72,8 +72,8 @@ def loss_figure(frame: pd.DataFrame) -> Figure:
         figure,
         f"{lines_and_bands(quartiles, len(groups_of(frame)) > 1)} {what_points_are(frame)} "
         "A work unit is a gradient of the whole network on all samples; one of a shallower network "
-        "counts by its share of the blocks, or of the operations. The loss of an F-cycle is that of the "
-        "network that it trains then, a shallower one at first." + thin_lines(frame),
+        "counts by its share of the blocks, or of the operations. The loss of an F-cycle is that "
+        "of the network that it trains then, a shallower one at first." + thin_lines(frame),
     )
     return figure
 
