@@ -114,7 +114,14 @@ def caption(figure: Figure, text: str) -> None:
         text: The explanation.
     """
     width = int(figure.get_figwidth() / _CAPTION_LETTER_INCHES)
-    figure.supxlabel(textwrap.fill(text, width), x=0.01, ha="left", fontsize=7.5, color="#555555")
+    figure.supxlabel(
+        "\n".join(_lines(text, width)), x=0.01, ha="left", fontsize=7.5, color="#555555"
+    )
+
+
+def _lines(text: str, width: int) -> list[str]:
+    """Wrap a text between words; names with hyphens stay whole."""
+    return textwrap.wrap(text, width, break_on_hyphens=False)
 
 
 def entitle(figure: Figure, text: str) -> None:
@@ -124,7 +131,7 @@ def entitle(figure: Figure, text: str) -> None:
         figure: The figure, with its legend.
         text: The title, wrapped to the figure's width.
     """
-    lines = textwrap.wrap(text, int(figure.get_figwidth() / _TITLE_LETTER_INCHES)) or [""]
+    lines = _lines(text, int(figure.get_figwidth() / _TITLE_LETTER_INCHES)) or [""]
     room = 0.12 + 0.2 * len(lines)
     height = figure.get_figheight() + room
     figure.set_figheight(height)

@@ -26,7 +26,7 @@ from napts.plotting.annotate import (
     what_points_are,
 )
 from napts.plotting.courses import Course, course_figure, groups_of, lines_and_bands
-from napts.plotting.curves import log_if_wide
+from napts.plotting.curves import in_spans, log_if_wide
 from napts.plotting.style import PHASES, finish, looks, new_figure
 
 CLOCKS = {
@@ -122,7 +122,7 @@ def _stack(axes: Axes, position: int, group: pd.DataFrame) -> None:
     whiskers = [[max(0.0, left - total.min())], [max(0.0, total.max() - left)]]
     axes.errorbar(left, position, xerr=whiskers, color="#222222", capsize=3, elinewidth=1.0)
     axes.annotate(
-        f"{left:.2f}",
+        f"{left:#.2g}" if left else "0",
         (max(left, total.max()), position),
         xytext=(5, 0),
         textcoords="offset points",
@@ -164,7 +164,8 @@ def radius_figure(frame: pd.DataFrame) -> Figure:
     caption(
         figure,
         "Radius at the end of epochs, over seeds and, where there are many, over neighbouring "
-        f"epochs. Bar: quartiles; line: range; white: median.{constant}",
+        "epochs. Bar: quartiles; line: range; white: median."
+        + (f" Constant, so not drawn: {constant}." if constant else ""),
     )
     return figure
 
@@ -174,12 +175,15 @@ def with_radius(frame: pd.DataFrame) -> pd.DataFrame:
     return rows_where(frame, np.isfinite(floats(frame, "radius")))
 
 
-def changing(frame: pd.DataFrame, column: str) -> tuple[list[tuple[str, pd.DataFrame]], str]:
-    """Return the labels whose values change, with their rows, and a sentence on the others.
+def changing(
+    frame: pd.DataFrame, column: str, form: str = "{:g}"
+) -> tuple[list[tuple[str, pd.DataFrame]], str]:
+    """Return the labels whose values change, with their rows, and the others with their value.
 
     Args:
         frame: Frame of `napts.analysis.epochs_frame`, without rows that have no value.
         column: The quantity.
+        form: How a value is written.
     """
     rows, constant = [], []
     for _, label, group in grouped(frame):
@@ -188,8 +192,8 @@ def changing(frame: pd.DataFrame, column: str) -> tuple[list[tuple[str, pd.DataF
         if len(values) and values.min() < values.max():
             rows.append((label, group))
         elif len(values):
-            constant.append(f"{label} ({values[0]:g})")
-    return rows, f" Without change, and not drawn: {', '.join(constant)}." if constant else ""
+            constant.append(f"{label} ({form.format(values[0])})")
+    return rows, ", ".join(constant)
 
 
 def _distribution(axes: Axes, group: pd.DataFrame, color: str) -> None:
@@ -229,7 +233,7 @@ def acceptance_figure(frame: pd.DataFrame) -> Figure:
         frame: Frame of `napts.analysis.epochs_frame`, of one experiment and workload.
     """
     trusting = with_trust_region(frame)
-    found = {column: changing(trusting, column) for column in SHARES}
+    found = {column: changing(trusting, column, "{:.0%}") for column in SHARES}
     drawn = {column: [label for label, _ in rows] for column, (rows, _) in found.items() if rows}
     labels = list(dict.fromkeys(label for each in drawn.values() for label in each))
     kept = rows_with(trusting, "label", labels)
@@ -244,13 +248,19 @@ def acceptance_figure(frame: pd.DataFrame) -> Figure:
             for column, each in drawn.items()
         }
     )
+    shown, spans = in_spans(shown, list(drawn))
     figure, _, quartiles = course_figure(shown, courses, looks(frame))
     several = len(groups_of(shown)) > 1
-    words = [f"{SHARES[column]}:{text}" for column, (_, text) in found.items() if text]
+    constant = [
+        f" Constant, so not drawn under “{SHARES[column]}”: {text}."
+        for column, (_, text) in found.items()
+        if text
+    ]
     caption(
         figure,
         "By the memory alone: steps that the loss on the current batch would have rejected, "
-        f"eq. (9). {lines_and_bands(quartiles, several)}{thin_lines(trusting)} {' '.join(words)}",
+        f"eq. (9). {lines_and_bands(quartiles, several)}{spans}"
+        f"{thin_lines(trusting)}{''.join(constant)}",
     )
     return figure
 

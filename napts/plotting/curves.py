@@ -37,6 +37,9 @@ LOG_SPAN = 8.0
 """Ratio of the largest to the smallest value from which an axis becomes logarithmic."""
 
 
+SPANS = 30
+"""Spans of epochs over which `in_spans` averages."""
+
 POINTS = 240
 """Points of a curve that are drawn at most; a figure is no larger for runs of many epochs."""
 
@@ -135,6 +138,29 @@ def in_step(group: pd.DataFrame) -> pd.DataFrame:
     found, place, there = np.unique(epochs, return_inverse=True, return_counts=True)
     expected = len(ends) - np.searchsorted(np.sort(ends), found)
     return rows_where(group, (there >= expected)[place])
+
+
+def in_spans(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[pd.DataFrame, str]:
+    """Average quantities over neighbouring epochs where there are more than `SPANS`.
+
+    What happens in some epochs and not in others, like rejected steps, would be one zigzag.
+
+    Args:
+        frame: Frame of `napts.analysis.epochs_frame`, of one section.
+        columns: The quantities.
+
+    Returns:
+        The frame with the means at the last epoch of each span, NaN at the others, and a sentence
+        that says so, if anything is averaged.
+    """
+    length = math.ceil(floats(frame, "epoch").max() / SPANS) if len(frame) else 1
+    if length <= 1:
+        return frame, ""
+    span = np.ceil(floats(frame, "epoch") / length)
+    runs = frame.assign(span=span).groupby(["label", "seed", "span"], sort=False)
+    last = runs["epoch"].transform("max") == frame["epoch"]
+    means = {name: runs[name].transform("mean").where(last) for name in columns}
+    return frame.assign(**means), f" Each point: mean over {length} epochs."
 
 
 def dominated(frame: pd.DataFrame, columns: Sequence[str]) -> bool:
@@ -298,12 +324,19 @@ def log_if_wide(axes: Axes, which: str, values: Floats | None = None) -> bool:
         return False
     axes.set(**{f"{which}scale": "log"})
     plain = bool(values.min() >= 1e-3 and values.max() < 1e5)
-    _label_logarithmic(axes, which, plain=plain, wide=values.max() > 300 * values.min())
+    label_logarithmic(axes, which, plain=plain, wide=values.max() > 300 * values.min())
     return True
 
 
-def _label_logarithmic(axes: Axes, which: str, *, plain: bool, wide: bool) -> None:
-    """Label 1, 2 and 5 of every decade (1 alone if there are many), plainly where that is short."""
+def label_logarithmic(axes: Axes, which: str, *, plain: bool, wide: bool) -> None:
+    """Label 1, 2 and 5 of every decade (1 alone if there are many), plainly where that is short.
+
+    Args:
+        axes: Panel with a logarithmic axis.
+        which: ``"x"`` or ``"y"``.
+        plain: Without powers of ten.
+        wide: There are many decades.
+    """
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
     axis.set_minor_formatter(NullFormatter())

@@ -22,7 +22,7 @@ from napts.plotting.compare import (
 )
 from napts.plotting.page import Picture, image_data
 from napts.plotting.style import style
-from napts.plotting.targets import target_figure
+from napts.plotting.targets import has_times, target_figure
 from napts.plotting.tuning import tuning_figure
 
 
@@ -74,6 +74,7 @@ COMPARE = (
         target_figure,
         "Time to a target {metric}",
         (*RUN, "cpu_seconds_total", "val_{metric}"),
+        has_times,
         rank=1,
     ),
     Plot(
@@ -115,6 +116,8 @@ class Drawing:
         """Draw it in the look of the project, with the problem in its title."""
         with style():
             figure = self.draw()
+            if len(figure.axes) == 1 and figure.axes[0].get_title("left") == self.title:
+                figure.axes[0].set_title("", loc="left")  # the figure's title says it
             entitle(figure, f"{problem_of(self.section)}: {self.title}")
             return figure
 
@@ -170,7 +173,7 @@ def tuning_studies(collection: Collection) -> list[TuningStudies]:
         runs = tuple(run for section in own for run in section.records)
         name = workload if workloads.count(workload) == 1 else f"{workload}-{metric.name}"
         together = Section("tuning", workload, f"tuning-{name}", runs)
-        costs = _untuned_costs(collection, together)
+        costs = untuned_costs(collection, together)
         drawing = Drawing(
             together.slug,
             f"{metric.label.capitalize()} by the number of settings tried, and cost with the "
@@ -183,17 +186,34 @@ def tuning_studies(collection: Collection) -> list[TuningStudies]:
     return studies
 
 
-def _untuned_costs(collection: Collection, tuned: Section) -> dict[str, float]:
-    """CPU seconds of one run of each trust-region method on the problem that was tuned on."""
-    problem, costs = _problem(tuned), {}
-    for section in collection.of_kind("comparison"):
-        if _problem(section) == problem:
-            methods = sorted(set(texts(with_trust_region(section.epochs), "method")))
-            own = rows_with(section.runs, "method", methods)
-            total = floats(own, "cpu_seconds_per_epoch") * floats(own, "epochs_done")
-            by_label = own.assign(total=total).groupby("label", sort=False)
-            costs |= {str(label): floats(rows, "total").mean() for label, rows in by_label}
-    return costs
+def untuned_costs(collection: Collection, tuned: Section) -> dict[str, float]:
+    """CPU seconds of one run of each trust-region method on the problem that was tuned on.
+
+    They are those of one comparison, of the one with most of the tuned methods: others may have
+    runs of another length.
+
+    Args:
+        collection: The records.
+        tuned: The tuning study.
+
+    Returns:
+        Means over runs by label; empty if there is no comparison on the problem.
+    """
+    problem, tried = _problem(tuned), {run.method for run in tuned.records}
+    found = [each for each in collection.of_kind("comparison") if _problem(each) == problem]
+    if not found:
+        return {}
+    section = max(found, key=lambda each: _kinship(each, tried))
+    methods = sorted(set(texts(with_trust_region(section.epochs), "method")))
+    own = rows_with(section.runs, "method", methods)
+    total = floats(own, "cpu_seconds_per_epoch") * floats(own, "epochs_done")
+    by_label = own.assign(total=total).groupby("label", sort=False)
+    return {str(label): floats(rows, "total").mean() for label, rows in by_label}
+
+
+def _kinship(section: Section, methods: set[str]) -> tuple[int, int]:
+    """Return how many of the methods a comparison has, and how many runs."""
+    return len(methods & {run.method for run in section.records}), len(section.records)
 
 
 def _problem(section: Section) -> tuple[str, int | str]:

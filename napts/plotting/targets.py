@@ -44,9 +44,19 @@ def target_figure(frame: pd.DataFrame) -> Figure:
         f"Targets: 50, 65, 80, 90 and 95 % of the way from {start} to the best method's final "
         f"{named(metric)}. Marks: median over all seeds, missing where half of them or more never "
         "meet the target; bars: seeds that meet it. Profile: share of all pairs of seed and target "
-        "that are met within a factor of the fastest method.",
+        "that are met within a factor of the fastest method's time.",
     )
     return figure
+
+
+def has_times(frame: pd.DataFrame) -> bool:
+    """Tell whether some target takes time; none does if all runs are there at the start.
+
+    Args:
+        frame: Frame of `napts.analysis.epochs_frame`, of one experiment and workload.
+    """
+    found = times_to(frame, targets(frame)).values()
+    return any(0.0 < time < np.inf for by in found for time in by.values())
 
 
 def _times(
@@ -104,12 +114,14 @@ def _profiles(
             else:
                 style = {"color": BEHIND, "linewidth": 0.8}
             axes.step(x, y, where="post", **style)
-        log = ", log scale" if log_if_wide(axes, "x") else ""
+        log = ", log" if log_if_wide(axes, "x") else ""
+        if len(row) > 2:
+            axes.tick_params(axis="x", labelsize=7)
         axes.set_ylim(-0.02, 1.02)
         finish(
             axes,
             title="Performance profile" if place == 0 else "",
-            x=f"factor of the fastest method's time{log}",
+            x=f"factor of the fastest time{log}",
             y="share of seeds and targets met" if place == 0 else "",
         )
 

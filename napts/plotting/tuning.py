@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from napts.analysis.tuning import Tuning
 from napts.plotting.annotate import caption
+from napts.plotting.curves import label_logarithmic, log_if_wide
 from napts.plotting.style import Look, finish, look_of, new_figure
 
 _PARTS = {"val": "validation", "train": "training"}
@@ -57,12 +58,16 @@ def _best(axes: Axes, tunings: Sequence[Tuning]) -> None:
         if np.isfinite(winner):
             axes.axhline(winner, color=look.color, linestyle=":", linewidth=1)
     axes.set_xscale("log")
-    axes.legend(loc="lower right" if measure.goal == "max" else "upper right")
+    label_logarithmic(axes, "x", plain=True, wide=False)
+    log = ", log scale" if not measure.fraction and log_if_wide(axes, "y") else ""
+    axes.legend(
+        loc="lower left", bbox_to_anchor=(-0.02, 1.1), borderaxespad=0.0, ncols=3, fontsize=7.5
+    )
     finish(
         axes,
         title=f"{measure.label.capitalize()} by the number of settings tried",
         x="settings tried, log scale",
-        y=f"{_PARTS[tunings[0].metric.partition('_')[0]]} {measure.axis}",
+        y=f"{_PARTS[tunings[0].metric.partition('_')[0]]} {measure.axis}{log}",
     )
 
 
@@ -94,9 +99,13 @@ def _cost(axes: Axes, tunings: Sequence[Tuning], costs: Mapping[str, float]) -> 
             fontsize=8,
         )
     axes.set_yticks(places, names)
-    axes.invert_yaxis()
+    axes.set_ylim(max(len(names), 3) - 0.5, -0.5)  # a single bar does not fill the panel
     axes.set_xscale("log")
-    axes.margins(x=0.25)
+    totals = [own + more for own, more in zip(single, search, strict=True)]
+    # Room for the numbers, in decades, since the axis is logarithmic.
+    left, right = min(single) / 2, max(totals)
+    axes.set_xlim(left, right * max(2.0, (right / left) ** 0.35))
+    label_logarithmic(axes, "x", plain=left >= 1e-3 and right < 1e5, wide=right > 300 * left)
     axes.grid(visible=False, axis="y")
     axes.legend(
         loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, borderaxespad=0.2, frameon=False

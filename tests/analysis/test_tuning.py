@@ -10,7 +10,7 @@ from benchmarks.made_runs import Row, write_run
 from napts.analysis import load_collection
 from napts.analysis.tuning import Tuning, tuning_of
 from napts.analysis.tuning_tables import tuning_data, tuning_table
-from napts.plotting.drawings import tuning_studies
+from napts.plotting.drawings import tuning_studies, untuned_costs
 from napts.records.metric import ACCURACY, Metric
 
 
@@ -125,3 +125,15 @@ def test_several_methods_in_one_study_are_tuned_each_by_itself(tmp_path: Path) -
     assert {method: options["lr"] for method, options in tuned.items()} == {"Adam": 0.2, "SGD": 0.3}
     (study,) = tuning_studies(collection)
     assert set(study.drawing.data["method"]) == {"Adam", "SGD"}
+
+
+def test_what_is_not_tuned_costs_what_it_does_in_one_comparison(tmp_path: Path) -> None:
+    write_run(tmp_path, method="Adam", experiment="rates", kind="tuning", options={"lr": 0.1})
+    for experiment, methods, epochs in (("long", ("TR", "Adam"), 10), ("short", ("TR",), 2)):
+        for method in methods:
+            write_run(tmp_path, method=method, experiment=experiment, epochs=epochs)
+    collection = load_collection(tmp_path)
+    tuned = collection.of_kind("tuning")[0]
+    (long,) = (s for s in collection.of_kind("comparison") if s.experiment == "long")
+    cost = long.runs.set_index("method").loc["TR", "cpu_seconds_per_epoch"]
+    assert untuned_costs(collection, tuned) == {"TR": pytest.approx(10 * cost)}

@@ -13,11 +13,14 @@ from matplotlib.colors import to_hex
 
 from benchmarks.made_runs import write_comparison, write_run
 from napts.analysis import load_collection
-from napts.papers.figures.figure2 import figure2
+from napts.papers.figures.figure2 import figure2, figure2_drawings
 from napts.plotting.annotate import count_runs, fitting_columns
 from napts.plotting.compare import cost_figure, radius_figure, rejection_figure
+from napts.plotting.curves import SPANS, in_spans
+from napts.plotting.drawings import COMPARE, comparison_drawings
 from napts.plotting.provenance import Provenance, save_figure
 from napts.plotting.style import look_of, looks, new_figure, style
+from napts.plotting.targets import has_times
 
 FIGURES = (figure2, cost_figure, rejection_figure, radius_figure)
 PROVENANCE = Provenance("demo / digits-cnn", 6, "0123456789ab", "feedbeef0123", "napts report x")
@@ -77,7 +80,10 @@ def test_figure_2_shows_the_papers_methods_and_names_the_others(tmp_path: Path) 
         figure = figure2(epochs)
     entries = [text.get_text().split()[0] for text in figure.legends[0].get_texts()]
     assert entries == list(methods[:5])
-    assert any("Not drawn here: LBFGS." in text.get_text() for text in figure.texts)
+    assert any(
+        "not in the paper's figure: LBFGS." in " ".join(text.get_text().split())
+        for text in figure.texts
+    )
 
 
 def test_phases_add_up_to_the_total(epochs: pd.DataFrame) -> None:
@@ -214,3 +220,50 @@ def test_legends_fit_and_leave_no_row_nearly_empty(count: int, width: float) -> 
     rows = -(-count // columns)
     assert columns == -(-count // rows)
     assert columns * (0.067 * len(entries[0]) + 0.56) <= max(width, 1.5)
+
+
+def test_rejections_of_long_runs_are_averaged_over_spans(tmp_path: Path) -> None:
+    write_run(tmp_path, method="TR", epochs=3 * SPANS - 1)
+    write_run(tmp_path, method="NAPTS", epochs=7)
+    frame = load_collection(tmp_path).sections[0].epochs
+    column = "rejections_per_batch"
+    spans, words = in_spans(frame, [column])
+    assert words == " Each point: mean over 3 epochs."
+    for label, last in (("TR", 3 * SPANS - 1), ("NAPTS", 7)):
+        before, after = (f[f["label"] == label].set_index("epoch")[column] for f in (frame, spans))
+        assert after.dropna().index.tolist() == [*range(3, last, 3), last]
+        assert after[3] == pytest.approx(before.loc[1:3].mean())
+        assert after[last] == pytest.approx(before.loc[3 * ((last - 1) // 3) + 1 :].mean())
+    assert spans["train_loss"].equals(frame["train_loss"])
+    short = frame[frame["epoch"] <= SPANS]
+    same, words = in_spans(short, [column])
+    assert same is short
+    assert not words
+
+
+def test_a_title_says_nothing_of_rejected_steps_where_nobody_rejects(tmp_path: Path) -> None:
+    write_run(tmp_path / "plain", method="Adam")
+    (drawing,) = figure2_drawings(load_collection(tmp_path / "plain").sections[0])
+    assert drawing.title == "Loss and accuracy by epoch"
+    write_run(tmp_path / "trust", method="TR")
+    (drawing,) = figure2_drawings(load_collection(tmp_path / "trust").sections[0])
+    assert drawing.title == "Loss, accuracy and rejected steps"
+
+
+def test_no_times_to_targets_where_every_run_is_there_at_the_start(tmp_path: Path) -> None:
+    for method in ("TR", "Adam"):
+        write_run(tmp_path / "moving", method=method)
+        write_run(
+            tmp_path / "still", method=method, change=lambda row: {**row, "val_accuracy": 0.5}
+        )
+    frames = [load_collection(tmp_path / n).sections[0].epochs for n in ("moving", "still")]
+    assert list(map(has_times, frames)) == [True, False]
+
+
+def test_a_single_panel_does_not_repeat_the_title(tmp_path: Path) -> None:
+    write_run(tmp_path, method="TR")
+    section = load_collection(tmp_path).sections[0]
+    (drawing,) = (d for d in comparison_drawings(section, COMPARE) if d.name[:4] == "reje")
+    figure = drawing.figure()
+    assert [axes.get_title("left") for axes in figure.axes] == [""]
+    assert any(drawing.title in text.get_text() for text in figure.texts)

@@ -16,10 +16,11 @@ from napts.analysis import Section
 from napts.analysis.columns import rows_with, texts, trained, with_trust_region
 from napts.analysis.labels import grouped
 from napts.analysis.measured import metric_of
+from napts.papers.epoch_times import WORKLOAD
 from napts.plotting.annotate import caption, thin_lines
 from napts.plotting.compare import rejections_by_run
 from napts.plotting.courses import Course, course_figure, groups_of, lines_and_bands
-from napts.plotting.curves import ABORTED
+from napts.plotting.curves import ABORTED, in_spans
 from napts.plotting.drawings import RUN, Drawing, Plot, comparison_drawings
 from napts.plotting.style import Look, finish, looks
 
@@ -63,20 +64,23 @@ def figure2(frame: pd.DataFrame) -> Figure:
     several = len(groups_of(frame)) > 1
     bars = len(trusting) > 0 and not several
     courses = [*by_epoch, *([_BARS] if bars else [])]
-    figure, panels, quartiles = course_figure(frame, courses, look)
+    shown, spans = in_spans(frame, [_REJECTIONS.y])
+    figure, panels, quartiles = course_figure(shown, courses, look)
     for axes in panels.get(_REJECTIONS.title, []):
         axes.set_ylim(bottom=0)
     if bars:
         (axes,) = panels[_BARS.title]
         axes.clear()
         _bars(axes, trained(trusting), look)
+    spans = spans.replace("Each point", "Rejected steps by epoch") if len(trusting) else ""
     whiskers = " Bars: mean, whiskers: smallest to largest seed." if bars else ""
     crosses = ""
     if set(texts(frame, "state")) & set(ABORTED):
         crosses = " Cross: last epoch of a run that failed or diverged."
     caption(
         figure,
-        f"{lines_and_bands(quartiles, several)}{whiskers}{crosses}{thin_lines(frame)}{left_out}",
+        f"{lines_and_bands(quartiles, several)}{spans}{whiskers}{crosses}{thin_lines(frame)}"
+        f"{left_out}",
     )
     return figure
 
@@ -99,7 +103,14 @@ def _of_the_paper(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     if not set(PAPERS[:5]) <= set(labels):
         return frame, ""
     others = [label for label in labels if label not in PAPERS]
-    sentence = f" Not drawn here: {', '.join(others)}." if others else ""
+    sentence = (
+        f" Not drawn, since not in the paper's figure: {', '.join(others)}." if others else ""
+    )
+    if WORKLOAD in texts(frame, "workload"):
+        sentence += (
+            " The paper's Figure 2 has loss and accuracy in one panel with two scales, and 50 "
+            "epochs; the records have fewer."
+        )
     return rows_with(frame, "label", PAPERS), sentence
 
 
@@ -136,7 +147,10 @@ def _bars(axes: Axes, frame: pd.DataFrame, look: Mapping[str, Look]) -> None:
 def figure2_drawings(section: Section) -> Iterator[Drawing]:
     """Yield the figure of a comparison."""
     papers = any(run.method in PAPERS[:5] for run in section.records)
-    return comparison_drawings(section, [_PLOT if papers else replace(_PLOT, rank=3)])
+    plot = _PLOT if papers else replace(_PLOT, rank=3)
+    if not len(with_trust_region(section.epochs)):
+        plot = replace(plot, title="Loss and {metric} by epoch")
+    return comparison_drawings(section, [plot])
 
 
 _PLOT = Plot(

@@ -96,11 +96,11 @@ def shares_of(frame: pd.DataFrame) -> pd.DataFrame:
         known = [name.removesuffix("_total") for name in totals]
         used = [name for name in known if np.isfinite(floats(group, name)).any()]
         rows += [
-            {"label": label, "level": level, "share": float(share)}
+            {"label": label, "n": len(ends), "level": level, "share": float(share)}
             for level, (name, share) in enumerate(zip(known, shares, strict=True), 1)
             if name in used
         ]
-    return pd.DataFrame(rows, columns=["label", "level", "share"])
+    return pd.DataFrame(rows, columns=["label", "n", "level", "share"])
 
 
 def share_figure(shares: pd.DataFrame) -> Figure:
@@ -122,10 +122,11 @@ def share_figure(shares: pd.DataFrame) -> Figure:
             if width > 6.0:
                 axes.text(left + width / 2, place, f"{level}", ha="center", va="center", size=8)
             left += width
-    axes.set_yticks(range(len(labels)), labels)
+    runs = dict(zip(shares["label"], shares["n"], strict=True))
+    axes.set_yticks(range(len(labels)), [f"{label} (n={runs[label]})" for label in labels])
     axes.set_xlim(0.0, 100.0)
     finish(axes, title="Share of the work by level", x="share of work units / %")
-    caption(figure, "Numbers in the bars: the level, 1 the coarsest. Mean over seeds.")
+    caption(figure, "Numbers in the bars: the level, 1 is the coarsest. Means over seeds.")
     return figure
 
 

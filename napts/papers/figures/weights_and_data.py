@@ -42,7 +42,8 @@ def weights_and_data_drawings(section: Section) -> Iterator[Drawing]:
     if not has_any(section) or max(section.epochs["epoch"], default=0) < 2:
         return
     columns = [*RUN, "train_loss", "val_accuracy"]
-    figures = [("course", "Loss and accuracy beside published averages", course_by_epoch)]
+    beside = " beside published averages" if published_for(section) else ""
+    figures = [("course", f"Loss and accuracy{beside}", course_by_epoch)]
     if has_both_kinds(section):
         title = "Loss and accuracy without and with forced decrease"
         figures.insert(0, ("weights", title, weights_figure))

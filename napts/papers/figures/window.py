@@ -79,7 +79,8 @@ def window_figure(frame: pd.DataFrame) -> Figure:
     for axes, (column, unit), title in zip(panels, QUANTITIES.items(), _TITLES, strict=True):
         _panel(axes, scaled, column)
         finish(axes, title=title, x="window", y=unit)
-    panels[0].legend()
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper left", ncols=len(labels))
     seeds = frame["seed"].nunique()
     badly = np.isinf(floats(frame, "final_train_loss")).any()
     infinite = " Cross at the top: infinite, since a run failed or diverged." if badly else ""
