@@ -132,7 +132,7 @@ for _report in (
     ),
     Report(
         "times",
-        "times that counted passes come to, beside those that the NAPTS paper prints",
+        "modelled times from counted passes, beside those that the NAPTS paper prints",
         40,
         drawings=cost_model_drawings,
         tables=cost_model_tables,

@@ -1,6 +1,7 @@
 """What stands on the one page: comparisons, tuning studies, and what registered reports add."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from napts.analysis import Collection, Section, comparison
@@ -10,8 +11,8 @@ from napts.analysis.measured import named
 from napts.analysis.summary import sharing_notes
 from napts.analysis.tables import form_of, number, spread, two_places, with_unit
 from napts.analysis.tuning_tables import tuning_table
-from napts.plotting.drawings import TuningStudies, problem_of, tuning_studies
-from napts.plotting.page import Body, page
+from napts.plotting.drawings import Drawing, TuningStudies, problem_of, tuning_studies
+from napts.plotting.page import Body, Picture, page
 from napts.plotting.provenance import provenance_of
 from napts.plotting.registry import ordered
 
@@ -40,7 +41,12 @@ def comparison_parts(collection: Collection, command: str) -> Iterator[Body]:
         command: Command that makes the page again.
     """
     sections = sorted(collection.of_kind("comparison"), key=_place)
-    return (_comparison(section, command) for section in sections)
+    largest: dict[str, Section] = {}
+    for section in sorted(sections, key=lambda each: len(each.records)):
+        largest[section.workload] = section
+    return (
+        _comparison(section, command, largest[section.workload] is section) for section in sections
+    )
 
 
 def _place(section: Section) -> tuple[bool, int]:
@@ -54,9 +60,29 @@ def tuning_parts(collection: Collection, command: str) -> Iterator[Body]:
     return (_tuning(study, command) for study in tuning_studies(collection))
 
 
-def _comparison(section: Section, command: str) -> Body:
+def pictures(drawings: Iterable[Drawing], *, leads: bool, largest: bool) -> list[Picture]:
+    """Return figures for the page, ranked so that each problem has what a reader looks for.
+
+    One of what is reached by cost for each problem, then one of the time to targets.
+
+    Args:
+        drawings: Those of one comparison.
+        leads: It is on a leading problem, of which the page has more.
+        largest: No comparison on the same problem has more runs.
+    """
+    ranked, first = [], True
+    for drawing in drawings:
+        picture = drawing.picture()
+        rank = picture.rank if first or picture.rank else 2  # another one by cost
+        first = first and picture.rank > 0
+        ranked.append(replace(picture, rank=rank - leads if largest else rank + 2))
+    return ranked
+
+
+def _comparison(section: Section, command: str, largest: bool) -> Body:
     reports = ordered()
     drawings = [drawing for report in reports for drawing in report.drawings(section)]
+    leads = section.workload in LEADING
     methods = len(section.runs["label"].unique())
     return Body(
         section.slug,
@@ -64,7 +90,7 @@ def _comparison(section: Section, command: str) -> Body:
         f"{methods} methods, {len(section.records)} runs, experiment {section.experiment}."
         f"{_budget(section)}{_sharing(section)}",
         [table for report in reports for table in report.tables(section)],
-        [drawing.picture() for drawing in drawings],
+        pictures(drawings, leads=leads, largest=largest),
         _summary(section),
         provenance_of(section, command),
         section.records,

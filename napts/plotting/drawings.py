@@ -67,7 +67,7 @@ COMPARE = (
         cost_figure,
         "Loss and {metric} by cost",
         (*RUN, *_CLOCKS, "train_loss", "val_{metric}"),
-        rank=2,
+        rank=0,
     ),
     Plot(
         "target",
@@ -78,7 +78,7 @@ COMPARE = (
         rank=1,
     ),
     Plot(
-        "rejections", rejection_figure, "Rejected steps by phase", (*RUN, *_REJECTIONS), _trusts, 1
+        "rejections", rejection_figure, "Rejected steps by phase", (*RUN, *_REJECTIONS), _trusts, 2
     ),
     Plot("radius", radius_figure, "Trust-region radius", (*RUN, "radius"), _radius_changes, 3),
     Plot(
@@ -181,6 +181,7 @@ def tuning_studies(collection: Collection) -> list[TuningStudies]:
             together,
             _tuning_frame(tunings),
             lambda t=tunings, c=costs: tuning_figure(t, c),
+            rank=2,
         )
         studies.append(TuningStudies(workload, tunings, drawing))
     return studies

@@ -101,7 +101,7 @@ class Picture:
     Attributes:
         title: Heading.
         image: Draws it.
-        rank: How soon it is left out where the page would be too large: those of 0 last.
+        rank: How soon it is left out where the page would be too large: those of the smallest last.
     """
 
     title: str

@@ -30,8 +30,8 @@ def tuning_figure(tunings: Sequence[Tuning], costs: Mapping[str, float]) -> Figu
     _cost(cost, tunings, costs)
     caption(
         figure,
-        "Left: what the best of so many settings, drawn at random from those that were tried, "
-        "would have had on average, with the first seed; dotted: the winner, mean over seeds. "
+        "Left: what the best of so many randomly drawn settings reaches on average, with the first "
+        "seed; dotted: the winner, mean over seeds. "
         "Right: CPU time of one run, and of the search for its settings.",
     )
     return figure

@@ -38,3 +38,15 @@ def test_actions_are_pinned_to_a_commit(file: Path) -> None:
     used = re.findall(r"uses: (.+)", file.read_text())
     pinned = r"[\w./-]+@[0-9a-f]{40} # v\d+(\.\d+)*"
     assert [action for action in used if not re.fullmatch(pinned, action)] == []
+
+
+def test_timing_the_commits_does_not_hold_up_the_pages() -> None:
+    """The nightly job takes hours; what main has by then is published meanwhile, and after it."""
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "pages.yml").read_text())
+    times, pages = workflow["jobs"]["times"], workflow["jobs"]["pages"]
+    assert "concurrency" not in workflow
+    assert times["concurrency"] != pages["concurrency"]
+    assert times["if"] == "github.event_name != 'push'"
+    assert pages["if"] == "${{ !cancelled() }}"
+    assert pages["timeout-minutes"] <= 60
+    assert "pages" not in workflow["permissions"]

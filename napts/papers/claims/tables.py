@@ -69,7 +69,7 @@ def _measured(judgements: Sequence[Judgement]) -> Table:
             finding.what,
             interval(finding.estimate),
             _seeds(finding.estimate),
-            str(finding.region) if finding.region else "only told",
+            str(finding.region) if finding.region else "not judged",
             _verdict(finding),
         ]
         for judgement in judgements

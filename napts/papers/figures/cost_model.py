@@ -220,7 +220,7 @@ def cost_model_drawings(section: Section) -> Iterator[Drawing]:
     if passes := _passes(section):
         yield Drawing(
             f"times-{section.slug}",
-            "Times that the counted passes come to",
+            "Modelled times beside the printed ones",
             section,
             cost_model_frame(passes),
             lambda: cost_model_figure(passes, _runs(section, passes)),

@@ -158,4 +158,5 @@ _PLOT = Plot(
     figure2,
     "Loss, {metric} and rejected steps",
     (*RUN, "train_loss", "val_{metric}", "rejections", "rejections_per_batch"),
+    rank=1,
 )

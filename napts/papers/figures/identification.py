@@ -119,7 +119,7 @@ def identification_figure(cells: Sequence[Regime]) -> Figure:
     caption(
         figure,
         f"Left: error of the five modelled times, {ERROR:g} (line) or less fits; the first cell, "
-        "in orange, is the winner. Right: modelled over printed time less 1, in %, one unit "
+        "in orange, is the winner. Right: deviation of the modelled from the printed time, one unit "
         "fitted to each cell. Behind the name: tries; claims met, of N1 to N10.",
     )
     return figure
@@ -163,7 +163,7 @@ def _times(axes: Axes, cells: Sequence[Regime]) -> None:
     )
     axes.set_xticks(np.arange(len(PAPER_SECONDS)) + 0.5, list(PAPER_SECONDS), rotation=0)
     axes.tick_params(length=0)
-    axes.set_title("Modelled over printed time less 1, in %")
+    axes.set_title("Deviation of modelled from printed time, %")
 
 
 def _off(cell: Regime, method: str) -> float:
@@ -191,7 +191,7 @@ def _verdicts(cells: Sequence[Regime]) -> Table:
         for cell in cells
     ]
     return Table(
-        "Cells beside the NAPTS paper, the nearest first",
+        "Cells beside the NAPTS paper, the closest first",
         ["changed", "tries", "n", "error", "s a pass", "claims met", "pairs", "verdict"],
         rows,
         [
@@ -216,7 +216,7 @@ def _numbers(cells: Sequence[Regime]) -> list[Table]:
         ),
         _by_method(
             cells,
-            "Modelled over printed time of the cells less 1, in %",
+            "Deviation of modelled from printed times, %",
             lambda cell, method: f"{round(_off(cell, method)):+d}",
             "From the means over n seeds of the counts, one unit fitted to each cell.",
         ),
