@@ -71,12 +71,14 @@ bench-check: $(READY)
 dist: $(READY)
 	PYTHON=$(PYTHON) .ci/dist $(VERSION)
 
-# The quick tests with the lowest versions that pyproject.toml allows, in an environment of its own.
+# The quick tests and the site with the lowest versions that pyproject.toml allows, in an environment
+# of its own.
 lowest: $(READY)
 	$(BIN)/python -m tests.packaging.lowest $(if $(TORCH),torch torchvision) > $(VENV)/lowest.txt
 	$(if $(TORCH),grep -E '^torch(vision)?==' constraints.txt >> $(VENV)/lowest.txt)
 	$(PYTHON) -m venv $(VENV)-lowest
-	$(VENV)-lowest/bin/python -m pip install --disable-pip-version-check -c $(VENV)/lowest.txt -e '.[dev]'
+	$(VENV)-lowest/bin/python -m pip install --disable-pip-version-check -c $(VENV)/lowest.txt -e '.[dev,docs]'
+	$(VENV)-lowest/bin/python -m sphinx -W --keep-going -q -b html docs $(VENV)-lowest/docs
 	$(VENV)-lowest/bin/python -m pytest -n 2 --dist worksteal -q -m "not slow and not slurm and not bench and not journey and not browser" --ignore tests/zoo $(ARGS)
 
 # The pictures that README and docs show, from the committed records, after a look at what they say.

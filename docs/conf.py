@@ -26,7 +26,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(torch|numpy|pandas|matplotlib|collections|contextlib|pathlib|typing)\..*"),
     # Types in signatures and raised errors that are internal; that names in roles exist is a test.
     ("py:.*", r"napts(\.\w+){2,}"),
-    ("py:class", "Cluster|Plan|Path"),
+    ("py:class", "Cluster|ConfigDict|Plan|Path"),
     ("py:exc", "CaptureAgainError|NoRun|PluginError|RunBusy|SlurmUnavailable|SubmissionBusy"),
     ("py:exc", "DamagedRun|DataMissing|NewerSchema|RecordError"),
 ]

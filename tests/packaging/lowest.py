@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 PROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 
 
-def lowest(extras: Iterable[str] = ("all", "dev")) -> dict[str, str]:
+def lowest(extras: Iterable[str] = ("all", "dev", "docs")) -> dict[str, str]:
     """Return the lower bound of every direct dependency with these extras."""
     project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
     optional = project["optional-dependencies"]

@@ -119,8 +119,8 @@ def identification_figure(cells: Sequence[Regime]) -> Figure:
     caption(
         figure,
         f"Left: error of the five modelled times, {ERROR:g} (line) or less fits; the first cell, "
-        "in orange, is the winner. Right: deviation of the modelled from the printed time, one unit "
-        "fitted to each cell. Behind the name: tries; claims met, of N1 to N10.",
+        "in orange, is the winner. Right: deviation of the modelled from the printed time, one "
+        "unit fitted to each cell. Behind the name: tries; claims met, of N1 to N10.",
     )
     return figure
 
