@@ -161,3 +161,25 @@ def test_runs_without_a_single_epoch_have_a_page(tmp_path: Path) -> None:
         (path / "epochs.jsonl").write_text("")
     files = render("all", tmp_path / "records", tmp_path / "out")
     assert tmp_path / "out" / "report.html" in files
+
+
+def test_each_problem_has_a_figure_by_cost_and_one_by_target_before_any_has_more(
+    tmp_path: Path,
+) -> None:
+    for workload, experiment, seeds in (
+        ("digits-cnn", "small", 1), ("digits-cnn", "large", 3), ("cifar10-cnn", "full", 1),
+    ):  # fmt: skip
+        for seed in range(seeds):
+            for method in ("NAPTS", "Adam"):
+                write_run(
+                    tmp_path, method=method, seed=seed, workload=workload, experiment=experiment
+                )
+    bodies = list(comparison_parts(load_collection(tmp_path), ""))
+    assert bodies[0].heading.startswith("cifar10-cnn")
+    found = {body.runs[0].experiment: {p.title: p.rank for p in body.pictures} for body in bodies}
+    full, large, small = found["full"], found["large"], found["small"]
+    cost, target = "Loss and accuracy by cost", "Time to a target accuracy"
+    assert (large[cost], large[target]) == (0, 1)
+    assert all(rank >= 1 for title, rank in large.items() if title != cost)
+    assert full == {title: rank - 1 for title, rank in large.items() if title in full}
+    assert min(small.values()) == 2
