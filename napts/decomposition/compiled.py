@@ -78,10 +78,13 @@ def explained(option: str, what: str) -> Iterator[None]:
     """
     try:
         yield
-    except RuntimeError as error:
-        if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+    except Exception as error:
+        kind = type(error)
+        if not kind.__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise
         said = " ".join(str(error).split("\n")[:2])
+        if "RecompileLimit" in kind.__name__:
+            said = "it is called with more different shapes than torch compiles a function for"
         raise ValueError(
             f"{option}: found true, allowed: false, since torch cannot compile {what}: {said}"
         ) from error

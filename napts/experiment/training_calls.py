@@ -1,5 +1,6 @@
 """What the calls of a network go through while it trains: autocast, and compiled code."""
 
+import copy
 import functools
 from typing import Any
 
@@ -10,7 +11,6 @@ from napts.decomposition.compiled import Outermost, compiled, differentiated_onc
 from napts.decomposition.interception import Outside, is_watched
 from napts.decomposition.trees import mapped, tensors_of
 from napts.experiment.spec.execution import Execution
-from napts.problems import evaluation_mode
 
 _OPTION = "execution.compile"
 _WHAT = "the network"
@@ -78,14 +78,14 @@ def train_through(model: nn.Module, execution: Execution, example: Any, device: 
 
 
 def _check(model: nn.Module, example: Any) -> None:
-    """Check that a network can be compiled, without generating code and without a trace on it."""
-    with torch.no_grad(), evaluation_mode(model):
-        try:
-            model(example)
-        except Exception:
-            return  # only methods that cut the network need such an input
-        with explained(_OPTION, _WHAT):
-            compiled(_call, generate=False)(model, (example,), {})
+    """Check on a copy of a network that it can be compiled, without generating code."""
+    try:
+        twin = copy.deepcopy(model).train()
+        twin(example)
+    except Exception:
+        return  # only methods that cut the network need such an input
+    with explained(_OPTION, _WHAT):
+        compiled(_call, generate=False)(twin, (example,), {})
 
 
 def _call(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
