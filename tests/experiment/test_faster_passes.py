@@ -106,7 +106,7 @@ def test_generated_code_resumes_to_the_same_bits(tmp_path: Path, spec_of: Any) -
 
     def spec(*, compile: bool) -> Any:
         execution = {"compile": compile, "checkpoint_every_s": 0.0}
-        options = {"radius": 1.0, "radius_max": 4.0}
+        options = {"radius": 8.0, "radius_max": 8.0}
         workload = {"name": "synthetic-batchnorm", "train_samples": 256}  # batches of one size
         plainly = spec_of("TR", options=options, execution=execution)
         return RunSpec.model_validate({**plainly.as_dict(), "workload": workload})
@@ -324,8 +324,9 @@ def test_double_precision_has_no_autocast(spec_of: Any) -> None:
 def test_the_command_says_so_in_one_line(tmp_path: Path) -> None:
     study = tmp_path / "study.toml"
     study.write_text(
-        'experiment = "a"\nmethods = [{ method = "TRNewton" }]\nbudget = { epochs = 1 }\nseeds = [0]\n'
-        'workload = { name = "synthetic-blobs" }\nexecution = { compile = true }\n'
+        'experiment = "a"\nmethods = [{ method = "TRNewton" }]\nseeds = [0]\n'
+        'workload = { name = "synthetic-blobs" }\nbudget = { epochs = 1 }\n'
+        "execution = { compile = true }\n"
     )
     result = CliRunner().invoke(main, ["run", str(study), "--records", str(tmp_path), "--no-track"])
     assert result.exit_code == 2
