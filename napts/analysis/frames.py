@@ -9,16 +9,17 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from napts.analysis.columns import floats, rows_where
+from napts.analysis.columns import Floats, floats, rows_where
 from napts.analysis.labels import distinct_labels, order_of
 from napts.analysis.measured import METRIC_COLUMNS, metric_columns
 from napts.analysis.sharing import SHARED_DEVICE, shared_a_device
 from napts.records import RunRecord
 from napts.records.columns import METRIC, PER_BATCH, columns_of, metrics_in
 from napts.records.costs import pass_equivalents
-from napts.records.layout import EPOCHS
+from napts.records.layout import EPOCHS, MERGED
 from napts.records.metric import LOSS
 from napts.records.read import ENDED
 
@@ -170,7 +171,8 @@ def _with_totals(frame: pd.DataFrame) -> pd.DataFrame:
     work = [name for name in WORK if name in frame]
     if work:
         # One gradient of all samples takes as many as there are batches in a whole epoch.
-        whole = frame["batches"].groupby(keys).transform("max").clip(lower=1.0)
+        batches = frame["batches"] / _epochs_in(frame)
+        whole = batches.groupby(keys).transform("max").clip(lower=1.0)
         training = training.assign(**{name: training[name] / whole for name in work})
     totals = training.groupby(keys).cumsum()
     frame = frame.assign(**{f"{name}_total": totals[name] for name in totals})
@@ -178,6 +180,11 @@ def _with_totals(frame: pd.DataFrame) -> pd.DataFrame:
         evaluations = totals["backwards"] + totals["hessian_products"]
         frame = frame.assign(evaluations_total=evaluations)
     return frame
+
+
+def _epochs_in(frame: pd.DataFrame) -> Floats:
+    """Return for how many epochs each row stands."""
+    return np.nan_to_num(floats(frame, MERGED), nan=1.0) if MERGED in frame else np.ones(len(frame))
 
 
 def _without(frame: pd.DataFrame, name: str) -> Any:
@@ -215,6 +222,7 @@ def runs_frame(runs: Sequence[RunRecord], epochs: pd.DataFrame | None = None) ->
         {
             **_identity(run, label),
             **_cost(trained.get((run.experiment, run.run_key), epochs.iloc[:0])),
+            **_medians(run),
             "epochs_planned": run.spec.get("budget", {}).get("epochs"),
             **_final(run, finals),
             **_target(run),
@@ -246,13 +254,21 @@ def _cost(epochs: pd.DataFrame) -> dict[str, Any]:
     batches = epochs["batches"].sum() or float("nan")
     passes = epochs["pass_equivalents"].sum(min_count=1)
     return {
-        "epochs_done": len(epochs),
+        "epochs_done": int(_epochs_in(epochs).sum()),
         "seconds_per_epoch": timed["train_seconds"].median(),
         "cpu_seconds_per_epoch": timed["cpu_seconds"].median(),
         **{name: epochs[total].sum(min_count=1) / batches for total, name in PER_BATCH.items()},
         "pass_equivalents_per_batch": passes / batches,
         "cpu_seconds_per_pass": epochs["cpu_seconds"].sum(min_count=1) / (passes or float("nan")),
     }
+
+
+def _medians(run: RunRecord) -> dict[str, Any]:
+    """Return the medians over epochs that the rows of a thinned copy no longer tell."""
+    if run.thinned is None:
+        return {}
+    columns = {"seconds_per_epoch": "train_seconds", "cpu_seconds_per_epoch": "cpu_seconds"}
+    return {name: run.thinned.get(column) for name, column in columns.items()}
 
 
 def _final(run: RunRecord, names: Sequence[str]) -> dict[str, float]:

@@ -10,14 +10,15 @@ from napts.analysis.columns import floats, rows_where, rows_with
 from napts.analysis.measured import metric_of
 from napts.analysis.outcome import by_outcome
 from napts.analysis.statistics import summarise
-from napts.analysis.tables import MISSING, Table, number
-from napts.analysis.target import Arrival, ratio_of_medians, time_to_target
+from napts.analysis.tables import MISSING, Table, bracketed, two_places
+from napts.analysis.target import Arrival, TimeToTarget, ratio_of_medians, time_to_target
 from napts.records import RecordError
 
 CLOCKS = {"epoch": "epochs", "cpu_seconds_total": "CPU s", "pass_equivalents_total": "passes"}
 
 _NOTES = (
-    "Medians over the seeds; runs that miss the target are later than all others. Ratios of the "
+    "Median [smallest, largest] over the seeds; a run that misses the target is later than all "
+    "others, and not in the range. Ratios of the "
     "medians with 95 % intervals, paired by seed, unbounded where one of the two misses the target "
     "with some seed. The end: mean [min, max]; a run that failed or diverged ends with the worst "
     "that it can be.",
@@ -71,7 +72,7 @@ def reaching_table(
             each[0].label,
             str(each[0].n),
             str(each[0].reached),
-            *(_shown(clock.median) for clock in each),
+            *map(_shown, each),
             *(_ratio(arrivals, each[0].label, rival) for rival in rivals),
             _end(epochs, each[0].label),
         ]
@@ -82,8 +83,11 @@ def reaching_table(
     return Table(title, [*columns, f"final {metric.heading}"], rows, _NOTES)
 
 
-def _shown(median: float) -> str:
-    return "missed" if math.isinf(median) else f"{median:.3g}"
+def _shown(found: TimeToTarget) -> str:
+    if math.isinf(found.median):
+        return "missed"
+    times = [t for t, missed in zip(found.times, found.censored, strict=True) if not missed]
+    return bracketed(found.median, min(times), max(times))
 
 
 def _end(epochs: pd.DataFrame, label: str) -> str:
@@ -108,5 +112,5 @@ def _ratio(arrivals: Mapping[str, Mapping[int, Arrival]], label: str, rival: str
     if not seeds:
         return MISSING
     found = ratio_of_medians([of[seed] for seed in seeds], [to[seed] for seed in seeds])
-    value, low, high = (number(end, places=2) for end in (found.value, found.low, found.high))
+    value, low, high = map(two_places, (found.value, found.low, found.high))
     return f"{value} [{low}, {high}] (n = {found.n})"

@@ -6,7 +6,8 @@ methods by their costs, it counts as the worst too.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,16 @@ from napts.analysis.measured import metric_of
 from napts.analysis.outcome import by_outcome
 from napts.analysis.sharing import sharing
 from napts.analysis.statistics import paired_ratio, summarise
-from napts.analysis.tables import MISSING, Table, form_of, number, spread
+from napts.analysis.tables import (
+    MISSING,
+    SINGLE,
+    Table,
+    bracketed,
+    form_of,
+    number,
+    spread,
+    two_places,
+)
 from napts.records.metric import LOSS, Metric
 from napts.registry import Registry
 
@@ -143,13 +153,15 @@ def comparison_tables(runs: pd.DataFrame) -> list[Table]:
         runs: Frame of `runs_frame`, of one experiment and workload.
 
     Returns:
-        Time per epoch, work per batch, outcome; all metrics and the cost of the target where runs
-        have them; and what `COMPARISON_TABLES` add.
+        Time per epoch, rejections and work per batch, outcome; all metrics and the cost of the
+        target where runs have them; and what `COMPARISON_TABLES` add.
     """
     frame = comparison(runs)
     notes = _notes(runs)
-    times = _time_table(frame, sharing_notes(runs))
-    tables = [times, _work_table(frame), _outcome_table(frame, metric_of(runs), notes)]
+    shared = sharing_notes(runs)
+    times, ratios = _time_table(frame, shared), _ratio_table(frame, shared)
+    tables = [times, *([] if ratios is None else [ratios]), *_work_tables(frame)]
+    tables.append(_outcome_table(frame, metric_of(runs), notes))
     every = metrics_table(runs, frame)
     tables += [] if every is None else [every]
     if "target" in runs:
@@ -182,47 +194,100 @@ def _time_table(frame: pd.DataFrame, notes: list[str]) -> Table:
             row["label"],
             str(row["n"]),
             spread(row, "seconds_per_epoch", number),
-            number(row["cpu_seconds_per_epoch_mean"]),
-            *(number(row[f"time_vs_{name}"], places=2) for name in REFERENCES),
+            spread(row, "cpu_seconds_per_epoch", number),
         ]
         for row in frame.to_dict("records")
     ]
     return Table(
         "Time per epoch",
-        ["method", "n", "s/epoch", "CPU s/epoch", *REFERENCES.values()],
+        ["method", "n", "s/epoch", "CPU s/epoch"],
         rows,
         [
             "Training only, without evaluation, checkpoints and logging; mean [min, max] over "
-            "runs of each run's median epoch, the first epoch left out where there are more "
-            "than two. Ratios are of mean seconds over the seeds that both methods have.",
+            "the n runs of each run's median epoch, the first epoch left out where there are more "
+            f"than two. {SINGLE}",
             *notes,
         ],
     )
 
 
-def _work_table(frame: pd.DataFrame) -> Table:
-    columns = {
-        "rejections": "rejections_per_batch",
-        "proposal": "rejections_proposal_per_batch",
-        "correction": "rejections_correction_per_batch",
-        "global": "rejections_global_per_batch",
-        "forwards": "forwards_per_batch",
-        "backwards": "backwards_per_batch",
-        "local": "local_passes_per_batch",
-    }
+def _ratio_table(frame: pd.DataFrame, notes: list[str]) -> Table | None:
+    """Return the times in relation to those of `REFERENCES`; None if none of them was run."""
+    known = [name for name in REFERENCES if floats(frame, f"time_vs_{name}_n").any()]
+    if not known:
+        return None
     rows = [
-        [row["label"], *(number(row[f"{name}_mean"], places=2) for name in columns.values())]
+        [row["label"], _shared_seeds(row, known), *(time_ratio(row, name) for name in known)]
         for row in frame.to_dict("records")
     ]
     return Table(
-        "Work per batch",
-        ["method", *columns],
+        "Time per epoch, relative to others",
+        ["method", "n", *(REFERENCES[name] for name in known)],
         rows,
         [
-            "Means over runs. Rejections in total and by phase; forwards and backwards of the "
-            "whole network; a local pass is one forward and backward of every subdomain."
+            "Ratios of mean seconds over the n seeds that both methods have, with 95 % intervals "
+            "paired by seed; n = 1 gives no interval.",
+            *notes,
         ],
     )
+
+
+def _shared_seeds(row: Mapping[str, Any], references: Sequence[str]) -> str:
+    counts = (str(row[f"time_vs_{name}_n"]) for name in references)
+    return ", ".join(dict.fromkeys(counts))
+
+
+def time_ratio(row: Mapping[str, Any], reference: str) -> str:
+    """Format the ratio of a method's seconds per epoch to those of another one.
+
+    Args:
+        row: A row of `comparison`.
+        reference: A name of `REFERENCES`.
+
+    Returns:
+        The ratio with its 95 % interval.
+    """
+    column = f"time_vs_{reference}"
+    return bracketed(row[column], row[f"{column}_low"], row[f"{column}_high"])
+
+
+_REJECTIONS = {
+    "in all": "rejections_per_batch",
+    "proposal": "rejections_proposal_per_batch",
+    "correction": "rejections_correction_per_batch",
+    "global": "rejections_global_per_batch",
+}
+_PASSES = {
+    "forwards": "forwards_per_batch",
+    "backwards": "backwards_per_batch",
+    "local": "local_passes_per_batch",
+}
+
+
+def _work_tables(frame: pd.DataFrame) -> list[Table]:
+    over = f"Mean [min, max] over the n runs. {SINGLE}"
+    return [
+        _counts(frame, "Rejections per batch", _REJECTIONS, f"In all, and by phase. {over}"),
+        _counts(
+            frame,
+            "Work per batch",
+            _PASSES,
+            "Forwards and backwards of the whole network; a local pass is one forward and "
+            f"backward of every subdomain. {over}",
+        ),
+    ]
+
+
+def _counts(frame: pd.DataFrame, title: str, columns: Mapping[str, str], note: str) -> Table:
+    rows = [
+        [
+            row["label"],
+            str(row["n"]),
+            *(spread(row, name, two_places) for name in columns.values()),
+        ]
+        for row in frame.to_dict("records")
+    ]
+    return Table(title, ["method", "n", *columns], rows, [note])
 
 
 def _outcome_table(frame: pd.DataFrame, metric: Metric, notes: list[str]) -> Table:

@@ -4,6 +4,7 @@ import html
 import itertools
 import math
 import re
+import statistics
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from napts.text import visible
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
+
+    from napts.analysis.statistics import Summary
 
 MISSING = "–"
 """Shown if a value does not exist."""
@@ -46,6 +49,11 @@ def percent(value: float | None) -> str:
     return number(None if value is None else 100 * value, places=2)
 
 
+def two_places(value: float | None) -> str:
+    """Format a number with two digits after the point."""
+    return number(value, places=2)
+
+
 def form_of(metric: Metric) -> Callable[[float | None], str]:
     """Return what formats the values of a metric: a percentage for fractions, else a number."""
     return percent if metric.fraction else number
@@ -65,10 +73,61 @@ def spread(row: Mapping[str, Any], quantity: str, form: Callable[[float | None],
         form: Formats one number.
 
     Returns:
-        The mean alone if there is only one value, `MISSING` if there is none.
+        What `bracketed` returns; `MISSING` if there is no value.
     """
-    mean, low, high = (form(row[f"{quantity}_{name}"]) for name in ("mean", "min", "max"))
-    return mean if row[f"{quantity}_n"] < 2 else f"{mean} [{low}, {high}]"
+    mean, low, high = (row[f"{quantity}_{name}"] for name in ("mean", "min", "max"))
+    return bracketed(mean, low, high, form)
+
+
+def over_runs(summary: "Summary", form: Callable[[float | None], str] = number) -> str:
+    """Format mean and range of a quantity over runs as `spread` does.
+
+    Args:
+        summary: The quantity.
+        form: Formats one number.
+    """
+    return bracketed(summary.mean, summary.minimum, summary.maximum, form)
+
+
+def bracketed(
+    middle: float,
+    low: float,
+    high: float,
+    form: Callable[[float | None], str] = number,
+) -> str:
+    """Format a number with a range or an interval, as ``middle [low, high]``.
+
+    Args:
+        middle: A mean, a median or a ratio.
+        low: Lower end; NaN if there is none.
+        high: Upper end.
+        form: Formats one number.
+
+    Returns:
+        The number alone if the ends do not exist or read as it does.
+    """
+    shown, *ends = (form(value) for value in (middle, low, high))
+    return shown if {*ends} <= {shown, MISSING} else f"{shown} [{', '.join(ends)}]"
+
+
+def median_of(values: Sequence[float], n: int | None = None) -> str:
+    """Format median and range of a cost as ``median [smallest, largest]``.
+
+    Args:
+        values: The costs of the runs that have one.
+        n: Number of all runs, of which the others cost infinitely much.
+    """
+    known = sorted(value for value in values if not math.isnan(value))
+    infinite = [math.inf] * ((n or len(values)) - len(known))
+    if not known:
+        return number(math.inf) if infinite else MISSING
+    return bracketed(statistics.median([*known, *infinite]), known[0], known[-1])
+
+
+SINGLE = (
+    "A number without brackets is that of a single run, or of several that agree in all digits."
+)
+"""Note below tables of means with ranges."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """``napts records``: copies of records that are worth keeping, and packed ones opened again."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
@@ -8,6 +9,11 @@ import click
 from napts.cli.shared import fail
 
 _PATH = click.Path(path_type=Path)
+_THIN = click.option(
+    "--thin",
+    is_flag=True,
+    help="Keep only some rows of runs with many epochs of one step each, with the totals of all.",
+)
 
 
 @click.group()
@@ -18,24 +24,26 @@ def records() -> None:
 @records.command()
 @click.argument("records", type=_PATH)
 @click.argument("target", type=_PATH)
-def condense(records: Path, target: Path) -> None:
+@_THIN
+def condense(records: Path, target: Path, thin: bool) -> None:
     """Copy RECORDS to TARGET without steps, checkpoints and names of computers."""
     from napts.records.condense import condense as condense_runs
 
-    _write(condense_runs, records, target)
+    _write(partial(condense_runs, thinned=thin), records, target)
 
 
 @records.command()
 @click.argument("records", type=_PATH)
 @click.argument("target", type=_PATH)
-def pack(records: Path, target: Path) -> None:
+@_THIN
+def pack(records: Path, target: Path, thin: bool) -> None:
     """Condense RECORDS into one file for each experiment, in the folder TARGET.
 
     Runs that a file in TARGET has and RECORDS lacks stay in it.
     """
     from napts.records.condense import condense_packed
 
-    _write(condense_packed, records, target)
+    _write(partial(condense_packed, thinned=thin), records, target)
 
 
 @records.command()

@@ -127,16 +127,25 @@ def counted(section: Section) -> dict[str, Passes]:
         section: The runs.
     """
     names = [f"{name}_per_batch" for name in ("forwards", "backwards", "local_passes")]
-    fractions = {
-        label: float(floats(rows, "local_fraction").max())
-        for _, label, rows in grouped(section.epochs)
-    }
+    fractions = local_fractions(section)
     found = {}
     for _, label, rows in grouped(section.runs):
         forwards, backwards, local = (float(floats(rows, name).mean()) for name in names)
         if all(map(math.isfinite, (forwards, backwards, local))):
             found[label] = Passes(forwards, backwards, local * fractions[label])
     return found
+
+
+def local_fractions(section: Section) -> dict[str, float]:
+    """Return the share of a batch that local passes use, by label.
+
+    Args:
+        section: The runs.
+    """
+    return {
+        label: float(floats(rows, "local_fraction").max())
+        for _, label, rows in grouped(section.epochs)
+    }
 
 
 def of_the_paper(passes: Mapping[str, Passes]) -> dict[str, Passes]:

@@ -9,7 +9,7 @@ from napts.analysis import Section
 from napts.analysis.columns import floats, split, texts
 from napts.analysis.labels import grouped
 from napts.analysis.outcome import ENDED_BADLY
-from napts.analysis.tables import MISSING, Table, number
+from napts.analysis.tables import MISSING, Table, median_of, number
 from napts.papers.claims.costs import BestOf, PrintedTarget
 from napts.papers.claims.evidence import Evidence, MissingError
 from napts.papers.claims.quasi_newton import BEST_OF_LBFGS, ERROR, SLIDES_TARGET
@@ -42,8 +42,9 @@ def _best_errors(frame: pd.DataFrame, metric: Metric) -> Table:
         ["method", "runs", f"best {metric.label}", *CLOCKS.values(), "in all"],
         rows,
         [
-            "Medians over the runs of the best iterate that was evaluated, for every method "
-            "alike, and of what had been spent until then; in all: gradients of the whole run. "
+            "Median [smallest, largest] over the runs of the best iterate that was evaluated, for "
+            "every method alike, and of what had been spent until then; in all: gradients of the "
+            "whole run. "
             "Gradients: all of them, those of line searches too; without searches: the "
             "convention of the authors of ASPQN; in parallel: those that need not wait for one "
             "another count once. A run that ended badly has no best iterate."
@@ -69,8 +70,9 @@ def _cost_of(
         ["method", "reached", *CLOCKS.values()],
         rows,
         [
-            "Medians over the seeds until the first iterate that is at least as good, if more than "
-            "half of the runs have one. The columns are those of the table above."
+            "Median [smallest, largest] over the seeds until the first iterate that is at least as "
+            "good, if more than half of the runs have one; the range is theirs. The columns are "
+            "those of the table above."
         ],
     )
 
@@ -90,7 +92,7 @@ def _reached(runs: Sequence[pd.DataFrame], targets: Mapping[int, float]) -> list
     share = f"{len(costs)}/{len(runs)}"
     if len(costs) <= len(runs) / 2:
         return [share, *["not reached" if not costs else MISSING] * len(CLOCKS)]
-    return [share, *(_shown(float(np.median([cost[name] for cost in costs]))) for name in CLOCKS)]
+    return [share, *(_shown([cost[name] for cost in costs]) for name in CLOCKS)]
 
 
 def _cells(group: pd.DataFrame, error: str, *, rising: bool) -> list[str]:
@@ -99,8 +101,7 @@ def _cells(group: pd.DataFrame, error: str, *, rising: bool) -> list[str]:
     best = [found for run in well if (found := _best(run, error, rising=rising)) is not None]
     if len(best) <= len(runs) / 2:  # the median is that of a run that ended badly
         return [f"{len(best)}/{len(runs)}", *[MISSING] * (2 + len(CLOCKS))]
-    medians = {name: float(np.median([row[name] for row in best])) for name in best[0]}
-    return [f"{len(best)}/{len(runs)}", *(_shown(medians[name]) for name in medians)]
+    return [f"{len(best)}/{len(runs)}", *(_shown([row[name] for row in best]) for name in best[0])]
 
 
 def _best(run: pd.DataFrame, error: str, *, rising: bool) -> dict[str, float] | None:
@@ -113,5 +114,5 @@ def _best(run: pd.DataFrame, error: str, *, rising: bool) -> dict[str, float] | 
     return {error: float(values[row]), **costs, "all": float(floats(run, "backwards_total").max())}
 
 
-def _shown(value: float) -> str:
-    return number(value) if np.isfinite(value) else MISSING
+def _shown(values: Sequence[float]) -> str:
+    return median_of(values) if np.isfinite(values).all() else MISSING

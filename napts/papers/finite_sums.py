@@ -1,16 +1,15 @@
 """Tables of the slides on finite sums: the cost of reaching a target, by every count."""
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from napts.analysis import Section
-from napts.analysis.columns import Floats, floats, split, texts
+from napts.analysis.columns import floats, split, texts
 from napts.analysis.labels import grouped
 from napts.analysis.outcome import ENDED_BADLY
-from napts.analysis.tables import MISSING, Table, number
+from napts.analysis.tables import Table, median_of, number
 from napts.analysis.target import arrival
 
 TARGETS = (("val_gap", 1e-6), ("val_gradient_norm", 1e-6))
@@ -60,7 +59,8 @@ def _cost_table(frame: pd.DataFrame, metric: str, target: float) -> Table:
         ["method", "reached", *COUNTS.values(), "final share %"],
         rows,
         [
-            "Medians over the runs; a run that ended without getting there counts as infinite. "
+            "Median [smallest, largest] over the runs; one that ended without getting there counts "
+            "as infinite in the median and is not in the range. "
             "Gradients, Hessians and products are weighted by their share of the samples, CG "
             "iterations are not; gradients of line searches are in. Final share: samples in the "
             "smallest subset there."
@@ -69,36 +69,24 @@ def _cost_table(frame: pd.DataFrame, metric: str, target: float) -> Table:
 
 
 def _cells(group: pd.DataFrame, metric: str, target: float) -> list[str]:
-    runs = [_costs(run, metric, target) for run in split(group, "seed")]
-    reached = sum(math.isfinite(costs["epoch"]) for costs in runs)
+    runs = split(group, "seed")
+    there = [costs for run in runs if (costs := _costs(run, metric, target)) is not None]
     return [
-        f"{reached}/{len(runs)}",
-        *(number(_median([costs[name] for costs in runs])) for name in COUNTS),
-        _share([costs["share"] for costs in runs if math.isfinite(costs["epoch"])]),
+        f"{len(there)}/{len(runs)}",
+        *(median_of([costs[name] for costs in there], len(runs)) for name in COUNTS),
+        median_of([100 * costs["share"] for costs in there]),
     ]
 
 
-def _costs(run: pd.DataFrame, metric: str, target: float) -> dict[str, float]:
-    """Return what one run had spent when it got there; infinite if it never did."""
+def _costs(run: pd.DataFrame, metric: str, target: float) -> dict[str, float] | None:
+    """Return what one run had spent when it got there; ``None`` if it never did."""
     there = arrival(run, "epoch", metric, target, rising=False)
     if not there.reached or texts(run, "state")[0] in ENDED_BADLY:
-        return {**dict.fromkeys(COUNTS, math.inf), "share": math.nan}
+        return None
     row = int(np.flatnonzero(floats(run, "epoch") == there.time)[0])
     return {name: float(floats(run, name)[row]) for name in (*COUNTS,)} | {
         "share": float(floats(run, "sample_fraction")[row])
     }
-
-
-def _median(values: Sequence[float]) -> float:
-    """Return the median; infinite if it lies between a number and infinity."""
-    ordered: Floats = np.sort(np.asarray(values, dtype=np.float64))
-    middle = ordered[[(len(ordered) - 1) // 2, len(ordered) // 2]]
-    return float(middle.mean()) if np.isfinite(middle).all() else math.inf
-
-
-def _share(values: Sequence[float]) -> str:
-    known = [value for value in values if not math.isnan(value)]
-    return number(100 * _median(known)) if known else MISSING
 
 
 def _published() -> Table:

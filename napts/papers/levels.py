@@ -1,6 +1,5 @@
 """Tables of multilevel training: the cost of reaching a loss, by every count."""
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -10,7 +9,7 @@ from napts.analysis import Section
 from napts.analysis.columns import floats, split, texts
 from napts.analysis.labels import grouped
 from napts.analysis.outcome import ENDED_BADLY
-from napts.analysis.tables import Table, number
+from napts.analysis.tables import Table, median_of
 from napts.analysis.target import arrival
 from napts.records.metric import Metric
 
@@ -67,7 +66,7 @@ def _cells(group: pd.DataFrame, target: float) -> list[str]:
     cells = [f"{len(found)}/{len(runs)}"]
     if 2 * len(found) < len(runs) or not found:
         return [*cells, *["not reached"] * len(COUNTS)]
-    return [*cells, *(_spread([costs[name] for costs in found], len(runs)) for name in COUNTS)]
+    return [*cells, *(median_of([costs[name] for costs in found], len(runs)) for name in COUNTS)]
 
 
 def _costs(run: pd.DataFrame, target: float) -> dict[str, float] | None:
@@ -77,10 +76,3 @@ def _costs(run: pd.DataFrame, target: float) -> dict[str, float] | None:
         return None
     row = int(np.flatnonzero(floats(run, "epoch") == there.time)[0])
     return {name: float(floats(run, name)[row]) for name in COUNTS}
-
-
-def _spread(values: Sequence[float], runs: int) -> str:
-    """Return the median over all runs, infinite for those that do not get there, and the range."""
-    ordered = sorted([*values, *[math.inf] * (runs - len(values))])
-    middle = (ordered[(runs - 1) // 2] + ordered[runs // 2]) / 2
-    return f"{number(middle)} [{number(min(values))}, {number(max(values))}]"

@@ -14,6 +14,7 @@ from napts.analysis.columns import split, texts
 from napts.analysis.labels import grouped
 from napts.plotting.curves import ABORTED, last_of_all
 from napts.plotting.style import Look
+from napts.records.layout import MERGED
 
 _LETTER_INCHES = 0.067
 _HANDLE_INCHES = 0.56
@@ -79,6 +80,17 @@ def count_runs(group: pd.DataFrame) -> str:
     states = [texts(run, "state")[0] for run in split(group, "seed")]
     aborted = [f"{states.count(state)} {state}" for state in ABORTED if state in states]
     return ", ".join([f"n={len(states)}", *aborted])
+
+
+def what_points_are(frame: pd.DataFrame) -> str:
+    """Return a sentence on the points of curves by epoch.
+
+    Args:
+        frame: Frame of `napts.analysis.epochs_frame`.
+    """
+    if MERGED in frame:
+        return "One point per epoch; of thinned records, those that all seeds keep."
+    return "One point per epoch."
 
 
 def thin_lines(frame: pd.DataFrame) -> str:

@@ -18,7 +18,13 @@ from napts.analysis.columns import (
 )
 from napts.analysis.labels import grouped
 from napts.analysis.measured import metric_of
-from napts.plotting.annotate import caption, count_runs, fitting_columns, thin_lines
+from napts.plotting.annotate import (
+    caption,
+    count_runs,
+    fitting_columns,
+    thin_lines,
+    what_points_are,
+)
 from napts.plotting.courses import Course, course_figure, groups_of, lines_and_bands
 from napts.plotting.curves import log_if_wide
 from napts.plotting.style import PHASES, finish, looks, new_figure
@@ -57,7 +63,7 @@ def cost_figure(frame: pd.DataFrame) -> Figure:
     parts = "local_fraction" in frame and min(frame["local_fraction"].tolist(), default=1) < 1
     caption(
         figure,
-        f"{lines_and_bands(quartiles, several=len(groups_of(frame)) > 1)} One point per epoch. "
+        f"{lines_and_bands(quartiles, several=len(groups_of(frame)) > 1)} {what_points_are(frame)} "
         "A forward counts 1/3, a backward 2/3, the local passes of all subdomains "
         + ("their share of the batch." if parts else "1.")
         + thin_lines(frame),

@@ -8,7 +8,7 @@ from napts.analysis.frames import target_in_words
 from napts.analysis.looks import LEADING
 from napts.analysis.measured import named
 from napts.analysis.summary import sharing_notes
-from napts.analysis.tables import number, with_unit
+from napts.analysis.tables import form_of, number, spread, two_places, with_unit
 from napts.analysis.tuning_tables import tuning_table
 from napts.plotting.drawings import TuningStudies, problem_of, tuning_studies
 from napts.plotting.page import Body, page
@@ -126,11 +126,12 @@ def _summary(section: Section) -> str:
     """Say in words what the figures show, for readers who cannot see them."""
     metric = section.metric
     name = named(metric)
-    mean = f"final_{metric.column('val')}_mean"
+    value, unit = f"final_{metric.column('val')}", " %" if metric.fraction else ""
     parts = [
-        f"{row['label']}: {name} {with_unit(row[mean], metric)}, "
-        f"train loss {number(row['final_train_loss_mean'])}, "
-        f"{number(row['rejections_per_batch_mean'], places=2)} rejections per batch"
+        f"{row['label']} (n = {row[f'{value}_n']}): {name} "
+        f"{spread(row, value, form_of(metric))}{unit}, "
+        f"train loss {spread(row, 'final_train_loss', number)}, "
+        f"{spread(row, 'rejections_per_batch', two_places)} rejections per batch"
         for row in comparison(section.runs).to_dict("records")
     ]
-    return f"Means over seeds at the end. {'; '.join(parts)}."
+    return f"Means [min, max] over n seeds at the end. {'; '.join(parts)}."

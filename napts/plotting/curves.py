@@ -123,6 +123,20 @@ def _by_epoch(rows: pd.DataFrame, column: str) -> Floats:
     return values
 
 
+def in_step(group: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the epochs of which every run has one that has got so far.
+
+    Thinned records lack different ones of different runs; of all other runs these are all rows.
+
+    Args:
+        group: Rows of one label.
+    """
+    epochs, ends = floats(group, "epoch"), [floats(r, "epoch").max() for r in split(group, "seed")]
+    found, place, there = np.unique(epochs, return_inverse=True, return_counts=True)
+    expected = len(ends) - np.searchsorted(np.sort(ends), found)
+    return rows_where(group, (there >= expected)[place])
+
+
 def dominated(frame: pd.DataFrame, columns: Sequence[str]) -> bool:
     """Tell whether a single seed makes the range of some method's curve.
 
@@ -133,13 +147,18 @@ def dominated(frame: pd.DataFrame, columns: Sequence[str]) -> bool:
     for _, _, group in grouped(trained(frame)):
         if len(set(floats(group, "seed"))) < FEW_SEEDS:
             continue
+        shared = in_step(group)
         for column in columns:
-            known = rows_where(group, np.isfinite(floats(group, column)))
+            known = rows_where(shared, np.isfinite(floats(shared, column)))
             every, inner = (curve(known, "epoch", column, quartiles=q) for q in (False, True))
             reach, distance = every.high - every.low, inner.high - inner.low
             if len(reach) and np.median(reach) > DOMINATED * np.median(distance) > 0.0:
                 return True
     return False
+
+
+def _at(group: pd.DataFrame, epochs: Floats) -> pd.DataFrame:
+    return rows_where(group, np.isin(floats(group, "epoch"), epochs))
 
 
 def last_of_all(group: pd.DataFrame) -> float:
@@ -187,14 +206,16 @@ def band(
     untrained = floats(frame, "epoch") == 0
     both = np.isfinite(floats(frame, x)) & np.isfinite(floats(frame, y))
     known = grouped(rows_where(frame, both | untrained))
+    shared = {label: floats(in_step(group), "epoch") for _, label, group in grouped(frame)}
     own = [(label, group) for _, label, group in known if shown is None or label in shown]
-    behind = [group for _, label, group in known if shown is not None and label not in shown]
-    for group in behind:
-        line = curve(trained(group), x, y, last_of_all(group), quartiles=quartiles).thinned()
+    grey = [(label, rows) for _, label, rows in known if shown is not None and label not in shown]
+    for label, group in grey:
+        drawn = _at(trained(group), shared[label])
+        line = curve(drawn, x, y, last_of_all(group), quartiles=quartiles).thinned()
         axes.plot(line.x, scale * line.middle, color=BEHIND, lw=0.8, zorder=1.5)
     for place, (label, group) in enumerate(own):
         look, last, drawn = looks[label], last_of_all(group), trained(group)
-        line = curve(drawn, x, y, last, quartiles=quartiles).thinned()
+        line = curve(_at(drawn, shared[label]), x, y, last, quartiles=quartiles).thinned()
         if drawn.empty:
             continue
         axes.fill_between(
@@ -213,6 +234,8 @@ def band(
             markeredgecolor="white",
             markeredgewidth=0.4,
         )
+        if math.isfinite(last):  # the last one that all of them have
+            last = shared[label][shared[label] <= last].max()
         beyond = rows_where(drawn, floats(drawn, "epoch") >= last)
         for run in split(beyond, "seed"):
             kept = thin(len(run))

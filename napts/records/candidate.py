@@ -4,12 +4,14 @@ import hashlib
 import json
 import platform
 import time
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from napts.records.columns import columns_of
 from napts.records.layout import EPOCHS
+from napts.records.merged_rows import merged
 from napts.records.read import RunRecord, load_run
 from napts.records.rows import encode_numbers
 from napts.records.run_lock import is_locked
@@ -25,6 +27,8 @@ _RANKS = {"done": 3, "diverged": 2, "failed": 1, "interrupted": 0, "running": 0}
 
 _TIMED = frozenset(column.name for column in columns_of(EPOCHS) if column.measured)
 """Columns that differ between two runs with the same numbers."""
+
+Row = dict[str, Any]
 
 _DERIVED = ("samples",)
 """Columns that follow from the others, and that records of older versions lack."""
@@ -97,7 +101,9 @@ class Candidate:
     def is_further_than(self, other: "Candidate") -> bool:
         """Tell whether it should replace ``other``."""
         if self.is_finished() and self.record.state == other.record.state:
-            return False
+            # The same result, but with all its rows.
+            fuller = self.record.thinned is None and other.record.thinned is not None
+            return fuller and same_result(self.record, other.record)
         if self.extent != other.extent:
             return self.extent > other.extent
         if self._is_being_written():
@@ -151,13 +157,19 @@ def same_result(first: RunRecord, second: RunRecord) -> bool:
         first: A run.
         second: Another copy, or another execution, of the same run.
     """
-    return _result(first) == _result(second)
+    if first.thinned is None and second.thinned is None:
+        return _result(first, first.epochs) == _result(second, second.epochs)
+    # Of thinned copies only the totals of the epochs that both have can be compared.
+    shared = {row["epoch"] for row in first.epochs} & {row["epoch"] for row in second.epochs}
+    rows = (merged(run.epochs, shared) for run in (first, second))
+    one, other = (_result(run, own) for run, own in zip((first, second), rows, strict=True))
+    return one == other
 
 
-def _result(record: RunRecord) -> str:
+def _result(record: RunRecord, epochs: Sequence[Row]) -> str:
     rows = [
         {key: value for key, value in row.items() if key not in _TIMED and key not in _DERIVED}
-        for row in record.epochs
+        for row in epochs
     ]
     told = {"state": record.state, "final": record.final, "rows": rows}
     # As text, because an undefined loss differs from itself as a number.

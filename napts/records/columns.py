@@ -79,6 +79,8 @@ def _epochs() -> Iterator[Column]:
     yield from _sums(file, _TOTAL)
     yield from _quasi_newton(file, _TOTAL)
     yield from _levels(file, _TOTAL)
+    merged = "thinned copies: epochs that the row stands for, it and those before it"
+    yield Column(layout.MERGED, file, "integer", "", merged, since="0.2", optional=True)
     yield Column("radius", file, "number", "", "trust-region radius at the end of the epoch")
     yield Column("peak_memory_mb", file, "number", "MB", "peak memory so far", measured=True)
     yield Column("time", file, "number", "unix s", "when the row was written", measured=True)
@@ -258,6 +260,14 @@ def columns_of(file: str) -> tuple[Column, ...]:
         file: Its name (see `napts.records.layout`), or `FINAL`.
     """
     return tuple(column for column in COLUMNS if column.file == file)
+
+
+def adds_up(name: str) -> bool:
+    """Tell whether values of a column of ``epochs.jsonl`` are totals, so that epochs add up."""
+    described = column(layout.EPOCHS, name)
+    if described is None:
+        return False
+    return described.unit == _TOTAL or (described.unit == "s" and name != "elapsed_seconds")
 
 
 @lru_cache(maxsize=4096)  # asked for each number of each row

@@ -74,6 +74,8 @@ def check_run(
     status: Mapping[str, Any],
     epochs: Sequence[Row],
     restarts: Sequence[Row],
+    *,
+    thinned: bool = False,
 ) -> None:
     """Compare the rows of a run with the rows that the rest of its records promises.
 
@@ -83,13 +85,14 @@ def check_run(
         status: Contents of ``status.json``.
         epochs: Surviving rows of ``epochs.jsonl``, in order.
         restarts: Rows of ``restarts.jsonl``.
+        thinned: Whether rows may stand for several epochs.
 
     Raises:
         DamagedRun: Something is missing, or contradicts the rest.
     """
     file = path / "epochs.jsonl"
     _check_attempts(path, epochs, restarts)
-    last = check_order(file, epochs)
+    last = check_order(file, epochs, thinned=thinned)
     resumed = restarts[-1].get("resumed_from_epoch") if restarts else None
     if resumed is not None and last < resumed:
         raise DamagedRun(file, f"lacks {_epochs(last + 1, resumed)}, before the last resumption")
@@ -123,13 +126,14 @@ def _check_attempts(path: Path, epochs: Sequence[Row], restarts: Sequence[Row]) 
         )
 
 
-def check_order(file: Path, epochs: Sequence[Row], last: int = -1) -> int:
+def check_order(file: Path, epochs: Sequence[Row], last: int = -1, *, thinned: bool = False) -> int:
     """Look for every epoch, starting with the evaluation before training.
 
     Args:
         file: ``epochs.jsonl``.
         epochs: Its surviving rows, in order.
         last: The epoch up to which there must be rows.
+        thinned: Whether rows may stand for several epochs.
 
     Returns:
         The last epoch found, -1 for none.
@@ -137,10 +141,15 @@ def check_order(file: Path, epochs: Sequence[Row], last: int = -1) -> int:
     Raises:
         DamagedRun: One is missing.
     """
-    for expected, row in enumerate(epochs):
-        if row["epoch"] != expected:
-            raise DamagedRun(file, f"lacks {_epochs(expected, row['epoch'] - 1)}")
-    found = len(epochs) - 1
+    found = -1
+    for row in epochs:
+        merged = (row.get("merged_epochs") or 1) if thinned else 1
+        first = row["epoch"] - merged + 1
+        if first > found + 1:
+            raise DamagedRun(file, f"lacks {_epochs(found + 1, first - 1)}")
+        if first <= found:
+            raise DamagedRun(file, f"has {_epochs(max(first, 0), found)} twice")
+        found = row["epoch"]
     if found < last:
         raise DamagedRun(file, f"lacks {_epochs(found + 1, last)} before the checkpoint")
     return found

@@ -9,7 +9,13 @@ from napts.records.damage import RecordError
 from napts.text import shown
 
 SCHEMA = 1
-"""Version of the files' format; part of every run key."""
+"""Version of the format that runs write; part of every run key."""
+
+THINNED_SCHEMA = 2
+"""Version of copies with rows that stand for several epochs."""
+
+NEWEST_SCHEMA = THINNED_SCHEMA
+"""The newest version that this program reads."""
 
 SPEC = "spec.json"
 ENVIRONMENT = "environment.json"
@@ -22,6 +28,9 @@ PREVIOUS_CHECKPOINT = "checkpoint.previous.pt"
 LOCK = "lock"
 TRACEBACK = "traceback.txt"
 KEPT = "kept.npz"
+
+MERGED = "merged_epochs"
+"""The column that says for how many epochs a row stands; without it, for one."""
 
 NAME_PATTERN = r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$"
 """Allowed names of experiments and run keys; no such name leads out of the records folder."""

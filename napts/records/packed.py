@@ -12,7 +12,7 @@ from napts.records.damage import Damage, DamagedRun, RecordError, check_run
 from napts.records.files import refuse_links, write_atomic, write_object
 from napts.records.read import STATES, RunRecord, load_run, purpose_of
 from napts.records.reading import opened
-from napts.records.rows import Misshapen, dump_row, object_of
+from napts.records.rows import Misshapen, dump_row, dump_rows, object_of
 from napts.records.shape import check_header, check_schema, checker
 from napts.records.step_rows import without_steps
 from napts.text import one_line, shown
@@ -72,9 +72,9 @@ def unpack(path: str | Path, records_root: str | Path) -> list[Path]:
         directory.mkdir(parents=True)
         names = ("run_key", "experiment", "label", "spec")
         header = {"schema": layout.SCHEMA, **{name: getattr(run, name) for name in names}}
-        header |= _purpose(run)
+        header |= _purpose(run) | as_thinned(run)
         for name, rows in ((layout.EPOCHS, run.epochs), (layout.RESTARTS, run.restarts)):
-            (directory / name).write_text("".join(f"{dump_row(row)}\n" for row in rows))
+            (directory / name).write_bytes(dump_rows(rows))
         write_object(directory / layout.ENVIRONMENT, run.environment)
         write_object(directory / layout.STATUS, run.status)
         write_object(directory / layout.SPEC, header)
@@ -127,7 +127,14 @@ def read_packed(path: str | Path) -> tuple[list[RunRecord], list[Damage]]:
 
 def _packed(run: RunRecord) -> dict[str, Any]:
     fields = {name: getattr(run, name) for name in _FIELDS}
-    return {**fields, "restarts": without_steps(run.restarts), **_purpose(run)}
+    return {**fields, "restarts": without_steps(run.restarts), **_purpose(run), **as_thinned(run)}
+
+
+def as_thinned(run: RunRecord) -> dict[str, Any]:
+    """Return what the header of a thinned copy says besides; nothing for any other run."""
+    if run.thinned is None:
+        return {}
+    return {"schema": layout.THINNED_SCHEMA, "thinned": run.thinned}
 
 
 def _purpose(run: RunRecord) -> dict[str, Any]:
@@ -175,7 +182,8 @@ def _run(path: Path, number: int, line: bytes) -> RunRecord:
     )
     try:
         primary, kind = purpose_of(row)
-        check_run(directory, row["spec"], status, epochs, restarts)
+        thinned = row.get("thinned")
+        check_run(directory, row["spec"], status, epochs, restarts, thinned=thinned is not None)
     except RecordError as error:
         raise Misshapen(str(error).removeprefix(f"{path.parent}/")) from None
     return RunRecord(
@@ -190,6 +198,7 @@ def _run(path: Path, number: int, line: bytes) -> RunRecord:
         environment=_named("environment", _table(row, "environment"), layout.ENVIRONMENT),
         epochs=epochs,
         restarts=restarts,
+        thinned=thinned,
     )
 
 

@@ -109,11 +109,14 @@ class RunRecord(RunStatus):
         epochs: Surviving rows of ``epochs.jsonl`` in order of the epoch; row 0 is the evaluation
             before training.
         restarts: Every attempt, in order.
+        thinned: Of a copy with rows that stand for several epochs, the medians over single ones;
+            None for all other runs. See `napts.records.thinning`.
     """
 
     environment: dict[str, Any]
     epochs: list[Row]
     restarts: list[Row]
+    thinned: dict[str, Any] | None = None
 
     @cached_property
     def steps(self) -> list[Row]:
@@ -173,7 +176,10 @@ def read_status(path: str | Path) -> RunStatus:
         DamagedRun: A file is damaged.
     """
     path = Path(path)
-    header = read_header(path)
+    return _with_status(path, read_header(path))
+
+
+def _with_status(path: Path, header: dict[str, Any]) -> RunStatus:
     primary, kind = purpose_of(header)
     spec = with_absent_options(header["spec"])
     label = header.get("label") or spec["optimizer"]["method"]
@@ -271,10 +277,11 @@ def load_run(path: str | Path) -> RunRecord:
 
 
 def _load(path: Path) -> RunRecord:
-    header = read_status(path)
+    contents = read_header(path)
+    header, thinned = _with_status(path, contents), contents.get("thinned")
     epochs, restarts = read_epochs(path)
     status = header.status
-    check_run(path, header.spec, status, epochs, restarts)
+    check_run(path, header.spec, status, epochs, restarts, thinned=thinned is not None)
     if is_superseded(status, restarts) and status["state"] in ENDED:
         status = {**status, **_INTERRUPTED}
     record = RunRecord(
@@ -289,6 +296,7 @@ def _load(path: Path) -> RunRecord:
         environment=read_environment(path),
         epochs=epochs,
         restarts=restarts,
+        thinned=thinned,
     )
     _check_steps(record)
     return record

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ __all__ = [
     "RecordError",
     "decode_numbers",
     "dump_row",
+    "dump_rows",
     "encode_numbers",
     "is_result",
     "object_of",
@@ -78,6 +79,11 @@ def is_result(key: str) -> bool:
 def dump_row(row: Mapping[str, Any]) -> str:
     """Return ``row`` as one line of JSON without the line break."""
     return json.dumps(encode_numbers(row), allow_nan=False, separators=(",", ":"))
+
+
+def dump_rows(rows: Iterable[Mapping[str, Any]]) -> bytes:
+    """Return rows as the contents of a JSON Lines file."""
+    return "".join(f"{dump_row(row)}\n" for row in rows).encode()
 
 
 def read_rows(

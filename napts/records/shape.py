@@ -14,8 +14,8 @@ from napts.records.damage import DamagedRun, NewerSchema
 from napts.records.layout import (
     ENVIRONMENT,
     EPOCHS,
+    NEWEST_SCHEMA,
     RESTARTS,
-    SCHEMA,
     STATUS,
     STEPS,
 )
@@ -189,9 +189,9 @@ def check_schema(place: Path, row: Mapping[str, Any]) -> None:
     if found is None:
         return
     if isinstance(found, bool) or not isinstance(found, int) or found < 1:
-        raise DamagedRun(place, f"schema: found {shown(found)}, allowed: {SCHEMA}")
-    if found > SCHEMA:
-        raise NewerSchema(place, found, SCHEMA)
+        raise DamagedRun(place, f"schema: found {shown(found)}, allowed: 1 to {NEWEST_SCHEMA}")
+    if found > NEWEST_SCHEMA:
+        raise NewerSchema(place, found, NEWEST_SCHEMA)
 
 
 def check_header(row: dict[str, Any]) -> dict[str, Any]:
@@ -206,6 +206,9 @@ def check_header(row: dict[str, Any]) -> dict[str, Any]:
     for name in ("run_key", "experiment"):
         _expect(row, name, "text", required=True)
     _expect(row, "label", "text")
+    _expect(row, "thinned", "table")
+    for name in row.get("thinned") or {}:
+        _expect(row["thinned"], name, "number", "thinned.")
     _expect(row, "spec", "table", required=True)
     check_depth(row["spec"], "spec")
     _check_spec(row["spec"])

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from napts.records.columns import FINAL, PER_BATCH, TRAINING_COSTS, column
-from napts.records.layout import EPOCHS
+from napts.records.layout import EPOCHS, MERGED
+from napts.records.merged_rows import per_epoch
 from napts.records.read import RunRecord
 
 PARAM_LIMIT = 6000
@@ -22,7 +23,7 @@ DIGEST_LENGTH = 16
 
 _LEFT_OUT = (
     *("attempt", "epoch", "batches", "samples", "time", "nonmonotone"),
-    *("checkpoint_seconds", "logging_seconds", "elapsed_seconds"),
+    *("checkpoint_seconds", "logging_seconds", "elapsed_seconds", MERGED),
 )
 """Columns of an epoch row that MLflow has in another form, or that are not useful there."""
 
@@ -45,8 +46,10 @@ def epoch_points(row: Mapping[str, Any]) -> list[Point]:
     """Return the metrics of one row of ``epochs.jsonl``; absent values are left out.
 
     Infinite values become NaN: MLflow would store infinity as 1.8e308, which flattens every
-    chart, and a gap shows a divergence just as well.
+    chart, and a gap shows a divergence just as well. A row that stands for several epochs has the
+    means of what single ones count.
     """
+    row = per_epoch(row)
     named = [*_metrics_of(row), *_system_metrics_of(row)]
     time_ms, epoch = milliseconds(row["time"]), row["epoch"]
     return [Point(key, _storable(value), time_ms, epoch) for key, value in named]

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.made_runs import Row, write_comparison, write_run
 from napts.analysis import Table, comparison, comparison_tables, load_collection
-from napts.analysis.tables import number, percent, spread
+from napts.analysis.tables import bracketed, median_of, number, percent, spread
 
 
 def seconds(value: float):
@@ -64,20 +64,32 @@ def test_a_run_that_diverged_is_the_worst_and_one_that_goes_on_is_missing(root: 
 
 
 def test_tables_show_the_same_numbers(root: Path) -> None:
-    time, work, outcome = comparison_tables(load_collection(root).sections[0].runs)
+    tables = comparison_tables(load_collection(root).sections[0].runs)
+    time, ratios, rejections, work, outcome = tables
     cells = {row[0]: list(row) for row in time.rows}
-    assert cells["NAPTS"] == ["NAPTS", "2", "5.50 [5.00, 6.00]", "2.75", "5.50", "2.75", "0.69"]
+    assert cells["NAPTS"] == ["NAPTS", "2", "5.50 [5.00, 6.00]", "2.75 [2.50, 3.00]"]
+    assert cells["Adam"] == ["Adam", "2", "1.00", "0.500"]  # both runs took as long
+    relative = {row[0]: list(row) for row in ratios.rows}
+    assert list(ratios.columns) == ["method", "n", "vs Adam", "vs TR", "vs APTS"]
+    assert relative["APTS"] == ["APTS", "2", "8.00", "4.00", "1.00"]
+    assert relative["NAPTS"][2].startswith("5.50 [")
+    assert relative["SGD"][1] == "1"  # the seed that it shares
     outcomes = {row[0]: list(row) for row in outcome.rows}
-    assert outcomes["NAPTS"][1:4] == ["2/2", "0.250 [0.250, 0.250]", "92.00 [90.00, 94.00]"]
+    assert outcomes["NAPTS"][1:4] == ["2/2", "0.250", "92.00 [90.00, 94.00]"]
     assert outcomes["SGD"] == ["SGD", "0/1", "∞", "0.00", "0.00"]
     assert "SGD, seed 0: diverged after 3 of 10 epochs." in outcome.notes
-    assert [row[0] for row in work.rows] == list(outcomes)
+    for counts in (rejections, work):
+        assert [row[0] for row in counts.rows] == list(outcomes)
+        assert [row[1] for row in counts.rows] == ["2", "2", "2", "2", "1"]
 
 
-def test_ratio_without_the_reference_is_missing(tmp_path: Path) -> None:
+def test_ratios_are_of_references_that_were_run(tmp_path: Path) -> None:
     write_run(tmp_path, method="NAPTS")
-    tables = comparison_tables(load_collection(tmp_path).sections[0].runs)
-    assert list(tables[0].rows[0][-3:]) == ["–", "–", "–"]
+    titles = [t.title for t in comparison_tables(load_collection(tmp_path).sections[0].runs)]
+    assert titles == ["Time per epoch", "Rejections per batch", "Work per batch", "Outcome"]
+    write_run(tmp_path, method="TR", seed=9)
+    ratios = comparison_tables(load_collection(tmp_path).sections[0].runs)[1]
+    assert [list(row) for row in ratios.rows] == [["TR", "1", "1.00"], ["NAPTS", "0", "–"]]
 
 
 def test_text_tables_fit_a_terminal(tmp_path: Path) -> None:
@@ -108,7 +120,23 @@ def test_percent_and_spread() -> None:
     row = {"q_mean": 0.5, "q_min": 0.25, "q_max": 0.75, "q_n": 2}
     assert percent(0.97125) == "97.12"
     assert spread(row, "q", percent) == "50.00 [25.00, 75.00]"
-    assert spread({**row, "q_n": 1}, "q", percent) == "50.00"
+    single = {"q_mean": 0.5, "q_min": 0.5, "q_max": 0.5, "q_n": 1}
+    assert spread(single, "q", percent) == "50.00"
+    assert spread(dict.fromkeys(row, math.nan), "q", percent) == "–"
+
+
+def test_medians_with_the_range_of_those_that_get_there() -> None:
+    assert median_of([3.0, 1.0, 2.0]) == "2.00 [1.00, 3.00]"
+    assert median_of([1.0, 3.0], n=3) == "3.00 [1.00, 3.00]"
+    assert median_of([1.0, 3.0], n=4) == "∞ [1.00, 3.00]"
+    assert median_of([2.0, 2.0]) == "2.00"
+    assert (median_of([], n=2), median_of([])) == ("∞", "–")
+
+
+def test_ends_that_do_not_exist_or_say_nothing_are_left_out() -> None:
+    assert bracketed(0.5, math.nan, math.nan) == "0.500"
+    assert bracketed(0.5, 0.49999, 0.50001) == "0.500"
+    assert bracketed(0.5, 0.0, math.inf) == "0.500 [0.00, ∞]"
 
 
 TABLE = Table("T <1>", ["method", "a|b"], [["x & y", "1.0"], ["[red]", "22.0"]], ["Note <n>."])

@@ -39,7 +39,7 @@ _CHECKPOINTS = ("checkpoint.pt", "checkpoint.previous.pt")
 _ODD_JSON: tuple[str, ...] = (
     *("{}", "[]", "null", "0", '"x"', "true", "NaN", "[[]]", '[{"epoch": 1}]', "{", '{"a": 1'),
     *("[" * 50_000, "[" * 500 + "]" * 500, '{"a":' * 3000 + "1" + "}" * 3000, "9" * 10_000),
-    *('{"schema": 2}', '{"state": "done"}', '{"state": {}}', '{"state": "done", "epoch": "x"}'),
+    *('{"schema": 3}', '{"state": "done"}', '{"state": {}}', '{"state": "done", "epoch": "x"}'),
     *('{"epoch": null}', '{"epoch": 1e308}', '{"attempt": []}', "\ufeff{}", "\x00" * 100),
 )
 

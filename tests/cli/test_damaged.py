@@ -154,14 +154,14 @@ def test_tune(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", ["run", "plan", "status", "submit"])
 def test_a_later_schema_is_refused_in_one_line(folder: Path, command: str) -> None:
     status = damaged(folder) / "status.json"
-    status.write_text(json.dumps({**json.loads(status.read_text()), "schema": 2}))
+    status.write_text(json.dumps({**json.loads(status.read_text()), "schema": 3}))
     before = {path: path.read_bytes() for path in damaged(folder).iterdir()}
     arguments = [command] if command == "run" else ["sweep", command]
     more = ["--no-track"] if command == "run" else []
     result = call(*arguments, folder / "study.toml", "--records", folder / "records", *more)
     assert result.exit_code == 2
     (line,) = [line for line in result.stderr.splitlines() if "schema" in line]
-    assert "found schema 2, allowed: up to 1" in line
+    assert "found schema 3, allowed: up to 2" in line
     assert {path: path.read_bytes() for path in damaged(folder).iterdir()} == before
 
 

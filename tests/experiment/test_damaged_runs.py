@@ -273,11 +273,11 @@ def test_a_run_that_fails_while_its_rows_vanish_does_not_end_a_series(
 def later(directory: Path, name: str) -> None:
     if name in (CHECKPOINT, PREVIOUS_CHECKPOINT):
         (directory / CHECKPOINT).unlink(missing_ok=True)
-        torch.save({"schema": 2, "run_key": "other"}, directory / name)
+        torch.save({"schema": 3, "run_key": "other"}, directory / name)
         return
     path = directory / name
     last = path.read_text().splitlines()[-1] if name.endswith("l") else path.read_text()
-    path.write_text(json.dumps({**json.loads(last), "schema": 2}) + "\n")
+    path.write_text(json.dumps({**json.loads(last), "schema": 3}) + "\n")
 
 
 @pytest.mark.parametrize("mode", ["cached", "retry", "force"])
@@ -294,7 +294,7 @@ def test_a_later_schema_is_refused_without_touching_anything(
     directory = interrupted(spec, tmp_path)
     later(directory, name)
     before = contents(directory)
-    with pytest.raises(NewerSchema, match=f"{name}: found schema 2, allowed: up to 1"):
+    with pytest.raises(NewerSchema, match=f"{name}: found schema 3, allowed: up to [12]"):
         run(spec, tmp_path, mode=mode)
     assert {**contents(directory), "lock": b""} == {**before, "lock": b""}
     assert not list(directory.glob(".damaged*"))

@@ -147,8 +147,8 @@ def test_a_damaged_run_is_left_to_do(
 
 def test_a_run_of_a_later_version_is_refused(sweep: Sweep, tmp_path: Path) -> None:
     directory = write_status(sweep, tmp_path, 0, state="done", epoch=4)
-    (directory / "spec.json").write_text('{"schema": 2}')
-    with pytest.raises(NewerSchema, match=r"spec\.json: found schema 2, allowed: up to 1"):
+    (directory / "spec.json").write_text('{"schema": 3}')
+    with pytest.raises(NewerSchema, match=r"spec\.json: found schema 3, allowed: up to 2"):
         make_plan(sweep, tmp_path)
 
 

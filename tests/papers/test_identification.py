@@ -91,7 +91,7 @@ def test_counts_follow_the_limit_of_tries(records: Path) -> None:
     assert list(limits) == [4, 5, 6, 8]
     for tries, regime in limits.items():
         for method, failed in FAILED.items():
-            assert regime.rejections[method] == pytest.approx(tries * failed / BATCHES)
+            assert regime.rejections[method].mean == pytest.approx(tries * failed / BATCHES)
             expected = counts(method, failed, tries)
             passes = regime.passes[method]
             assert passes.forwards == pytest.approx(expected["forwards"] / BATCHES)
@@ -122,7 +122,9 @@ def test_what_a_cell_is_judged_by(records: Path) -> None:
     (section,) = load_collection(records).of_kind("calibration")
     best, other = regimes(section)
     assert len(ORDER) == best.in_order == 7
-    assert best.accuracies == pytest.approx(ACCURACY)
+    means = {method: found.mean for method, found in best.accuracies.items()}
+    assert means == pytest.approx(ACCURACY)
+    assert {found.n for found in (*best.accuracies.values(), *best.rejections.values())} == {2}
     costs = {name: FOUR_DEVICES.cost(passes) for name, passes in best.passes.items()}
     ratio = math.exp(best.fit.deviations["APTS"] - best.fit.deviations["TR"])
     printed = PAPER_SECONDS["APTS"] / PAPER_SECONDS["TR"]
@@ -147,8 +149,11 @@ def test_the_report_writes_cells_and_errors(records: Path, tmp_path: Path) -> No
     collection = load_collection(records)
     assert not calibrations(collection)
     (study,) = identifications(collection)
-    verdicts, numbers, tries, shares = identification_tables(study)
-    assert verdicts.rows[0][0] == numbers.rows[0][0] == "centre"
+    verdicts, *numbers, tries, shares = identification_tables(study)
+    assert {table.rows[0][0] for table in (verdicts, *numbers)} == {"centre"}
+    for table in numbers:
+        assert list(table.columns) == ["changed", "n", *PAPER_SECONDS]
+        assert {row[1] for row in table.rows} == {"2"}
     usual = next(row for row in shares.rows if row[0] == "0.25")
     place = shares.columns.index("forward 0.33")
     assert usual[place] == usual[shares.columns.index("3 local steps")] == verdicts.rows[0][3]

@@ -77,7 +77,7 @@ def test_no_table_and_no_page_says_accuracy(records: Path, tmp_path: Path) -> No
     for path in paths:
         assert "accuracy" not in path.read_text(encoding="utf-8").lower(), path
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "NAPTS: rmse " in page
+    assert "NAPTS (n = 2): rmse " in page
     assert "val. rmse" in page
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator
 
 from napts.records.columns import FINAL, TARGET, Column, columns_of
-from napts.records.layout import EPOCHS, RESTARTS, STATUS, STEPS
+from napts.records.layout import EPOCHS, MERGED, RESTARTS, STATUS, STEPS
+from napts.records.thinning import LONG, RATIO, WHOLE
 
 _INTRODUCTION = """# The run directory
 
@@ -12,7 +13,7 @@ it: MLflow, tables and figures are made from it. This page is made from the tabl
 `napts/records/columns.py` (`python -m tests.records.page > docs/reference/records.md`), and a test
 compares both with what runs write.
 
-Files of a later version of the format (`schema` above 1, in any file that names one) are refused in
+Files of a later version of the format (`schema` above 2, in any file that names one) are refused in
 one line, and nothing is touched.
 
 Names with `<metric>` stand for one column per metric of the problem: `val_accuracy`, `val_rmse`.
@@ -33,8 +34,10 @@ What the run is: `schema`, `run_key`, `experiment`, `label`, the validated `spec
   not say were compared by accuracy.
 - `kind`: what the run is for, `comparison`, `tuning` or `calibration`. In records that do not say,
   the experiment's name does: `tune-...`, `calibration...`.
+- `thinned`: of a thinned copy (see below) the medians of `train_seconds` and `cpu_seconds` over the
+  epochs of the run but the first.
 
-Neither is part of the run key.
+None of them is part of the run key.
 
 ## environment.json
 
@@ -51,7 +54,8 @@ condensed records leave it out, and one that cannot be read counts as none.
 
 _VERSIONS = """## Versions of the format
 
-`schema`, 1 up to now, is the version of the format, and part of every run key. Within one version:
+`schema` is the version of the format. What runs write has 1, which is part of every run key; only
+thinned copies have 2, so that programs that do not know them refuse them. Within one version:
 
 - files and columns may be added; a reader passes on columns that it does not know, so that older
   programs read newer records;
@@ -65,6 +69,36 @@ A change that an older reader would misunderstand raises the version. Programs r
 to their own, and refuse later ones.
 """
 
+_THINNED = f"""## Condensed, packed and thinned copies
+
+`napts records condense` copies runs without steps, checkpoints, process numbers and names of
+computers; `napts records pack` makes one file `<experiment>.runs.jsonl.gz` of the copies, a line
+for each run, and `napts records unpack` writes that as run directories again. All rows of epochs
+are kept, unless `--thin` says otherwise.
+
+With `--thin` a run that has ended, has more than {LONG} epochs and never more than one step in one
+(the whole data as one batch, say) keeps only some rows. What describes the end of an epoch (losses,
+metrics, radius, `elapsed_seconds`, `time`, ...) is unchanged there. What adds up (columns with the
+unit "per epoch", and seconds but for `elapsed_seconds`) is the sum over all epochs since the row
+before it, and `{MERGED}` says how many they are; a row without it stands for its own epoch. So
+every running total at a row is that of the run, up to rounding of seconds and fractions. Kept are:
+
+- epochs 0 to {WHOLE}, and then those nearest to {WHOLE} times the powers of {RATIO};
+- the last epoch, and the one that the status names for the budget's target;
+- the first epoch with the best validation value of the metric by which the run is compared;
+- the first at least as good as each number of two significant digits (0.5, 0.49, ..., 0.1, 0.099);
+- the first at least as good as the best value of each other run of the experiment with that
+  workload and seed, those among the copies and those that the packed file has already.
+
+What it has cost to reach such a value is exact, and so are best and last values, whether a target
+is reached, sums over a run, and medians of seconds per epoch (from `thinned`). For any other value
+there are bounds: the copy has it no earlier than the run had it, and no later than the run had the
+next better number of two digits. For other metrics and losses there are none but the kept rows.
+Curves over seeds have the epochs that all of them keep, distributions of radii those that each
+keeps, and MLflow gets means over the merged epochs. Two copies of a run agree if they agree on the
+epochs that both have; `collect` prefers the one with all rows.
+"""
+
 _DAMAGE = """## Damaged records
 
 Records are checked on reading as specs are: every value against the table above, every row for what
@@ -72,8 +106,9 @@ it must have (`attempt`, `epoch` and `time`; of steps `attempt`, `epoch` and `st
 `attempt` and `time`; of the status `state`). Integers are from 0 on and fit into 64 bits; columns
 that the table does not have are passed on. Besides, nothing may be missing:
 
-- the epochs follow one another from 0 on, up to the `epoch` of `status.json` at least and of a run
-  that is done exactly; that is the number of its budget, unless another limit or a target ended it;
+- the epochs follow one another from 0 on, those merged into a row of a thinned copy included, up to
+  the `epoch` of `status.json` at least and of a run that is done exactly; that is the number of its
+  budget, unless another limit or a target ended it;
 - a run that is done has its `final` values;
 - of every attempt that has rows `restarts.jsonl` tells, and there are rows up to where the last one
   went on;
@@ -121,7 +156,7 @@ _FILES = (
 def page() -> str:
     """Return the page."""
     sections = (line for file in _FILES for line in _section(*file))
-    return "\n".join([_INTRODUCTION, *sections, _VERSIONS, _DAMAGE.rstrip("\n"), ""])
+    return "\n".join([_INTRODUCTION, *sections, _THINNED, _VERSIONS, _DAMAGE.rstrip("\n"), ""])
 
 
 def _section(file: str, meaning: str) -> Iterator[str]:

@@ -241,7 +241,7 @@ def test_other_shapes_are_named(tmp_path: Path, name: str, content: str | bytes,
         (("spec", "optimizer", "local_fraction"), "half", "spec.optimizer.local_fraction: found"),
         (("spec", "workload"), None, "incomplete, spec.workload is missing"),
         (("spec", "budget", "target"), {"metric": "val_loss"}, "incomplete, spec.budget.target."),
-        (("schema",), "one", "schema: found 'one', allowed: 1"),
+        (("schema",), "one", "schema: found 'one', allowed: 1 to 2"),
     ],
 )
 def test_other_shapes_of_the_spec_are_named(
@@ -315,17 +315,17 @@ def test_whatever_stands_in_a_row_the_tables_are_made(
 @pytest.mark.parametrize("name", ["spec.json", "status.json", "environment.json", "restarts.jsonl"])
 def test_a_later_schema_is_refused(tmp_path: Path, name: str) -> None:
     run = two_runs(tmp_path)
-    amend(run / name, schema=2)
-    with pytest.raises(NewerSchema, match=f"{name}: found schema 2, allowed: up to 1; it was"):
+    amend(run / name, schema=3)
+    with pytest.raises(NewerSchema, match=f"{name}: found schema 3, allowed: up to 2; it was"):
         load_run(run)
-    assert left_out(tmp_path).startswith(f"{name}: found schema 2")
+    assert left_out(tmp_path).startswith(f"{name}: found schema 3")
 
 
 def test_a_later_schema_of_a_packed_run_is_refused(tmp_path: Path) -> None:
-    file = packed_runs(tmp_path, lambda row: {**row, "schema": 2})
-    with pytest.raises(NewerSchema, match="found schema 2"):
+    file = packed_runs(tmp_path, lambda row: {**row, "schema": 3})
+    with pytest.raises(NewerSchema, match="found schema 3"):
         load_packed(file)
-    with pytest.raises(NewerSchema, match="found schema 2"):
+    with pytest.raises(NewerSchema, match="found schema 3"):
         unpack(file, tmp_path / "unpacked")
     assert not (tmp_path / "unpacked").exists()
 

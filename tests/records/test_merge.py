@@ -400,11 +400,11 @@ def test_a_run_that_lost_its_spec_is_told_and_kept(tmp_path):
 
 def test_a_later_schema_in_the_target_is_left_alone(tmp_path):
     present = write(tmp_path / "t", done=1)
-    amend(present / "status.json", schema=2)
+    amend(present / "status.json", schema=3)
     write(tmp_path / "a")
     before = tree(tmp_path / "t")
     (problem,) = merge([tmp_path / "a"], tmp_path / "t").items
-    assert "found schema 2, allowed: up to 1" in problem.detail
+    assert "found schema 3, allowed: up to 2" in problem.detail
     assert tree(tmp_path / "t") == before
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from napts.analysis import Section
 from napts.analysis.columns import rows_with
 from napts.analysis.outcome import by_outcome
-from napts.analysis.statistics import summarise
+from napts.analysis.statistics import Summary, summarise
 from napts.papers.claims.catalogue import CLAIMS
 from napts.papers.claims.claim import Claim
 from napts.papers.claims.judge import Judgement, judge_section
@@ -38,14 +38,18 @@ class CellResult:
         change: What it changes; empty for the unchanged methods.
         judgements: One per claim of `SCORED`.
         score: Points: one per confirmed claim and half a point per undecided claim.
-        accuracy: Mean final validation accuracy of NAPTS, 0 for runs that ended badly; NaN if none
-            of its runs ended.
+        accuracies: Final validation accuracy of NAPTS over seeds, 0 for runs that ended badly.
     """
 
     change: Change
     judgements: tuple[Judgement, ...]
     score: float
-    accuracy: float
+    accuracies: Summary
+
+    @property
+    def accuracy(self) -> float:
+        """Mean of its accuracies; NaN if none of its runs ended."""
+        return self.accuracies.mean
 
     @property
     def name(self) -> str:
@@ -104,7 +108,7 @@ def score_cells(section: Section) -> list[CellResult]:
     for cell in calibration_cells(section):
         judgements = tuple(judge_section(cell, claims=claims))
         score = sum(POINTS.get(judgement.verdict, 0.0) for judgement in judgements)
-        results.append(CellResult(_of_slug(cell.slug), judgements, score, _accuracy(cell)))
+        results.append(CellResult(_of_slug(cell.slug), judgements, score, _accuracies(cell)))
     return sorted(results, key=lambda result: (-result.score, -np.nan_to_num(result.accuracy)))
 
 
@@ -121,10 +125,10 @@ def _of_slug(slug: str) -> Change:
     return tuple((name, value) for name, _, value in pairs)
 
 
-def _accuracy(cell: Section) -> float:
+def _accuracies(cell: Section) -> Summary:
     runs = cell.runs
     own = rows_with(runs, "method", ["NAPTS"])
-    return summarise(by_outcome(own, "final_val_accuracy")).mean
+    return summarise(by_outcome(own, "final_val_accuracy"))
 
 
 def deciding(judgement: Judgement) -> int | None:

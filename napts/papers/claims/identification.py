@@ -13,6 +13,7 @@ from functools import cached_property
 
 from napts.analysis import Section
 from napts.analysis.columns import floats
+from napts.analysis.statistics import Summary, summarise
 from napts.papers.claims.calibration import SCORED, Change, calibration_cells
 from napts.papers.claims.catalogue import CLAIMS
 from napts.papers.claims.claim import Claim
@@ -107,27 +108,25 @@ class Regime:
         return len({run.seed for run in self.section.records})
 
     @cached_property
-    def rejections(self) -> dict[str, float]:
-        """Rejections of a batch by method, means over seeds."""
-        return self._means("rejections_per_batch")
+    def rejections(self) -> dict[str, Summary]:
+        """Rejections of a batch by method, over seeds."""
+        by_label = self.section.runs.groupby("label", sort=False)
+        found = {
+            str(label): summarise(floats(rows, "rejections_per_batch").tolist())
+            for label, rows in by_label
+        }
+        return {method: found[method] for method in PAPER_SECONDS}
 
     @cached_property
-    def accuracies(self) -> dict[str, float]:
-        """Validation accuracy after equal epochs by method, means over seeds."""
+    def accuracies(self) -> dict[str, Summary]:
+        """Validation accuracy after equal epochs by method, over seeds."""
         evidence = Evidence(self.section)
         who = [Who(method) for method in PAPER_SECONDS]
         shared = min(map(evidence.epochs_of, who))
-        found = {}
-        for each in who:
-            values = evidence.at_epoch(each, "val_accuracy", shared).values()
-            found[each.method] = math.fsum(values) / len(values)
-        return found
-
-    def _means(self, column: str) -> dict[str, float]:
-        runs = self.section.runs
-        by_label = runs.groupby("label", sort=False)
-        means = {str(label): float(floats(rows, column).mean()) for label, rows in by_label}
-        return {method: means[method] for method in PAPER_SECONDS}
+        return {
+            each.method: summarise([*evidence.at_epoch(each, "val_accuracy", shared).values()])
+            for each in who
+        }
 
     @cached_property
     def met(self) -> tuple[str, ...]:
@@ -139,7 +138,7 @@ class Regime:
     @cached_property
     def in_order(self) -> int:
         """How many pairs of `ORDER` agree with the paper."""
-        return sum(self.accuracies[low] < self.accuracies[high] for low, high in ORDER)
+        return len(ORDER) - len(self._disordered())
 
     @cached_property
     def reasons(self) -> tuple[str, ...]:
@@ -164,7 +163,7 @@ class Regime:
         return tuple(found)
 
     def _disordered(self) -> tuple[str, ...]:
-        mean = self.accuracies
+        mean = {method: found.mean for method, found in self.accuracies.items()}
         return tuple(f"{low} not below {high}" for low, high in ORDER if not mean[low] < mean[high])
 
     def _unmet(self) -> tuple[str, ...]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from napts.analysis import Collection, Section, Table
 from napts.analysis.columns import floats
 from napts.analysis.labels import grouped
+from napts.analysis.statistics import summarise
+from napts.analysis.tables import over_runs, two_places
 from napts.papers.claims.evidence import Evidence, Who
 from napts.papers.claims.rules import Ratio
 from napts.papers.claims.tables import interval
@@ -91,10 +93,10 @@ def repeats_table(collection: Collection) -> Table | None:
         ["problem", "tries there", "rejections per batch", "error", *ratios, "N3", "n", "same way"],
         rows,
         [
-            f"Rejections: {' / '.join(PAPER_SECONDS)}. Error: of the five modelled times beside "
-            "the printed ones. Times: modelled on four devices, [95 % interval] over seeds. N3: "
-            "rejections NAPTS / APTS. Same way: whether losses, radii, backwards and accepted "
-            "steps of all epochs are those of the other row, bit by bit.",
+            f"Rejections: {' / '.join(PAPER_SECONDS)}, mean [min, max] over n seeds. Error: of the "
+            "five modelled times beside the printed ones. Times: modelled on four devices, [95 % "
+            "interval] over seeds. N3: rejections NAPTS / APTS. Same way: whether losses, radii, "
+            "backwards and accepted steps of all epochs are those of the other row, bit by bit.",
         ],
         words=("rejections per batch",),
     )
@@ -103,7 +105,7 @@ def repeats_table(collection: Collection) -> Table | None:
 def _row(pair: Twins, section: Section, way: str) -> list[str]:
     evidence = Evidence(section)
     rejections = {
-        label: floats(rows, "rejections_per_batch").mean()
+        label: summarise(floats(rows, "rejections_per_batch").tolist())
         for _, label, rows in grouped(section.runs)
     }
     costs = {name: FOUR_DEVICES.cost(p) for name, p in of_the_paper(counted(section)).items()}
@@ -112,7 +114,7 @@ def _row(pair: Twins, section: Section, way: str) -> list[str]:
     return [
         section.slug,
         way,
-        " / ".join(f"{rejections[method]:.2f}" for method in PAPER_SECONDS),
+        " / ".join(over_runs(rejections[name], two_places) for name in PAPER_SECONDS),
         f"{fit(costs).error:.3f}",
         *map(interval, times),
         interval(fewer),

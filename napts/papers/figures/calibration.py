@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from napts.analysis import Collection, Section, Table
-from napts.analysis.tables import number, percent
+from napts.analysis.tables import SINGLE, number, over_runs, percent
 from napts.papers.claims import Judgement, Verdict, claims_frame
 from napts.papers.claims.calibration import SCORED, CellResult, deciding, score_cells
 from napts.papers.claims.identification import is_identification
@@ -172,14 +172,18 @@ def _cells_table(cells: Sequence[CellResult]) -> Table:
         [
             cell.name,
             f"{cell.score:g}",
-            percent(cell.accuracy),
+            str(cell.accuracies.n),
+            over_runs(cell.accuracies, percent),
             *(str(j.verdict) for j in cell.judgements),
         ]
         for cell in cells[:_BEST]
     ]
     return Table(
         "The best cells",
-        ["changed", "score", "NAPTS accuracy %", *names],
+        ["changed", "score", "n", "NAPTS accuracy %", *names],
         rows,
-        ["One point for a confirmed claim, half of one for an undecided one; then by accuracy."],
+        [
+            "One point for a confirmed claim, half of one for an undecided one; then by accuracy: "
+            f"validation, mean [min, max] over n seeds. {SINGLE}"
+        ],
     )

@@ -8,8 +8,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from napts.analysis import Section
-from napts.analysis.tables import Table, number
+from napts.analysis import Section, comparison
+from napts.analysis.tables import SINGLE, Table, number, spread, two_places
 from napts.papers.cost_model import (
     FOUR_DEVICES,
     ONE_PROCESS,
@@ -17,6 +17,7 @@ from napts.papers.cost_model import (
     Passes,
     counted,
     fit,
+    local_fractions,
     of_the_paper,
     sensitivity,
     side_by_side,
@@ -51,10 +52,12 @@ def _passes(section: Section) -> dict[str, Passes]:
 def cost_model_tables(section: Section) -> Sequence[Table]:
     """Return modelled times beside the printed ones, and how far that rests on the shares."""
     passes = _passes(section)
-    return [_times(passes), _residuals(passes)] if passes else []
+    return [_times(section, passes), _residuals(passes)] if passes else []
 
 
-def _times(passes: Mapping[str, Passes]) -> Table:
+def _times(section: Section, passes: Mapping[str, Passes]) -> Table:
+    counts = {row["label"]: row for row in comparison(section.runs).to_dict("records")}
+    shares = local_fractions(section)
     costs = {
         name: {label: model.cost(counts) for label, counts in passes.items()}
         for name, model in MODELS.items()
@@ -63,7 +66,8 @@ def _times(passes: Mapping[str, Passes]) -> Table:
     rows = [
         [
             label,
-            *(number(count, places=2) for count in counts),
+            str(counts[label]["n"]),
+            *_counts(counts[label], shares[label]),
             number(PAPER_SECONDS[label], places=2),
             *(
                 cell
@@ -74,9 +78,9 @@ def _times(passes: Mapping[str, Passes]) -> Table:
                 )
             ),
         ]
-        for label, counts in passes.items()
+        for label in passes
     ]
-    columns = ["method", "forwards", "backwards", "local", "paper s"]
+    columns = ["method", "n", "forwards", "backwards", "local", "paper s"]
     heads = [head for name in MODELS for head in (name, "%")]
     units = "; ".join(
         f"{name}: {found.unit / PAPER_BATCHES:.3g} s a pass, error {found.error:.3f}"
@@ -87,8 +91,9 @@ def _times(passes: Mapping[str, Passes]) -> Table:
         [*columns, *heads],
         rows,
         [
-            "Cost of the counted passes of a batch, in forward and backward passes of the whole "
-            "network by one process. On four devices subdomains take their local steps beside "
+            f"Passes of a batch: mean [min, max] over n runs. {SINGLE}",
+            "Their cost, from the means, in forward and backward passes of the whole network by "
+            "one process. On four devices subdomains take their local steps beside "
             "one another, and a pass of the whole network goes from one to the next. In %: how "
             "far the model is off after one unit has been fitted to the five printed times.",
             "What is compared is how often a run rejects and how many local steps it takes, "
@@ -96,6 +101,16 @@ def _times(passes: Mapping[str, Passes]) -> Table:
             f"Units, and the root mean square of the logarithms that remain: {units}.",
         ],
     )
+
+
+def _counts(row: Mapping[str, Any], share: float) -> list[str]:
+    """Return the passes of a batch, those of subdomains by the share of the batch that they use."""
+
+    def local(value: float | None) -> str:
+        return two_places(None if value is None else share * value)
+
+    forms = {"forwards": two_places, "backwards": two_places, "local_passes": local}
+    return [spread(row, f"{name}_per_batch", form) for name, form in forms.items()]
 
 
 def _residuals(passes: Mapping[str, Passes]) -> Table:

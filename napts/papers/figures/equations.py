@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napts.analysis import Section
 from napts.analysis.labels import grouped
 from napts.analysis.measured import metric_of
-from napts.plotting.annotate import caption, thin_lines
+from napts.plotting.annotate import caption, thin_lines, what_points_are
 from napts.plotting.courses import Course, course_figure, groups_of, lines_and_bands
 from napts.plotting.drawings import RUN, Drawing
 from napts.plotting.style import finish, looks, new_figure
@@ -104,11 +104,11 @@ def gradients_figure(frame: pd.DataFrame) -> Figure:
     figure, _, quartiles = course_figure(frame, courses, looks(frame))
     caption(
         figure,
-        f"{lines_and_bands(quartiles, len(groups_of(frame)) > 1)} One point per epoch. Gradients: "
-        "all of them, those of line searches too. Without searches: the convention of the authors "
-        "of ASPQN. In parallel: those that need not wait for one another count once. Update cost: "
-        "vector work in two-loop recursions over all parameters, of methods that have them."
-        + thin_lines(frame),
+        f"{lines_and_bands(quartiles, len(groups_of(frame)) > 1)} {what_points_are(frame)} "
+        "Gradients: all of them, those of line searches too. Without searches: the convention of "
+        "the authors of ASPQN. In parallel: those that need not wait for one another count once. "
+        "Update cost: vector work in two-loop recursions over all parameters, of methods that have "
+        "them." + thin_lines(frame),
     )
     return figure
 

@@ -10,7 +10,7 @@ from napts.analysis import Section
 from napts.analysis.columns import floats, rows_where, rows_with, split, texts
 from napts.analysis.labels import grouped
 from napts.analysis.measured import metric_of
-from napts.plotting.annotate import caption, thin_lines
+from napts.plotting.annotate import caption, thin_lines, what_points_are
 from napts.plotting.courses import Course, course_figure, groups_of, lines_and_bands
 from napts.plotting.drawings import RUN, Drawing
 from napts.plotting.style import looks
@@ -77,7 +77,7 @@ def work_figure(frame: pd.DataFrame) -> Figure:
     figure, _, quartiles = course_figure(frame, courses, look, across=3)
     caption(
         figure,
-        f"{lines_and_bands(quartiles, len(groups_of(frame)) > 1)} One point per epoch. One "
+        f"{lines_and_bands(quartiles, len(groups_of(frame)) > 1)} {what_points_are(frame)} One "
         "gradient is as many component gradients as there are samples, those of line searches "
         "included; a product of a Hessian with a vector counts its share of the samples."
         + thin_lines(frame),

@@ -1,7 +1,7 @@
 """Cells of a calibration beside what the NAPTS paper prints, the nearest first."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from napts.analysis import Collection, Section, Table
-from napts.analysis.tables import number, percent
+from napts.analysis.tables import SINGLE, number, over_runs, percent, two_places
 from napts.papers.claims.identification import (
     ERROR,
     ORDER,
@@ -91,9 +91,9 @@ def identification_frame(cells: Sequence[Regime]) -> pd.DataFrame:
             "forwards": passes.forwards,
             "backwards": passes.backwards,
             "local_passes": passes.local,
-            "rejections_per_batch": cell.rejections[method],
+            "rejections_per_batch": cell.rejections[method].mean,
             "modelled_over_printed": math.exp(cell.fit.deviations[method]),
-            "val_accuracy": cell.accuracies[method],
+            "val_accuracy": cell.accuracies[method].mean,
         }
         for place, cell in enumerate(cells, 1)
         for method, passes in cell.passes.items()
@@ -173,7 +173,7 @@ def _off(cell: Regime, method: str) -> float:
 def identification_tables(study: Identification) -> list[Table]:
     """Return the cells with their scores, their times and accuracies, and the winner's errors."""
     cells = study.regimes
-    return [_verdicts(cells), _numbers(cells), _tries(study), _shares(study.winner)]
+    return [_verdicts(cells), *_numbers(cells), _tries(study), _shares(study.winner)]
 
 
 def _verdicts(cells: Sequence[Regime]) -> Table:
@@ -205,25 +205,38 @@ def _verdicts(cells: Sequence[Regime]) -> Table:
     )
 
 
-def _numbers(cells: Sequence[Regime]) -> Table:
-    methods = list(PAPER_SECONDS)
+def _numbers(cells: Sequence[Regime]) -> list[Table]:
+    over = f"Mean [min, max] over n seeds. {SINGLE}"
+    return [
+        _by_method(
+            cells,
+            "Rejections per batch of the cells",
+            lambda cell, method: over_runs(cell.rejections[method], two_places),
+            f"Counted with the tries of each. {over}",
+        ),
+        _by_method(
+            cells,
+            "Modelled over printed time of the cells less 1, in %",
+            lambda cell, method: f"{round(_off(cell, method)):+d}",
+            "From the means over n seeds of the counts, one unit fitted to each cell.",
+        ),
+        _by_method(
+            cells,
+            "Validation accuracy of the cells in %",
+            lambda cell, method: over_runs(cell.accuracies[method], percent),
+            f"After equal epochs. {over}",
+        ),
+    ]
+
+
+def _by_method(
+    cells: Sequence[Regime], title: str, entry: Callable[[Regime, str], str], note: str
+) -> Table:
     rows = [
-        [
-            cell.name,
-            " / ".join(number(cell.rejections[method], places=2) for method in methods),
-            " / ".join(f"{round(_off(cell, method)):+d}" for method in methods),
-            " / ".join(percent(cell.accuracies[method]) for method in methods),
-        ]
+        [cell.name, str(cell.seeds), *(entry(cell, method) for method in PAPER_SECONDS)]
         for cell in cells
     ]
-    order = " / ".join(methods)
-    return Table(
-        "Rejections, times and accuracies of the cells",
-        ["changed", "rejections per batch", "time off, %", "validation accuracy %"],
-        rows,
-        [f"{order}; means over seeds, accuracies after equal epochs. Counted with its tries."],
-        words=("rejections per batch", "time off, %", "validation accuracy %"),
-    )
+    return Table(title, ["changed", "n", *PAPER_SECONDS], rows, [note])
 
 
 def _tries(study: Identification) -> Table:
@@ -233,17 +246,20 @@ def _tries(study: Identification) -> Table:
             str(regime.tries),
             f"{regime.fit.error:.3f}",
             number(regime.fit.unit / PAPER_BATCHES, places=2),
-            " / ".join(number(count, places=2) for count in regime.rejections.values()),
+            *(over_runs(count, two_places) for count in regime.rejections.values()),
             " ".join(regime.met),
         ]
         for regime in with_limits(winner.section)
     ]
     return Table(
         f"The winner by its tries: {winner.name}",
-        ["tries", "error", "s a pass", "rejections per batch", "claims met"],
+        ["tries", "error", "s a pass", *PAPER_SECONDS, "claims met"],
         rows,
-        ["From the counts of the runs, as far as the floor is reached within as many tries."],
-        words=("rejections per batch", "claims met"),
+        [
+            "From the counts of the runs, as far as the floor is reached within as many tries. By "
+            f"method: rejections per batch, mean [min, max] over {winner.seeds} seeds."
+        ],
+        words=("claims met",),
     )
 
 

@@ -12,7 +12,7 @@ from napts.analysis import Section
 from napts.analysis.columns import floats, rows_where, split
 from napts.analysis.labels import distinct_labels, grouped
 from napts.papers.levels import has_levels
-from napts.plotting.annotate import caption, thin_lines
+from napts.plotting.annotate import caption, thin_lines, what_points_are
 from napts.plotting.courses import Course, course_figure, groups_of, lines_and_bands
 from napts.plotting.drawings import RUN, Drawing
 from napts.plotting.style import finish, looks, new_figure
@@ -70,10 +70,10 @@ def loss_figure(frame: pd.DataFrame) -> Figure:
     figure, _, quartiles = course_figure(frame, courses, looks(frame), across=3)
     caption(
         figure,
-        f"{lines_and_bands(quartiles, len(groups_of(frame)) > 1)} One point per epoch. A work unit "
-        "is a gradient of the whole network on all samples; one of a shallower network counts by "
-        "its share of the blocks, or of the operations. The loss of an F-cycle is that of the "
-        "network that it trains then, a shallower one at first." + thin_lines(frame),
+        f"{lines_and_bands(quartiles, len(groups_of(frame)) > 1)} {what_points_are(frame)} "
+        "A work unit is a gradient of the whole network on all samples; one of a shallower network "
+        "counts by its share of the blocks, or of the operations. The loss of an F-cycle is that "
+        "of the network that it trains then, a shallower one at first." + thin_lines(frame),
     )
     return figure
 
