@@ -69,7 +69,7 @@ class TrackingOptions(TypedDict, total=False):
     first_gain: Annotated[
         float,
         Option(
-            0.3,
+            0.2,
             "Largest change of the radius's logarithm by one of these probes.",
             within="[0, 10]",
         ),
