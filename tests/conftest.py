@@ -26,7 +26,7 @@ SLOW = (
         "experiment/test_runner",
     ),
     *("experiment/test_budget", "experiment/test_foreign_errors", "experiment/test_packages"),
-    *("experiment/test_plugins", "experiment/test_optimizer_docs"),
+    *("experiment/test_plugins", "experiment/test_optimizer_docs", "experiment/test_faster"),
     *("launch/test_local", "launch/test_jobs", "launch/test_own_code"),
     *("optim/test_acceleration", "optim/test_against_reference", "optim/test_random_graphs"),
     *("optim/test_in_data", "optim/test_in_weights", "optim/test_iteration", "optim/test_floor"),

@@ -12,7 +12,10 @@ from napts.analysis.looks import LOOKS
 from napts.records import RunRecord
 
 NOT_SCIENCE = ("seed", "label", "execution", "experiment", "kind")
-"""Top-level keys of a spec that may differ between averaged runs."""
+"""Top-level keys of a spec that may differ between averaged runs, except for `PASSES`."""
+
+PASSES: Mapping[str, Any] = {"channels_last": False, "compile": False, "autocast": "none"}
+"""Keys of ``execution`` that change what a pass computes or costs, and what older runs had."""
 
 
 def order_of(method: str, label: str) -> tuple[int, str, tuple[str | int, ...], str]:
@@ -82,7 +85,10 @@ def flat_science(spec: Mapping[str, Any], without: str | None = None) -> dict[st
         For example ``{"budget.epochs": "5"}``.
     """
     left_out = (*NOT_SCIENCE, without)
-    return _flatten({name: value for name, value in spec.items() if name not in left_out})
+    execution = spec.get("execution") or {}
+    passes = {name: execution.get(name, absent) for name, absent in PASSES.items()}
+    kept = {name: value for name, value in spec.items() if name not in left_out}
+    return _flatten({**kept, "execution": passes})
 
 
 def suffixes(settings: Sequence[Mapping[str, str]]) -> list[str]:

@@ -188,7 +188,9 @@ def surroundings(spec: Mapping[str, Any]) -> dict[str, str]:
         For example ``{"budget.epochs": "5"}``.
     """
     found = flat_science(spec, "optimizer")
-    absent = {("budget.overlap", "0.0")}
+    absent = {("budget.overlap", "0.0"), ("execution.autocast", "none")}
+    rounding = ("execution.channels_last", "execution.compile")
+    found = {name: value for name, value in found.items() if name not in rounding}
     return {k: v for k, v in found.items() if v != "null" and (k, v) not in absent}
 
 

@@ -12,6 +12,16 @@ Call = Callable[..., Any]
 Watcher = Callable[[Call, tuple[Any, ...], dict[str, Any]], Any]
 """Replaces a call: takes what would be called, with its arguments, and returns the outputs."""
 
+
+class Outside:
+    """A callable around a module's calls that stays outside of all watchers.
+
+    It is the module's ``_compiled_call_impl``, calls its ``_call_impl`` and knows by
+    :func:`is_watched` whether its layers have to be called one by one. Copies and pickles of the
+    module do not have it.
+    """
+
+
 _ABSENT = object()
 _NAMES = ("_call_impl", "_compiled_call_impl")
 _around: WeakSet[Call] = WeakSet()
@@ -44,7 +54,8 @@ def is_watched(model: nn.Module) -> bool:
 
 def _replace(module: nn.Module, watcher: Watcher, thread: int) -> tuple[dict[str, Any], str, Any]:
     # What nn.Module.__call__ looks up; an attribute of the instance comes first.
-    compiled = module._compiled_call_impl is not None
+    outermost = module._compiled_call_impl
+    compiled = outermost is not None and not isinstance(outermost, Outside)
     name = "_compiled_call_impl" if compiled else "_call_impl"
     original: Call = getattr(module, name)
 

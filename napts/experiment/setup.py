@@ -14,6 +14,7 @@ from napts.experiment.plugins.late_imports import LateImports
 from napts.experiment.progress import Progress
 from napts.experiment.seeding import restore_random_state, seed_everything
 from napts.experiment.spec.run_spec import RunSpec
+from napts.experiment.training_calls import train_through
 from napts.parallel.ranks import ALONE, Ranks, local_rank
 from napts.problems import DataSplits, EpochOrder, Problem
 
@@ -73,6 +74,7 @@ class Setup:
         optimizer = build_optimizer(
             spec.optimizer, network.stages, example_inputs=examples, seed=spec.seed
         )
+        train_through(model, spec.execution, examples, device.type)
         late.check()
         seed_everything(spec.seed)
         return cls(spec, problem, splits, device, network, optimizer, ranks, late)

@@ -55,6 +55,7 @@ class Logistic(Problem):
     batch_size, subdomains = "full", 1
     primary = ("gap", "min")
     fractions = ("accuracy",)
+    closed_form = True
     features: ClassVar[int | None] = None
 
     class Options(ProblemOptions):

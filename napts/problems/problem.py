@@ -51,6 +51,8 @@ class Problem(ABC):
             an evaluation needs graphs.
         compiled: Whether the loss is a compiled function, which does not call the network layer by
             layer and whose gradient cannot be differentiated.
+        closed_form: Whether what a step takes evaluates the loss by a formula, without calling the
+            network.
         Options: Model of the options.
         options: The options.
     """
@@ -64,6 +66,7 @@ class Problem(ABC):
     precision: ClassVar[Literal["float32", "float64"]] = "float32"
     needs_grad: ClassVar[bool] = False
     compiled: bool = False
+    closed_form: ClassVar[bool] = False
     options: Any
 
     Options: ClassVar[type[ProblemOptions]] = ProblemOptions

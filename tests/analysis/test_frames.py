@@ -98,6 +98,15 @@ def test_equal_labels_with_other_settings_are_kept_apart(tmp_path: Path) -> None
     assert list(dict.fromkeys(frame["label"])) == ["TR", "NAPTS [window=5]", "NAPTS [window=10]"]
 
 
+def test_runs_with_other_passes_are_kept_apart(tmp_path: Path) -> None:
+    """Their times are not times of the same thing."""
+    runs = [load_run(write_run(tmp_path, method="TR", seed=seed)) for seed in range(3)]
+    for run, execution in zip(runs, [{}, {"compile": True}, {"compile": False}], strict=True):
+        run.spec["execution"] = {"threads": 1, **execution}
+    labels = runs_frame(runs)["label"].tolist()
+    assert labels == ["TR [compile=false]", "TR [compile=false]", "TR [compile=true]"]
+
+
 def test_collection_has_a_section_per_experiment_and_workload(tmp_path: Path) -> None:
     write_run(tmp_path, experiment="a", workload="mnist-fcnn")
     write_run(tmp_path, experiment="b", workload="mnist-fcnn")

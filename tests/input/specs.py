@@ -50,6 +50,8 @@ RUN: dict[str, Any] = {
         "ranks": 1,
         "schedule": "gpipe",
         "channels_last": False,
+        "compile": False,
+        "autocast": "none",
         "checkpoint_every_s": 60.0,
         "record_steps": True,
         "packages": "any",

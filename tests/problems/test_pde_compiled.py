@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 
 import napts
+from napts.decomposition import compiled
 from napts.experiment import RunSpec, parse_spec, run
 from napts.problems import get_problem
-from napts.problems.pde import Field, Pde, PdeOptions, collocation, compiled
+from napts.problems.pde import Field, Pde, PdeOptions, collocation
 from napts.problems.pde.derivatives import PlannedField
 from napts.records import load_run
 

@@ -8,6 +8,8 @@ from pydantic import Field
 from napts.experiment.spec_table import Ranks, SpecTable, Threads
 from napts.quantity import Unit
 
+Autocast = Literal["none", "bfloat16"]
+
 
 class Pipelining(SpecTable):
     """How the network is spread over ranks; part of the run key.
@@ -28,7 +30,7 @@ class Pipelining(SpecTable):
 
 
 class Execution(SpecTable):
-    """Where and how a run runs; not part of the run key.
+    """Where and how a run runs; not part of the run key, but for ``autocast``.
 
     Attributes:
         device: "cpu", "cuda", or "auto" for CUDA if there is a device.
@@ -40,6 +42,12 @@ class Execution(SpecTable):
             micro-batches as ranks); the results are the same.
         channels_last: Whether images and the weights of convolutions are stored pixel by pixel,
             with the channels of each pixel together; the results differ only by rounding.
+        compile: Whether training passes of the whole network go through `torch.compile`, half a
+            minute to minutes before the first step; the results differ only by rounding. Passes
+            that are captured layer by layer, local passes and evaluations stay as they are.
+        autocast: "bfloat16" for training passes of the network under torch's autocast, with
+            parameters, loss and evaluations as they are. It changes the results, so it alone
+            belongs to the run key, unless it is "none".
         checkpoint_every_s: Seconds between checkpoints within an epoch; every epoch also ends with
             one.
         record_steps: Whether every step is recorded, not only every epoch.
@@ -55,6 +63,8 @@ class Execution(SpecTable):
     ranks: Ranks = 1
     schedule: Literal["gpipe", "1f1b"] = "gpipe"
     channels_last: bool = False
+    compile: bool = False
+    autocast: Autocast = "none"
     checkpoint_every_s: Annotated[float, Field(ge=0.0, le=1e9), Unit("seconds")] = 60.0
     record_steps: bool = True
     packages: Literal["any", "exact"] = "any"

@@ -15,6 +15,7 @@ from napts.experiment.plugins.error_line import error_line
 from napts.experiment.plugins.own_code import check_files, code_of, differing_code
 from napts.experiment.spec.budget import Budget
 from napts.experiment.spec.execution import Execution, Pipelining
+from napts.experiment.spec.passes import check_passes
 from napts.experiment.spec_table import Label, SpecTable
 from napts.problems import Problem, get_problem, options_model, problem_names
 from napts.problems.registry import problem_modules
@@ -123,6 +124,7 @@ class RunSpec(SpecTable):
             optimizer = self.optimizer.model_copy(update={"subdomains": workload.subdomains})
             object.__setattr__(self, "optimizer", optimizer)
         self._check_compiled(workload)
+        check_passes(self, workload)
         self._resolve_stages(workload)
         self._resolve_code()
         return self
@@ -137,7 +139,7 @@ class RunSpec(SpecTable):
     def _check_compiled(self, workload: Problem) -> None:
         """Check that a compiled loss can do what the method needs."""
         able = self.method.capabilities
-        if not workload.compiled or not (able.needs == "stages" or able.differentiates_twice):
+        if not workload.compiled or not (able.needs == "stages" or self.differentiates_twice):
             return
         why = "takes second derivatives"
         if able.needs == "stages":
@@ -215,6 +217,12 @@ class RunSpec(SpecTable):
         return method_named(self.optimizer.method)
 
     @property
+    def differentiates_twice(self) -> bool:
+        """Whether the method, with its options, differentiates the gradient of the loss."""
+        newton = getattr(self.optimizer, "coarse_solver", None) == "newton"
+        return newton or self.method.capabilities.differentiates_twice
+
+    @property
     def shared(self) -> bool:
         """Whether ranks may share the run: the stages of a pipeline, or subdomains or shards."""
         return self.pipeline is not None or self.execution.ranks > 1
@@ -265,6 +273,8 @@ class RunSpec(SpecTable):
             del science["pipeline"]  # runs without one keep the key they had before there was one
         if not self.budget.overlap:
             del science["budget"]["overlap"]  # likewise
+        if self.execution.autocast != "none":
+            science["execution"] = {"autocast": self.execution.autocast}
         return science
 
     @property

@@ -1,20 +1,17 @@
 """The training loss of an equation through `torch.compile`."""
 
 from functools import partial
-from types import FunctionType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from napts.decomposition.compiled import Outermost, compiled, differentiated_once, explained
 from napts.decomposition.interception import is_watched
 from napts.problems.evaluation import evaluation_mode
 
 if TYPE_CHECKING:
     from napts.problems.pde.equation import Pde
-
-BACKEND = "inductor"
-"""The compiler; tests put a quicker one here."""
 
 
 class CompiledLoss:
@@ -45,52 +42,23 @@ class CompiledLoss:
             )
         # With a graph even where none is wanted: one compilation, and the same bits.
         with torch.enable_grad():
-            loss: Tensor = _Whole(self, problem, model)(points)
+            loss: Tensor = Outermost(model, partial(self.evaluate, problem, model))(points)
         if not torch.is_grad_enabled():
             return loss.detach()
-        if loss.requires_grad:
-            loss.register_hook(partial(_check_once, problem.title))
+        differentiated_once(loss, f"{problem.title}: compile", "a compiled loss")
         return loss
 
     def evaluate(self, problem: "Pde", model: nn.Module, points: Tensor) -> Tensor:
         """Return the loss with its graph; arguments and errors are those of a call."""
-        if self._call is not None:
+        if self._call is None:
+            self.plan = _plan(problem, model, points[:1])
+            # In one piece: parts of it could not be differentiated.
+            self._call = compiled(_loss)
+        with explained(f"{problem.title}: compile", "the loss"):
             return self._call(problem, model, points)
-        self.plan = _plan(problem, model, points[:1])
-        # What cannot be compiled in one piece is refused: parts of it could not be differentiated.
-        call = torch.compile(_own(_loss), fullgraph=True, dynamic=False, backend=BACKEND)
-        try:
-            loss = call(problem, model, points)
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError as error:
-            said = " ".join(str(error).split("\n")[:2])
-            raise ValueError(
-                f"{problem.title}: compile: found true, allowed: false, since torch cannot compile "
-                f"the loss: {said}"
-            ) from error
-        self._call = call
-        return loss
 
     def __reduce__(self) -> tuple[type["CompiledLoss"], tuple[()]]:
         return CompiledLoss, ()
-
-
-class _Whole(nn.Module):
-    """Calls a network inside a compiled function.
-
-    Optimizers watch which modules are called, to keep their buffers, until they have seen the
-    outermost one, which contains all others. That is this one, so the compiled function finds no
-    hooks.
-    """
-
-    def __init__(self, loss: CompiledLoss, problem: "Pde", model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-        self._loss, self._problem = loss, problem
-
-    def forward(self, points: Tensor) -> Tensor:
-        return self._loss.evaluate(self._problem, self.model, points)
 
 
 def _plan(problem: "Pde", model: nn.Module, points: Tensor) -> tuple[str, ...]:
@@ -101,24 +69,5 @@ def _plan(problem: "Pde", model: nn.Module, points: Tensor) -> tuple[str, ...]:
     return u.differentiated
 
 
-def _check_once(title: str, _gradient: Tensor) -> None:
-    """Check that the backward pass calling this will not be differentiated again."""
-    if torch.is_grad_enabled():
-        raise ValueError(
-            f"{title}: compile: found true, allowed: false with methods that take second "
-            "derivatives by the parameters, which a compiled loss does not have"
-        )
-
-
 def _loss(problem: "Pde", model: nn.Module, points: Tensor) -> Tensor:
     return problem.plain_loss(model, points)
-
-
-def _own(function: Any) -> FunctionType:
-    """Return a copy of a function with a code object of its own.
-
-    By code object, torch counts how often it has compiled, up to a limit, and keeps what it has
-    compiled as long as the object lives.
-    """
-    function = cast(FunctionType, function)
-    return FunctionType(function.__code__.replace(), function.__globals__, function.__name__)
