@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         SSN,
         SVRG,
         TR,
+        TTR,
         AdamLBFGS,
         Baseline,
         Batch,
@@ -64,7 +65,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "napts.optim": (
-        *("APTS", "APTSA", "APTSD", "APTSW", "NAPTS", "NTR", "PRESETS", "TR"),
+        *("APTS", "APTSA", "APTSD", "APTSW", "NAPTS", "NTR", "PRESETS", "TR", "TTR"),
         *("ASTROM", "MLVR", "RMTR", "SARAH", "SSN", "SVRG", "TRNewton"),
         *("ASPQN", "MSPQN", "AdamLBFGS", "MomentumLBFGS", "SSBroyden"),
         *("Baseline", "Batch", "DoG", "Option", "SplitBatch", "StepRecord", "preset"),
@@ -103,6 +104,7 @@ __all__ = [
     "SSN",
     "SVRG",
     "TR",
+    "TTR",
     "AdamLBFGS",
     "Baseline",
     "Batch",

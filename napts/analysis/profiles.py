@@ -7,8 +7,9 @@ one that a run may still solve, because it has not ended, is left out.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,8 @@ from napts.analysis.labels import grouped
 from napts.analysis.measured import metric_of
 from napts.analysis.outcome import ENDED, ENDED_BADLY
 from napts.records.metric import Metric
+
+Key = TypeVar("Key", bound=Hashable)
 
 SHARES = (0.5, 0.65, 0.8, 0.9, 0.95)
 """Targets as shares of the way from the start of training to the best method's end."""
@@ -131,8 +134,21 @@ def performance_profiles(
     Returns:
         One profile per label in the usual order; none if no seed is shared or no problem is solved.
     """
-    times = times_to(epochs, wanted, clock)
-    shared = sorted(set.intersection(*(set(by) for by in times.values()))) if times else []
+    return profiles_of(times_to(epochs, wanted, clock))
+
+
+def profiles_of(times: Mapping[str, Mapping[Key, float]]) -> list[Profile]:
+    """Return the profile of every method over the problems that all have.
+
+    Args:
+        times: For each label the time at which each problem was solved; infinite if it was not,
+            NaN if that is not known yet.
+
+    Returns:
+        One profile per label, in the given order; none if no problem is shared or solved.
+    """
+    each = list(times.values())
+    shared = [key for key in each[0] if all(key in by for by in each)] if each else []
     # The smallest is NaN if one of them is; what is met before training tells nothing.
     best = {p: float(np.min([by[p] for by in times.values()])) for p in shared}
     problems = [p for p in shared if best[p] > 0]

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from napts.optim.subdomains import Decomposition, ParameterSets
 from napts.optim.trust_region import TrustRegionOptimizer
-from napts.optim.vectors import blocks_by_kind
 from napts.optim.weight_decay import check_weight_decay
 
 
@@ -16,10 +15,6 @@ class PlainTrustRegion(TrustRegionOptimizer):
 
     def __init__(self, params: Iterable[Any], options: Mapping[str, Any], /) -> None:
         super().__init__(params, self._completed(options))
-
-    def _blocks(self) -> Sequence[Sequence[Tensor]]:
-        groups = [[p for p in g["params"] if p.requires_grad] for g in self.param_groups]
-        return [block for group in groups for block in blocks_by_kind(group)]
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters; they share the one trust region.

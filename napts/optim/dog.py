@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from napts.optim.iterate_average import weight
 from napts.optim.option import Option
 from napts.optim.signature import check, definitions_of
 
@@ -137,8 +138,8 @@ class DoG(Optimizer):
         torch._foreach_mul_(gradients, length)
         torch._foreach_add_(moving, gradients)
         group["steps"] += 1
-        weight = (1.0 + group["gamma"]) / (group["steps"] + group["gamma"])
-        torch._foreach_lerp_([self.state[p]["average"] for p in trained], trained, weight)
+        share = weight(group["steps"], group["gamma"])
+        torch._foreach_lerp_([self.state[p]["average"] for p in trained], trained, share)
 
     def _remember(self, trained: list[Tensor]) -> None:
         for parameter in trained:

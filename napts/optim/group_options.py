@@ -120,7 +120,7 @@ def check_lr(value: Any) -> None:
     if not 0.0 <= float(value) < math.inf:
         raise ValueError(
             f"Invalid lr: {float(value)}, must be at least 0 and finite: it is a factor on "
-            "radius_max"
+            "the radius or its largest value, not a learning rate"
         )
 
 

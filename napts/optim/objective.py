@@ -1,6 +1,7 @@
 """The batch loss as a function of the parameters: iterates, candidates and what they cost."""
 
 import math
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -263,6 +264,25 @@ class Objective:
         )
         loss = self.loss_by(self._passes, keep_graph=False)
         return self._communicator.collect([(loss, "loss")])[0]
+
+    def loss_beside(self, theta: Vector, shares: Sequence[Share]) -> list[float]:
+        """Return ``f_B`` at other parameters and further numbers, in one transfer.
+
+        Args:
+            theta: The parameters; they are left there.
+            shares: This rank's shares of the numbers.
+        """
+        self.layout.write(theta)
+        loss = self.loss_by(self._passes, keep_graph=False)
+        return self.collect([(loss, "loss"), *shares])
+
+    def collect(self, shares: Sequence[Share]) -> list[float]:
+        """Bring numbers to the host, combined over the ranks, in one transfer."""
+        return self._communicator.collect(shares)
+
+    def slope(self, point: Point, direction: Vector) -> Tensor | float:
+        """Return this rank's share of the slope ``g^T d`` of the loss at an iterate."""
+        return self._communicator.dot(point.model.gradient, direction)
 
     def loss_here(self, *, keep_graph: bool) -> Tensor:
         """Return the loss at the current parameters; a gradient may be asked for next."""

@@ -1,33 +1,31 @@
 """The methods as torch optimizers: steps, options, parameters that come and go, states."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
-
-from torch import Tensor
 
 from napts.optim import calls
 from napts.optim.acceptance import RadiusRule
 from napts.optim.algorithm import Algorithm
 from napts.optim.batch import Batch, as_batch
 from napts.optim.composition import Composition
-from napts.optim.described import DescribedOptimizer
 from napts.optim.group_options import GroupOptions, completed
 from napts.optim.objective import NonFiniteLossError, Objective
 from napts.optim.record import PassCounts, summarise
 from napts.optim.regions import Regions
-from napts.optim.relayout import Move, fitted, identical
+from napts.optim.relayout import Move, fitted
 from napts.optim.step_context import StepContext
 from napts.optim.step_hooks import with_step_hooks
 from napts.optim.subdomains import Closure
+from napts.optim.trained import VectorOptimizer
 from napts.optim.trials import Iteration
 from napts.optim.vectors import Layout
 from napts.optim.weight_decay import Decay, check_weight_decay
 
 
-class TrustRegionOptimizer(DescribedOptimizer):
+class TrustRegionOptimizer(VectorOptimizer):
     """Base of TR, NTR, APTS, APTSA and NAPTS: one iteration for all of them.
 
     A subclass defines how its options compose a method and which blocks its vectors have.
@@ -40,10 +38,7 @@ class TrustRegionOptimizer(DescribedOptimizer):
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         super().__init__(params, {**defaults, "lr": 1.0})
         self.last_step = None
-        self._layout: Layout | None = None
         self._context = StepContext()
-        self._trained_then: list[Tensor] = []
-        self._remembered: list[list[int]] | None = None
         self._warned_of_gradients = False
         self._options = GroupOptions(type(self), self.defaults)
         for group in self.param_groups:
@@ -57,14 +52,6 @@ class TrustRegionOptimizer(DescribedOptimizer):
     def _compose(self, options: dict[str, Any]) -> Composition:
         """Compose the method from its options."""
         raise NotImplementedError
-
-    def _blocks(self) -> Sequence[Sequence[Tensor]]:
-        """Return the trained parameters, block by block; blocks may be empty."""
-        raise NotImplementedError
-
-    def _trained(self) -> list[Tensor]:
-        """Return the parameters trained now, in this method's own order."""
-        return [p for group in self.param_groups for p in group["params"] if p.requires_grad]
 
     @property
     def radius(self) -> float:
@@ -167,51 +154,18 @@ class TrustRegionOptimizer(DescribedOptimizer):
         for memory, mark in marks:
             memory.rollback(mark)
 
-    def _current_layout(self) -> Layout:
-        """Return the layout of the parameters that require a gradient now.
-
-        If these have changed, the memories follow: remembered iterates are completed with the
-        current values, Adam's moments are kept for unchanged blocks, and pairs of steps and changes
-        of the gradient are forgotten (our choices).
-        """
-        trained = self._trained()
-        if self._layout is not None and identical(trained, self._trained_then):
-            return self._layout
-        before, layout = self._last_layout(), Layout(self._blocks())
-        self._check_trained(layout.parameters)
-        if before is not None and not _alike(before, layout):
-            self._move(Move(before, layout), layout)
-        self._layout, self._trained_then, self._remembered = layout, trained, None
-        self._decay = Decay(self.param_groups, layout)
-        return layout
-
     def _move(self, move: Move, layout: Layout) -> None:
-        """Let the memories follow a change of the trained parameters."""
+        """Let the memories follow a change of the trained parameters.
+
+        Remembered iterates are completed with the current values, Adam's moments are kept for
+        unchanged blocks, and pairs of steps and changes of the gradient are forgotten (our
+        choices).
+        """
         for history in self._method.histories:
             history.move(move)
         self._method.local_model.forget()
         if self._method.preconditioner is not None:
             self._method.preconditioner.relayout(move.sources, layout)
-
-    def _last_layout(self) -> Layout | None:
-        """Return the layout of what is remembered."""
-        if self._layout is not None or self._remembered is None:
-            return self._layout
-        parameters = self._all_parameters()
-        return Layout([[parameters[index] for index in block] for block in self._remembered])
-
-    def _indices(self) -> list[list[int]] | None:
-        """Return the blocks of what is remembered, as places of their parameters in the groups."""
-        if self._layout is None:
-            return self._remembered
-        return self._indices_of(self._layout)
-
-    def _indices_of(self, layout: Layout) -> list[list[int]]:
-        places = {id(p): index for index, p in enumerate(self._all_parameters())}
-        return [[places[id(p)] for p in block] for block in layout.blocks]
-
-    def _all_parameters(self) -> list[Tensor]:
-        return [p for group in self.param_groups for p in group["params"]]
 
     def _follow_options(self) -> None:
         """Apply edits of the parameter groups, made by hand or by a scheduler."""
@@ -257,11 +211,9 @@ class TrustRegionOptimizer(DescribedOptimizer):
         """Return the state as plain numbers and tensors, radius and memories included."""
         self._follow_options()
         preconditioner = self._method.preconditioner
-        blocks = self._indices()
-        everything = blocks is None or sum(map(len, blocks)) == len(self._all_parameters())
         self.state[self._anchor] = {
             **self._regions.state_dict(),
-            **({} if everything else {"blocks": blocks}),
+            **self._blocks_if_some_are_frozen(),
             "histories": [history.state_dict() for history in self._method.histories],
             "moments": {} if preconditioner is None else preconditioner.state_dict(),
             "local_model": self._method.local_model.state_dict(),
@@ -307,11 +259,6 @@ class TrustRegionOptimizer(DescribedOptimizer):
         if self._method.preconditioner is not None:
             self._method.preconditioner.load_state_dict(state.get("moments", {}))
 
-    @property
-    def _anchor(self) -> Tensor:
-        # torch keys state by parameter; what belongs to all of them hangs on the first one.
-        return self._all_parameters()[0]
-
     def __getstate__(self) -> dict[str, Any]:
         names = (
             "last_step",
@@ -323,8 +270,7 @@ class TrustRegionOptimizer(DescribedOptimizer):
             "_context",
         )
         own = {name: self.__dict__[name] for name in names}
-        blocks = {"_remembered": self._indices(), "_layout": None, "_trained_then": []}
-        return {**super().__getstate__(), **own, **blocks}
+        return {**super().__getstate__(), **own}
 
 
 def _scaled(rule: RadiusRule, factor: float) -> RadiusRule:
@@ -345,8 +291,3 @@ def _hand_over(before: Composition, after: Composition) -> None:
         after.local_model.load_state_dict(before.local_model.state_dict())
     if after.preconditioner is not None and before.preconditioner is not None:
         after.preconditioner.load_state_dict(before.preconditioner.state_dict())
-
-
-def _alike(first: Layout, second: Layout) -> bool:
-    same = len(first.blocks) == len(second.blocks)
-    return same and all(map(identical, first.blocks, second.blocks))

@@ -132,6 +132,11 @@ class Decay:
             multiplier = float(groups[0]["lr"])
             self._factors = [1.0 - multiplier * w for w in weights]
 
+    @property
+    def decoupled(self) -> bool:
+        """Whether :meth:`apply` changes anything."""
+        return self._factors is not None
+
     def apply(self, layout: Layout) -> Vector | None:
         """Shrink the parameters, if the decay is decoupled.
 

@@ -13,6 +13,7 @@ from napts.papers.figures.figure2 import figure2_drawings
 from napts.papers.figures.finite_sums import finite_sum_drawings
 from napts.papers.figures.identification import identification_files, identification_parts
 from napts.papers.figures.levels import level_drawings
+from napts.papers.figures.untuned import untuned_files, untuned_parts
 from napts.papers.figures.weights_and_data import weights_and_data_drawings
 from napts.papers.figures.window import window_drawings
 from napts.papers.finite_sums import finite_sum_tables
@@ -143,6 +144,13 @@ for _report in (
         "what the length of NAPTS's memory changes",
         60,
         drawings=window_drawings,
+    ),
+    Report(
+        "untuned",
+        "TTR beside tuned and parameter-free rivals: profile over problems, lengths, constants",
+        25,
+        parts=untuned_parts,
+        files=untuned_files,
     ),
     Report(
         "calibration",

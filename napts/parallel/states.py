@@ -12,8 +12,11 @@ from torch import Tensor
 
 State = dict[str, Any]
 
-_VECTORS = ("theta", "first", "second")
-"""Names under which optimizers keep vectors: remembered iterates, averages of gradients."""
+_VECTORS = ("theta", "first", "second", "direction", "previous", "average", "iterate")
+"""Names under which optimizers keep vectors: iterates, steps, averages of gradients or iterates."""
+
+_COMMON = ("histories", "tracking")
+"""Names of what only states have that belong to all parameters."""
 
 
 def merge_states(states: Sequence[State]) -> State:
@@ -69,12 +72,12 @@ def _count(state: State) -> int:
 
 
 def _is_common(value: Any) -> bool:
-    return isinstance(value, dict) and "histories" in value
+    return isinstance(value, dict) and any(name in value for name in _COMMON)
 
 
 def _merge(values: Sequence[Any], name: str = "") -> Any:
     value = values[0]
-    if name in _VECTORS:
+    if name in _VECTORS and value is not None:
         return torch.cat([flat.reshape(-1).cpu() for vector in values for flat in vector])
     if isinstance(value, dict):
         return {key: _merge([v[key] for v in values], key) for key in value}
@@ -84,7 +87,7 @@ def _merge(values: Sequence[Any], name: str = "") -> Any:
 
 
 def _divide(value: Any, blocks: Sequence[int], offset: int, name: str = "") -> Any:
-    if name in _VECTORS:
+    if name in _VECTORS and value is not None:
         return list(_slice(value, blocks, offset))
     if isinstance(value, dict):
         return {key: _divide(v, blocks, offset, key) for key, v in value.items()}

@@ -16,7 +16,9 @@ from napts.optim import Baseline
 
 FEATURES, CLASSES, SAMPLES = 6, 3, 54
 BATCH = 16  # and a last one of 6
-METHODS = ("TR", "NTR", "APTS", "APTSA", "NAPTS")
+METHODS = ("TR", "NTR", "APTS", "APTSA", "NAPTS", "TTR")
+PLAIN = ("TR", "NTR", "TTR")
+"""Methods without subdomains."""
 STAGES = 4
 SIZES = (1, 2, 4)
 LIGHT = napts.preset("NAPTS", "light")
@@ -86,6 +88,8 @@ def _cases() -> dict[str, Case]:
         "NAPTS on failure": Case("NAPTS", options={**wide, "global_step": "on_failure"}),
         "NTR reeval": Case("NTR", options={**wide, "history_scope": "reeval"}),
         "NTR decay": Case("NTR", options={**wide, "weight_decay": 0.05}),
+        "TTR decay": Case("TTR", options={"weight_decay": 0.05, "probe_every": 2, "gain": 0.5}),
+        "TTR rejects": Case("TTR", options={"radius": 0.5, "reject_below": 0.5}),
         "NAPTS decay": Case("NAPTS", options={**wide, "weight_decay": 0.05}),
         "APTS decoupled": Case(
             "APTS", options={"weight_decay": 0.05, "decoupled_weight_decay": True}
@@ -114,7 +118,7 @@ def network_of(case: Case) -> nn.Sequential:
 def make_optimizer(case: Case, stages: Any, parameters: Any) -> Any:
     if case.method in ("Adam", "SGD"):
         return Baseline(getattr(torch.optim, case.method)(parameters, **case.options))
-    first = parameters if case.method in ("TR", "NTR") else stages
+    first = parameters if case.method in PLAIN else stages
     return getattr(napts, case.method)(first, **case.options)
 
 

@@ -117,6 +117,9 @@ def test_one_collective_per_acceptance_test(results: Results, size: int) -> None
             assert result["collectives"] == case.steps, name
         elif case.options.get("history_scope") == "reeval":
             assert result["collectives"] >= tests
+        elif case.method == "TTR":  # one per step, and one more where a step is looked back at
+            looks = sum(step["forwards"] - 1 for step in steps) - tests
+            assert result["collectives"] == case.steps + looks, name
         elif case.method in ("TR", "NTR"):
             assert result["collectives"] == tests + case.steps, name
         else:

@@ -23,6 +23,7 @@ from napts.optim import (
     SSN,
     SVRG,
     TR,
+    TTR,
     AdamLBFGS,
     DoG,
     MomentumLBFGS,
@@ -104,7 +105,7 @@ def lbfgs(params: Iterable[Any], **options: Unpack[LBFGSOptions]) -> torch.optim
 
 
 for _optimizer in (
-    *(TR, NTR, APTS, APTSA, NAPTS, APTSW, APTSD),
+    *(TR, NTR, APTS, APTSA, NAPTS, APTSW, APTSD, TTR),
     *(TRNewton, ASTROM, MLVR, SSN, SVRG, SARAH),
     RMTR,
     *(ASPQN, MSPQN, MomentumLBFGS, AdamLBFGS, SSBroyden),

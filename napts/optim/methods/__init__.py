@@ -18,6 +18,7 @@ from napts.optim.methods.ssn import SSN
 from napts.optim.methods.svrg import SVRG
 from napts.optim.methods.tr import TR
 from napts.optim.methods.tr_newton import TRNewton
+from napts.optim.methods.ttr import TTR
 
 __all__ = [
     "APTS",
@@ -35,6 +36,7 @@ __all__ = [
     "SSN",
     "SVRG",
     "TR",
+    "TTR",
     "AdamLBFGS",
     "MomentumLBFGS",
     "SSBroyden",

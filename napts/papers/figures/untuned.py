@@ -1,0 +1,313 @@
+"""Figures of TTR beside its rivals: a profile over problems, its step lengths, its constants."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from napts.analysis import Collection, Section
+from napts.analysis.columns import floats, rows_with, split
+from napts.analysis.labels import distinct_labels, grouped
+from napts.analysis.measured import named
+from napts.analysis.profiles import Profile, profiles_of, times_to
+from napts.papers.untuned import (
+    METHOD,
+    REFERENCE,
+    Standing,
+    finals,
+    sensitivities,
+    standings,
+    untuned_tables,
+)
+from napts.plotting.annotate import caption
+from napts.plotting.curves import log_if_wide
+from napts.plotting.drawings import Drawing
+from napts.plotting.files import save_drawings, save_tables
+from napts.plotting.page import Body
+from napts.plotting.provenance import provenance_of
+from napts.plotting.style import finish, look_of, looks, new_figure
+
+_CLOCK = "pass_equivalents_total"
+
+
+def untuned_files(collection: Collection, out_dir: Path, command: str) -> list[Path]:
+    """Write tables and figures; return the files."""
+    found = standings(collection)
+    paths = save_drawings(untuned_drawings(collection), out_dir, command)
+    if found:
+        provenance = provenance_of(_together(found), command)
+        paths += save_tables(out_dir, "untuned", untuned_tables(found), provenance)
+    return paths
+
+
+def untuned_parts(collection: Collection, command: str) -> Iterator[Body]:
+    """Yield the part of the page, if there is something to compare."""
+    if not (found := standings(collection)):
+        return
+    drawings = list(untuned_drawings(collection))
+    yield Body(
+        "untuned",
+        "Without a learning rate",
+        "TTR, with one set of options for all problems, beside tuned and parameter-free rivals.",
+        untuned_tables(found),
+        tuple(drawing.picture() for drawing in drawings),
+        "",
+        provenance_of(_together(found), command),
+    )
+
+
+def untuned_drawings(collection: Collection) -> Iterator[Drawing]:
+    """Yield the figures of all problems together, and one of the constants."""
+    if found := standings(collection):
+        section = _together(found)
+        times = profile_frame(found)
+        lengths = length_frame(found)
+        yield Drawing(
+            "untuned-profile",
+            "As good as tuned Adam, sooner or later",
+            section,
+            times,
+            lambda: profile_figure(times, section),
+        )
+        yield Drawing(
+            "untuned-lengths",
+            "Step lengths beside the best rate of Adam",
+            section,
+            lengths,
+            lambda: length_figure(lengths),
+            rank=1,
+        )
+    if sections := sensitivities(collection):
+        frame = constant_frame(sections)
+        section = _one("untuned-sensitivity", sections)
+        yield Drawing(
+            "untuned-sensitivity",
+            "What each constant of TTR is worth",
+            section,
+            frame,
+            lambda: constant_figure(frame),
+            rank=1,
+        )
+
+
+def _together(found: Sequence[Standing]) -> Section:
+    return _one("untuned", [one.section for one in found])
+
+
+def _one(name: str, sections: Sequence[Section]) -> Section:
+    """Return the runs of several problems as one section, for titles and provenance."""
+    runs = tuple(run for section in sections for run in section.records)
+    title = f"{len(sections)} problems" if len(sections) > 1 else sections[0].workload
+    return Section(name, title, title, runs)
+
+
+def profile_frame(found: Sequence[Standing]) -> pd.DataFrame:
+    """Return when each run was first as good as tuned Adam's median at the end, in passes.
+
+    Returns:
+        The columns ``problem``, ``label``, ``method``, ``seed``, ``target``, ``passes``; the latter
+        infinite if that never happened.
+    """
+    rows = []
+    for one in found:
+        epochs = one.section.epochs
+        adam = rows_with(epochs, "label", [REFERENCE])
+        lasts = [floats(r, one.section.metric.column("val"))[-1] for r in split(adam, "seed")]
+        target = float(np.median(lasts)) if lasts else np.nan
+        methods = {label: method for method, label, _ in grouped(epochs)}
+        rows += [
+            {
+                **{"problem": one.problem, "label": label, "method": methods[label], "seed": seed},
+                **{"target": target, "passes": passes},
+            }
+            for label, by in times_to(epochs, [target], _CLOCK).items()
+            for (seed, _), passes in by.items()
+        ]
+    return pd.DataFrame(rows, columns=["problem", "label", "method", "seed", "target", "passes"])
+
+
+def profiles(frame: pd.DataFrame) -> list[Profile]:
+    """Return the profiles of the methods that all problems have, over problems and seeds.
+
+    Args:
+        frame: From `profile_frame`.
+    """
+    problems = set(frame["problem"])
+    times = {
+        str(label): {
+            (p, s): float(t) for p, s, t in zip(g["problem"], g["seed"], g["passes"], strict=True)
+        }
+        for label, g in frame.groupby("label", sort=False)
+        if set(g["problem"]) == problems
+    }
+    return profiles_of(times)
+
+
+def profile_figure(frame: pd.DataFrame, section: Section) -> Figure:
+    """Draw the share of problems and seeds on which a method got there, by factor of the fastest.
+
+    Args:
+        frame: From `profile_frame`.
+        section: All runs.
+    """
+    look = looks(section.runs)
+    figure = new_figure(6.4, 4.0)
+    axes = figure.subplots()
+    lines = profiles(frame)
+    farthest = 1.1 * max((p.factors[-1] for p in lines if len(p.factors)), default=1.0)
+    for profile in lines:
+        x = [1.0, *profile.factors, farthest]
+        y = [0.0, *profile.solved, profile.solved[-1] if len(profile.solved) else 0.0]
+        own = look[profile.label]
+        axes.step(x, y, where="post", color=own.color, linestyle=own.dashes, label=profile.label)
+    log = ", log scale" if log_if_wide(axes, "x") else ""
+    axes.set_ylim(-0.02, 1.02)
+    axes.legend(fontsize=8)
+    finish(
+        axes,
+        title="Performance profile",
+        x=f"factor of the passes of the fastest{log}",
+        y="share of problems and seeds",
+    )
+    caption(
+        figure,
+        "When a run's validation metric, at the end of an epoch, is first as good as that of the "
+        "median run of tuned Adam at its end, in passes. Share of all pairs of problem and seed. "
+        "The budget is that of Adam, and what tuning cost is not counted.",
+    )
+    return figure
+
+
+def length_frame(found: Sequence[Standing]) -> pd.DataFrame:
+    """Return the mean radius of TTR by problem, seed and epoch, and the rate of tuned Adam."""
+    rows = []
+    for one in found:
+        labels = distinct_labels(one.section.records)
+        rates = {
+            label: run.spec["optimizer"].get("lr")
+            for run, label in zip(one.section.records, labels, strict=True)
+        }
+        own = rows_with(one.section.epochs, "label", [METHOD])
+        rows += [
+            {
+                **{"problem": one.problem, "seed": seed, "epoch": epoch, "radius": radius},
+                "adam": rates.get(REFERENCE),
+            }
+            for seed, epoch, radius in zip(own["seed"], own["epoch"], own["radius"], strict=True)
+            if epoch > 0
+        ]
+    return pd.DataFrame(rows, columns=["problem", "seed", "epoch", "radius", "adam"])
+
+
+def length_figure(frame: pd.DataFrame) -> Figure:
+    """Draw the radius by epoch, one panel for each problem.
+
+    Args:
+        frame: From `length_frame`.
+    """
+    problems = list(dict.fromkeys(frame["problem"]))
+    across = min(3, len(problems))
+    down = -(-len(problems) // across)
+    figure = new_figure(9.6, 0.9 + 1.9 * down)
+    panels = np.ravel(np.asarray(figure.subplots(down, across, squeeze=False, sharey=True)))
+    color = look_of(METHOD).color
+    for axes in panels[len(problems) :]:
+        axes.set_axis_off()
+    for place, (axes, problem) in enumerate(zip(panels, problems, strict=False)):
+        own = rows_with(frame, "problem", [problem])
+        for run in split(own, "seed"):
+            axes.plot(run["epoch"], run["radius"], color=color, linewidth=0.9)
+        rates = floats(own, "adam")
+        if np.isfinite(rates).all():
+            axes.axhline(rates[0], color=look_of("Adam").color, linestyle="--")
+        axes.set_yscale("log")
+        finish(axes, title=problem, x="epoch", y="length" if place % across == 0 else "")
+    caption(
+        figure,
+        "Lines: mean radius of an epoch, one line per seed. Dashed: the learning rate of Adam that "
+        "was best of 13. Both are factors of the same direction.",
+    )
+    return figure
+
+
+def constant_frame(sections: Sequence[Section]) -> pd.DataFrame:
+    """Return the final test values of TTR with one option changed, and with none.
+
+    Returns:
+        The columns ``problem``, ``metric``, ``option`` (empty for none), ``value``, ``default``,
+        ``seed`` and ``final``, the latter in the units of the axis.
+    """
+    rows = []
+    for section in sections:
+        metric = section.metric
+        labels = dict(zip(distinct_labels(section.records), section.records, strict=True))
+        base = next((r for label, r in labels.items() if label == METHOD), None)
+        if base is None:
+            continue
+        defaults = base.spec["optimizer"]
+        for label, by in finals(section).items():
+            options = labels[label].spec["optimizer"]
+            changed = [name for name in options if options[name] != defaults.get(name)]
+            if len(changed) > 1:
+                continue
+            option = changed[0] if changed else ""
+            rows += [
+                {
+                    **{"problem": section.experiment.rpartition("sensitivity-")[2]},
+                    **{"metric": named(metric), "option": option, "seed": seed},
+                    "value": options.get(option, np.nan),
+                    "default": defaults.get(option, np.nan),
+                    "final": metric.scale * value,
+                }
+                for seed, value in by.items()
+            ]
+    names = ["problem", "metric", "option", "value", "default", "seed", "final"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def constant_figure(frame: pd.DataFrame) -> Figure:
+    """Draw the final value by the value of each constant, a row of panels per problem.
+
+    Args:
+        frame: From `constant_frame`.
+    """
+    problems = list(dict.fromkeys(frame["problem"]))
+    options = [name for name in dict.fromkeys(frame["option"]) if name]
+    height = 1.4 + 0.42 * max(len(options), 1)
+    figure = new_figure(3.4 * len(problems) + 1.6, height)
+    panels = np.ravel(np.asarray(figure.subplots(1, len(problems), squeeze=False, sharey=True)))
+    for axes, problem in zip(panels, problems, strict=True):
+        _constants(axes, rows_with(frame, "problem", [problem]), options)
+    panels[0].set_yticks(range(len(options)), options)
+    panels[0].set_ylim(len(options) - 0.5, -0.5)
+    caption(
+        figure,
+        "Means over seeds; the number beside a mark is the constant's value. Grey line: the "
+        "defaults; band: smallest to largest seed with them. Each constant is changed by itself.",
+    )
+    return figure
+
+
+def _constants(axes: Axes, own: pd.DataFrame, options: Sequence[str]) -> None:
+    plain = floats(rows_with(own, "option", [""]), "final")
+    axes.axvspan(plain.min(), plain.max(), color="#EDEDED")
+    axes.axvline(plain.mean(), color="#8A8A8A", linewidth=1.0)
+    for place, option in enumerate(options):
+        for value in split(rows_with(own, "option", [option]), "value"):
+            mean = float(floats(value, "final").mean())
+            factor = floats(value, "value")[0] / floats(value, "default")[0]
+            color = "#D55E00" if factor > 1 else "#0072B2"
+            axes.plot(mean, place, "o", color=color, markersize=4)
+            axes.annotate(
+                f"{floats(value, 'value')[0]:.3g}",
+                (mean, place),
+                xytext=(0, 4),
+                textcoords="offset points",
+                ha="center",
+                fontsize=6,
+            )
+    metric = str(own["metric"].iloc[0])
+    finish(axes, title=str(own["problem"].iloc[0]), x=f"test {metric} at the end")

@@ -1,0 +1,190 @@
+"""TTR, with one set of options, beside tuned and parameter-free rivals on several problems.
+
+Its experiments are called ``untuned-<problem>``. What decides was declared before they were run:
+docs/results/untuned.md.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from napts.analysis import Collection, Section, Table
+from napts.analysis.columns import floats
+from napts.analysis.labels import grouped
+from napts.analysis.measured import named
+from napts.analysis.outcome import by_outcome
+from napts.analysis.statistics import Ratio, Summary, paired_difference, paired_ratio, summarise
+from napts.analysis.tables import bracketed, form_of, number, over_runs
+from napts.records.metric import Metric
+
+PREFIX = "untuned-"
+METHOD = "TTR"
+REFERENCE = "Adam, tuned"
+"""The label whose passes are the unit."""
+
+_SENSITIVITY = f"{PREFIX}sensitivity-"
+
+_RULE = (
+    "Test data, the network at the end. The rival is the one with the best mean over the same "
+    "seeds. Difference: TTR less the rival, paired by seed, with its 95 % interval (t), positive "
+    "if TTR is better; ahead or behind if the interval lies on one side of 0, else level. Passes: "
+    "forward and backward passes of the network, of TTR over tuned Adam's."
+)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How TTR stands on one problem.
+
+    Attributes:
+        section: The runs.
+        values: Final test values of the metric, by label and seed.
+        rival: Label of the best other method.
+        difference: TTR less the rival by seed, positive if TTR is better.
+        passes: Passes of TTR over those of tuned Adam.
+    """
+
+    section: Section
+    values: dict[str, dict[int, float]]
+    rival: str
+    difference: Summary
+    passes: Ratio
+
+    @property
+    def problem(self) -> str:
+        """Name of the problem."""
+        return self.section.experiment.removeprefix(PREFIX)
+
+    @property
+    def verdict(self) -> str:
+        """``"ahead"``, ``"level"`` or ``"behind"``; ``"open"`` with fewer than two seeds."""
+        if not np.isfinite([self.difference.low, self.difference.high]).all():
+            return "open"
+        if self.difference.low > 0.0:
+            return "ahead"
+        return "behind" if self.difference.high < 0.0 else "level"
+
+
+@lru_cache(maxsize=1)
+def standings(collection: Collection) -> list[Standing]:
+    """Return how TTR stands on each problem on which it has rivals."""
+    found = []
+    for section in collection.of_kind("comparison"):
+        own = section.experiment.startswith(PREFIX)
+        if own and not section.experiment.startswith(_SENSITIVITY):
+            values = finals(section)
+            if METHOD in values and len(values) > 1:
+                found.append(_standing(section, values))
+    return sorted(found, key=lambda standing: standing.problem)
+
+
+def sensitivities(collection: Collection) -> list[Section]:
+    """Return the sections in which the options of TTR are varied one by one."""
+    return [
+        section
+        for section in collection.of_kind("comparison")
+        if section.experiment.startswith(_SENSITIVITY)
+    ]
+
+
+def finals(section: Section) -> dict[str, dict[int, float]]:
+    """Return the final test value of the metric by label and seed, as outcomes."""
+    quantity = f"final_test_{section.metric.name}"
+    return {
+        label: dict(zip(group["seed"].tolist(), by_outcome(group, quantity), strict=True))
+        for _, label, group in grouped(section.runs)
+    }
+
+
+def _standing(section: Section, values: dict[str, dict[int, float]]) -> Standing:
+    metric = section.metric
+    own = values[METHOD]
+    rivals = {label: by for label, by in values.items() if label != METHOD}
+    means = {
+        label: metric.score(float(np.mean([by[s] for s in own if s in by] or [metric.worst])))
+        for label, by in rivals.items()
+    }
+    rival = max(means, key=means.__getitem__)
+    difference = paired_difference(_scores(own, metric), _scores(rivals[rival], metric))
+    return Standing(section, values, rival, difference, _passes(section))
+
+
+def _scores(values: dict[int, float], metric: Metric) -> dict[int, float]:
+    return {seed: metric.score(value) for seed, value in values.items()}
+
+
+def _passes(section: Section) -> Ratio:
+    last = section.epochs.groupby(["label", "seed"], sort=False).tail(1)
+    by = {
+        label: dict(zip(g["seed"].tolist(), floats(g, "pass_equivalents_total"), strict=True))
+        for _, label, g in grouped(last)
+    }
+    return paired_ratio(by[METHOD], by.get(REFERENCE, {}))
+
+
+def untuned_tables(found: Sequence[Standing]) -> list[Table]:
+    """Return the verdict on every problem, and the final values of every method."""
+    if not found:
+        return []
+    return [_verdicts(found), _values(found)]
+
+
+def _verdicts(found: Sequence[Standing]) -> Table:
+    rows = []
+    for one in found:
+        form = form_of(one.section.metric)
+        seeds, rivals = one.values[METHOD], one.values[one.rival]
+        difference, passes = one.difference, one.passes
+        rows.append(
+            [
+                one.problem,
+                named(one.section.metric),
+                f"{difference.n}",
+                form(summarise(list(seeds.values())).mean),
+                one.rival,
+                form(summarise([v for s, v in rivals.items() if s in seeds]).mean),
+                bracketed(difference.mean, difference.low, difference.high, form),
+                one.verdict,
+                bracketed(passes.value, passes.low, passes.high, lambda x: number(x, 3)),
+            ]
+        )
+    counts = [one.verdict for one in found]
+    told = ", ".join(f"{word} on {counts.count(word)}" for word in ("ahead", "level", "behind"))
+    return Table(
+        "TTR beside the best rival of each problem",
+        [
+            "problem",
+            "metric",
+            "n",
+            METHOD,
+            "best rival",
+            "its value",
+            "difference",
+            "verdict",
+            "passes",
+        ],
+        rows,
+        (f"TTR is {told}, of {len(found)} problems.", _RULE),
+    )
+
+
+def _values(found: Sequence[Standing]) -> Table:
+    labels = list(dict.fromkeys(label for one in found for label in one.values))
+    rows = []
+    for one in found:
+        form = form_of(one.section.metric)
+        cells = [
+            over_runs(summarise(list(one.values[label].values())), form)
+            if label in one.values
+            else "–"
+            for label in labels
+        ]
+        rows.append([one.problem, named(one.section.metric), *cells])
+    return Table(
+        "Final test values",
+        ["problem", "metric", *labels],
+        rows,
+        ("Mean [smallest, largest] over the seeds.",),
+    )

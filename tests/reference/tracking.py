@@ -1,0 +1,92 @@
+"""The tracking trust region on a flat float64 vector, written from its description alone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tests.reference.mlp import Batch, MLPProblem, Vector
+
+
+@dataclass
+class Tracking:
+    """TTR step by step; options are those of the optimizer."""
+
+    problem: MLPProblem
+    theta: Vector
+    options: dict[str, Any]
+    radius: float = 0.0
+    taken: int = 0
+    steps: int = 0
+    passes: float = 0.0
+    promised: float = 0.0
+    real: float = 0.0
+    average: Vector | None = None
+    waiting: dict[str, Any] | None = None
+    share: float = 0.0
+    accepted: bool = True
+    m: Vector = field(init=False)
+    v: Vector = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.radius = self.options["radius"]
+        self.m, self.v = np.zeros_like(self.theta), np.zeros_like(self.theta)
+
+    def step(self, batch: Batch) -> float:
+        o = self.options
+        loss = self.problem.loss(self.theta, batch)
+        gradient = self.problem.gradient(self.theta, batch)
+        self.passes += 3
+        if self.waiting is not None:
+            self._learn(batch, loss, gradient)
+        self.steps += 1
+        b1, b2 = o["betas"]
+        self.m = b1 * self.m + (1 - b1) * gradient
+        self.v = b2 * self.v + (1 - b2) * gradient**2
+        m, v = self.m / (1 - b1**self.steps), self.v / (1 - b2**self.steps)
+        d = -m / (np.sqrt(v) + o["eps"])
+        promise = -self.radius * float(gradient @ d)
+        end = self.theta + self.radius * d
+        probed = self.steps <= o["first_probes"] or self.steps % o["probe_every"] == 0
+        self.accepted = True
+        if probed:
+            self.passes += 1
+            after = self.problem.loss(end, batch)
+        if probed and promise > 0:
+            ratio = (loss - after) / promise
+            if ratio < o["reject_below"]:
+                self.accepted = False
+                self.radius = max(o["radius_min"], o["shrink"] * self.radius)
+                return loss
+            early = self.steps <= o["first_probes"]
+            self.waiting = {
+                **{"start": self.theta, "d": d, "length": self.radius, "promise": promise},
+                **{"ratio": ratio, "gain": o["first_gain"] if early else o["gain"]},
+            }
+        self.theta = end
+        self.taken += 1
+        weight = (1 + o["average"]) / (self.taken + o["average"])
+        if self.average is None:
+            self.average = end.copy()
+        self.average = (1 - weight) * self.average + weight * end
+        return loss
+
+    def _learn(self, batch: Batch, loss: float, gradient: Vector) -> None:
+        o, w = self.options, self.waiting
+        assert w is not None
+        self.waiting = None
+        self.passes += 1
+        before = self.problem.loss(w["start"], batch)
+        end_slope = -w["length"] * float(gradient @ w["d"])
+        start_slope = 2 * (before - loss) - end_slope
+        keep = o["memory"]
+        self.promised = keep * self.promised + (1 - keep) * w["promise"]
+        self.real = keep * self.real + (1 - keep) * start_slope
+        self.share = min(1.0, max(0.0, self.real / self.promised))
+        target = min(o["target_max"], max(o["target_min"], o["caution"] * (1 - self.share)))
+        error = min(1.0, max(-1.0, (w["ratio"] - target) / o["tolerance"]))
+        moved = self.radius * math.exp(w["gain"] * error)
+        self.radius = min(o["radius_max"], max(o["radius_min"], moved))
