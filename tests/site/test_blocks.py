@@ -27,6 +27,7 @@ PYTHON = (
 
 RUN_BY = {
     "howto/ci.md": ("python sh", "tests/site/test_guides.py"),
+    "howto/faster_passes.md": ("toml sh", "tests/site/test_guides.py"),
     "howto/mlflow.md": ("sh", "tests/site/test_guides.py"),
     "howto/new_method.md": ("toml sh", "tests/site/test_guides.py"),
     "howto/ranks.md": ("toml sh", "tests/site/test_guides.py"),

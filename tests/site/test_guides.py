@@ -51,6 +51,11 @@ def states(records: Path) -> list[str]:
     return [load_run(path).status["state"] for path in find_runs(records)]
 
 
+def test_faster_passes(tmp_path: Path, programs: Path) -> None:
+    follow("howto/faster_passes.md", tmp_path, programs)
+    assert states(tmp_path / "records") == ["done"] * 2
+
+
 def test_first_study(tmp_path: Path, programs: Path) -> None:
     follow("tutorials/first_study.md", tmp_path, programs)
     assert states(tmp_path / "records") == ["done"] * 12

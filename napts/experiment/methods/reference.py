@@ -23,9 +23,10 @@ _INTRODUCTION = """# Options of the methods
 
 This page is written by `python -m napts.experiment.methods.reference` from the definitions in
 `napts/optim/options.py`, `napts/optim/sums/options.py`, `napts/optim/quasi_newton/options.py`,
-`napts/optim/tracking/options.py`, `napts/optim/methods/` and `napts/experiment/methods/built_in.py`. An option is an argument of the
-constructor, as in `napts.NAPTS(stages, window=10)`, and a key of `[optimizer]` in a spec. If the
-two have different defaults, the page gives both.
+`napts/optim/tracking/options.py`, `napts/optim/methods/` and
+`napts/experiment/methods/built_in.py`. An option is an argument of the constructor, as in
+`napts.NAPTS(stages, window=10)`, and a key of `[optimizer]` in a spec. If the two have different
+defaults, the page gives both.
 """
 _BESIDE = """## In specs only
 
