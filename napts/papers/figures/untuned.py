@@ -14,6 +14,7 @@ from napts.analysis.labels import distinct_labels, grouped
 from napts.analysis.measured import named
 from napts.analysis.profiles import Profile, profiles_of, times_to
 from napts.papers.untuned import (
+    LONGER,
     METHOD,
     REFERENCE,
     Standing,
