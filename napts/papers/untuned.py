@@ -24,6 +24,9 @@ METHOD = "TTR"
 REFERENCE = "Adam, tuned"
 """The label whose passes are the unit."""
 
+LONGER = ", 1.5 budgets"
+"""End of the labels of runs that are longer, for the profile alone: what tunes itself may be."""
+
 _SENSITIVITY = f"{PREFIX}sensitivity-"
 
 _RULE = (
@@ -95,6 +98,7 @@ def finals(section: Section) -> dict[str, dict[int, float]]:
     return {
         label: dict(zip(group["seed"].tolist(), by_outcome(group, quantity), strict=True))
         for _, label, group in grouped(section.runs)
+        if not label.endswith(LONGER)
     }
 
 

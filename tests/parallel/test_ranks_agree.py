@@ -68,7 +68,10 @@ def test_the_pipeline_does_what_the_whole_model_does(results: Results, name: str
     for step, (ours, theirs) in enumerate(ours_and_theirs[:SHORT]):
         for key in DECISIONS[:-2] + REJECTIONS:
             assert ours[key] == theirs[key], (step, key)
-        assert ours["radius_after"] == theirs["radius_after"], step
+        # A radius that tracks is computed from losses; the others take few values.
+        least = 1e-11 if case.method == "TTR" else 0.0
+        radii = ours["radius_after"], theirs["radius_after"]
+        assert radii[0] == pytest.approx(radii[1], rel=least, abs=0.0), step
         for key in NUMBERS:
             assert _close(ours[key], theirs[key]), (step, key, ours[key], theirs[key])
 
@@ -118,7 +121,7 @@ def test_one_collective_per_acceptance_test(results: Results, size: int) -> None
         elif case.options.get("history_scope") == "reeval":
             assert result["collectives"] >= tests
         elif case.method == "TTR":  # one per step, and one more where a step is looked back at
-            looks = sum(step["forwards"] - 1 for step in steps) - tests
+            looks = sum(bool(step["trials"]) and step["accepted"] for step in steps[:-1])
             assert result["collectives"] == case.steps + looks, name
         elif case.method in ("TR", "NTR"):
             assert result["collectives"] == tests + case.steps, name

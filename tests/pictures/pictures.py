@@ -22,6 +22,7 @@ from napts.papers.claims import judge
 from napts.papers.claims.tables import claims_tables
 from napts.papers.figures.calibration import calibrations
 from napts.papers.figures.identification import identifications
+from napts.papers.figures.untuned import untuned_drawings
 from napts.plotting import write_report
 from napts.plotting.drawings import Drawing
 from napts.plotting.palette import few_colours
@@ -35,6 +36,7 @@ from tests.helpers.mlflow_pages import click, page_shows, served, show_charts, w
 
 ROOT = Path(__file__).parents[2]
 RECORDS, SPEED = ROOT / "reports" / "records", ROOT / "reports" / "records-speed"
+UNTUNED = ROOT / "reports" / "records-untuned"
 DPI, TONES, SCREEN_TONES = 100, 28, 96
 
 
@@ -44,7 +46,7 @@ class Shown:
 
     Attributes:
         path: Its file, from the repository's root.
-        records: The experiment whose packed records it is drawn from.
+        records: The experiment whose packed records it is drawn from, or a folder of several.
         drawing: Its name among those of the reports on these records alone.
         labels: The methods that it shows, if not all.
     """
@@ -70,6 +72,8 @@ FIGURES = (
           ("APTS", "NAPTS", "NAPTS quarter", "NAPTS light", *(f"Adam {lr}" for lr in LRS))),
     Shown("reports/figures/identification-calibration-absolute.png",
           RECORDS / "calibration-absolute", "identification"),
+    *(Shown(f"reports/figures/untuned-{name}.png", UNTUNED, f"untuned-{name}")
+      for name in ("profile", "lengths", "sensitivity")),
     Shown("docs/finite_sums.png", RECORDS / "finite-sums", "work"),
     Shown("docs/multilevel.png", RECORDS / "rmtr-digits", "levels"),
 )  # fmt: skip
@@ -81,7 +85,9 @@ CHARTS = ("rejections_per_batch", "train_loss", "val_accuracy")
 
 
 def packed(experiment: Path) -> Path:
-    """Return the file of an experiment."""
+    """Return the file of an experiment; a folder as it is."""
+    if experiment.is_dir():
+        return experiment
     return experiment.with_name(f"{experiment.name}{SUFFIX}")
 
 
@@ -120,6 +126,7 @@ def _drawings(collection: Collection) -> Iterator[Drawing]:
         yield from study.drawings
     for found in identifications(collection):
         yield found.drawing
+    yield from untuned_drawings(collection)
 
 
 def _save(png: bytes, path: Path, runs: tuple[RunRecord, ...], tones: int = SCREEN_TONES) -> None:

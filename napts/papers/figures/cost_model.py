@@ -206,7 +206,13 @@ def _beside_the_paper(axes: Axes, passes: Mapping[str, Passes]) -> None:
 def _legend_above(axes: Axes) -> None:
     """Put the legend where it hides nothing: above the panel and its title."""
     axes.legend(
-        loc="lower left", bbox_to_anchor=(-0.02, 1.1), borderaxespad=0.0, ncols=3, fontsize=7.5
+        loc="lower left",
+        bbox_to_anchor=(-0.02, 1.1),
+        borderaxespad=0.0,
+        ncols=3,
+        fontsize=7.5,
+        columnspacing=0.8,
+        handletextpad=0.2,
     )
 
 
