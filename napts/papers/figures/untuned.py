@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from napts.analysis import Collection, Section
 from napts.analysis.columns import floats, rows_with, split
@@ -30,6 +32,7 @@ from napts.plotting.files import save_drawings, save_tables
 from napts.plotting.page import Body
 from napts.plotting.provenance import provenance_of
 from napts.plotting.style import finish, look_of, looks, new_figure
+from napts.records.metric import Metric
 
 _CLOCK = "pass_equivalents_total"
 
@@ -245,38 +248,50 @@ def constant_frame(sections: Sequence[Section]) -> pd.DataFrame:
 
     Returns:
         The columns ``problem``, ``metric``, ``option`` (empty for none), ``value``, ``default``,
-        ``seed`` and ``final``, the latter in the units of the axis.
+        ``seed``, ``final`` in the metric's own unit, and ``error``: what it lacks to 1, or the metric
+        itself where less is better, over that with the defaults.
     """
-    rows = []
-    for section in sections:
-        metric = section.metric
-        labels = dict(zip(distinct_labels(section.records), section.records, strict=True))
-        base = next((r for label, r in labels.items() if label == METHOD), None)
-        if base is None:
-            continue
-        defaults = base.spec["optimizer"]
-        for label, by in finals(section).items():
-            options = labels[label].spec["optimizer"]
-            changed = [name for name in options if options[name] != defaults.get(name)]
-            if len(changed) > 1:
-                continue
-            option = changed[0] if changed else ""
-            rows += [
-                {
-                    **{"problem": section.experiment.rpartition("sensitivity-")[2]},
-                    **{"metric": named(metric), "option": option, "seed": seed},
-                    "value": options.get(option, np.nan),
-                    "default": defaults.get(option, np.nan),
-                    "final": metric.scale * value,
-                }
-                for seed, value in by.items()
-            ]
-    names = ["problem", "metric", "option", "value", "default", "seed", "final"]
+    rows = [row for section in sections for row in _rows(section)]
+    names = ["problem", "metric", "option", "value", "default", "seed", "final", "error"]
     return pd.DataFrame(rows, columns=names)
 
 
+def _rows(section: Section) -> list[dict[str, Any]]:
+    metric = section.metric
+    labels = dict(zip(distinct_labels(section.records), section.records, strict=True))
+    base = next((run for label, run in labels.items() if label == METHOD), None)
+    if base is None:
+        return []
+    defaults, values = base.spec["optimizer"], finals(section)
+    plain = _error(metric, list(values[METHOD].values()))
+    rows = []
+    for label, by in values.items():
+        options = labels[label].spec["optimizer"]
+        changed = [name for name in options if options[name] != defaults.get(name)]
+        if len(changed) > 1:
+            continue
+        option = changed[0] if changed else ""
+        common = {
+            "problem": section.experiment.rpartition("sensitivity-")[2],
+            "metric": named(metric),
+            "option": option,
+            "value": options.get(option, np.nan),
+            "default": defaults.get(option, np.nan),
+        }
+        rows += [
+            {**common, "seed": seed, "final": value, "error": _error(metric, [value]) / plain}
+            for seed, value in by.items()
+        ]
+    return rows
+
+
+def _error(metric: Metric, values: Sequence[float]) -> float:
+    mean = float(np.mean(values))
+    return mean if metric.goal == "min" else 1.0 - mean
+
+
 def constant_figure(frame: pd.DataFrame) -> Figure:
-    """Draw the final value by the value of each constant, a row of panels per problem.
+    """Draw the error by the value of each constant, a panel per problem.
 
     Args:
         frame: From `constant_frame`.
@@ -292,29 +307,34 @@ def constant_figure(frame: pd.DataFrame) -> Figure:
     panels[0].set_ylim(len(options) - 0.5, -0.5)
     caption(
         figure,
-        "Means over seeds; the number beside a mark is the constant's value. Grey line: the "
-        "defaults; band: smallest to largest seed with them. Each constant is changed by itself.",
+        "Means over seeds, blue: smaller than the default, orange: larger; beside marks that are "
+        "off, the constant's value. Grey band: seeds with the defaults. Each constant is changed "
+        "by itself. Error: what the accuracy lacks to 1, or the bits, over that with the defaults.",
     )
     return figure
 
 
 def _constants(axes: Axes, own: pd.DataFrame, options: Sequence[str]) -> None:
-    plain = floats(rows_with(own, "option", [""]), "final")
-    axes.axvspan(plain.min(), plain.max(), color="#EDEDED")
-    axes.axvline(plain.mean(), color="#8A8A8A", linewidth=1.0)
+    plain = floats(rows_with(own, "option", [""]), "error")
+    low, high = float(plain.min()), float(plain.max())
+    axes.axvspan(low, high, color="#EDEDED")
+    axes.axvline(1.0, color="#8A8A8A", linewidth=1.0)
     for place, option in enumerate(options):
         for value in split(rows_with(own, "option", [option]), "value"):
-            mean = float(floats(value, "final").mean())
-            factor = floats(value, "value")[0] / floats(value, "default")[0]
-            color = "#D55E00" if factor > 1 else "#0072B2"
+            mean = float(floats(value, "error").mean())
+            larger = floats(value, "value")[0] > floats(value, "default")[0]
+            color = "#D55E00" if larger else "#0072B2"
             axes.plot(mean, place, "o", color=color, markersize=4)
-            axes.annotate(
-                f"{floats(value, 'value')[0]:.3g}",
-                (mean, place),
-                xytext=(0, 4),
-                textcoords="offset points",
-                ha="center",
-                fontsize=6,
-            )
-    metric = str(own["metric"].iloc[0])
-    finish(axes, title=str(own["problem"].iloc[0]), x=f"test {metric} at the end")
+            if not 0.95 * low <= mean <= 1.05 * high:
+                axes.annotate(
+                    f"{floats(value, 'value')[0]:.3g}",
+                    (mean, place),
+                    xytext=(0, 4 if larger else -9),
+                    textcoords="offset points",
+                    ha="center",
+                    fontsize=6,
+                )
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    finish(axes, title=str(own["problem"].iloc[0]), x="error, relative to the defaults")
