@@ -62,12 +62,23 @@ class Standing:
 
     @property
     def verdict(self) -> str:
-        """``"ahead"``, ``"level"`` or ``"behind"``; ``"open"`` with fewer than two seeds."""
-        if not np.isfinite([self.difference.low, self.difference.high]).all():
-            return "open"
-        if self.difference.low > 0.0:
-            return "ahead"
-        return "behind" if self.difference.high < 0.0 else "level"
+        """`verdict_of` the difference."""
+        return verdict_of(self.difference)
+
+    def over(self, label: str) -> Summary:
+        """Return TTR less another method by seed, positive if TTR is better."""
+        metric = self.section.metric
+        own, other = self.values[METHOD], self.values[label]
+        return paired_difference(_scores(own, metric), _scores(other, metric))
+
+
+def verdict_of(difference: Summary) -> str:
+    """Return ``"ahead"``, ``"level"`` or ``"behind"``; ``"open"`` with fewer than two seeds."""
+    if not np.isfinite([difference.low, difference.high]).all():
+        return "open"
+    if difference.low > 0.0:
+        return "ahead"
+    return "behind" if difference.high < 0.0 else "level"
 
 
 @lru_cache(maxsize=1)
@@ -132,7 +143,7 @@ def untuned_tables(found: Sequence[Standing]) -> list[Table]:
     """Return the verdict on every problem, and the final values of every method."""
     if not found:
         return []
-    return [_verdicts(found), _values(found)]
+    return [_verdicts(found), _values(found), _differences(found)]
 
 
 def _verdicts(found: Sequence[Standing]) -> Table:
@@ -175,8 +186,7 @@ def _verdicts(found: Sequence[Standing]) -> Table:
 
 
 def _values(found: Sequence[Standing]) -> Table:
-    labels = list(dict.fromkeys(label for one in found for label in one.values))
-    rows = []
+    labels, rows = _labels(found), []
     for one in found:
         form = form_of(one.section.metric)
         cells = [
@@ -192,3 +202,37 @@ def _values(found: Sequence[Standing]) -> Table:
         rows,
         ("Mean [smallest, largest] over the seeds.",),
     )
+
+
+def _differences(found: Sequence[Standing]) -> Table:
+    labels = [label for label in _labels(found) if label != METHOD]
+    rows = []
+    verdicts: dict[str, list[str]] = {label: [] for label in labels}
+    for one in found:
+        form, cells = form_of(one.section.metric), []
+        for label in labels:
+            if label not in one.values:
+                cells.append("–")
+                continue
+            own = one.over(label)
+            verdicts[label].append(verdict_of(own))
+            cells.append(bracketed(own.mean, own.low, own.high, form))
+        rows.append([one.problem, named(one.section.metric), *cells])
+    told = [
+        f"{label}: "
+        + ", ".join(f"{word} {by.count(word)}" for word in ("ahead", "level", "behind"))
+        for label, by in verdicts.items()
+    ]
+    return Table(
+        "TTR less each of the others",
+        ["problem", "metric", *labels],
+        rows,
+        (
+            "Paired by seed, with 95 % intervals (t); positive if TTR is better.",
+            f"TTR against {'; '.join(told)}.",
+        ),
+    )
+
+
+def _labels(found: Sequence[Standing]) -> list[str]:
+    return list(dict.fromkeys(label for one in found for label in one.values))

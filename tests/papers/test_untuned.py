@@ -74,10 +74,12 @@ def test_less_may_be_better(records: Path) -> None:
 
 def test_tables_and_figures(records: Path, tmp_path: Path) -> None:
     collection = load_collection(records)
-    verdicts, values = untuned_tables(standings(collection))
+    verdicts, values, differences = untuned_tables(standings(collection))
     assert [row[0] for row in verdicts.rows] == ["blobs", "rows"]
     assert "of 2 problems" in verdicts.notes[0]
     assert list(values.columns)[2:] == ["Adam, tuned", "TTR", "DoG"]
+    assert list(differences.columns)[2:] == ["Adam, tuned", "DoG"]
+    assert differences.notes[1].startswith("TTR against Adam, tuned: ahead ")
     names = [drawing.name for drawing in untuned_drawings(collection)]
     assert names == ["untuned-profile", "untuned-lengths", "untuned-sensitivity"]
     files = {path.name for path in untuned_files(collection, tmp_path, "command")}

@@ -248,8 +248,8 @@ def constant_frame(sections: Sequence[Section]) -> pd.DataFrame:
 
     Returns:
         The columns ``problem``, ``metric``, ``option`` (empty for none), ``value``, ``default``,
-        ``seed``, ``final`` in the metric's own unit, and ``error``: what it lacks to 1, or the metric
-        itself where less is better, over that with the defaults.
+        ``seed``, ``final`` in the metric's own unit, and ``error``: what it lacks to 1, or the
+        metric itself where less is better, over that with the defaults.
     """
     rows = [row for section in sections for row in _rows(section)]
     names = ["problem", "metric", "option", "value", "default", "seed", "final", "error"]
