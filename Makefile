@@ -97,7 +97,7 @@ clean:
 $(READY): pyproject.toml setup.py constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) not found; set PYTHON=..., Python 3.11 or newer"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	sed $(if $(TORCH),-e 's/^torch==.*/torch==$(TORCH)/' -e '/^torchvision==/d') constraints.txt > $(PINS)
+	sed -e "" $(if $(TORCH),-e 's/^torch==.*/torch==$(TORCH)/' -e '/^torchvision==/d') constraints.txt > $(PINS)
 	$(BIN)/python -m pip install --disable-pip-version-check -c $(PINS) -e '.[dev,bench]'
 	@touch $@
 

@@ -163,7 +163,7 @@ def profile_figure(frame: pd.DataFrame, section: Section) -> Figure:
         section: All runs.
     """
     look = looks(section.runs)
-    figure = new_figure(6.4, 4.0)
+    figure = new_figure(8.4, 4.0)
     axes = figure.subplots()
     lines = profiles(frame)
     farthest = 1.1 * max((p.factors[-1] for p in lines if len(p.factors)), default=1.0)
@@ -174,7 +174,7 @@ def profile_figure(frame: pd.DataFrame, section: Section) -> Figure:
         axes.step(x, y, where="post", color=own.color, linestyle=own.dashes, label=profile.label)
     log = ", log scale" if log_if_wide(axes, "x") else ""
     axes.set_ylim(-0.02, 1.02)
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.02, 1.0))
     finish(
         axes,
         title="Performance profile",
