@@ -1,6 +1,6 @@
 """Figures of TTR beside its rivals: a profile over problems, its step lengths, its constants."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -262,11 +262,11 @@ def _rows(section: Section) -> list[dict[str, Any]]:
     base = next((run for label, run in labels.items() if label == METHOD), None)
     if base is None:
         return []
-    defaults, values = base.spec["optimizer"], finals(section)
+    defaults, values = _flat(base.spec["optimizer"]), finals(section)
     plain = _error(metric, list(values[METHOD].values()))
     rows = []
     for label, by in values.items():
-        options = labels[label].spec["optimizer"]
+        options = _flat(labels[label].spec["optimizer"])
         changed = [name for name in options if options[name] != defaults.get(name)]
         if len(changed) > 1:
             continue
@@ -283,6 +283,12 @@ def _rows(section: Section) -> list[dict[str, Any]]:
             for seed, value in by.items()
         ]
     return rows
+
+
+def _flat(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options with each decay rate of Adam by itself."""
+    rates = {f"beta_{k}": rate for k, rate in enumerate(options.get("betas", ()), 1)}
+    return {name: value for name, value in options.items() if name != "betas"} | rates
 
 
 def _error(metric: Metric, values: Sequence[float]) -> float:
