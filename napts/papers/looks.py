@@ -21,7 +21,7 @@ for _name, _look in {
     "Adam": Look("#009E73", "-", "p"),
     "SGD": Look("#6B6B6B", _DASHED, ">"),
     "LBFGS": Look("#882255", _DOTTED, "<"),
-    "TTR": Look("#E6194B", "-", "*"),
+    "TTR": Look("#E6194B", "-", "X"),
     # Finite sums; they share no figure with the methods above.
     "TRNewton": Look("#56B4E9", _DASHED, "v"),
     "ASTROM": Look("#0072B2", "-", "^"),

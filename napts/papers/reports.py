@@ -148,7 +148,7 @@ for _report in (
     Report(
         "untuned",
         "TTR beside tuned and parameter-free rivals: profile over problems, lengths, constants",
-        25,
+        85,
         parts=untuned_parts,
         files=untuned_files,
     ),
