@@ -99,8 +99,9 @@ def test_an_interruption_is_passed_on(bench: Bench) -> None:
     process.communicate(timeout=60)
     assert process.returncode == 130
     counts = bench.counts()
-    assert counts["missing"] == 1, "no further run was started"
-    assert counts["interrupted"] == 2
+    # Of two at a time the second may not have begun yet.
+    assert counts["missing"] in (1, 2), "no further run was started"
+    assert counts["interrupted"] == 3 - counts["missing"]
     assert bench.counts() == counts
 
 
