@@ -5,9 +5,9 @@ from typing import Any
 
 from torch import Tensor
 
+from napts.optim.group_options import check_group
 from napts.optim.subdomains import Decomposition, ParameterSets
 from napts.optim.trust_region import TrustRegionOptimizer
-from napts.optim.weight_decay import check_weight_decay
 
 
 class PlainTrustRegion(TrustRegionOptimizer):
@@ -25,14 +25,7 @@ class PlainTrustRegion(TrustRegionOptimizer):
         Raises:
             ValueError: If the group sets any other option.
         """
-        extra = sorted(set(param_group) - {"params", "param_names", "weight_decay"})
-        if extra:
-            raise ValueError(
-                f"Invalid parameter group: {', '.join(extra)} cannot differ between groups, "
-                f"{type(self).__name__} has one trust region"
-            )
-        if "weight_decay" in param_group:
-            check_weight_decay(param_group["weight_decay"])
+        check_group(type(self).__name__, param_group)
         super().add_param_group(param_group)
 
 

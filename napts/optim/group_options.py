@@ -111,6 +111,32 @@ class GroupOptions:
         )
 
 
+def check_group(method: str, group: Group) -> None:
+    """Check that a further group sets no option that all groups share.
+
+    Raises:
+        ValueError: If it does, or its weight decay is out of range.
+    """
+    extra = sorted(set(group) - {"params", "param_names", "weight_decay"})
+    if extra:
+        raise ValueError(
+            f"Invalid parameter group: {', '.join(extra)} cannot differ between groups, "
+            f"{method} has one trust region"
+        )
+    if "weight_decay" in group:
+        check_weight_decay(group["weight_decay"])
+
+
+def check_radius(value: float, low: float, high: float) -> None:
+    """Check a radius that is set by hand.
+
+    Raises:
+        ValueError: If it is out of bounds.
+    """
+    if not low <= value <= high:
+        raise ValueError(f"Invalid radius: {value}, must lie in [{low}, {high}]")
+
+
 def check_lr(value: Any) -> None:
     """Check the schedulers' factor.
 

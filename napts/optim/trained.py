@@ -1,5 +1,6 @@
 """Optimizers whose memories are vectors over the parameters in training, which may change."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,9 +29,17 @@ class VectorOptimizer(DescribedOptimizer):
         """Return the parameters trained now, in this method's own order."""
         return [p for group in self.param_groups for p in group["params"] if p.requires_grad]
 
+    @abstractmethod
     def _move(self, move: Move, layout: Layout) -> None:
         """Let the memories follow a change of the trained parameters."""
-        raise NotImplementedError
+
+    def _with_shared_options(self, param_group: dict[str, Any]) -> dict[str, Any]:
+        """Return a new group with the options of the existing groups, if there are any."""
+        if not self.param_groups:
+            return param_group
+        first = self.param_groups[0]
+        shared = {name: first[name] for name in self.defaults if name in first}
+        return {**shared, "weight_decay": self.defaults["weight_decay"], **param_group}
 
     def _current_layout(self) -> Layout:
         """Return the layout of the parameters that require a gradient now.

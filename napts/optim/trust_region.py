@@ -11,7 +11,7 @@ from napts.optim.acceptance import RadiusRule
 from napts.optim.algorithm import Algorithm
 from napts.optim.batch import Batch, as_batch
 from napts.optim.composition import Composition
-from napts.optim.group_options import GroupOptions, completed
+from napts.optim.group_options import GroupOptions, check_radius, completed
 from napts.optim.objective import NonFiniteLossError, Objective
 from napts.optim.record import PassCounts, summarise
 from napts.optim.regions import Regions
@@ -64,9 +64,7 @@ class TrustRegionOptimizer(VectorOptimizer):
     @radius.setter
     def radius(self, value: float) -> None:
         self._follow_options()
-        low, high = self._rule.minimum, self._rule.maximum
-        if not low <= value <= high:
-            raise ValueError(f"Invalid radius: {value}, must lie in [{low}, {high}]")
+        check_radius(value, self._rule.minimum, self._rule.maximum)
         self._regions.set(float(value))
 
     @with_step_hooks
@@ -198,14 +196,7 @@ class TrustRegionOptimizer(VectorOptimizer):
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters, with the options of the existing groups."""
-        if not self.param_groups:
-            super().add_param_group(param_group)
-            return
-        first = self.param_groups[0]
-        shared = {name: first[name] for name in self.defaults if name in first}
-        super().add_param_group(
-            {**shared, "weight_decay": self.defaults["weight_decay"], **param_group}
-        )
+        super().add_param_group(self._with_shared_options(param_group))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state as plain numbers and tensors, radius and memories included."""

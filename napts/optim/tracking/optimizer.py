@@ -10,7 +10,7 @@ import torch
 from napts.optim import calls
 from napts.optim.batch import Batch, as_batch
 from napts.optim.communicator import Share
-from napts.optim.group_options import GroupOptions, completed
+from napts.optim.group_options import GroupOptions, check_group, check_radius, completed
 from napts.optim.iterate_average import IterateAverage
 from napts.optim.local_model import FirstOrder
 from napts.optim.moments import KeptMoments
@@ -62,9 +62,7 @@ class TrackingOptimizer(VectorOptimizer):
     @radius.setter
     def radius(self, value: float) -> None:
         self._follow_options()
-        low, high = self._rule.minimum, self._rule.maximum
-        if not low <= value <= high:
-            raise ValueError(f"Invalid radius: {value}, must lie in [{low}, {high}]")
+        check_radius(value, self._rule.minimum, self._rule.maximum)
         self._memory = replace(self._memory, radius=float(value))
 
     @property
@@ -304,20 +302,8 @@ class TrackingOptimizer(VectorOptimizer):
         Raises:
             ValueError: If the group sets any other option.
         """
-        if self.param_groups:
-            extra = sorted(set(param_group) - {"params", "param_names", "weight_decay"})
-            if extra:
-                raise ValueError(
-                    f"Invalid parameter group: {', '.join(extra)} cannot differ between groups, "
-                    f"{type(self).__name__} has one trust region"
-                )
-            if "weight_decay" in param_group:
-                check_weight_decay(param_group["weight_decay"])
-            first = self.param_groups[0]
-            shared = {name: first[name] for name in self.defaults if name in first}
-            own = {"weight_decay": self.defaults["weight_decay"], **param_group}
-            param_group = {**shared, **own}
-        super().add_param_group(param_group)
+        check_group(type(self).__name__, param_group)
+        super().add_param_group(self._with_shared_options(param_group))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state as plain numbers and tensors."""
