@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from napts.optim import calls
+from napts.optim.acceptance import FAILED, Verdict
 from napts.optim.batch import Batch, as_batch
 from napts.optim.communicator import Share
 from napts.optim.group_options import GroupOptions, check_group, check_radius, completed
@@ -26,6 +27,8 @@ from napts.optim.tracking.rule import Probing, TrackingRule
 from napts.optim.trained import VectorOptimizer
 from napts.optim.vectors import Layout, Vector
 from napts.optim.weight_decay import Decay, check_weight_decay
+
+_NO_HISTORY = (math.nan, 1.0)
 
 ROUNDINGS = 16.0
 """A promise below so many roundings of the loss cannot be measured (our choice)."""
@@ -188,19 +191,10 @@ class TrackingOptimizer(VectorOptimizer):
         else:
             self._memory = replace(self._memory, radius=self._rule.shrunk(radius))
             layout.write(step.theta)
-        return Trial(
-            phase="global",
-            coefficient=None,
-            radius=radius,
-            predicted_reduction=step.promise,
-            loss=step.before,
-            trial_loss=step.after,
-            ratio_current=kept,
-            ratio_history=math.nan,
-            step_norm=math.nan,
-            accepted=accepted,
-            nonmonotone=False,
-        )
+        finite = math.isfinite(kept)
+        current = (step.before - step.after, step.promise) if finite else FAILED.current
+        verdict = Verdict(accepted, False, current, _NO_HISTORY)
+        return verdict.on("global", radius, step.before, step.after, step.promise, math.nan)
 
     def _go_back(self, start: Point, layout: Layout) -> None:
         """Leave an iterate whose loss or gradient is not finite, for the one before it."""
