@@ -19,7 +19,8 @@ def claims_tables(judgements: Sequence[Judgement]) -> list[Table]:
         judgements: Those of `napts.papers.claims.judge`.
     """
     tested = [j for j in judgements if j.verdict is not Verdict.NOT_TESTED]
-    return [_verdicts(judgements), _measured(tested), _needs(judgements)]
+    tables = [_verdicts(judgements), _measured(tested), _needs(judgements)]
+    return [table for table in tables if table.rows]
 
 
 def by_claim(judgements: Sequence[Judgement]) -> list[tuple[Claim, list[Judgement]]]:
