@@ -68,7 +68,7 @@ def _measured(judgements: Sequence[Judgement]) -> Table:
             judgement.claim.name,
             judgement.section.slug if judgement.section else "",
             finding.what,
-            interval(finding.estimate),
+            interval(finding.estimate) if finding.reached else "not reached",
             _seeds(finding.estimate),
             str(finding.region) if finding.region else "not judged",
             _verdict(finding),
