@@ -10,7 +10,7 @@ from napts.analysis.columns import floats, split, texts
 from napts.analysis.labels import grouped
 from napts.analysis.outcome import ENDED_BADLY
 from napts.analysis.tables import MISSING, Table, median_of, number
-from napts.papers.claims.costs import BestOf, PrintedTarget
+from napts.papers.claims.costs import BestOf, PrintedTarget, met_from
 from napts.papers.claims.evidence import Evidence, MissingError
 from napts.papers.claims.quasi_newton import BEST_OF_LBFGS, ERROR, SLIDES_TARGET
 from napts.papers.figures.equations import CLOCKS, has_counts, with_iterations
@@ -47,7 +47,8 @@ def _best_errors(frame: pd.DataFrame, metric: Metric) -> Table:
             "whole run. "
             "Gradients: all of them, those of line searches too; without searches: the "
             "convention of the authors of ASPQN; in parallel: those that need not wait for one "
-            "another count once. A run that ended badly has no best iterate."
+            "another count once. A local pass over all blocks of a network is one gradient. A run "
+            "that ended badly has no best iterate."
         ],
     )
 
@@ -87,7 +88,7 @@ def _reached(runs: Sequence[pd.DataFrame], targets: Mapping[int, float]) -> list
         {name: float(floats(run, name)[there[0]]) for name in CLOCKS}
         for run in runs
         if texts(run, "state")[0] not in ENDED_BADLY
-        and len(there := np.flatnonzero(floats(run, _ERROR) <= targets[_seed(run)]))
+        and len(there := np.flatnonzero(floats(run, _ERROR) <= met_from(targets[_seed(run)])))
     ]
     share = f"{len(costs)}/{len(runs)}"
     if len(costs) <= len(runs) / 2:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from napts.analysis import Table
 from napts.plotting.palette import few_colours
-from napts.plotting.provenance import Provenance
+from napts.plotting.provenance import ALL, Provenance
 from napts.plotting.style import as_text, style
 from napts.records import RunRecord
 
@@ -51,7 +51,7 @@ a:focus-visible, summary:focus-visible, .scroll:focus-visible { outline: 3px sol
   outline-offset: 2px; }
 .skip { position: absolute; left: -999rem; }
 .skip:focus { position: static; display: inline-block; margin-bottom: 1rem; }
-nav ol { columns: 18rem; padding-left: 1.4rem; margin: .3rem 0; }
+nav ol { columns: 17rem; column-gap: 2.6rem; padding-left: 1.4rem; margin: .3rem 0; }
 nav li { break-inside: avoid; }
 .lead, .note, footer { color: var(--soft); }
 .note { font-size: .85rem; margin: .3rem 0 0; max-width: 48rem; }
@@ -61,11 +61,11 @@ img { display: block; max-width: 100%; height: auto; }
 table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-weight: 600; font-size: 1.05rem; padding: 1.4rem 0 .4rem; }
 th, td { padding: .28rem .7rem; border-bottom: 1px solid var(--line); text-align: right;
-  white-space: nowrap; }
+  vertical-align: top; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; position: sticky; left: 0;
   background: var(--paper); }
 .words { text-align: left; white-space: normal; min-width: 11rem; }
-thead th { border-bottom: 1.5px solid var(--ink); }
+thead th { border-bottom: 1.5px solid var(--ink); vertical-align: bottom; }
 code { background: var(--code); padding: .1rem .35rem; border-radius: 3px; font-size: .85rem;
   overflow-wrap: anywhere; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; font-size: .88rem; }
@@ -276,8 +276,9 @@ height="{image.height}" alt="{_text(alt)}">
 
 
 def _origin(provenance: Provenance) -> str:
+    of = "" if provenance.subject == ALL else f" of {_text(provenance.subject)}"
     return (
-        f"<p>{provenance.runs} runs of {_text(provenance.subject)}, digest of the records "
+        f"<p>{provenance.runs} runs{of}, digest of the records "
         f"<code>{_text(provenance.digest)}</code>, made by revision "
         f"<code>{_text(provenance.revision)}</code>. This page is made again with "
         f"<code>{_text(provenance.command)}</code>.</p>"

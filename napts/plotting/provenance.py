@@ -18,13 +18,16 @@ from napts.plotting.style import as_text, style
 from napts.records import RunRecord
 from napts.text import one_line, visible
 
+ALL = "all"
+"""Subject of what is made from all records."""
+
 
 @dataclass(frozen=True)
 class Provenance:
     """Origin of a figure or table.
 
     Attributes:
-        subject: Experiment and workload.
+        subject: Experiment and workload, or `ALL`.
         runs: Number of runs.
         revision: Revisions of the program that made the records, "+changes" where the working
             tree was not clean, "unknown" where none was recorded.
@@ -73,7 +76,7 @@ def provenance_of_all(collection: Collection, command: str) -> Provenance:
         command: Command that makes the file again.
     """
     runs = collection.records
-    return Provenance("all", len(runs), revisions(runs), records_digest(runs), command)
+    return Provenance(ALL, len(runs), revisions(runs), records_digest(runs), command)
 
 
 def revisions(runs: Sequence[RunRecord]) -> str:

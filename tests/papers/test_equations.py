@@ -1,5 +1,6 @@
 """Reports on differential equations and quasi-Newton methods, on records whose counts are known."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from napts.experiment.spec.run_spec import RunSpec
 from napts.papers.claims import Verdict, judge_section
 from napts.papers.claims.evidence import Who
 from napts.papers.claims.quasi_newton import _LBFGS
+from napts.papers.claims.tables import claims_tables
 from napts.papers.equations import equation_tables
 from napts.papers.figures.equations import equation_drawings, fields_of, with_iterations
 from napts.plotting.style import style
@@ -138,6 +140,31 @@ def test_counts_follow_for_methods_without_counts_of_their_own(section: Section)
     assert adam["update_cost_total"].isna().tolist()[1:] == [True] * 6
 
 
+def test_local_passes_over_all_blocks_are_gradients_too(tmp_path: Path) -> None:
+    def with_local_passes(row: Row) -> Row:
+        return course(0.5, 2.0)(row) | {"local_passes": 5 if row["epoch"] else 0}
+
+    courses = {"ASPQN": course(0.1, 50.0, 12.0), "NAPTS": with_local_passes}
+    section = trained(tmp_path, seeds=2, **courses)
+    rows = {row[0]: row[1:] for row in equation_tables(section)[0].rows}
+    assert [float(each) for each in rows["NAPTS"][2:6]] == [5, 35, 35, 35]
+    assert float(rows["NAPTS"][-1]) == 6 * 7
+    assert float(rows["ASPQN"][3]) == 250
+
+
+def test_the_best_of_another_run_is_reached_up_to_rounding(tmp_path: Path) -> None:
+    """The same parameters have other errors with a reference that was computed on another day."""
+    worse = course(1.1, 1.0, 1.0)
+
+    def on_another_day(row: Row) -> Row:
+        row = worse(row)
+        return row | {"val_relative_error": row["val_relative_error"] * (1 + 1e-13)}
+
+    section = trained(tmp_path, seeds=2, MomentumLBFGS=worse, TR=on_another_day)
+    best = {row[0]: row[1:] for row in equation_tables(section)[1].rows}
+    assert best["TR"][:2] == best["MomentumLBFGS"][:2] == ["2/2", "0.00"]
+
+
 # --- claims ------------------------------------------------------------------------------------
 
 
@@ -177,6 +204,37 @@ def test_the_target_is_the_best_of_lbfgs_seed_by_seed(tmp_path: Path) -> None:
     assert numbers[f"gradients to {best}, ASPQN / L-BFGS"].region is None
     assert found["P1"].verdict is Verdict.REFUTED
     assert found["P3"].verdict is Verdict.CONFIRMED
+
+
+def test_seconds_on_ranks_are_judged_where_there_are_any(tmp_path: Path) -> None:
+    """One process has measured nothing of the kind, nor have ranks that shared a core."""
+    courses = {"MomentumLBFGS": course(0.5, 1.0, 1.0), "ASPQN": course(0.1, 50.0, 12.0)}
+    words = "seconds of training to relative error of the best of L-BFGS, ASPQN / L-BFGS"
+    for ranks, cores in ((1, 2), (2, 1), (2, 2)):
+        root = tmp_path / f"{ranks}-{cores}"
+        trained(root, 4, **courses)
+        for path in root.glob("demo/aspqn-*/environment.json"):
+            known = json.loads(path.read_text())
+            known |= {"ranks": ranks, "threads": 1, "cpu_cores": cores, "gpu": None}
+            path.write_text(json.dumps(known))
+        (section,) = load_collection(root).sections
+        (p2,) = [j for j in judge_section(section, {}) if j.claim.name == "P2"]
+        found = [f for f in p2.findings if f.what == f"{words}, the former on ranks"]
+        assert len(found) == (1 if min(ranks, cores) == 2 else 0)
+        assert [f.region for f in p2.findings if f.what == words] == [None], "only told"
+        for finding in found:
+            assert finding.verdict is Verdict.CONFIRMED, "two epochs against five, of equal length"
+            assert finding.counts
+
+
+def test_printed_targets_that_nobody_reaches_are_said_not_to_be(tmp_path: Path) -> None:
+    courses = {"MomentumLBFGS": course(0.5, 1.0, 1.0), "ASPQN": course(0.5, 50.0, 12.0)}
+    section = trained(tmp_path, 3, **courses)
+    _, measured, _ = claims_tables(judge_section(section, {}))
+    values = {row[2]: row[3] for row in measured.rows}
+    printed = "gradients to relative error that the slides print, ASPQN / L-BFGS"
+    assert values[printed] == "not reached"
+    assert values[printed.replace("ASPQN", "MSPQN")] == "–", "no such runs"
 
 
 def test_adam_that_gets_there_refutes_and_one_seed_tests_nothing(tmp_path: Path) -> None:

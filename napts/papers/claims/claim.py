@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from napts.analysis import Section
-from napts.papers.claims.evidence import Evidence, MissingError
+from napts.papers.claims.evidence import Evidence, MissingError, NotReachedError
 from napts.papers.claims.verdict import Estimate, Region, Verdict
 from napts.records.metric import ACCURACY, Metric
 
@@ -81,6 +81,7 @@ class Finding:
         verdict: What follows.
         needs: What a test would need, if it was not tested.
         counts: Whether the verdict on the claim depends on it.
+        reached: Whether some run has reached the target that it is about, if any.
     """
 
     what: str
@@ -89,6 +90,7 @@ class Finding:
     verdict: Verdict
     needs: str = ""
     counts: bool = True
+    reached: bool = True
 
 
 def examine(rule: Rule, evidence: Evidence) -> Finding:
@@ -96,7 +98,9 @@ def examine(rule: Rule, evidence: Evidence) -> Finding:
     try:
         estimate = rule.estimate(evidence)
     except MissingError as missing:
-        return Finding(rule.what(), rule.region, None, Verdict.NOT_TESTED, str(missing))
+        reached = not isinstance(missing, NotReachedError)
+        needs = str(missing)
+        return Finding(rule.what(), rule.region, None, Verdict.NOT_TESTED, needs, reached=reached)
     if estimate.n < LEAST_SEEDS:
         needs = f"at least {LEAST_SEEDS} seeds with a result, found {estimate.n}"
         return Finding(rule.what(), rule.region, None, Verdict.NOT_TESTED, needs)

@@ -8,7 +8,7 @@ import numpy as np
 from napts.analysis.columns import floats, split
 from napts.analysis.outcome import ENDED_BADLY
 from napts.analysis.target import Arrival, arrival, ratio_of_medians
-from napts.papers.claims.evidence import Evidence, MissingError, Who
+from napts.papers.claims.evidence import Evidence, MissingError, NotReachedError, Who
 from napts.papers.claims.paired import some_ended_well
 from napts.papers.claims.verdict import Estimate, Region
 
@@ -25,6 +25,16 @@ NAMES = {
     "work_units_total": "work units",
 }
 """The units of cost, in words. With the whole data as one batch, an epoch is an iteration."""
+
+_ROUNDING = 1e-9
+
+
+def met_from(target: float) -> float:
+    """Return the largest value that meets a target up to rounding.
+
+    With references computed on two days, the same parameters have errors that differ by 1e-13, say.
+    """
+    return target + _ROUNDING * abs(target)
 
 
 @dataclass(frozen=True)
@@ -118,7 +128,7 @@ class CostOfTarget:
         )
         seeds = sorted(set(of) & set(to))
         if not any(found[seed].reached for found in (of, to) for seed in seeds):
-            raise MissingError(f"a run of {self.of} or {self.to} that gets there")
+            raise NotReachedError(f"a run of {self.of} or {self.to} that gets there")
         refuse_the_start(of, to)
         found = ratio_of_medians([of[seed] for seed in seeds], [to[seed] for seed in seeds])
         bad = evidence.ended_badly(self.of, self.to).intersection(seeds)
@@ -149,7 +159,8 @@ def arrivals(
             raise MissingError(f"{NAMES.get(name, name)} in the records of {who}")
     runs = {int(run["seed"].iloc[0]): run for run in split(rows, "seed")}
     if isinstance(target, BestOf | PrintedTarget):
-        targets = target.by_seed(evidence, metric)
+        best = target.by_seed(evidence, metric)
+        targets = {seed: met_from(value) for seed, value in best.items()}
     else:
         targets = dict.fromkeys(runs, target)
     found = {}

@@ -46,6 +46,10 @@ class MissingError(Exception):
     """The records do not hold what a claim is about; the message says what it would need."""
 
 
+class NotReachedError(MissingError):
+    """No run has reached the target whose cost is compared."""
+
+
 @dataclass(frozen=True)
 class Who:
     """The method that a claim is about.

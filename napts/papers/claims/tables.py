@@ -19,7 +19,8 @@ def claims_tables(judgements: Sequence[Judgement]) -> list[Table]:
         judgements: Those of `napts.papers.claims.judge`.
     """
     tested = [j for j in judgements if j.verdict is not Verdict.NOT_TESTED]
-    return [_verdicts(judgements), _measured(tested), _needs(judgements)]
+    tables = [_verdicts(judgements), _measured(tested), _needs(judgements)]
+    return [table for table in tables if table.rows]
 
 
 def by_claim(judgements: Sequence[Judgement]) -> list[tuple[Claim, list[Judgement]]]:
@@ -67,7 +68,7 @@ def _measured(judgements: Sequence[Judgement]) -> Table:
             judgement.claim.name,
             judgement.section.slug if judgement.section else "",
             finding.what,
-            interval(finding.estimate),
+            interval(finding.estimate) if finding.reached else "not reached",
             _seeds(finding.estimate),
             str(finding.region) if finding.region else "not judged",
             _verdict(finding),

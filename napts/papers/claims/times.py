@@ -3,6 +3,7 @@
 import math
 
 from napts.analysis.columns import floats
+from napts.papers.claims.costs import CostOfTarget
 from napts.papers.claims.evidence import BySeed, Evidence, MissingError, Who
 from napts.papers.claims.paired import ratio, some_ended_well
 from napts.papers.claims.rules import Compared
@@ -45,6 +46,20 @@ class TimeOnRanks(Compared):
         return ratio(of, to, evidence.ended_badly(self.of, self.to), f"time of {self.to}")
 
 
+class SecondsOnRanks(CostOfTarget):
+    """The seconds to a target, if one method's ranks had a device or a core each."""
+
+    def what(self) -> str:
+        """Return the number in words."""
+        return f"{super().what()}, the former on ranks"
+
+    def estimate(self, evidence: Evidence) -> Estimate:
+        """Estimate it."""
+        if not all(_on_ranks(run) for run in evidence.records_of(evidence.label_of(self.of))):
+            raise MissingError(f"runs of {self.of} on ranks with a device or a core each")
+        return super().estimate(evidence)
+
+
 def _modelled(evidence: Evidence, who: Who) -> BySeed:
     names = [f"{name}_per_batch" for name in ("forwards", "backwards", "local_passes")]
     counts = [evidence.rate(who, name) for name in names]
@@ -63,8 +78,15 @@ def _modelled(evidence: Evidence, who: Who) -> BySeed:
 
 def _apart(run: RunRecord) -> bool:
     """Tell whether the subdomains of a run were on ranks with a device or a core each."""
+    stages = (run.spec.get("pipeline") or {}).get("stages", 2)
     ranks = run.environment.get("ranks") or 1
-    if not run.spec.get("pipeline") or ranks < 2 or ranks < run.spec["pipeline"].get("stages", 2):
+    return bool(run.spec.get("pipeline")) and ranks >= stages and _on_ranks(run)
+
+
+def _on_ranks(run: RunRecord) -> bool:
+    """Tell whether ranks with a device or a core each shared a run."""
+    ranks = run.environment.get("ranks") or 1
+    if ranks < 2:
         return False
     if run.environment.get("gpu"):
         return True  # NCCL takes no two ranks on one device

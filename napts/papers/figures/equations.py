@@ -18,15 +18,19 @@ from napts.plotting.drawings import RUN, Drawing
 from napts.plotting.style import finish, looks, new_figure
 from napts.records.kept import read_kept
 
-COUNTS = {
-    "iterations": "iterations",
+GRADIENTS = {
     "backwards_total": "gradients",
     "gradients_published_total": "gradients without searches",
     "gradients_concurrent_total": "gradients in parallel",
 }
-"""Counts of iterations and gradients: columns of the epochs frame, and their labels."""
+"""Counts of gradients: columns of the epochs frame, and their labels."""
 
-CLOCKS = {**COUNTS, "update_cost_total": "update cost", "train_seconds_total": "seconds"}
+CLOCKS = {
+    "iterations": "iterations",
+    **GRADIENTS,
+    "update_cost_total": "update cost",
+    "train_seconds_total": "seconds",
+}
 """Columns of the horizontal axes, and their labels."""
 
 Field = Mapping[str, NDArray[Any]]
@@ -73,9 +77,17 @@ def equation_drawings(section: Section) -> Iterator[Drawing]:
 
 
 def with_iterations(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return an epochs frame with the steps that each run has taken so far."""
-    steps = frame["batches"].fillna(0.0).groupby([frame["experiment"], frame["run_key"]])
-    return frame.assign(iterations=steps.cumsum())
+    """Return an epochs frame with the steps that each run has taken so far.
+
+    A local pass of a method that cuts the network into blocks of layers computes the gradients of
+    all blocks, and so counts as a gradient of the network in every column of gradients.
+    """
+    keys = [frame["experiment"], frame["run_key"]]
+    steps = frame["batches"].fillna(0.0).groupby(keys).cumsum()
+    passes = (frame["local_fraction"] * frame["local_passes"]).fillna(0.0)
+    local = passes.where(frame["epoch"] > 0, 0.0).groupby(keys).cumsum()
+    gradients = {name: frame[name] + local for name in GRADIENTS if name in frame}
+    return frame.assign(iterations=steps, **gradients)
 
 
 def fields_of(section: Section) -> dict[str, Field]:
@@ -107,6 +119,7 @@ def gradients_figure(frame: pd.DataFrame) -> Figure:
         f"{lines_and_bands(quartiles, len(groups_of(frame)) > 1)} {what_points_are(frame)} "
         "Gradients: all of them, those of line searches too. Without searches: the convention of "
         "the authors of ASPQN. In parallel: those that need not wait for one another count once. "
+        "A local pass over all blocks of a network is one gradient. "
         "Update cost: vector work in two-loop recursions over all parameters, of methods that have "
         "them." + thin_lines(frame),
     )
