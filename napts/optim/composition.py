@@ -1,4 +1,4 @@
-"""A method as a choice from four small families."""
+"""A method as a choice from four small families, and of how its radius moves."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
