@@ -92,7 +92,7 @@ def _cases() -> dict[str, Case]:
         "TTR rejects": Case("TTR", options={"radius": 0.5, "reject_below": 0.5}),
         "STTR plain": Case("STTR", steps=60),
         "STTR BatchNorm": Case("STTR", normalised, micro_batches=2),
-        "STTR float32": Case("STTR", plain, dtype=torch.float32, options={"probe_every": 2}),
+        "STTR float32": Case("STTR", dtype=torch.float32, micro_batches=4),
         "NAPTS decay": Case("NAPTS", options={**wide, "weight_decay": 0.05}),
         "APTS decoupled": Case(
             "APTS", options={"weight_decay": 0.05, "decoupled_weight_decay": True}

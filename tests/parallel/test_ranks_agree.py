@@ -120,7 +120,8 @@ def test_one_collective_per_acceptance_test(results: Results, size: int) -> None
             assert result["collectives"] == case.steps, name
         elif case.options.get("history_scope") == "reeval":
             assert result["collectives"] >= tests
-        elif case.method in ("TTR", "STTR"):  # one per step, and one more where a step is looked back at
+        elif case.method in ("TTR", "STTR"):
+            # One per step, and one more where a step is looked back at.
             looks = sum(bool(step["trials"]) and step["accepted"] for step in steps[:-1])
             assert result["collectives"] == case.steps + looks, name
         elif case.method in ("TR", "NTR"):
