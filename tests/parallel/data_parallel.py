@@ -73,6 +73,7 @@ CASES: dict[str, Make] = {
     "NAPTS tracking": lambda m: napts.NAPTS(stages(m), radius=1.0, local_steps=2, **TRACKING),
     "APTSW tracking": lambda m: napts.APTSW(napts.deal_parameters(m, 3), **TRACKING),
     "TTR": lambda m: napts.TTR(m.parameters(), probe_every=2),
+    "STTR": lambda m: napts.STTR(m.parameters(), probe_every=2),
     "TTR rejects": lambda m: napts.TTR(m.parameters(), radius=0.5, reject_below=0.5),
     "Adam": lambda m: Baseline(torch.optim.Adam(m.parameters(), lr=1e-2)),
     "SGD": lambda m: Baseline(torch.optim.SGD(m.parameters(), lr=0.1, momentum=0.9)),
