@@ -17,7 +17,10 @@ def _above_least(options: Mapping[str, Any]) -> str | None:
 
 
 CAUTION = 1.3
+"""Factor on the noise in promises, wherever the rule is a part (our choice)."""
+
 PROBE_EVERY = 12
+"""One step in so many is probed, likewise."""
 
 
 class TrackingOptions(TypedDict, total=False):
