@@ -22,7 +22,9 @@ class Records:
         run = self._folder / "run"
         run.mkdir()
         self._writer = RunWriter(run, 10)
-        self._rows = [{"epoch": 0, "step": i, "loss": 0.1, "radius": 0.5} for i in range(500)]
+        self._rows = [
+            {"epoch": 0, "step": i, "loss": 0.1, "radius_before": 0.5} for i in range(500)
+        ]
 
     def teardown(self) -> None:
         self._writer.close()

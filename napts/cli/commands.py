@@ -43,7 +43,7 @@ from napts.cli.tune import tune
 )
 @click.version_option(__version__, prog_name="napts")
 def main() -> None:
-    """Train with TR, NTR, APTS, APTSA and NAPTS, compare with Adam and SGD, and report."""
+    """Train with trust-region and multilevel methods, compare them with others, and report."""
 
 
 # --- run -----------------------------------------------------------------------------------------
@@ -129,7 +129,11 @@ main.add_command(records)
 @TRACKING_URI
 @click.option("--watch", "keep_watching", is_flag=True, help="Keep syncing until interrupted.")
 @click.option(
-    "--interval", "interval_s", type=Seconds(), default=5.0, show_default=True, help="Between."
+    *("--interval", "interval_s"),
+    type=Seconds(),
+    default=5.0,
+    show_default=True,
+    help="Time between two syncs.",
 )
 @JSON
 def sync(
@@ -261,7 +265,7 @@ def claims(records: Path, as_json: bool) -> None:
 
 @main.group()
 def data() -> None:
-    """Data sets."""
+    """Download and verify data sets."""
 
 
 @data.command()

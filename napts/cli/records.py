@@ -50,7 +50,7 @@ def pack(records: Path, target: Path, thin: bool) -> None:
 @click.argument("files", type=_PATH, nargs=-1, required=True)
 @click.argument("target", type=_PATH)
 def unpack(files: tuple[Path, ...], target: Path) -> None:
-    """Write the runs of packed FILES as run directories in TARGET, so that a sweep goes on."""
+    """Write the runs of packed FILES as run directories in TARGET, so that a sweep can continue."""
     from napts.records import unpack as unpack_runs
 
     for file in files:

@@ -30,7 +30,7 @@ def show() -> None:
 def target(
     records: Path, workload: str, value: float, rivals: tuple[str, ...], markdown: bool
 ) -> None:
-    """What methods cost until their metric on WORKLOAD has the VALUE, and how they end.
+    """What methods cost to bring their metric on WORKLOAD to VALUE, and how they end.
 
     Epochs, CPU seconds of training and passes, and the ratio of the CPU seconds to those of each
     RIVAL, with an interval.
@@ -60,7 +60,7 @@ def ratios(records: Path, markdown: bool) -> None:
 @_MARKDOWN
 @IMPORTS
 def rejected(records: Path, markdown: bool) -> None:
-    """Steps of trust-region methods of which no trial was accepted."""
+    """Steps of trust-region methods in which no trial was accepted."""
     from napts.analysis.wholly_rejected import wholly_rejected_table
 
     _print(records, wholly_rejected_table, markdown)
@@ -83,7 +83,7 @@ def cells(records: Path, markdown: bool) -> None:
 @_MARKDOWN
 @IMPORTS
 def levels(records: Path, workload: str, markdown: bool) -> None:
-    """What multilevel training costs until it is where one level ends, seed by seed."""
+    """What multilevel training costs to get to where one level ends, seed by seed."""
 
     def table(collection: "Collection") -> "Table":
         from napts.papers.level_ratios import level_ratio_table

@@ -34,7 +34,7 @@ _CLUSTER = click.option(
     "--cluster",
     "cluster_file",
     type=click.Path(path_type=Path),
-    help="Profile of the cluster, as in slurm/clusters.",
+    help="Profile of the cluster, as in slurm/clusters; by default this machine.",
 )
 
 
@@ -149,7 +149,11 @@ def submit(
 @OVERRIDES
 @click.option("--watch", is_flag=True, help="Refresh until all runs have ended, or until Ctrl-C.")
 @click.option(
-    "--interval", "interval_s", type=Seconds(), default=2.0, show_default=True, help="Between."
+    *("--interval", "interval_s"),
+    type=Seconds(),
+    default=2.0,
+    show_default=True,
+    help="Time between two refreshes.",
 )
 @JSON
 @IMPORTS

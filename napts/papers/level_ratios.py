@@ -1,4 +1,4 @@
-"""What multilevel training costs until it is where one level ends, seed by seed."""
+"""What multilevel training costs to get to where one level ends, seed by seed."""
 
 import numpy as np
 import pandas as pd

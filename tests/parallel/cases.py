@@ -17,7 +17,7 @@ from napts.optim import Baseline
 FEATURES, CLASSES, SAMPLES = 6, 3, 54
 BATCH = 16  # and a last one of 6
 METHODS = ("TR", "NTR", "APTS", "APTSA", "NAPTS", "TTR")
-PLAIN = ("TR", "NTR", "TTR")
+PLAIN = ("TR", "NTR", "TTR", "STTR")
 """Methods without subdomains."""
 STAGES = 4
 SIZES = (1, 2, 4)
@@ -90,6 +90,9 @@ def _cases() -> dict[str, Case]:
         "NTR decay": Case("NTR", options={**wide, "weight_decay": 0.05}),
         "TTR decay": Case("TTR", options={"weight_decay": 0.05, "probe_every": 2, "gain": 0.5}),
         "TTR rejects": Case("TTR", options={"radius": 0.5, "reject_below": 0.5}),
+        "STTR plain": Case("STTR", steps=60),
+        "STTR BatchNorm": Case("STTR", normalised, micro_batches=2),
+        "STTR float32": Case("STTR", dtype=torch.float32, micro_batches=4),
         "NAPTS decay": Case("NAPTS", options={**wide, "weight_decay": 0.05}),
         "APTS decoupled": Case(
             "APTS", options={"weight_decay": 0.05, "decoupled_weight_decay": True}

@@ -69,6 +69,7 @@ CASES: dict[str, Make] = {
     "APTSW alone": lambda m: napts.APTSW(napts.deal_parameters(m, 1), order=2),
     "APTSW forced": lambda m: napts.APTSW(napts.deal_parameters(m, 3), forced_decrease=True),
     "TTR": lambda m: napts.TTR(m.parameters(), probe_every=2),
+    "STTR": lambda m: napts.STTR(m.parameters(), probe_every=2),
     "TTR rejects": lambda m: napts.TTR(m.parameters(), radius=0.5, reject_below=0.5),
     "Adam": lambda m: Baseline(torch.optim.Adam(m.parameters(), lr=1e-2)),
     "SGD": lambda m: Baseline(torch.optim.SGD(m.parameters(), lr=0.1, momentum=0.9)),

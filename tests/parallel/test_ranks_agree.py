@@ -69,7 +69,7 @@ def test_the_pipeline_does_what_the_whole_model_does(results: Results, name: str
         for key in DECISIONS[:-2] + REJECTIONS:
             assert ours[key] == theirs[key], (step, key)
         # A radius that tracks is computed from losses; the others take few values.
-        least = 1e-11 if case.method == "TTR" else 0.0
+        least = 1e-11 if case.method in ("TTR", "STTR") else 0.0
         radii = ours["radius_after"], theirs["radius_after"]
         assert radii[0] == pytest.approx(radii[1], rel=least, abs=0.0), step
         for key in NUMBERS:
@@ -120,7 +120,8 @@ def test_one_collective_per_acceptance_test(results: Results, size: int) -> None
             assert result["collectives"] == case.steps, name
         elif case.options.get("history_scope") == "reeval":
             assert result["collectives"] >= tests
-        elif case.method == "TTR":  # one per step, and one more where a step is looked back at
+        elif case.method in ("TTR", "STTR"):
+            # One per step, and one more where a step is looked back at.
             looks = sum(bool(step["trials"]) and step["accepted"] for step in steps[:-1])
             assert result["collectives"] == case.steps + looks, name
         elif case.method in ("TR", "NTR"):

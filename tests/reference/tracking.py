@@ -11,13 +11,29 @@ import numpy as np
 from tests.reference.mlp import Batch, MLPProblem, Vector
 
 
+def spectral_direction(problem: MLPProblem, d: Vector, average: Vector) -> Vector:
+    """Return ``d`` with the weights' entries replaced, by their singular value decompositions."""
+    d, start = d.copy(), 0
+    for rows, columns in problem.shapes:
+        part = slice(start, start + rows * columns)
+        start += rows * columns + rows
+        u, s, vt = np.linalg.svd(average[part].reshape(rows, columns), full_matrices=False)
+        if s.any():
+            s = s / np.linalg.norm(s)
+        for _ in range(5):
+            s = 3.4445 * s - 4.7750 * s**3 + 2.0315 * s**5
+        d[part] = -0.2 * math.sqrt(max(rows, columns)) * ((u * s) @ vt).ravel()
+    return d
+
+
 @dataclass
 class Tracking:
-    """TTR step by step; options are those of the optimizer."""
+    """TTR, or STTR, step by step; options are those of the optimizer."""
 
     problem: MLPProblem
     theta: Vector
     options: dict[str, Any]
+    spectral: bool = False
     radius: float = 0.0
     taken: int = 0
     steps: int = 0
@@ -48,6 +64,8 @@ class Tracking:
         self.v = b2 * self.v + (1 - b2) * gradient**2
         m, v = self.m / (1 - b1**self.steps), self.v / (1 - b2**self.steps)
         d = -m / (np.sqrt(v) + o["eps"])
+        if self.spectral:
+            d = spectral_direction(self.problem, d, self.m)
         promise = -self.radius * float(gradient @ d)
         end = self.theta + self.radius * d
         probed = self.steps <= o["first_probes"] or self.steps % o["probe_every"] == 0

@@ -30,8 +30,8 @@ that check them (`python -m tests.site.spec_page > docs/reference/spec.md`).
 
 `--set KEY=VALUE` replaces a value from the command line, with dots between the names of tables:
 `--set budget.epochs=3`, `--set "seeds=[0,1]"`, `--set methods.0.window=10`. The value is read as
-TOML, and as a string where it is none. A key without a default must be given; where the default is
-"none", the key may be left out.
+TOML or, if it is not valid TOML, as a string. A key without a default must be given; if the default
+is "none", the key may be left out.
 
 `[optimizer]` of a run, and every `[[methods]]` of a study, hold `method` and
 [its options](options.md) or [those of an installed optimizer](optimizers.md). `[workload]` holds
@@ -69,9 +69,9 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("Profile of a Slurm cluster", SlurmCluster),
 )
 _BESIDE = {
-    "Methods of a study": "Beside these the table holds `method` and its options.",
-    "Methods of a sweep": "Beside these the table holds the fixed options of the method.",
-    "Random": "Beside these the table holds a range for each setting that is drawn.",
+    "Methods of a study": "Besides these, the table holds `method` and its options.",
+    "Methods of a sweep": "Besides these, the table holds the fixed options of the method.",
+    "Random": "Besides these, the table holds a range for each setting that is drawn.",
     "A search space": "The file of `napts tune --space`: one of `[grid]` and `[random]`.",
     "Profile of this machine": "A file for `--cluster`, as in `slurm/clusters`.",
     "Profile of a Slurm cluster": "A file for `--cluster`, as in `slurm/clusters`.",

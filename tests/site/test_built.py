@@ -57,6 +57,11 @@ def test_every_page_fits_a_phone(driver: Any) -> None:
     assert [problem for page in built for problem in look(driver, page, 390)] == []
 
 
+@pytest.mark.parametrize("width", [768, 1100, 1216, 1312, 1400, 1500])
+def test_pages_with_one_column_of_the_theme_or_two(driver: Any, width: int) -> None:
+    assert [problem for page in WIDE[:3] for problem in look(driver, page, width)] == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_pages_on_a_desktop(driver: Any, scheme: str) -> None:
     assert [problem for page in WIDE for problem in look(driver, page, 1280, scheme)] == []

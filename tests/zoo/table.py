@@ -11,16 +11,16 @@ from tests.zoo.training import METHODS_OF_LOOPS
 _INTRODUCTION = """\
 # The zoo
 
-Models and training loops that are tried before every release: all with random weights and tiny
+These models and training loops are tried before every release, all with random weights and tiny
 sizes, on one batch (`make zoo`).
 
-- For every model the local gradients at the iterate are those of the loss (double precision,
-  relative error below 1e-9), and with every method named the loss falls by 2 % or more within 24
-  steps.
-- A model with named cuts is one that cannot be cut into so many blocks automatically; the error
-  says so and suggests a cut that can be made.
-- With every training loop and method the loss falls by 2 % within 8 steps ("trains"), or there is
-  one clear error ("refused").
+- For every model, the local gradients at the iterate are those of the loss (in double precision,
+  with a relative error below 1e-9), and with every method listed the loss falls by 2 % or more
+  within 24 steps.
+- A model with named cuts cannot be cut into that many blocks automatically; the error says so and
+  suggests a cut that can be made.
+- With every training loop and method, either the loss falls by 2 % within 8 steps ("trains"), or
+  there is one clear error ("refused").
 
 This page is written by `python -m tests.zoo.table > docs/reference/zoo.md`.
 
@@ -29,9 +29,9 @@ This page is written by `python -m tests.zoo.table > docs/reference/zoo.md`.
 """
 
 _MIDDLE = """
-All methods are {}.
-Models of more than two million weights are trained by three of them, for the sake of time. APTSW
-tries one radius a step, and may warn that no step was accepted before it has found a good one.
+"All" means {}.
+Models with more than two million weights are trained by three of them, to save time. APTSW tries
+one radius per step, and may warn that no step was accepted until it has found a good one.
 
 ## Training loops
 

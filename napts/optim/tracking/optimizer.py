@@ -1,7 +1,7 @@
 """Base of methods whose radius tracks evidence: their steps, options and states."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from napts.optim.communicator import Share
 from napts.optim.group_options import GroupOptions, check_group, check_radius, completed
 from napts.optim.iterate_average import IterateAverage
 from napts.optim.local_model import FirstOrder
-from napts.optim.moments import KeptMoments
+from napts.optim.moments import KeptMoments, Moments
 from napts.optim.objective import Objective, Point
 from napts.optim.record import PassCounts, Trial, summarise
 from napts.optim.relayout import Move, fitted
@@ -35,7 +35,7 @@ ROUNDINGS = 16.0
 
 
 class TrackingOptimizer(VectorOptimizer):
-    """A method with Adam's direction and a radius that tracks evidence.
+    """A method with a direction from moments and a radius that tracks evidence.
 
     Args:
         params: Parameters or parameter groups.
@@ -59,7 +59,7 @@ class TrackingOptimizer(VectorOptimizer):
 
     @property
     def radius(self) -> float:
-        """The trust-region radius, a factor of Adam's direction; setting it starts from there."""
+        """The trust-region radius, a factor of the direction; setting it starts from there."""
         return self._memory.radius
 
     @radius.setter
@@ -135,7 +135,7 @@ class TrackingOptimizer(VectorOptimizer):
         if length == 0.0:
             layout.write(start.theta)
             return objective.collect([(start.loss, "sum")])[0], [], False
-        direction = self._direction(start.model.gradient)
+        direction = self._direction(start.model.gradient, layout)
         layout.write_sum(self._decayed(start.theta, layout), length, direction)
         shares: list[Share] = [(start.loss, "sum"), (objective.slope(start, direction), "sum")]
         if probed:
@@ -203,14 +203,18 @@ class TrackingOptimizer(VectorOptimizer):
         radius = self._rule.shrunk(memory.radius)
         self._memory = replace(memory, radius=radius, pending=None, previous=None)
 
-    def _direction(self, gradient: Vector) -> Vector:
-        """Return Adam's direction; the moments are kept once the step has been judged."""
+    def _direction(self, gradient: Vector, layout: Layout) -> Vector:
+        """Return the direction of a step; the moments are kept once the step has been judged."""
         moments = self._moments.begin(gradient)
         direction = [torch.empty_like(flat) for flat in gradient]
         for own, flat, out in zip(moments, gradient, direction, strict=True):
             own.update(flat, out, self._betas, self._eps)
         self._moments.propose(moments, change=False)
+        self._turn(direction, moments, layout)
         return direction
+
+    def _turn(self, direction: Vector, moments: Sequence[Moments], layout: Layout) -> None:
+        """Change Adam's direction in place, if the method has another one."""
 
     def _decayed(self, theta: Vector, layout: Layout) -> Vector:
         """Return where a step starts after the decoupled weight decay, if there is any."""

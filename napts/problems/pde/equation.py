@@ -48,7 +48,7 @@ class PdeOptions(ProblemOptions):
             network (the authors' code). ``"penalty"``: their mean squares are terms of the loss,
             with weight 1 (the slides).
         grid: Points of the validation grid along each coordinate.
-        compile: Compute the training loss through `torch.compile`: faster steps, after some ten
+        compile: Compute the training loss through `torch.compile`: faster steps, but ten
             seconds to a minute before the first one.
     """
 
