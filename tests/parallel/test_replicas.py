@@ -149,7 +149,7 @@ def test_copies_have_to_be_alike(tmp_path: Path, method: str, apart: int) -> Non
     assert ("the processes have different parameters" in ended.stderr) == (apart == 1)
 
 
-@pytest.mark.parametrize("optimizer", [WEIGHTS, LAYERS])
+@pytest.mark.parametrize("optimizer", [WEIGHTS, pytest.param(LAYERS, marks=pytest.mark.journey)])
 def test_an_interrupted_run_goes_on_alone(tmp_path: Path, optimizer: str) -> None:
     """With all that it has learnt, whichever rank has learnt it."""
     cut, whole = (make(tmp_path / name, optimizer, epochs=60) for name in ("cut", "whole"))
