@@ -52,7 +52,7 @@ def test_follows_the_reference(options: dict[str, Any], method: Any) -> None:
         rejected += record.rejections_global
         assert loss == pytest.approx(reference.step((x, y)), rel=1e-9)
         assert optimizer.radius == pytest.approx(reference.radius, rel=1e-6)
-        assert optimizer.real_share == pytest.approx(reference.share, rel=1e-5, abs=1e-9)
+        assert optimizer.real_share == pytest.approx(reference.learned.share, rel=1e-5, abs=1e-9)
         assert record.accepted == reference.accepted
         np.testing.assert_allclose(flat(model), reference.theta, rtol=0, atol=1e-8)
     assert passes == reference.passes

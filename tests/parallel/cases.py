@@ -22,6 +22,7 @@ PLAIN = ("TR", "NTR", "TTR", "STTR")
 STAGES = 4
 SIZES = (1, 2, 4)
 LIGHT = napts.preset("NAPTS", "light")
+TRACKING = {"radius_rule": "tracking", "eta_1": 0.05, "probe_every": 2}
 Results = dict[int, list[dict[str, Any]]]
 """For each number of ranks what every rank told."""
 
@@ -88,6 +89,12 @@ def _cases() -> dict[str, Case]:
         "NAPTS on failure": Case("NAPTS", options={**wide, "global_step": "on_failure"}),
         "NTR reeval": Case("NTR", options={**wide, "history_scope": "reeval"}),
         "NTR decay": Case("NTR", options={**wide, "weight_decay": 0.05}),
+        "TR tracking": Case("TR", options=TRACKING),
+        "NTR tracking": Case("NTR", options=TRACKING, micro_batches=2),
+        "NTR tracking dropout": Case("NTR", with_dropout, options=TRACKING),
+        "NAPTS tracking": Case("NAPTS", options={**TRACKING, "radius": 1.0, "weight_decay": 0.05}),
+        "NAPTS tracking light": Case("NAPTS", normalised, options={**LIGHT, **TRACKING}),
+        "APTSA tracking": Case("APTSA", options=TRACKING, micro_batches=2),
         "TTR decay": Case("TTR", options={"weight_decay": 0.05, "probe_every": 2, "gain": 0.5}),
         "TTR rejects": Case("TTR", options={"radius": 0.5, "reject_below": 0.5}),
         "STTR plain": Case("STTR", steps=60),

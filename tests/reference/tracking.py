@@ -27,6 +27,25 @@ def spectral_direction(problem: MLPProblem, d: Vector, average: Vector) -> Vecto
 
 
 @dataclass
+class Learned:
+    """What probed steps promised and what was real of it, as running means."""
+
+    promised: float = 0.0
+    real: float = 0.0
+    share: float = 0.0
+
+    def move(self, promise: float, ratio: float, slope: float, gain: float, o: Any) -> float:
+        """Take in a probe whose slope at its start was this on the next batch; factor on radii."""
+        if math.isfinite(slope):
+            keep = o["memory"]
+            self.promised = keep * self.promised + (1 - keep) * promise
+            self.real = keep * self.real + (1 - keep) * slope
+            self.share = min(1.0, max(0.0, self.real / self.promised))
+        target = min(o["target_max"], max(o["target_min"], o["caution"] * (1 - self.share)))
+        return math.exp(gain * min(1.0, max(-1.0, (ratio - target) / o["tolerance"])))
+
+
+@dataclass
 class Tracking:
     """TTR, or STTR, step by step; options are those of the optimizer."""
 
@@ -38,11 +57,9 @@ class Tracking:
     taken: int = 0
     steps: int = 0
     passes: float = 0.0
-    promised: float = 0.0
-    real: float = 0.0
     average: Vector | None = None
     waiting: dict[str, Any] | None = None
-    share: float = 0.0
+    learned: Learned = field(default_factory=Learned)
     accepted: bool = True
     m: Vector = field(init=False)
     v: Vector = field(init=False)
@@ -100,11 +117,5 @@ class Tracking:
         before = self.problem.loss(w["start"], batch)
         end_slope = -w["length"] * float(gradient @ w["d"])
         start_slope = 2 * (before - loss) - end_slope
-        keep = o["memory"]
-        self.promised = keep * self.promised + (1 - keep) * w["promise"]
-        self.real = keep * self.real + (1 - keep) * start_slope
-        self.share = min(1.0, max(0.0, self.real / self.promised))
-        target = min(o["target_max"], max(o["target_min"], o["caution"] * (1 - self.share)))
-        error = min(1.0, max(-1.0, (w["ratio"] - target) / o["tolerance"]))
-        moved = self.radius * math.exp(w["gain"] * error)
-        self.radius = min(o["radius_max"], max(o["radius_min"], moved))
+        factor = self.learned.move(w["promise"], w["ratio"], start_slope, w["gain"], o)
+        self.radius = min(o["radius_max"], max(o["radius_min"], factor * self.radius))

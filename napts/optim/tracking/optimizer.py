@@ -21,7 +21,7 @@ from napts.optim.relayout import Move, fitted
 from napts.optim.step_context import StepContext
 from napts.optim.step_hooks import with_step_hooks
 from napts.optim.subdomains import Closure
-from napts.optim.tracking.evidence import Evidence, Probe, ratio
+from napts.optim.tracking.evidence import Evidence, ratio
 from napts.optim.tracking.memory import Memory, ProbedStep
 from napts.optim.tracking.rule import Probing, TrackingRule
 from napts.optim.trained import VectorOptimizer
@@ -29,9 +29,6 @@ from napts.optim.vectors import Layout, Vector
 from napts.optim.weight_decay import Decay, check_weight_decay
 
 _NO_HISTORY = (math.nan, 1.0)
-
-ROUNDINGS = 16.0
-"""A promise below so many roundings of the loss cannot be measured (our choice)."""
 
 
 class TrackingOptimizer(VectorOptimizer):
@@ -163,17 +160,7 @@ class TrackingOptimizer(VectorOptimizer):
         last = self._memory.pending
         if last is None:
             return
-        slope = objective.slope(start, last.direction)
-        shares: list[Share] = [(start.loss, "sum"), (slope, "sum")]
-        before, after, inner = objective.loss_beside(last.theta, shares)
-        probe = Probe(
-            promise=last.promise,
-            before=last.before,
-            after=last.after,
-            next_before=before,
-            next_after=after,
-            next_slope=-last.length * inner,
-        )
+        probe = last.seen_by(objective, start)
         evidence = self._memory.evidence.with_probe(probe)
         radius = self._rule.update(self.radius, probe.ratio, evidence.share, last.gain)
         self._memory = replace(self._memory, evidence=evidence, radius=radius)
@@ -184,11 +171,10 @@ class TrackingOptimizer(VectorOptimizer):
         accepted = kept >= self._reject_below
         radius = self.radius
         if accepted:
-            rounding = torch.finfo(step.theta[0].dtype).eps * abs(step.before)
-            measurable = step.promise > ROUNDINGS * rounding
-            self._memory = replace(self._memory, pending=step if measurable else None)
+            self._memory = replace(self._memory, pending=step if step.measurable else None)
             self._average_in(layout)
         else:
+            assert step.theta is not None
             self._memory = replace(self._memory, radius=self._rule.shrunk(radius))
             layout.write(step.theta)
         finite = math.isfinite(kept)
@@ -272,18 +258,7 @@ class TrackingOptimizer(VectorOptimizer):
         own = self.param_groups[0]
         self._options.note(self.param_groups)
         self._lr = float(own["lr"])
-        self._rule = TrackingRule(
-            minimum=own["radius_min"],
-            maximum=own["radius_max"],
-            caution=own["caution"],
-            least=own["target_min"],
-            most=own["target_max"],
-            tolerance=own["tolerance"],
-            shrink=own["shrink"],
-        )
-        self._probing = Probing(
-            own["first_probes"], own["probe_every"], own["first_gain"], own["gain"]
-        )
+        self._rule, self._probing = TrackingRule.of(own), Probing.of(own)
         self._betas, self._eps = tuple(own["betas"]), own["eps"]
         self._reject_below = own["reject_below"]
         self._average.exponent = own["average"] or 0.0
