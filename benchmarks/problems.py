@@ -83,7 +83,8 @@ def optimizer(name: str, on: Problem, **options: Any) -> Any:
     """Build a method, with the workload's subdomains where it has any.
 
     Args:
-        name: One of `METHODS`, ``"light"`` for the light member of NAPTS, ``"TTR"`` or ``"Adam"``.
+        name: One of `METHODS`, ``"light"`` for the light member of NAPTS, ``"TTR"``,
+            ``"STTR"`` or ``"Adam"``.
         on: The problem.
         options: Options of the method.
     """

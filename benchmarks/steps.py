@@ -6,7 +6,7 @@ from functools import cache
 from benchmarks.phases import PHASES, phase_times
 from benchmarks.problems import METHODS, SCHWARZ, optimizer, problem
 
-_ALL = (*METHODS, "light", "TTR", "Adam")
+_ALL = (*METHODS, "light", "TTR", "STTR", "Adam")
 
 
 class _Step:

@@ -1,4 +1,4 @@
-"""What a step of TTR costs beside one of Adam: ratios within one process, one thread.
+"""What a step of TTR or STTR costs beside one of Adam: ratios within one process, one thread.
 
 python -m benchmarks.tracking
 """
@@ -21,6 +21,8 @@ METHODS: dict[str, Make] = {
     "Adam": lambda on: napts.Baseline(torch.optim.Adam(on.model.parameters(), lr=1e-3)),
     "TTR without probes": lambda on: napts.TTR(on.model.parameters(), **UNPROBED),
     "TTR": lambda on: napts.TTR(on.model.parameters(), first_probes=0),
+    "STTR without probes": lambda on: napts.STTR(on.model.parameters(), **UNPROBED),
+    "STTR": lambda on: napts.STTR(on.model.parameters(), first_probes=0),
 }
 
 

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         RMTR,
         SARAH,
         SSN,
+        STTR,
         SVRG,
         TR,
         TTR,
@@ -65,7 +66,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "napts.optim": (
-        *("APTS", "APTSA", "APTSD", "APTSW", "NAPTS", "NTR", "PRESETS", "TR", "TTR"),
+        *("APTS", "APTSA", "APTSD", "APTSW", "NAPTS", "NTR", "PRESETS", "STTR", "TR", "TTR"),
         *("ASTROM", "MLVR", "RMTR", "SARAH", "SSN", "SVRG", "TRNewton"),
         *("ASPQN", "MSPQN", "AdamLBFGS", "MomentumLBFGS", "SSBroyden"),
         *("Baseline", "Batch", "DoG", "Option", "SplitBatch", "StepRecord", "preset"),
@@ -102,6 +103,7 @@ __all__ = [
     "RMTR",
     "SARAH",
     "SSN",
+    "STTR",
     "SVRG",
     "TR",
     "TTR",

@@ -39,10 +39,14 @@ class Algorithm:
         if method.forget:
             for history in method.histories:
                 history.clear()
+        if method.tracker is not None:
+            method.tracker.look_back(iteration, start, self.regions, self.rule)
         if method.preconditioner is not None:
             point = self._preconditioned_phase(iteration, method.preconditioner, start)
         if point is not None:
             self._global_phase(iteration, point)
+        if method.tracker is not None:
+            method.tracker.look_at(iteration, start)
 
     def _preconditioned_phase(
         self, iteration: Iteration, preconditioner: Preconditioner, start: Point

@@ -1,6 +1,6 @@
-"""A method as a choice from four small families."""
+"""A method as a choice from four small families, and of how its radius moves."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from napts.optim.acceptance import RadiusRule
@@ -8,6 +8,7 @@ from napts.optim.correction import Correction
 from napts.optim.history import History
 from napts.optim.local_model import LocalModels
 from napts.optim.preconditioner import Preconditioner
+from napts.optim.tracking.tracker import Tracker
 
 GlobalStep = Literal["always", "on_failure", "never"]
 
@@ -33,6 +34,8 @@ class Composition:
             its own, and both start at the same value.
         reevaluate: Measure the reference on the current batch.
         forget: Clear the memories at every new batch.
+        tracker: What moves the radius from batch to batch; single trials then only shrink it.
+            ``None`` leaves it to the ratios of trials alone.
     """
 
     local_model: LocalModels
@@ -47,6 +50,12 @@ class Composition:
     shared_radius: bool = True
     reevaluate: bool = False
     forget: bool = False
+    tracker: Tracker | None = None
+
+    @property
+    def trial_rule(self) -> RadiusRule:
+        """How the radius follows single trials."""
+        return self.radius_rule if self.tracker is None else replace(self.radius_rule, grow=1.0)
 
     @property
     def histories(self) -> list[History]:

@@ -10,8 +10,15 @@ from napts.optim.local_model import FirstOrder, LocalModels
 from napts.optim.moments import KeptMoments, ResetMoments
 from napts.optim.quadratic_model import SecondOrder
 from napts.optim.schwarz import AdditiveSchwarz
+from napts.optim.signature import definitions_in
 from napts.optim.sr1 import LimitedMemorySR1
 from napts.optim.subdomains import Decomposition
+from napts.optim.tracking.evidence import Evidence
+from napts.optim.tracking.options import TrackingOptions
+from napts.optim.tracking.rule import Probing, TrackingRule
+from napts.optim.tracking.tracker import Tracker
+
+_OPEN = ("radius_min", "radius_max", "shrink", "caution", "probe_every")
 
 
 def local_model(options: Mapping[str, Any]) -> LocalModels:
@@ -25,6 +32,18 @@ def history(options: Mapping[str, Any]) -> History:
     """Compose a memory."""
     kind = ConstantMemory if options["history"] == "constant-memory" else Window
     return kind(options["window"])
+
+
+def tracker(options: Mapping[str, Any]) -> Tracker | None:
+    """Compose what moves the radius from batch to batch; nothing, if the ratios of trials do.
+
+    The constants that are not among the options are the defaults of :class:`napts.TTR`.
+    """
+    if options["radius_rule"] == "ratio":
+        return None
+    fixed = {name: d.default for name, d in definitions_in(TrackingOptions).items()}
+    known = {**fixed, **{name: options[name] for name in _OPEN}}
+    return Tracker(TrackingRule.of(known), Probing.of(known), Evidence(known["memory"]))
 
 
 def schwarz(options: Mapping[str, Any], decomposition: Decomposition) -> AdditiveSchwarz:

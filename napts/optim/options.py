@@ -12,11 +12,13 @@ from napts.optim.option import ByNorm, Option
 from napts.optim.precision import LocalPrecision
 from napts.optim.regions import RadiusFloor
 from napts.optim.schwarz import Shares
+from napts.optim.tracking.options import CAUTION, PROBE_EVERY
 from napts.optim.vectors import Norm
 
 HistoryKind = Literal["windowed", "constant-memory"]
 HistoryScope = Literal["rolling", "reeval", "per_batch"]
 Order = Literal[1, 2]
+RadiusRuleKind = Literal["ratio", "tracking"]
 
 CORRECTION_WEIGHTS = (0.2, 0.4, 0.6, 0.8, 1.0)
 """Weights of eq. (10). Not printed in the paper; the series of APTS in weights (2023)."""
@@ -62,6 +64,40 @@ class TrustRegionOptions(TypedDict, total=False):
     ]
     eta_1: Annotated[float, Option(0.25, "Acceptance threshold.", within="(0, eta_2]")]
     eta_2: Annotated[float, Option(0.75, "Ratio above which the radius grows.", within="(0, 1)")]
+    radius_rule: Annotated[
+        RadiusRuleKind,
+        Option(
+            "ratio",
+            'What moves the radius. With ``"ratio"`` (the papers) each trial does: it shrinks '
+            'below ``eta_1`` and grows above ``eta_2``. With ``"tracking"`` (ours, as in '
+            ":class:`napts.TTR`) rejected trials still shrink it, and apart from that it follows "
+            "what whole iterations bring: their share of what the gradient promised is moved "
+            "towards a target that depends on how much of such promises the next batch confirms. "
+            "The target may be as small as 0.05, so ``eta_1`` should not be larger. ``grow`` and "
+            "``eta_2`` are then unused.",
+            before="ratio",
+        ),
+    ]
+    caution: Annotated[
+        float,
+        Option(
+            CAUTION,
+            'With ``radius_rule="tracking"``: factor on the part of a promise that is noise; the '
+            "product, within 0.05 and 0.8, is the target. The larger, the shorter the steps.",
+            within="(0, inf)",
+            before=CAUTION,
+        ),
+    ]
+    probe_every: Annotated[
+        int,
+        Option(
+            PROBE_EVERY,
+            'With ``radius_rule="tracking"``: one iteration in so many is probed, and each of the '
+            "first eight. A probe costs one forward, with the next batch.",
+            within="[1, 1000000]",
+            before=PROBE_EVERY,
+        ),
+    ]
     norm: Annotated[
         Norm,
         Option(

@@ -103,6 +103,16 @@ class Regions:
             region.radius = max(least, rule.shrink * region.radius)
         region.yielded = region.radius < rule.minimum
 
+    def scale(self, factor: float, rule: RadiusRule) -> None:
+        """Multiply the radii by a factor, within the bounds.
+
+        Below the smallest radius, where the floor has yielded, only rejections shrink them.
+        """
+        for region in self._distinct():
+            least = min(region.radius, rule.minimum)
+            region.radius = min(rule.maximum, max(least, factor * region.radius))
+            region.yielded = region.yielded and region.radius <= rule.minimum
+
     def account(self, trials: Sequence[Trial], rule: RadiusRule, method: str) -> None:
         """Note how a step ended; warn once if no step is accepted any more.
 

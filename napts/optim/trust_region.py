@@ -67,6 +67,16 @@ class TrustRegionOptimizer(VectorOptimizer):
         check_radius(value, self._rule.minimum, self._rule.maximum)
         self._regions.set(float(value))
 
+    @property
+    def real_share(self) -> float | None:
+        """The share of recent promises that the next batches confirmed, in [0, 1].
+
+        ``None`` where the radius follows the ratios of trials, ``radius_rule="ratio"``.
+        """
+        self._follow_options()
+        tracker = self._method.tracker
+        return None if tracker is None else tracker.evidence.share
+
     @with_step_hooks
     def step(self, closure: Closure | Batch | None = None) -> float:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Perform one iteration of Algorithm 1 on one batch (lines 4 to 13).
@@ -143,7 +153,9 @@ class TrustRegionOptimizer(VectorOptimizer):
 
     def _mark(self) -> list[Any]:
         """Return what :meth:`_rollback` needs; copies no vector."""
-        memories = [self._regions, self._method.local_model, *self._method.histories]
+        method = self._method
+        memories = [self._regions, method.local_model, *method.histories]
+        memories += [] if method.tracker is None else [method.tracker]
         return [(memory, memory.mark()) for memory in memories]
 
     @staticmethod
@@ -156,12 +168,14 @@ class TrustRegionOptimizer(VectorOptimizer):
         """Let the memories follow a change of the trained parameters.
 
         Remembered iterates are completed with the current values, Adam's moments are kept for
-        unchanged blocks, and pairs of steps and changes of the gradient are forgotten (our
-        choices).
+        unchanged blocks, and pairs of steps and changes of the gradient are forgotten, as is a step
+        that waits for its next batch (our choices).
         """
         for history in self._method.histories:
             history.move(move)
         self._method.local_model.forget()
+        if self._method.tracker is not None:
+            self._method.tracker.forget()
         if self._method.preconditioner is not None:
             self._method.preconditioner.relayout(move.sources, layout)
 
@@ -182,7 +196,7 @@ class TrustRegionOptimizer(VectorOptimizer):
         """Take over what the groups set besides the method: factor, bounds, floor and decay."""
         first = self.param_groups[0]
         self._options.note(self.param_groups)
-        self._rule = _scaled(self._method.radius_rule, float(first["lr"]))
+        self._rule = _scaled(self._method.trial_rule, float(first["lr"]))
         self._regions.floor = first["radius_floor"]
         if self._rule.maximum > 0.0:
             self._regions.keep_within(self._rule)
@@ -209,6 +223,8 @@ class TrustRegionOptimizer(VectorOptimizer):
             "moments": {} if preconditioner is None else preconditioner.state_dict(),
             "local_model": self._method.local_model.state_dict(),
         }
+        if self._method.tracker is not None:
+            self.state[self._anchor]["tracking"] = self._method.tracker.state_dict()
         return super().state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -247,6 +263,8 @@ class TrustRegionOptimizer(VectorOptimizer):
             history.load_state_dict(saved)
         if model := state.get("local_model"):
             self._method.local_model.load_state_dict(model)
+        if self._method.tracker is not None and "tracking" in state:
+            self._method.tracker.load_state_dict(state["tracking"])
         if self._method.preconditioner is not None:
             self._method.preconditioner.load_state_dict(state.get("moments", {}))
 
@@ -280,5 +298,7 @@ def _hand_over(before: Composition, after: Composition) -> None:
         ours.adopt(theirs)
     if type(after.local_model) is type(before.local_model):
         after.local_model.load_state_dict(before.local_model.state_dict())
+    if after.tracker is not None and before.tracker is not None:
+        after.tracker.adopt(before.tracker)
     if after.preconditioner is not None and before.preconditioner is not None:
         after.preconditioner.load_state_dict(before.preconditioner.state_dict())

@@ -22,6 +22,7 @@ for _name, _look in {
     "SGD": Look("#6B6B6B", _DASHED, ">"),
     "LBFGS": Look("#882255", _DOTTED, "<"),
     "TTR": Look("#E6194B", "-", "X"),
+    "STTR": Look("#4363D8", "-", "P"),
     # Finite sums; they share no figure with the methods above.
     "TRNewton": Look("#56B4E9", _DASHED, "v"),
     "ASTROM": Look("#0072B2", "-", "^"),

@@ -147,7 +147,7 @@ for _report in (
     ),
     Report(
         "untuned",
-        "TTR beside tuned and parameter-free rivals: profile over problems, lengths, constants",
+        "STTR and TTR beside tuned and parameter-free rivals: profile, lengths, constants",
         85,
         parts=untuned_parts,
         files=untuned_files,

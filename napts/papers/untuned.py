@@ -1,4 +1,4 @@
-"""TTR, with one set of options, beside tuned and parameter-free rivals on several problems.
+"""STTR and TTR, with one set of options each, beside rivals that were tuned or need no tuning.
 
 Its experiments are called ``untuned-<problem>``. What decides was declared before they were run:
 docs/results/untuned.md.
@@ -12,7 +12,7 @@ import numpy as np
 
 from napts.analysis import Collection, Section, Table
 from napts.analysis.columns import floats
-from napts.analysis.labels import grouped
+from napts.analysis.labels import distinct_labels, grouped
 from napts.analysis.measured import named
 from napts.analysis.outcome import by_outcome
 from napts.analysis.statistics import Ratio, Summary, paired_difference, paired_ratio, summarise
@@ -20,7 +20,9 @@ from napts.analysis.tables import bracketed, form_of, number, over_runs
 from napts.records.metric import Metric
 
 PREFIX = "untuned-"
-METHOD = "TTR"
+METHODS = ("STTR", "TTR")
+"""Ours, which have one set of options for all problems."""
+
 REFERENCE = "Adam, tuned"
 """The label whose passes are the unit."""
 
@@ -31,25 +33,28 @@ _SENSITIVITY = f"{PREFIX}sensitivity-"
 
 _RULE = (
     "Test data, the network at the end. The rival is the one with the best mean over the same "
-    "seeds. Difference: TTR less the rival, paired by seed, with its 95 % interval (t), positive "
-    "if TTR is better; ahead or behind if the interval lies on one side of 0, else level. Passes: "
-    "forward and backward passes of the network, of TTR over tuned Adam's."
+    "seeds, of those that are not ours. Difference: ours less the rival, paired by seed, with its "
+    "95 % interval (t), positive if ours is better; ahead or behind if the interval lies on one "
+    "side of 0, else level. Passes: forward and backward passes of the network, of ours over tuned "
+    "Adam's."
 )
 
 
 @dataclass(frozen=True)
 class Standing:
-    """How TTR stands on one problem.
+    """How a method of ours stands on one problem.
 
     Attributes:
         section: The runs.
+        method: Its label.
         values: Final test values of the metric, by label and seed.
         rival: Label of the best other method.
-        difference: TTR less the rival by seed, positive if TTR is better.
-        passes: Passes of TTR over those of tuned Adam.
+        difference: Ours less the rival by seed, positive if ours is better.
+        passes: Passes of ours over those of tuned Adam.
     """
 
     section: Section
+    method: str
     values: dict[str, dict[int, float]]
     rival: str
     difference: Summary
@@ -66,9 +71,9 @@ class Standing:
         return verdict_of(self.difference)
 
     def over(self, label: str) -> Summary:
-        """Return TTR less another method by seed, positive if TTR is better."""
+        """Return ours less another method by seed, positive if ours is better."""
         metric = self.section.metric
-        own, other = self.values[METHOD], self.values[label]
+        own, other = self.values[self.method], self.values[label]
         return paired_difference(_scores(own, metric), _scores(other, metric))
 
 
@@ -81,26 +86,38 @@ def verdict_of(difference: Summary) -> str:
     return "behind" if difference.high < 0.0 else "level"
 
 
-@lru_cache(maxsize=1)
-def standings(collection: Collection) -> list[Standing]:
-    """Return how TTR stands on each problem on which it has rivals."""
+@lru_cache(maxsize=len(METHODS))
+def standings(collection: Collection, method: str) -> list[Standing]:
+    """Return how a method of ours stands on each problem on which it has rivals."""
     found = []
     for section in collection.of_kind("comparison"):
         own = section.experiment.startswith(PREFIX)
         if own and not section.experiment.startswith(_SENSITIVITY):
             values = finals(section)
-            if METHOD in values and len(values) > 1:
-                found.append(_standing(section, values))
+            if method in values and any(not _is_ours(label) for label in values):
+                found.append(_standing(section, method, values))
     return sorted(found, key=lambda standing: standing.problem)
 
 
-def sensitivities(collection: Collection) -> list[Section]:
-    """Return the sections in which the options of TTR are varied one by one."""
+def all_standings(collection: Collection) -> list[list[Standing]]:
+    """Return the standings of each method of ours that has any."""
+    found = [standings(collection, method) for method in METHODS]
+    return [of_one for of_one in found if of_one]
+
+
+def sensitivities(collection: Collection, method: str) -> list[Section]:
+    """Return the sections in which the options of a method are varied one by one."""
     return [
         section
         for section in collection.of_kind("comparison")
         if section.experiment.startswith(_SENSITIVITY)
+        and method in distinct_labels(section.records)
     ]
+
+
+def _is_ours(label: str) -> bool:
+    """Tell whether a label is that of a method of ours, or of a variant of one."""
+    return label.partition(",")[0] in METHODS
 
 
 def finals(section: Section) -> dict[str, dict[int, float]]:
@@ -113,44 +130,46 @@ def finals(section: Section) -> dict[str, dict[int, float]]:
     }
 
 
-def _standing(section: Section, values: dict[str, dict[int, float]]) -> Standing:
+def _standing(section: Section, method: str, values: dict[str, dict[int, float]]) -> Standing:
     metric = section.metric
-    own = values[METHOD]
-    rivals = {label: by for label, by in values.items() if label != METHOD}
+    own = values[method]
+    rivals = {label: by for label, by in values.items() if not _is_ours(label)}
     means = {
         label: metric.score(float(np.mean([by[s] for s in own if s in by] or [metric.worst])))
         for label, by in rivals.items()
     }
     rival = max(means, key=means.__getitem__)
     difference = paired_difference(_scores(own, metric), _scores(rivals[rival], metric))
-    return Standing(section, values, rival, difference, _passes(section))
+    return Standing(section, method, values, rival, difference, _passes(section, method))
 
 
 def _scores(values: dict[int, float], metric: Metric) -> dict[int, float]:
     return {seed: metric.score(value) for seed, value in values.items()}
 
 
-def _passes(section: Section) -> Ratio:
+def _passes(section: Section, method: str) -> Ratio:
     last = section.epochs.groupby(["label", "seed"], sort=False).tail(1)
     by = {
         label: dict(zip(g["seed"].tolist(), floats(g, "pass_equivalents_total"), strict=True))
         for _, label, g in grouped(last)
     }
-    return paired_ratio(by[METHOD], by.get(REFERENCE, {}))
+    return paired_ratio(by[method], by.get(REFERENCE, {}))
 
 
-def untuned_tables(found: Sequence[Standing]) -> list[Table]:
-    """Return the verdict on every problem, and the final values of every method."""
+def untuned_tables(collection: Collection) -> list[Table]:
+    """Return the verdicts on every problem, and the final values of every method."""
+    found = all_standings(collection)
     if not found:
         return []
-    return [_verdicts(found), _values(found), _differences(found)]
+    verdicts, differences = map(_verdicts, found), map(_differences, found)
+    return [*verdicts, _values(max(found, key=len)), *differences]
 
 
 def _verdicts(found: Sequence[Standing]) -> Table:
-    rows = []
+    rows, method = [], found[0].method
     for one in found:
         form = form_of(one.section.metric)
-        seeds, rivals = one.values[METHOD], one.values[one.rival]
+        seeds, rivals = one.values[method], one.values[one.rival]
         difference, passes = one.difference, one.passes
         rows.append(
             [
@@ -168,12 +187,12 @@ def _verdicts(found: Sequence[Standing]) -> Table:
     counts = [one.verdict for one in found]
     told = ", ".join(f"{word} on {counts.count(word)}" for word in ("ahead", "level", "behind"))
     return Table(
-        "TTR beside the best rival of each problem",
+        f"{method} beside the best rival of each problem",
         [
             "problem",
             "metric",
             "n",
-            METHOD,
+            method,
             "best rival",
             "its value",
             "difference",
@@ -181,7 +200,7 @@ def _verdicts(found: Sequence[Standing]) -> Table:
             "passes",
         ],
         rows,
-        (f"TTR is {told}, of {len(found)} problems.", _RULE),
+        (f"{method} is {told}, of {len(found)} problems.", _RULE),
     )
 
 
@@ -205,8 +224,8 @@ def _values(found: Sequence[Standing]) -> Table:
 
 
 def _differences(found: Sequence[Standing]) -> Table:
-    labels = [label for label in _labels(found) if label != METHOD]
-    rows = []
+    method, rows = found[0].method, []
+    labels = [label for label in _labels(found) if label != method]
     verdicts: dict[str, list[str]] = {label: [] for label in labels}
     for one in found:
         form, cells = form_of(one.section.metric), []
@@ -224,12 +243,12 @@ def _differences(found: Sequence[Standing]) -> Table:
         for label, by in verdicts.items()
     ]
     return Table(
-        "TTR less each of the others",
+        f"{method} less each of the others",
         ["problem", "metric", *labels],
         rows,
         (
-            "Paired by seed, with 95 % intervals (t); positive if TTR is better.",
-            f"TTR against {'; '.join(told)}.",
+            f"Paired by seed, with 95 % intervals (t); positive if {method} is better.",
+            f"{method} against {'; '.join(told)}.",
         ),
     )
 

@@ -5,6 +5,9 @@ from typing import Any
 
 ABSENT_OPTIONS: Mapping[str, tuple[Any, tuple[str, ...]]] = {
     # Written by `python -m napts.experiment.methods.reference` from the definitions of the options.
+    "radius_rule": ("ratio", ("TR", "NTR", "APTS", "APTSA", "NAPTS", "APTSW", "APTSD")),
+    "caution": (1.3, ("TR", "NTR", "APTS", "APTSA", "NAPTS", "APTSW", "APTSD")),
+    "probe_every": (12, ("TR", "NTR", "APTS", "APTSA", "NAPTS", "APTSW", "APTSD")),
     "radius_floor": ("fixed", ("TR", "NTR", "APTS", "APTSA", "NAPTS", "APTSW", "APTSD")),
     "weight_decay": (0.0, ("TR", "NTR", "APTS", "APTSA", "NAPTS", "APTSW", "APTSD")),
     "decoupled_weight_decay": (False, ("TR", "NTR", "APTS", "APTSA", "NAPTS", "APTSW", "APTSD")),

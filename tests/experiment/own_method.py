@@ -77,4 +77,5 @@ class AverageTR(PlainTrustRegion):
             RadiusRule.of(options),
             options["max_tries"],
             global_history=AverageLoss(options["memory"]),
+            tracker=members.tracker(options),
         )

@@ -112,6 +112,7 @@ BUDGETS = [
     ("Adam", {"samples": 170}),  # two epochs of 70 samples, and two batches of the third
     ("NAPTS", {"epochs": 3, "target": {"metric": "val_mae", "value": 0.0}}),
     ("NTR", {"passes": 25.5}),
+    ("STTR", {"epochs": 3}),
     ("TTR", {"epochs": 3}),  # two probes wait for the next batch at some of these points
 ]
 

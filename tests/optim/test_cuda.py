@@ -22,7 +22,7 @@ def _transfers(method: str, options: dict[str, Any], monkeypatch: pytest.MonkeyP
     model = plain(torch.float32).cuda()
     data = tuple(part.cuda() for part in batch(dtype=torch.float32))
     first: Any = model.parameters()
-    if method not in ("TR", "NTR", "TTR"):
+    if method not in ("TR", "NTR", "TTR", "STTR"):
         first = napts.partition_layers(model, 4)
     optimizer = getattr(napts, method)(first, **options)
     optimizer.step(closure(model, data))  # compares local gradients, which waits for the device
@@ -62,8 +62,10 @@ def test_options_need_no_more_transfers(
 def test_one_transfer_for_each_probe_beside_that_of_the_loss(
     probed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = {} if probed else {"first_probes": 0, "probe_every": 1000}
+    first, every = (8, 1) if probed else (0, 1000)
+    options = {"first_probes": first, "probe_every": every}
     assert _transfers("TTR", options, monkeypatch) == [1] * 5
+    assert _transfers("STTR", options, monkeypatch) == [1] * 5
 
 
 def test_local_steps_wait_for_nothing() -> None:

@@ -1,4 +1,4 @@
-"""TTR: against an independent reference, its identities, its transactions and its states."""
+"""TTR and STTR: an independent reference, identities, transactions and states."""
 
 import copy
 import math
@@ -21,7 +21,7 @@ from tests.helpers.problems import SIZES, batches, flat, network, start_from
 from tests.reference.mlp import MLPProblem
 from tests.reference.tracking import Tracking
 
-DEFAULTS = {name: d.default for name, d in napts.TTR.definitions.items()}
+BOTH = pytest.mark.parametrize("method", [napts.TTR, napts.STTR])
 UNPROBED: dict[str, Any] = {"first_probes": 0, "probe_every": 10**6}
 SETTINGS: list[dict[str, Any]] = [
     {},
@@ -33,13 +33,15 @@ SETTINGS: list[dict[str, Any]] = [
 ]
 
 
+@BOTH
 @pytest.mark.parametrize("options", SETTINGS, ids=str)
-def test_follows_the_reference(options: dict[str, Any]) -> None:
+def test_follows_the_reference(options: dict[str, Any], method: Any) -> None:
     problem, model = MLPProblem(SIZES), network()
     start = problem.initial(seed=3)
     start_from(model, start)
-    optimizer = napts.TTR(model.parameters(), **options)
-    reference = Tracking(problem, start, {**DEFAULTS, **options})
+    optimizer = method(model.parameters(), **options)
+    defaults = {name: definition.default for name, definition in method.definitions.items()}
+    reference = Tracking(problem, start, {**defaults, **options}, method is napts.STTR)
     data, passes, rejected = batches(), 0.0, 0
     for step in range(60):
         x, y = data[step % len(data)]
@@ -50,7 +52,7 @@ def test_follows_the_reference(options: dict[str, Any]) -> None:
         rejected += record.rejections_global
         assert loss == pytest.approx(reference.step((x, y)), rel=1e-9)
         assert optimizer.radius == pytest.approx(reference.radius, rel=1e-6)
-        assert optimizer.real_share == pytest.approx(reference.share, rel=1e-5, abs=1e-9)
+        assert optimizer.real_share == pytest.approx(reference.learned.share, rel=1e-5, abs=1e-9)
         assert record.accepted == reference.accepted
         np.testing.assert_allclose(flat(model), reference.theta, rtol=0, atol=1e-8)
     assert passes == reference.passes
@@ -134,10 +136,11 @@ def test_a_worse_step_is_undone() -> None:
     assert same(snapshot(model), before)
 
 
+@BOTH
 @pytest.mark.parametrize("probed", [True, False])
-def test_a_loss_that_is_not_finite_leads_back(probed: bool) -> None:
+def test_a_loss_that_is_not_finite_leads_back(probed: bool, method: Any) -> None:
     model = plain()
-    optimizer = napts.TTR(model.parameters(), **({} if probed else UNPROBED))
+    optimizer = method(model.parameters(), **({} if probed else UNPROBED))
     for seed in range(3):
         before = snapshot(model)
         optimizer.step(closure(model, batch(seed)))
@@ -153,11 +156,12 @@ def test_a_loss_that_is_not_finite_leads_back(probed: bool) -> None:
     assert optimizer.last_step.accepted
 
 
+@BOTH
 @pytest.mark.parametrize("call", [1, 2, 3])
-def test_a_failing_closure_leaves_no_trace(call: int) -> None:
+def test_a_failing_closure_leaves_no_trace(call: int, method: Any) -> None:
     """The third call is the look back, the second the end of a probed step."""
     model, other = plain(), plain()
-    optimizers = [napts.TTR(m.parameters()) for m in (model, other)]
+    optimizers = [method(m.parameters()) for m in (model, other)]
     for one, m in zip(optimizers, (model, other), strict=True):
         for seed in range(2):
             one.step(closure(m, batch(seed)))
@@ -192,8 +196,8 @@ def test_random_masks_and_buffers() -> None:
     assert int(model[1].num_batches_tracked) == 12  # pyright: ignore[reportArgumentType]
 
 
-def _saved(optimizer: napts.TTR, model: nn.Module) -> napts.TTR:
-    other = napts.TTR(model.parameters())
+def _saved(optimizer: Any, model: nn.Module) -> Any:
+    other = type(optimizer)(model.parameters())
     other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     return other
 
@@ -201,10 +205,11 @@ def _saved(optimizer: napts.TTR, model: nn.Module) -> napts.TTR:
 @pytest.mark.parametrize("steps", [0, 1, 9, 12, 13])
 @pytest.mark.parametrize("how", ["state", "deepcopy", "pickle"])
 @pytest.mark.parametrize("evaluating", [False, True])
-def test_goes_on_from_a_copy(steps: int, how: str, evaluating: bool) -> None:
+@BOTH
+def test_goes_on_from_a_copy(steps: int, how: str, evaluating: bool, method: Any) -> None:
     """Also while a probed step waits for its next batch, and while the average is in place."""
     model = plain()
-    optimizer = napts.TTR(model.parameters())
+    optimizer = method(model.parameters())
     for seed in range(steps):
         optimizer.step(closure(model, batch(seed)))
     if evaluating:
@@ -244,9 +249,10 @@ def test_evaluation_is_at_the_average_and_back() -> None:
     assert same(snapshot(model), before)
 
 
-def test_parameters_that_come_and_go() -> None:
+@BOTH
+def test_parameters_that_come_and_go(method: Any) -> None:
     model = plain()
-    optimizer = napts.TTR(model[2:].parameters(), probe_every=1)
+    optimizer = method(model[2:].parameters(), probe_every=1)
     for seed in range(3):
         optimizer.step(closure(model, batch(seed)))
     optimizer.add_param_group({"params": model[0].parameters()})
@@ -255,18 +261,19 @@ def test_parameters_that_come_and_go() -> None:
     for seed in range(3, 6):
         optimizer.step(closure(model, batch(seed)))
     assert torch.equal(model[4].weight, frozen)
-    other = napts.TTR([{"params": model[2:].parameters()}, {"params": model[0].parameters()}])
+    other = method([{"params": model[2:].parameters()}, {"params": model[0].parameters()}])
     other.load_state_dict(optimizer.state_dict())
     assert other.radius == optimizer.radius
-    with pytest.raises(ValueError, match="gain cannot differ between groups, TTR has one trust"):
+    with pytest.raises(ValueError, match=r"gain cannot differ between groups, \w+ has one trust"):
         optimizer.add_param_group({"params": [nn.Parameter(torch.zeros(1))], "gain": 0.1})
 
 
-def test_the_learning_rate_is_a_factor() -> None:
+@BOTH
+def test_the_learning_rate_is_a_factor(method: Any) -> None:
     moved = []
     for factor in (1.0, 0.5, 0.0):
         model = plain()
-        optimizer = napts.TTR(model.parameters())
+        optimizer = method(model.parameters())
         start = torch.from_numpy(flat(model).copy())
         optimizer.param_groups[0]["lr"] = factor
         optimizer.step(closure(model, batch()))

@@ -35,6 +35,10 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shared: dict[str, Any] = {"seed": seed, "metric": metric, "epochs": 4}
             shared |= {"experiment": f"untuned-{name}"}
             write_run(root, method="TTR", change=_with_radius, **shared)
+            if name == "blobs":
+                write_run(root, method="STTR", change=_with_radius, **shared)
+                fixed = {**shared, "label": "STTR, tuned radius"}
+                write_run(root, method="STTR", options={"radius": 0.1}, **fixed)
             write_run(root, method="Adam", label="Adam, tuned", options={"lr": 0.01}, **shared)
             write_run(root, method="DoG", **shared)
             longer = {**shared, "epochs": 6}
@@ -48,10 +52,11 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_verdicts(records: Path) -> None:
-    found = {one.problem: one for one in standings(load_collection(records))}
+    found = {one.problem: one for one in standings(load_collection(records), "TTR")}
     assert list(found) == ["blobs", "rows"]
     blobs = found["blobs"]
-    assert set(blobs.values) == {"TTR", "Adam, tuned", "DoG"}
+    assert set(blobs.values) == {"STTR", "STTR, tuned radius", "TTR", "Adam, tuned", "DoG"}
+    assert set(found["rows"].values) == {"TTR", "Adam, tuned", "DoG"}
     best = max(("Adam, tuned", "DoG"), key=lambda label: np.mean([*blobs.values[label].values()]))
     assert blobs.rival == best
     expected = [blobs.values["TTR"][s] - blobs.values[best][s] for s in (0, 1)]
@@ -65,7 +70,7 @@ def test_verdicts(records: Path) -> None:
 
 def test_less_may_be_better(records: Path) -> None:
     """A difference is positive where TTR is better, whichever direction that is."""
-    (one,) = [s for s in standings(load_collection(records)) if s.problem == "rows"]
+    (one,) = [s for s in standings(load_collection(records), "TTR") if s.problem == "rows"]
     metric = one.section.metric
     own, rival = one.values["TTR"], one.values[one.rival]
     better = metric.better(float(np.mean([*own.values()])), float(np.mean([*rival.values()])))
@@ -74,11 +79,14 @@ def test_less_may_be_better(records: Path) -> None:
 
 def test_tables_and_figures(records: Path, tmp_path: Path) -> None:
     collection = load_collection(records)
-    verdicts, values, differences = untuned_tables(standings(collection))
+    spectral, verdicts, values, _, differences = untuned_tables(collection)
+    assert [row[0] for row in spectral.rows] == ["blobs"]
+    assert spectral.title == "STTR beside the best rival of each problem"
     assert [row[0] for row in verdicts.rows] == ["blobs", "rows"]
     assert "of 2 problems" in verdicts.notes[0]
-    assert list(values.columns)[2:] == ["Adam, tuned", "TTR", "DoG"]
-    assert list(differences.columns)[2:] == ["Adam, tuned", "DoG"]
+    labels = {"Adam, tuned", "STTR", "STTR, tuned radius", "TTR", "DoG"}
+    assert set(list(values.columns)[2:]) == labels
+    assert set(list(differences.columns)[2:]) == labels - {"TTR"}
     assert differences.notes[1].startswith("TTR against Adam, tuned: ahead ")
     names = [drawing.name for drawing in untuned_drawings(collection)]
     assert names == ["untuned-profile", "untuned-lengths", "untuned-sensitivity"]
@@ -89,9 +97,9 @@ def test_tables_and_figures(records: Path, tmp_path: Path) -> None:
 
 
 def test_the_profile(records: Path) -> None:
-    found = standings(load_collection(records))
+    found = standings(load_collection(records), "TTR")
     frame = profile_frame(found)
-    assert len(frame) == 2 * 3 * 2  # the longer runs of DoG take the place of the others
+    assert len(frame) == 2 * 3 * 2 + 2 * 2  # the longer runs of DoG take the place of the others
     adam = frame[frame["label"] == "Adam, tuned"]
     assert np.isfinite(adam["passes"].to_numpy(float)).any()  # at least the median run gets there
     lines = {profile.label: profile for profile in profiles(frame)}
@@ -103,12 +111,13 @@ def test_the_profile(records: Path) -> None:
 
 def test_lengths_and_constants(records: Path) -> None:
     collection = load_collection(records)
-    lengths = length_frame(standings(collection))
-    assert len(lengths) == 2 * 2 * 4
+    lengths = length_frame(standings(collection, "TTR"))
+    assert len(lengths) == (2 + 1) * 2 * 4
     assert (lengths["radius"].to_numpy(float) > 0).all()
     assert set(lengths["adam"]) == {0.01}
-    sections = sensitivities(collection)
-    frame = constant_frame(sections)
+    sections = sensitivities(collection, "TTR")
+    assert not sensitivities(collection, "STTR")
+    frame = constant_frame(sections, "TTR")
     assert set(frame["option"]) == {"", "gain", "caution"}
     assert set(frame[frame["option"] == "gain"]["value"]) == {1.5, 0.015}
     assert dict(zip(frame["option"], frame["default"], strict=True))["caution"] == 1.3
@@ -118,6 +127,6 @@ def test_lengths_and_constants(records: Path) -> None:
 def test_nothing_to_tell(tmp_path: Path) -> None:
     write_run(tmp_path, method="Adam")
     collection = load_collection(tmp_path)
-    assert untuned_tables(standings(collection)) == []
+    assert untuned_tables(collection) == []
     assert list(untuned_parts(collection, "command")) == []
     assert untuned_files(collection, tmp_path / "out", "command") == []

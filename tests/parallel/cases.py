@@ -17,11 +17,12 @@ from napts.optim import Baseline
 FEATURES, CLASSES, SAMPLES = 6, 3, 54
 BATCH = 16  # and a last one of 6
 METHODS = ("TR", "NTR", "APTS", "APTSA", "NAPTS", "TTR")
-PLAIN = ("TR", "NTR", "TTR")
+PLAIN = ("TR", "NTR", "TTR", "STTR")
 """Methods without subdomains."""
 STAGES = 4
 SIZES = (1, 2, 4)
 LIGHT = napts.preset("NAPTS", "light")
+TRACKING = {"radius_rule": "tracking", "eta_1": 0.05, "probe_every": 2}
 Results = dict[int, list[dict[str, Any]]]
 """For each number of ranks what every rank told."""
 
@@ -88,8 +89,17 @@ def _cases() -> dict[str, Case]:
         "NAPTS on failure": Case("NAPTS", options={**wide, "global_step": "on_failure"}),
         "NTR reeval": Case("NTR", options={**wide, "history_scope": "reeval"}),
         "NTR decay": Case("NTR", options={**wide, "weight_decay": 0.05}),
+        "TR tracking": Case("TR", options=TRACKING),
+        "NTR tracking": Case("NTR", options=TRACKING, micro_batches=2),
+        "NTR tracking dropout": Case("NTR", with_dropout, options=TRACKING),
+        "NAPTS tracking": Case("NAPTS", options={**TRACKING, "radius": 1.0, "weight_decay": 0.05}),
+        "NAPTS tracking light": Case("NAPTS", normalised, options={**LIGHT, **TRACKING}),
+        "APTSA tracking": Case("APTSA", options=TRACKING, micro_batches=2),
         "TTR decay": Case("TTR", options={"weight_decay": 0.05, "probe_every": 2, "gain": 0.5}),
         "TTR rejects": Case("TTR", options={"radius": 0.5, "reject_below": 0.5}),
+        "STTR plain": Case("STTR", steps=60),
+        "STTR BatchNorm": Case("STTR", normalised, micro_batches=2),
+        "STTR float32": Case("STTR", dtype=torch.float32, micro_batches=4),
         "NAPTS decay": Case("NAPTS", options={**wide, "weight_decay": 0.05}),
         "APTS decoupled": Case(
             "APTS", options={"weight_decay": 0.05, "decoupled_weight_decay": True}

@@ -18,6 +18,7 @@ import napts
 from napts.optim import Baseline
 
 STEPS, SAMPLES = 12, 24
+TRACKING: dict[str, Any] = {"radius_rule": "tracking", "eta_1": 0.05, "probe_every": 2}
 LIGHT = napts.preset("NAPTS", "light")
 Make = Callable[[nn.Module], Any]
 
@@ -68,7 +69,11 @@ CASES: dict[str, Make] = {
     "APTSW": lambda m: napts.APTSW(napts.deal_parameters(m, 3)),
     "APTSW alone": lambda m: napts.APTSW(napts.deal_parameters(m, 1), order=2),
     "APTSW forced": lambda m: napts.APTSW(napts.deal_parameters(m, 3), forced_decrease=True),
+    "NTR tracking": lambda m: napts.NTR(m.parameters(), **TRACKING),
+    "NAPTS tracking": lambda m: napts.NAPTS(stages(m), radius=1.0, local_steps=2, **TRACKING),
+    "APTSW tracking": lambda m: napts.APTSW(napts.deal_parameters(m, 3), **TRACKING),
     "TTR": lambda m: napts.TTR(m.parameters(), probe_every=2),
+    "STTR": lambda m: napts.STTR(m.parameters(), probe_every=2),
     "TTR rejects": lambda m: napts.TTR(m.parameters(), radius=0.5, reject_below=0.5),
     "Adam": lambda m: Baseline(torch.optim.Adam(m.parameters(), lr=1e-2)),
     "SGD": lambda m: Baseline(torch.optim.SGD(m.parameters(), lr=0.1, momentum=0.9)),

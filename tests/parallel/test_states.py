@@ -26,6 +26,8 @@ def _optimizer(method: str, parameters: list[Any]) -> Any:
         return Baseline(torch.optim.Adam(groups, lr=0.1))
     if method == "SGD":
         return Baseline(torch.optim.SGD(groups, lr=0.1, momentum=0.9))
+    if method == "NTR tracking":
+        return napts.NTR(groups, radius_rule="tracking", radius=0.1)
     return napts.NTR(groups, window=3, history_scope="reeval", radius=0.1)
 
 
@@ -44,7 +46,7 @@ def merged(method: str, ranks: int) -> dict[str, Any]:
     return merge_states([optimizer.state_dict() for optimizer in together])
 
 
-@pytest.mark.parametrize("method", ["Adam", "SGD", "NTR"])
+@pytest.mark.parametrize("method", ["Adam", "SGD", "NTR", "NTR tracking"])
 @pytest.mark.parametrize("before", [1, 2, 4])
 @pytest.mark.parametrize("after", [1, 2, 3, 4])
 def test_dividing_and_merging_again_gives_the_same(method: str, before: int, after: int) -> None:
@@ -84,6 +86,11 @@ def test_a_remembered_iterate_is_whole() -> None:
     entries = state["state"][0]["histories"][0]["entries"]
     assert entries
     assert all(entry["theta"].numel() == sum(SIZES) for entry in entries)
+
+
+def test_a_step_that_waits_for_its_next_batch_is_whole() -> None:
+    pending = merged("NTR tracking", 2)["state"][0]["tracking"]["pending"]
+    assert pending["direction"].numel() == sum(SIZES)
 
 
 @pytest.mark.parametrize(("stages", "ranks"), [(4, 1), (4, 3), (7, 3), (5, 5)])

@@ -30,6 +30,7 @@ from tests.reference.steps import (
     schwarz_proposal,
     trust_region_norm,
 )
+from tests.reference.tracking import Learned
 
 __all__ = [
     "MLPProblem",
@@ -53,6 +54,10 @@ def promising(predicted: float, loss: float) -> bool:
 
 
 Phase = Literal["proposal", "correction", "global"]
+
+# Of the radius rule that tracks, without what can be chosen; as in TTR.
+FIRST_PROBES, FIRST_GAIN, GAIN = 8, 0.2, 0.15
+MEANS = {"memory": 0.95, "target_min": 0.05, "target_max": 0.8, "tolerance": 0.4}
 
 
 @dataclass
@@ -111,7 +116,9 @@ class Reference:
         self.theta = np.array(theta0, dtype=np.float64)
         self.radius, self.radius_min, self.radius_max = options.radii()
         self.other_radius = self.radius
-        self.steps = 0
+        self.steps = self.judged = 0
+        self.learned = Learned()
+        self.waiting: dict[str, Any] | None = None
         self.averages = Averages.none(problem.n)
         self.curvature = Pairs(options.pairs, problem.n)
         window = options.window if method in ("NTR", "NAPTS") else 0
@@ -136,6 +143,8 @@ class Reference:
 
         loss = self.result.loss = self._evaluate(self.theta)
         gradient = self._differentiate(self.theta)
+        start = self.theta
+        self._look_back(loss, gradient)
         if not math.isfinite(loss):
             if self.method not in ("TR", "NTR"):
                 # The package learns the loss only together with the proposal's.
@@ -150,10 +159,44 @@ class Reference:
                 arrived = loss, gradient
             if arrived is not None:
                 self._global_phase(*arrived)
+            self._look_at(start, loss, gradient)
         self.result.theta = self.theta.copy()
         self.result.radius_after = self.radius
         self.result.accepted = any(trial.accepted for trial in self.result.trials)
         return self.result
+
+    def _look_back(self, loss: float, gradient: Vector) -> None:
+        """Learn from the last step, if it was probed: at its start the new batch is evaluated."""
+        waiting = self.waiting
+        if waiting is None:
+            return
+        s = waiting["s"]
+        before = self._evaluate(self.theta - s)
+        if not math.isfinite(loss):
+            return
+        self.waiting = None
+        slope = 2.0 * (before - loss) + float(gradient @ s)
+        o = {**MEANS, "caution": self.options.caution}
+        factor = self.learned.move(waiting["promise"], waiting["ratio"], slope, waiting["gain"], o)
+        self.radius, self.other_radius = (
+            min(self.radius_max, max(self.radius_min, factor * radius))
+            for radius in (self.radius, self.other_radius)
+        )
+
+    def _look_at(self, start: Vector, loss: float, gradient: Vector) -> None:
+        """Note the whole step, if it is probed."""
+        index, self.judged = self.judged, self.judged + 1
+        taken = [trial for trial in self.result.trials if trial.accepted]
+        probed = index < FIRST_PROBES or (index + 1) % self.options.probe_every == 0
+        if self.options.radius_rule != "tracking" or not probed or not taken:
+            return
+        s = self.theta - start
+        promise = -float(gradient @ s)
+        if promise > 16 * np.finfo(np.float64).eps * abs(loss):
+            assert taken[-1].trial_loss is not None
+            ratio = (loss - taken[-1].trial_loss) / promise
+            gain = FIRST_GAIN if index < FIRST_PROBES else GAIN
+            self.waiting = {"s": s, "promise": promise, "ratio": ratio, "gain": gain}
 
     def _preconditioned_phase(self, loss: float, gradient: Vector) -> tuple[float, Vector] | None:
         """Lines 6-12; returns loss and gradient where line 13 is to start, if it is to happen."""
@@ -306,7 +349,7 @@ class Reference:
         """Radius rule of spec 1.4 for a judged trial."""
         if not trial.accepted:
             self.radius = max(self.radius_min, self.options.shrink * self.radius)
-        elif trial.enlarges:
+        elif trial.enlarges and self.options.radius_rule == "ratio":
             self.radius = min(self.radius_max, self.options.grow * self.radius)
 
     def _move(

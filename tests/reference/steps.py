@@ -43,6 +43,9 @@ class Options:
     global_step: str = "always"
     order: int = 1
     pairs: int = 5
+    radius_rule: str = "ratio"
+    caution: float = 1.3
+    probe_every: int = 12
 
     def radii(self) -> tuple[float, float, float]:
         """Initial, smallest and largest radius."""

@@ -11,8 +11,8 @@ import napts
 
 Data = Mapping[str, Tensor]
 Cuts = int | tuple[str, ...]
-METHODS = ("TR", "NTR", "APTSW", "APTS", "NAPTS", "NAPTS light")
-FEW = ("TR", "NAPTS", "NAPTS light")
+METHODS = ("TR", "NTR", "STTR", "APTSW", "APTS", "NAPTS", "NAPTS light")
+FEW = ("TR", "STTR", "NAPTS", "NAPTS light")
 """What models of more than two million weights are trained with, for the sake of time."""
 
 

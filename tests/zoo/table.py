@@ -30,7 +30,7 @@ This page is written by `python -m tests.zoo.table > docs/reference/zoo.md`.
 
 _MIDDLE = """
 "All" means {}.
-Models with more than two million weights are trained by three of them, to save time. APTSW tries
+Models with more than two million weights are trained by four of them, to save time. APTSW tries
 one radius per step, and may warn that no step was accepted until it has found a good one.
 
 ## Training loops

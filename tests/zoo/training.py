@@ -15,6 +15,7 @@ Closure = Callable[[], Tensor]
 _METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "TR": ("TR", {}),
     "NTR": ("NTR", {}),
+    "STTR": ("STTR", {}),
     "APTSW": ("APTSW", {"local_steps": 1}),
     "APTS": ("APTS", {"local_steps": 3}),
     "APTSA": ("APTSA", {"local_steps": 3}),
@@ -37,7 +38,7 @@ def optimizer(
         return napts.Baseline(torch.optim.Adam(model.parameters(), **options))
     name, own = _METHODS[method]
     options = {**own, **options}
-    if name in ("TR", "NTR"):
+    if name in ("TR", "NTR", "STTR"):
         return getattr(napts, name)(model.parameters(), **options)
     if name == "APTSW":
         return napts.APTSW(napts.deal_parameters(model, 4), **options)

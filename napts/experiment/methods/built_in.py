@@ -21,6 +21,7 @@ from napts.optim import (
     RMTR,
     SARAH,
     SSN,
+    STTR,
     SVRG,
     TR,
     TTR,
@@ -105,7 +106,7 @@ def lbfgs(params: Iterable[Any], **options: Unpack[LBFGSOptions]) -> torch.optim
 
 
 for _optimizer in (
-    *(TR, NTR, APTS, APTSA, NAPTS, APTSW, APTSD, TTR),
+    *(TR, NTR, APTS, APTSA, NAPTS, APTSW, APTSD, TTR, STTR),
     *(TRNewton, ASTROM, MLVR, SSN, SVRG, SARAH),
     RMTR,
     *(ASPQN, MSPQN, MomentumLBFGS, AdamLBFGS, SSBroyden),

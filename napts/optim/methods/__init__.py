@@ -15,6 +15,7 @@ from napts.optim.methods.rmtr import RMTR
 from napts.optim.methods.sarah import SARAH
 from napts.optim.methods.ssbroyden import SSBroyden
 from napts.optim.methods.ssn import SSN
+from napts.optim.methods.sttr import STTR
 from napts.optim.methods.svrg import SVRG
 from napts.optim.methods.tr import TR
 from napts.optim.methods.tr_newton import TRNewton
@@ -34,6 +35,7 @@ __all__ = [
     "RMTR",
     "SARAH",
     "SSN",
+    "STTR",
     "SVRG",
     "TR",
     "TTR",

@@ -47,4 +47,5 @@ class APTS(SchwarzMethod):
             correction=members.correction(options),
             global_step=options["global_step"],
             shared_radius=options["shared_radius"],
+            tracker=members.tracker(options),
         )

@@ -44,4 +44,5 @@ class APTSA(SchwarzMethod):
             options["max_tries"],
             global_history=Window(0),
             preconditioner=members.schwarz(options, self._decomposition),
+            tracker=members.tracker(options),
         )

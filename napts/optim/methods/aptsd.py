@@ -91,4 +91,5 @@ class APTSD(PlainTrustRegion):
             preconditioner=Shards(
                 options["shards"], solver, model, options["norm"], options["consistent"]
             ),
+            tracker=members.tracker(options),
         )

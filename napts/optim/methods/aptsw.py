@@ -143,4 +143,5 @@ class APTSW(SubdomainMethod):
                 if forced
                 else None
             ),
+            tracker=members.tracker(options),
         )

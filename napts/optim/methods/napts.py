@@ -76,4 +76,5 @@ class NAPTS(SchwarzMethod):
             shared_radius=options["shared_radius"],
             reevaluate=options["history_scope"] == "reeval",
             forget=options["history_scope"] == "per_batch",
+            tracker=members.tracker(options),
         )

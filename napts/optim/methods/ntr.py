@@ -43,4 +43,5 @@ class NTR(PlainTrustRegion):
             global_history=members.history(options),
             reevaluate=options["history_scope"] == "reeval",
             forget=options["history_scope"] == "per_batch",
+            tracker=members.tracker(options),
         )

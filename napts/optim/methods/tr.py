@@ -58,4 +58,5 @@ class TR(PlainTrustRegion):
             RadiusRule.of(options),
             options["max_tries"],
             global_history=Window(0),
+            tracker=members.tracker(options),
         )

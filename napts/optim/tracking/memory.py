@@ -3,8 +3,16 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from napts.optim.tracking.evidence import Evidence
+import torch
+
+from napts.optim import vectors
+from napts.optim.communicator import Share
+from napts.optim.objective import Objective, Point
+from napts.optim.tracking.evidence import Evidence, Probe
 from napts.optim.vectors import Vector
+
+ROUNDINGS = 16.0
+"""A promise below so many roundings of the loss cannot be measured (our choice)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +20,8 @@ class ProbedStep:
     """A step measured on its own batch, which waits for the next one.
 
     Attributes:
-        theta: Where it started.
+        theta: Where it started; ``None`` if that is taken to be one such step before the place
+            where the next one starts, which weight decay may have moved.
         direction: ``d``; the step is ``length * d``.
         length: Factor of the direction.
         promise: ``-length * g^T d``.
@@ -21,13 +30,43 @@ class ProbedStep:
         gain: How far the probe may move the radius.
     """
 
-    theta: Vector
+    theta: Vector | None
     direction: Vector
     length: float
     promise: float
     before: float
     after: float
     gain: float
+
+    @property
+    def measurable(self) -> bool:
+        """Whether the promise stands out from the rounding of the loss."""
+        rounding = torch.finfo(self.direction[0].dtype).eps * abs(self.before)
+        return self.promise > ROUNDINGS * rounding
+
+    def seen_by(self, objective: Objective, start: Point) -> Probe:
+        """Measure the step on the next batch: one forward pass, one transfer.
+
+        The parameters may be left where the step started.
+
+        Args:
+            objective: The loss of the next batch.
+            start: Its iterate.
+        """
+        theta = self.theta
+        if theta is None:
+            theta = vectors.add_scaled(start.theta, -self.length, self.direction)
+        slope = objective.slope(start, self.direction)
+        shares: list[Share] = [(start.loss, "sum"), (slope, "sum")]
+        before, after, inner = objective.loss_beside(theta, shares)
+        return Probe(
+            promise=self.promise,
+            before=self.before,
+            after=self.after,
+            next_before=before,
+            next_after=after,
+            next_slope=-self.length * inner,
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Return all of it."""
@@ -36,8 +75,12 @@ class ProbedStep:
     @classmethod
     def of(cls, state: dict[str, Any]) -> "ProbedStep":
         """Return what :meth:`state_dict` saved."""
-        vectors = {name: list(state[name]) for name in ("theta", "direction")}
-        return cls(**{**state, **vectors})
+        theta = state["theta"]
+        own = {
+            "theta": None if theta is None else list(theta),
+            "direction": list(state["direction"]),
+        }
+        return cls(**{**state, **own})
 
 
 @dataclass(frozen=True, slots=True)

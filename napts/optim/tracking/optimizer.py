@@ -1,7 +1,7 @@
 """Base of methods whose radius tracks evidence: their steps, options and states."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,14 +14,14 @@ from napts.optim.communicator import Share
 from napts.optim.group_options import GroupOptions, check_group, check_radius, completed
 from napts.optim.iterate_average import IterateAverage
 from napts.optim.local_model import FirstOrder
-from napts.optim.moments import KeptMoments
+from napts.optim.moments import KeptMoments, Moments
 from napts.optim.objective import Objective, Point
 from napts.optim.record import PassCounts, Trial, summarise
 from napts.optim.relayout import Move, fitted
 from napts.optim.step_context import StepContext
 from napts.optim.step_hooks import with_step_hooks
 from napts.optim.subdomains import Closure
-from napts.optim.tracking.evidence import Evidence, Probe, ratio
+from napts.optim.tracking.evidence import Evidence, ratio
 from napts.optim.tracking.memory import Memory, ProbedStep
 from napts.optim.tracking.rule import Probing, TrackingRule
 from napts.optim.trained import VectorOptimizer
@@ -30,12 +30,9 @@ from napts.optim.weight_decay import Decay, check_weight_decay
 
 _NO_HISTORY = (math.nan, 1.0)
 
-ROUNDINGS = 16.0
-"""A promise below so many roundings of the loss cannot be measured (our choice)."""
-
 
 class TrackingOptimizer(VectorOptimizer):
-    """A method with Adam's direction and a radius that tracks evidence.
+    """A method with a direction from moments and a radius that tracks evidence.
 
     Args:
         params: Parameters or parameter groups.
@@ -59,7 +56,7 @@ class TrackingOptimizer(VectorOptimizer):
 
     @property
     def radius(self) -> float:
-        """The trust-region radius, a factor of Adam's direction; setting it starts from there."""
+        """The trust-region radius, a factor of the direction; setting it starts from there."""
         return self._memory.radius
 
     @radius.setter
@@ -135,7 +132,7 @@ class TrackingOptimizer(VectorOptimizer):
         if length == 0.0:
             layout.write(start.theta)
             return objective.collect([(start.loss, "sum")])[0], [], False
-        direction = self._direction(start.model.gradient)
+        direction = self._direction(start.model.gradient, layout)
         layout.write_sum(self._decayed(start.theta, layout), length, direction)
         shares: list[Share] = [(start.loss, "sum"), (objective.slope(start, direction), "sum")]
         if probed:
@@ -163,17 +160,7 @@ class TrackingOptimizer(VectorOptimizer):
         last = self._memory.pending
         if last is None:
             return
-        slope = objective.slope(start, last.direction)
-        shares: list[Share] = [(start.loss, "sum"), (slope, "sum")]
-        before, after, inner = objective.loss_beside(last.theta, shares)
-        probe = Probe(
-            promise=last.promise,
-            before=last.before,
-            after=last.after,
-            next_before=before,
-            next_after=after,
-            next_slope=-last.length * inner,
-        )
+        probe = last.seen_by(objective, start)
         evidence = self._memory.evidence.with_probe(probe)
         radius = self._rule.update(self.radius, probe.ratio, evidence.share, last.gain)
         self._memory = replace(self._memory, evidence=evidence, radius=radius)
@@ -184,11 +171,10 @@ class TrackingOptimizer(VectorOptimizer):
         accepted = kept >= self._reject_below
         radius = self.radius
         if accepted:
-            rounding = torch.finfo(step.theta[0].dtype).eps * abs(step.before)
-            measurable = step.promise > ROUNDINGS * rounding
-            self._memory = replace(self._memory, pending=step if measurable else None)
+            self._memory = replace(self._memory, pending=step if step.measurable else None)
             self._average_in(layout)
         else:
+            assert step.theta is not None
             self._memory = replace(self._memory, radius=self._rule.shrunk(radius))
             layout.write(step.theta)
         finite = math.isfinite(kept)
@@ -203,14 +189,18 @@ class TrackingOptimizer(VectorOptimizer):
         radius = self._rule.shrunk(memory.radius)
         self._memory = replace(memory, radius=radius, pending=None, previous=None)
 
-    def _direction(self, gradient: Vector) -> Vector:
-        """Return Adam's direction; the moments are kept once the step has been judged."""
+    def _direction(self, gradient: Vector, layout: Layout) -> Vector:
+        """Return the direction of a step; the moments are kept once the step has been judged."""
         moments = self._moments.begin(gradient)
         direction = [torch.empty_like(flat) for flat in gradient]
         for own, flat, out in zip(moments, gradient, direction, strict=True):
             own.update(flat, out, self._betas, self._eps)
         self._moments.propose(moments, change=False)
+        self._turn(direction, moments, layout)
         return direction
+
+    def _turn(self, direction: Vector, moments: Sequence[Moments], layout: Layout) -> None:
+        """Change Adam's direction in place, if the method has another one."""
 
     def _decayed(self, theta: Vector, layout: Layout) -> Vector:
         """Return where a step starts after the decoupled weight decay, if there is any."""
@@ -268,18 +258,7 @@ class TrackingOptimizer(VectorOptimizer):
         own = self.param_groups[0]
         self._options.note(self.param_groups)
         self._lr = float(own["lr"])
-        self._rule = TrackingRule(
-            minimum=own["radius_min"],
-            maximum=own["radius_max"],
-            caution=own["caution"],
-            least=own["target_min"],
-            most=own["target_max"],
-            tolerance=own["tolerance"],
-            shrink=own["shrink"],
-        )
-        self._probing = Probing(
-            own["first_probes"], own["probe_every"], own["first_gain"], own["gain"]
-        )
+        self._rule, self._probing = TrackingRule.of(own), Probing.of(own)
         self._betas, self._eps = tuple(own["betas"]), own["eps"]
         self._reject_below = own["reject_below"]
         self._average.exponent = own["average"] or 0.0

@@ -16,6 +16,13 @@ def _above_least(options: Mapping[str, Any]) -> str | None:
     return None if options["target_max"] >= least else f"must be at least target_min = {least}"
 
 
+CAUTION = 1.3
+"""Factor on the noise in promises, wherever the rule is a part (our choice)."""
+
+PROBE_EVERY = 12
+"""One step in so many is probed, likewise."""
+
+
 class TrackingOptions(TypedDict, total=False):
     """Options of the radius rule and of the evidence that it follows; all defaults are ours."""
 
@@ -34,7 +41,7 @@ class TrackingOptions(TypedDict, total=False):
     caution: Annotated[
         float,
         Option(
-            1.3,
+            CAUTION,
             "Factor on the part of a step's promise that is noise; the product is the share of the "
             "promise that a step should keep on its own batch. At 1 the next batch gains nothing "
             "by a step; the larger, the shorter the steps.",
@@ -77,7 +84,7 @@ class TrackingOptions(TypedDict, total=False):
     probe_every: Annotated[
         int,
         Option(
-            12,
+            PROBE_EVERY,
             "Afterwards, one step in so many is probed. A probe costs two forward passes, one on "
             "the step's own batch and one on the next.",
             within="[1, 1000000]",

@@ -1,7 +1,9 @@
 """The radius rule that tracks a target ratio, and when steps are probed."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,19 @@ class TrackingRule:
     tolerance: float
     shrink: float
 
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> "TrackingRule":
+        """Return the rule that options describe."""
+        return cls(
+            minimum=options["radius_min"],
+            maximum=options["radius_max"],
+            caution=options["caution"],
+            least=options["target_min"],
+            most=options["target_max"],
+            tolerance=options["tolerance"],
+            shrink=options["shrink"],
+        )
+
     def target(self, share: float) -> float:
         """Return the ratio to aim at, if that share of the promises is real."""
         return min(self.most, max(self.least, self.caution * (1.0 - share)))
@@ -45,9 +60,13 @@ class TrackingRule:
             share: Share of the promises that is real.
             gain: Largest change of the radius's logarithm.
         """
-        error = (ratio - self.target(share)) / self.tolerance
-        moved = radius * math.exp(gain * min(1.0, max(-1.0, error)))
+        moved = radius * self.factor(ratio, share, gain)
         return min(self.maximum, max(self.minimum, moved))
+
+    def factor(self, ratio: float, share: float, gain: float) -> float:
+        """Return the factor on a radius after a probe; arguments as for :meth:`update`."""
+        error = (ratio - self.target(share)) / self.tolerance
+        return math.exp(gain * min(1.0, max(-1.0, error)))
 
     def shrunk(self, radius: float) -> float:
         """Return the radius after a rejected step."""
@@ -69,6 +88,12 @@ class Probing:
     every: int
     first_gain: float
     gain: float
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> "Probing":
+        """Return what options describe."""
+        names = ("first_probes", "probe_every", "first_gain", "gain")
+        return cls(*(options[name] for name in names))
 
     def probes(self, step: int) -> bool:
         """Tell whether a step is probed; steps are counted from 0."""

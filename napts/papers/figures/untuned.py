@@ -1,4 +1,4 @@
-"""Figures of TTR beside its rivals: a profile over problems, its step lengths, its constants."""
+"""Figures of STTR and TTR: a profile over problems, their step lengths, their constants."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,12 +17,12 @@ from napts.analysis.measured import named
 from napts.analysis.profiles import Profile, profiles_of, times_to
 from napts.papers.untuned import (
     LONGER,
-    METHOD,
+    METHODS,
     REFERENCE,
     Standing,
+    all_standings,
     finals,
     sensitivities,
-    standings,
     untuned_tables,
 )
 from napts.plotting.annotate import caption
@@ -39,36 +39,36 @@ _CLOCK = "pass_equivalents_total"
 
 def untuned_files(collection: Collection, out_dir: Path, command: str) -> list[Path]:
     """Write tables and figures; return the files."""
-    found = standings(collection)
     paths = save_drawings(untuned_drawings(collection), out_dir, command)
-    if found:
-        provenance = provenance_of(_together(found), command)
-        paths += save_tables(out_dir, "untuned", untuned_tables(found), provenance)
+    if found := all_standings(collection):
+        provenance = provenance_of(_together(_longest(found)), command)
+        paths += save_tables(out_dir, "untuned", untuned_tables(collection), provenance)
     return paths
 
 
 def untuned_parts(collection: Collection, command: str) -> Iterator[Body]:
     """Yield the part of the page, if there is something to compare."""
-    if not (found := standings(collection)):
+    if not (found := all_standings(collection)):
         return
     drawings = list(untuned_drawings(collection))
     yield Body(
         "untuned",
         "Without a learning rate",
-        "TTR, with one set of options for all problems, beside tuned and parameter-free rivals.",
-        untuned_tables(found),
+        "STTR and TTR, with one set of options each, beside tuned and parameter-free rivals.",
+        untuned_tables(collection),
         tuple(drawing.picture() for drawing in drawings),
         "",
-        provenance_of(_together(found), command),
+        provenance_of(_together(_longest(found)), command),
     )
 
 
 def untuned_drawings(collection: Collection) -> Iterator[Drawing]:
-    """Yield the figures of all problems together, and one of the constants."""
-    if found := standings(collection):
-        section = _together(found)
-        times = profile_frame(found)
-        lengths = length_frame(found)
+    """Yield the figures of all problems together, and those of the constants."""
+    if found := all_standings(collection):
+        longest = _longest(found)
+        section = _together(longest)
+        times = profile_frame(longest)
+        lengths = length_frame(longest)
         yield Drawing(
             "untuned-profile",
             "As good as tuned Adam, sooner or later",
@@ -84,17 +84,27 @@ def untuned_drawings(collection: Collection) -> Iterator[Drawing]:
             lambda: length_figure(lengths),
             rank=1,
         )
-    if sections := sensitivities(collection):
-        frame = constant_frame(sections)
-        section = _one("untuned-sensitivity", sections)
-        yield Drawing(
-            "untuned-sensitivity",
-            "What each constant of TTR is worth",
-            section,
-            frame,
-            lambda: constant_figure(frame),
-            rank=1,
-        )
+    for method in METHODS:
+        if sections := sensitivities(collection, method):
+            yield _constants_drawing(method, sections)
+
+
+def _constants_drawing(method: str, sections: Sequence[Section]) -> Drawing:
+    frame = constant_frame(sections, method)
+    name = f"untuned-sensitivity{'-spectral' if method == 'STTR' else ''}"
+    return Drawing(
+        name,
+        f"What each constant of {method} is worth",
+        _one(name, sections),
+        frame,
+        lambda: constant_figure(frame),
+        rank=1,
+    )
+
+
+def _longest(found: Sequence[list[Standing]]) -> list[Standing]:
+    """Return the standings on most problems; all methods of a problem are in each."""
+    return max(found, key=len)
 
 
 def _together(found: Sequence[Standing]) -> Section:
@@ -192,7 +202,7 @@ def profile_figure(frame: pd.DataFrame, section: Section) -> Figure:
 
 
 def length_frame(found: Sequence[Standing]) -> pd.DataFrame:
-    """Return the mean radius of TTR by problem, seed and epoch, and the rate of tuned Adam."""
+    """Return the mean radii by problem, method, seed and epoch, and the rate of tuned Adam."""
     rows = []
     for one in found:
         labels = distinct_labels(one.section.records)
@@ -200,16 +210,18 @@ def length_frame(found: Sequence[Standing]) -> pd.DataFrame:
             label: run.spec["optimizer"].get("lr")
             for run, label in zip(one.section.records, labels, strict=True)
         }
-        own = rows_with(one.section.epochs, "label", [METHOD])
+        own = rows_with(one.section.epochs, "label", METHODS)
+        names = ["label", "seed", "epoch", "radius"]
         rows += [
             {
-                **{"problem": one.problem, "seed": seed, "epoch": epoch, "radius": radius},
-                "adam": rates.get(REFERENCE),
+                **{"problem": one.problem, "method": method, "seed": seed, "epoch": epoch},
+                **{"radius": radius, "adam": rates.get(REFERENCE)},
             }
-            for seed, epoch, radius in zip(own["seed"], own["epoch"], own["radius"], strict=True)
+            for method, seed, epoch, radius in zip(*(own[name] for name in names), strict=True)
             if epoch > 0
         ]
-    return pd.DataFrame(rows, columns=["problem", "seed", "epoch", "radius", "adam"])
+    columns = ["problem", "method", "seed", "epoch", "radius", "adam"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def length_figure(frame: pd.DataFrame) -> Figure:
@@ -223,13 +235,13 @@ def length_figure(frame: pd.DataFrame) -> Figure:
     down = -(-len(problems) // across)
     figure = new_figure(9.6, 0.9 + 1.9 * down)
     panels = np.ravel(np.asarray(figure.subplots(down, across, squeeze=False, sharey=True)))
-    color = look_of(METHOD).color
     for axes in panels[len(problems) :]:
         axes.set_axis_off()
     for place, (axes, problem) in enumerate(zip(panels, problems, strict=False)):
         own = rows_with(frame, "problem", [problem])
-        for run in split(own, "seed"):
-            axes.plot(run["epoch"], run["radius"], color=color, linewidth=0.9)
+        for method in METHODS:
+            for run in split(rows_with(own, "method", [method]), "seed"):
+                axes.plot(run["epoch"], run["radius"], color=look_of(method).color, linewidth=0.9)
         rates = floats(own, "adam")
         if np.isfinite(rates).all():
             axes.axhline(rates[0], color=look_of("Adam").color, linestyle="--")
@@ -237,33 +249,41 @@ def length_figure(frame: pd.DataFrame) -> Figure:
         finish(axes, title=problem, x="epoch", y="length" if place % across == 0 else "")
     caption(
         figure,
-        "Lines: mean radius of an epoch, one line per seed. Dashed: the learning rate of Adam that "
-        "was best of 13. Both are factors of the same direction.",
+        f"Lines: mean radius of an epoch, one line per seed{_told(frame)}. Dashed: the learning "
+        "rate of Adam that was best of 13, a factor of the direction that TTR has too.",
     )
     return figure
 
 
-def constant_frame(sections: Sequence[Section]) -> pd.DataFrame:
-    """Return the final test values of TTR with one option changed, and with none.
+def _told(frame: pd.DataFrame) -> str:
+    """Say which color is whose."""
+    names = {"STTR": "blue", "TTR": "red"}
+    present = set(frame["method"])
+    found = [f"{names[m]}: {m}" for m in METHODS if m in present]
+    return f" ({', '.join(found)})" if len(found) > 1 else ""
+
+
+def constant_frame(sections: Sequence[Section], method: str) -> pd.DataFrame:
+    """Return the final test values of a method with one option changed, and with none.
 
     Returns:
         The columns ``problem``, ``metric``, ``option`` (empty for none), ``value``, ``default``,
         ``seed``, ``final`` in the metric's own unit, and ``error``: what it lacks to 1, or the
         metric itself where less is better, over that with the defaults.
     """
-    rows = [row for section in sections for row in _rows(section)]
+    rows = [row for section in sections for row in _rows(section, method)]
     names = ["problem", "metric", "option", "value", "default", "seed", "final", "error"]
     return pd.DataFrame(rows, columns=names)
 
 
-def _rows(section: Section) -> list[dict[str, Any]]:
+def _rows(section: Section, method: str) -> list[dict[str, Any]]:
     metric = section.metric
     labels = dict(zip(distinct_labels(section.records), section.records, strict=True))
-    base = next((run for label, run in labels.items() if label == METHOD), None)
+    base = next((run for label, run in labels.items() if label == method), None)
     if base is None:
         return []
     defaults, values = _flat(base.spec["optimizer"]), finals(section)
-    plain = _error(metric, list(values[METHOD].values()))
+    plain = _error(metric, list(values[method].values()))
     rows = []
     for label, by in values.items():
         options = _flat(labels[label].spec["optimizer"])
@@ -272,7 +292,7 @@ def _rows(section: Section) -> list[dict[str, Any]]:
             continue
         option = changed[0] if changed else ""
         common = {
-            "problem": section.experiment.rpartition("sensitivity-")[2],
+            "problem": section.experiment.rpartition("sensitivity-")[2].removeprefix("spectral-"),
             "metric": named(metric),
             "option": option,
             "value": options.get(option, np.nan),

@@ -1,0 +1,65 @@
+"""The spectral tracking trust region: weight matrices are stepped on as matrices."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Unpack
+
+from napts.optim import spectral
+from napts.optim.moments import Moments
+from napts.optim.option import Amendment
+from napts.optim.tracking.optimizer import TrackingOptimizer
+from napts.optim.tracking.options import TrackingOptions
+from napts.optim.vectors import Layout, Vector
+
+
+class STTROptions(TrackingOptions, total=False):
+    """Options of :class:`STTR`."""
+
+
+class STTR(TrackingOptimizer):
+    r"""Spectral tracking trust region (ours): :class:`TTR` in the norm that suits a matrix.
+
+    The radius, its probes, the rejection and the average are those of :class:`TTR`. The direction
+    is another one where a parameter is a matrix ``W``, or a stack of convolution filters: among all
+    steps whose spectral norm is within a bound, it promises most. With the running average ``M = U
+    diag(s) V^T`` of the gradient that is ``-U V^T``: every direction that the average has at all
+    is gone as far as the others. Newton-Schulz iterations find it from products of matrices; its
+    entries are scaled to the root mean square 0.2, about that of Adam's, so that biases and other
+    vectors, which move in Adam's direction, share the radius.
+
+    A step costs one forward and one backward, and for a matrix of ``m`` by ``n``, ``m <= n``, about
+    ``4 m^2 n + 40 m^3`` floating-point operations more, whatever the batch.
+
+    Args:
+        params: Parameters or groups of them.
+
+    All else is as for :class:`TTR`: groups, the factor ``lr``, ``optimizer.radius``,
+    ``eval_mode()`` before an evaluation and ``train_mode()`` before the next step.
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Reference: our own. Steps in the spectral norm: Jordan et al., *Muon* (2024), with the scale of
+    Liu et al. (2025); as trust-region steps: Kovalev (2025). Radius: :class:`TTR`. Measured in
+    ``docs/results/untuned.md``.
+
+    Example:
+        >>> optimizer = napts.STTR(model.parameters())
+    """
+
+    amended = (
+        Amendment(
+            "radius",
+            "Here the root mean square of a matrix's step is 0.2 times the radius.",
+            default=3e-3,
+        ),
+        Amendment("caution", default=2.0),
+        Amendment("target_max", default=0.9),
+        Amendment("first_probes", default=4),
+        Amendment("betas", "The first is also that of the average whose polar factor is taken."),
+    )
+
+    def __init__(self, params: Iterable[Any], **options: Unpack[STTROptions]) -> None:
+        super().__init__(params, options)
+
+    def _turn(self, direction: Vector, moments: Sequence[Moments], layout: Layout) -> None:
+        spectral.direct(direction, [own.first for own in moments], layout)

@@ -1,0 +1,83 @@
+"""Steepest descent in the spectral norm: the direction of a weight matrix as a matrix.
+
+A trust region needs a norm. In the Euclidean norm the best direction of a linear model is the
+gradient, in the infinity norm its signs; in the spectral norm of a weight matrix, which bounds how
+far the matrix can move any output for a given input, it is the polar factor of the gradient: all
+its singular values become one. Muon takes such steps with a learning rate (Jordan et al., 2024);
+Kovalev, *Understanding Gradient Orthogonalization for Deep Learning via Non-Euclidean Trust-Region
+Optimization* (2025), shows that they are trust-region steps.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from napts.optim.vectors import Layout, Vector
+
+_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+"""Of the odd polynomial that is iterated (Jordan et al.): steep at 0, within [0.7, 1.2] at 1."""
+
+ITERATIONS = 5
+"""Iterations of it; enough for singular values down to 1e-3 of the Frobenius norm."""
+
+ENTRY = 0.2
+"""Root mean square of a direction's entries, about that of Adam's (Liu et al., *Muon is Scalable
+for LLM Training*, 2025): one radius then fits both."""
+
+
+def polar_factor(matrix: Tensor) -> Tensor:
+    """Return about the orthogonal polar factor ``U V^T`` of a matrix ``U diag(s) V^T``.
+
+    Newton-Schulz iteration with a quintic polynomial: only products of matrices, in the matrix's
+    own precision. Singular values end between 0.7 and 1.2, but for those that are below 1e-3 of the
+    Frobenius norm, which end lower. A matrix of zeros is returned as it is.
+
+    Args:
+        matrix: Shape (rows, columns), real.
+    """
+    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
+    # In two steps, since the squares of small numbers vanish.
+    scaled = wide / wide.abs().amax().clamp_min(torch.finfo(wide.dtype).tiny)
+    norm = torch.linalg.vector_norm(scaled).clamp_min(1.0)
+    start = scaled / norm
+    # All factors are polynomials of one symmetric matrix, so they may be collected in the smaller
+    # of both dimensions and applied at the end.
+    a, b, c = _COEFFICIENTS
+    gram = start @ start.T
+    product: Tensor | None = None
+    for iteration in range(ITERATIONS):
+        factor = torch.addmm(gram, gram, gram, beta=b, alpha=c)
+        factor.diagonal().add_(a)
+        product = factor if product is None else factor @ product
+        if iteration < ITERATIONS - 1:
+            gram = factor @ gram @ factor
+    assert product is not None
+    factor = product @ start
+    return factor if wide is matrix else factor.T
+
+
+def has_polar_factor(parameter: Tensor) -> bool:
+    """Tell whether a parameter is a matrix, or a stack of filters that is taken as one."""
+    return parameter.ndim >= 2
+
+
+def direct(direction: Vector, averages: Sequence[Tensor], layout: Layout) -> None:
+    """Overwrite a direction where parameters are matrices, with polar factors of an average.
+
+    A parameter with more than two dimensions counts as a matrix with a row for each entry of the
+    first one (a filter of a convolution). The entries of a new direction have the root mean square
+    ``ENTRY``, whatever the shape.
+
+    Args:
+        direction: Changed in place.
+        averages: Running averages of the gradient, one flat tensor a block.
+        layout: Where the parameters are in both.
+    """
+    parts = layout.parts(direction)
+    for part, average in zip(parts, layout.parts(list(averages)), strict=True):
+        if has_polar_factor(part):
+            factor = polar_factor(average.flatten(1))
+            length = ENTRY * math.sqrt(max(factor.shape))
+            part.copy_(factor.reshape(part.shape).mul_(-length))

@@ -1,0 +1,100 @@
+"""Steps in the spectral norm: polar factors against singular values, and what is a matrix."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+import napts
+from napts.optim.spectral import ENTRY, direct, polar_factor
+from napts.optim.vectors import Layout
+
+SHAPES = [(6, 6), (4, 9), (9, 4), (1, 7), (7, 1), (1, 1)]
+
+
+def _matrix(shape: tuple[int, int], seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_singular_value_becomes_about_one(shape: tuple[int, int], dtype: torch.dtype) -> None:
+    matrix = _matrix(shape, dtype=dtype)
+    factor = polar_factor(matrix)
+    assert factor.shape == matrix.shape
+    values = torch.linalg.svdvals(factor)
+    assert values.min() > 0.6
+    assert values.max() < 1.21
+    # Both share their singular vectors: their product is symmetric, and positive.
+    product = factor @ matrix.T
+    torch.testing.assert_close(product, product.T, rtol=1e-4, atol=1e-5)
+    assert torch.linalg.eigvalsh(product).min() > -1e-5
+
+
+@given(st.integers(0, 50), st.floats(-30, 30))
+def test_only_the_direction_of_a_matrix_counts(seed: int, exponent: float) -> None:
+    matrix = _matrix((3, 5), seed, torch.float32)
+    scaled = matrix * 10.0**exponent
+    torch.testing.assert_close(polar_factor(scaled), polar_factor(matrix), rtol=1e-3, atol=1e-4)
+
+
+def test_turning_the_space_turns_the_factor() -> None:
+    turn = torch.linalg.qr(_matrix((5, 5), 1))[0]
+    matrix = _matrix((5, 8), 2)
+    torch.testing.assert_close(polar_factor(turn @ matrix), turn @ polar_factor(matrix))
+    torch.testing.assert_close(polar_factor(matrix.T), polar_factor(matrix).T)
+
+
+def test_it_promises_nearly_the_most_within_the_norm() -> None:
+    """The sum of the singular values bounds what a matrix of spectral norm 1 can promise."""
+    for seed in range(20):
+        gradient = _matrix((6, 10), seed)
+        factor = polar_factor(gradient)
+        factor /= torch.linalg.matrix_norm(factor, 2)
+        most = torch.linalg.matrix_norm(gradient, "nuc")
+        assert 0.6 * most < (factor * gradient).sum() <= most
+
+
+def test_small_singular_values_stay_small_and_zeros_are_zeros() -> None:
+    assert not polar_factor(torch.zeros(3, 4)).any()
+    vectors = torch.linalg.qr(_matrix((4, 4)))[0]
+    values = torch.tensor([1.0, 0.5, 1e-9, 0.0], dtype=torch.float64)
+    found = torch.linalg.svdvals(polar_factor((vectors * values) @ vectors.T))
+    assert found[1] > 0.6
+    assert found[2] < 1e-6
+    assert polar_factor(torch.full((2, 2), math.nan)).isnan().all()
+
+
+def test_filters_are_rows_and_vectors_are_left_alone() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(2, 3, 3), nn.Flatten(), nn.Linear(12, 4))
+    layout = Layout([list(model.parameters())])
+    average = layout.flatten([torch.randn_like(p) for p in layout.parameters])
+    direction = [torch.full_like(flat, 7.0) for flat in average]
+    direct(direction, average, layout)
+    parts = zip(layout.parts(direction), layout.parts(average), strict=True)
+    for part, mean in parts:
+        if mean.ndim == 1:
+            assert (part == 7.0).all()
+            continue
+        rows = mean.reshape(len(mean), -1)
+        expected = -ENTRY * math.sqrt(max(rows.shape)) * polar_factor(rows)
+        torch.testing.assert_close(part.reshape(rows.shape), expected)
+        assert part.square().mean().sqrt() == pytest.approx(ENTRY, rel=0.35)
+
+
+def test_it_ignores_the_scale_of_the_loss() -> None:
+    moved = []
+    for factor in (1.0, 1e4):
+        torch.manual_seed(0)
+        model = nn.Linear(5, 4, bias=False).double()
+        optimizer = napts.STTR(model.parameters(), caution=1.0)
+        data = torch.randn(40, 5, dtype=torch.float64)
+        for part in data.split(8):
+            optimizer.step(lambda part=part: factor * model(part).square().mean())  # noqa: B023
+        moved.append(model.weight.detach().clone())
+    torch.testing.assert_close(moved[0], moved[1])
