@@ -15,6 +15,7 @@ from napts.cli.shared import (
     OVERRIDES,
     RECORDS,
     TRACKING_URI,
+    counted,
     fail,
     say,
 )
@@ -120,8 +121,7 @@ def _print_merge(report: "MergeReport", records: Path, wanted: set[tuple[str, st
 
 
 def _count(action: str, number: int) -> str:
-    plural = "s" if action in ("conflict", "problem") and number != 1 else ""
-    return f"{number:,} {action}{plural}"
+    return counted(number, action) if action in ("conflict", "problem") else f"{number:,} {action}"
 
 
 def _missing(records: Path, wanted: set[tuple[str, str]]) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from napts.cli.shared import fail
+from napts.cli.shared import counted, fail
 
 _PATH = click.Path(path_type=Path)
 _THIN = click.option(
@@ -58,7 +58,7 @@ def unpack(files: tuple[Path, ...], target: Path) -> None:
             count = len(unpack_runs(file, target))
         except (OSError, ValueError) as error:
             raise fail(error) from None
-        click.echo(f"{file}: {count} run{'s' if count != 1 else ''}")
+        click.echo(f"{file}: {counted(count, 'run')}")
 
 
 def _write(write: Callable[[Path, Path], list[Path]], records: Path, target: Path) -> None:

@@ -113,6 +113,16 @@ def fail(message: object, code: int = BAD_INPUT) -> click.exceptions.Exit:
     return click.exceptions.Exit(code)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: ``"1 run"``, ``"1,200 runs"``.
+
+    Args:
+        number: The number.
+        noun: The noun in the singular.
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def say(message: object) -> None:
     """Say something on standard error, under the program's name.
 

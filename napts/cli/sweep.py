@@ -18,6 +18,7 @@ from napts.cli.shared import (
     OVERRIDES,
     RECORDS,
     Seconds,
+    counted,
     fail,
 )
 
@@ -79,12 +80,12 @@ def plan(
         _tell_damaged(seen)
         return
     counts = seen.counts()
-    click.echo(f"{len(seen.runs):,} runs: {_counted(counts)}")
+    click.echo(f"{counted(len(seen.runs), 'run')}: {_counted(counts)}")
     left = seen.left(retry_failed=retry_failed)
     click.echo(f"left to submit: {len(left):,}")
     if cluster_file is not None:
         for array in submitter.arrays(seen):
-            click.echo(f"  {len(array.jobs):,} jobs of {array.shape}")
+            click.echo(f"  {counted(len(array.jobs), 'job')} of {array.shape}")
     _tell_damaged(seen)
 
 
@@ -136,7 +137,8 @@ def submit(
         click.echo(f"nothing to submit: {_counted(submission.plan.counts())}")
     elif not isinstance(cluster, LocalCluster):
         runs = sum(len(job["runs"]) for job in jobs)
-        click.echo(f"submitted {runs} runs: jobs {len(jobs)}, arrays {len(submission.arrays)}")
+        made = f"{counted(len(jobs), 'job')}, {counted(len(submission.arrays), 'array')}"
+        click.echo(f"submitted {counted(runs, 'run')}: {made}")
     if submission.stopped:
         raise click.exceptions.Exit(INTERRUPTED)
     if any(submission.codes):
@@ -218,7 +220,7 @@ def cancel(file: Path, records: Path, overrides: tuple[str, ...], as_json: bool)
         except SlurmUnavailable as error:
             raise fail(error, FAILED) from None
     numbers = [job.job_id for job in ended]
-    click.echo(json.dumps(numbers) if as_json else f"cancelled {len(numbers)} jobs")
+    click.echo(json.dumps(numbers) if as_json else f"cancelled {counted(len(numbers), 'job')}")
 
 
 # --- what the commands share ---------------------------------------------------------------------
@@ -309,7 +311,7 @@ def _show(submitter: "Submitter", found: "Sweep", *, is_local: bool) -> None:
         except ValueError as error:
             raise fail(error) from None
         for array, text in zip(arrays, texts, strict=True):
-            click.echo(f"# {len(array.jobs)} jobs of {array.shape}\n{text}")
+            click.echo(f"# {counted(len(array.jobs), 'job')} of {array.shape}\n{text}")
 
 
 def _seen(found: "Sweep", records: Path) -> "Plan":

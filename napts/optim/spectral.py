@@ -30,14 +30,16 @@ for LLM Training*, 2025): one radius then fits both."""
 def polar_factor(matrix: Tensor) -> Tensor:
     """Return about the orthogonal polar factor ``U V^T`` of a matrix ``U diag(s) V^T``.
 
-    Newton-Schulz iteration with a quintic polynomial: only products of matrices, in the matrix's
-    own precision. Singular values end between 0.7 and 1.2, but for those that are below 1e-3 of the
+    Newton-Schulz iteration with a quintic polynomial: only products of matrices, in single
+    precision if the matrix has less. Singular values end between 0.7 and 1.2, but for those that are below 1e-3 of the
     Frobenius norm, which end lower. A matrix of zeros is returned as it is.
 
     Args:
         matrix: Shape (rows, columns), real.
     """
-    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
+    half = matrix.dtype in (torch.float16, torch.bfloat16)
+    precise = matrix.float() if half else matrix
+    wide = precise if matrix.shape[0] <= matrix.shape[1] else precise.T
     # In two steps, since the squares of small numbers vanish.
     scaled = wide / wide.abs().amax().clamp_min(torch.finfo(wide.dtype).tiny)
     norm = torch.linalg.vector_norm(scaled).clamp_min(1.0)
@@ -55,12 +57,7 @@ def polar_factor(matrix: Tensor) -> Tensor:
             gram = factor @ gram @ factor
     assert product is not None
     factor = product @ start
-    return factor if wide is matrix else factor.T
-
-
-def has_polar_factor(parameter: Tensor) -> bool:
-    """Tell whether a parameter is a matrix, or a stack of filters that is taken as one."""
-    return parameter.ndim >= 2
+    return (factor if wide is precise else factor.T).to(matrix.dtype)
 
 
 def direct(direction: Vector, averages: Sequence[Tensor], layout: Layout) -> None:
@@ -77,7 +74,7 @@ def direct(direction: Vector, averages: Sequence[Tensor], layout: Layout) -> Non
     """
     parts = layout.parts(direction)
     for part, average in zip(parts, layout.parts(list(averages)), strict=True):
-        if has_polar_factor(part):
+        if part.ndim >= 2:
             factor = polar_factor(average.flatten(1))
             length = ENTRY * math.sqrt(max(factor.shape))
             part.copy_(factor.reshape(part.shape).mul_(-length))

@@ -94,7 +94,7 @@ def standings(collection: Collection, method: str) -> list[Standing]:
         own = section.experiment.startswith(PREFIX)
         if own and not section.experiment.startswith(_SENSITIVITY):
             values = finals(section)
-            if method in values and any(not _is_ours(label) for label in values):
+            if method in values and any(not is_ours(label) for label in values):
                 found.append(_standing(section, method, values))
     return sorted(found, key=lambda standing: standing.problem)
 
@@ -115,7 +115,7 @@ def sensitivities(collection: Collection, method: str) -> list[Section]:
     ]
 
 
-def _is_ours(label: str) -> bool:
+def is_ours(label: str) -> bool:
     """Tell whether a label is that of a method of ours, or of a variant of one."""
     return label.partition(",")[0] in METHODS
 
@@ -133,7 +133,7 @@ def finals(section: Section) -> dict[str, dict[int, float]]:
 def _standing(section: Section, method: str, values: dict[str, dict[int, float]]) -> Standing:
     metric = section.metric
     own = values[method]
-    rivals = {label: by for label, by in values.items() if not _is_ours(label)}
+    rivals = {label: by for label, by in values.items() if not is_ours(label)}
     means = {
         label: metric.score(float(np.mean([by[s] for s in own if s in by] or [metric.worst])))
         for label, by in rivals.items()

@@ -42,6 +42,13 @@ def test_only_the_direction_of_a_matrix_counts(seed: int, exponent: float) -> No
     torch.testing.assert_close(polar_factor(scaled), polar_factor(matrix), rtol=1e-3, atol=1e-4)
 
 
+def test_half_precision_is_computed_in_single() -> None:
+    matrix = _matrix((4, 30), dtype=torch.bfloat16)
+    factor = polar_factor(matrix)
+    assert factor.dtype == torch.bfloat16
+    torch.testing.assert_close(factor, polar_factor(matrix.float()).bfloat16())
+
+
 def test_turning_the_space_turns_the_factor() -> None:
     turn = torch.linalg.qr(_matrix((5, 5), 1))[0]
     matrix = _matrix((5, 8), 2)

@@ -1,5 +1,23 @@
-"""What other code for these methods has got wrong."""
+"""What other code for these methods has got wrong, and which tests keep it out.
 
+Here: the slope of another vector than the one searched along; pairs that mix in the
+preconditioner's step; baselines with another memory; a learning rate that is ignored. Elsewhere:
+
+- division by the mean covering, or by 0: ``test_overlaps_are_divided_by_how_many_cover_each_entry``
+  in ``test_spqn_local_phase.py``;
+- slopes that are no parameters, and a lifting that is the solution:
+  ``test_the_residual_network_is_its_formula_and_trains_its_slopes`` and
+  ``test_the_lifting_of_the_paper_s_code_is_the_solution_and_ours_is_not`` in
+  ``tests/problems/test_pde.py``;
+- the best iterate of some methods beside the last one of others:
+  ``test_the_table_has_the_best_iterate_and_what_it_had_cost`` in
+  ``tests/papers/test_equations.py``;
+- searches that are not counted: ``test_every_gradient_is_counted_those_of_searches_too`` in
+  ``test_spqn_counts.py``.
+"""
+
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,3 +81,15 @@ def test_there_is_no_learning_rate_that_would_be_ignored() -> None:
     for method in ("ASPQN", "MSPQN", "MomentumLBFGS", "SSBroyden"):
         with pytest.raises(TypeError, match="unexpected keyword argument 'lr'"):
             make(method, network(), lr=0.1)
+
+
+def test_what_is_kept_out_elsewhere_is_there() -> None:
+    """The tests that the docstring of this module names."""
+    told = __doc__ or ""
+    folder = Path(__file__).parents[2] / "tests"
+    files = [folder / "optim" / name for name in re.findall(r"``(test_\w+\.py)``", told)]
+    files += [folder.parent / name for name in re.findall(r"``(tests/[\w/]+\.py)``", told)]
+    written = "\n".join(path.read_text() for path in files)
+    names = re.findall(r"``(test_\w+)``", told)
+    assert len(names) == 5
+    assert all(f"def {name}(" in written for name in names)

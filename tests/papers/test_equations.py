@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.made_runs import Row, write_run
+from napts import experiment
 from napts.analysis import Section, load_collection
 from napts.experiment import Study, load_spec
 from napts.experiment.spec.run_spec import RunSpec
@@ -19,6 +20,7 @@ from napts.papers.claims.tables import claims_tables
 from napts.papers.equations import equation_tables
 from napts.papers.figures.equations import equation_drawings, fields_of, with_iterations
 from napts.plotting.style import style
+from napts.records import load_run
 from napts.records.kept import write_kept
 from napts.records.metric import Metric
 
@@ -279,6 +281,51 @@ def test_the_small_study_is_what_its_comment_says() -> None:
         assert run.precision == "float64"
         assert run.budget.passes == 2500
         assert run.workload.build().options.points == 400
+
+
+SLIDES = {
+    "burgers": (8, 20, 4.6e-4),
+    "klein-gordon": (6, 50, 6.1e-4),
+    "transport": (10, 50, None),
+    "allen-cahn": (8, 20, None),
+}
+
+
+@pytest.mark.parametrize("name", SLIDES)
+def test_the_studies_at_the_slides_size_are_what_their_comments_say(name: str) -> None:
+    layers, width, target = SLIDES[name]
+    study = load_spec(ROOT / "studies" / f"pinn-{name}.toml")
+    assert isinstance(study, Study)
+    runs = study.runs()
+    assert len(runs) == 4 * len(study.seeds)
+    for spec in runs:
+        options = spec.workload.build().options
+        assert (options.points, options.hidden_layers, options.width) == (10_000, layers, width)
+        assert spec.execution.device == "cuda"
+        assert (spec.budget.target.value if spec.budget.target else None) == target
+        if spec.optimizer.method in ("ASPQN", "MSPQN"):
+            assert spec.optimizer.model_dump()["subdomains"] == layers
+
+
+@pytest.mark.slow
+def test_a_study_at_the_slides_size_begins_on_a_cpu(tmp_path: Path) -> None:
+    """One local step of each of the eight subdomains is all that is waited for."""
+    text = (ROOT / "studies" / "pinn-burgers.toml").read_text()
+    for old, new in (
+        ("passes = 50000", "epochs = 2"),
+        ("[0, 1, 2]", "[0]"),
+        ('device = "cuda"', 'device = "cpu"'),
+        ('method = "ASPQN"', 'method = "ASPQN"\nlocal_steps = 1'),
+    ):
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    (tmp_path / "study.toml").write_text(text)
+    spec, *_ = load_spec(tmp_path / "study.toml").runs()
+    outcome = experiment.run(spec, tmp_path / "records")
+    assert outcome.state == "done", outcome.error
+    _, first, second = load_run(outcome.path).epochs
+    assert second["backwards"] > 8
+    assert second["val_relative_error"] < first["val_relative_error"]
 
 
 def test_the_larger_studies_have_what_the_claims_speak_of() -> None:

@@ -89,11 +89,11 @@ def test_tables_and_figures(records: Path, tmp_path: Path) -> None:
     assert set(list(differences.columns)[2:]) == labels - {"TTR"}
     assert differences.notes[1].startswith("TTR against Adam, tuned: ahead ")
     names = [drawing.name for drawing in untuned_drawings(collection)]
-    assert names == ["untuned-profile", "untuned-lengths", "untuned-sensitivity"]
+    assert names == ["untuned-profile", "untuned-cost", "untuned-lengths", "untuned-sensitivity"]
     files = {path.name for path in untuned_files(collection, tmp_path, "command")}
     assert {"untuned.md", "untuned-profile.csv", "untuned-sensitivity.png"} <= files
     (part,) = untuned_parts(collection, "command")
-    assert len(part.pictures) == 3
+    assert len(part.pictures) == 4
 
 
 def test_the_profile(records: Path) -> None:

@@ -32,7 +32,7 @@ batch_size = 75
 checkpoint_every_s = 0.2
 """
 WEIGHTS = 'method = "APTSW"\nsubdomains = 4\nlocal_steps = 3'
-LAYERS = 'method = "ASPQN"\nsubdomains = 3\nlocal_steps = 3\nlocal_memory = "keep"'
+LAYERS = 'method = "ASPQN"\nsubdomains = 3\nlocal_steps = 3\nlocal_memory = "keep"\noverlap = 1'
 DATA = 'method = "APTSD"\nshards = 3'
 
 
@@ -73,19 +73,23 @@ grid = [5, 5]
 [optimizer]
 method = "ASPQN"
 local_steps = 2
+{options}
 [budget]
-epochs = 4
+epochs = 20
 """
 
 
 @pytest.mark.journey
-def test_an_equation_has_the_same_bits_on_one_two_and_four_ranks(tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", ["", "overlap = 1\ncoarse_steps = 2"])
+def test_an_equation_has_the_same_bits_on_one_two_and_four_ranks(
+    tmp_path: Path, options: str
+) -> None:
     """A rank for each of the four layers, two for each rank, or all of them on one."""
     found = []
     for ranks in (1, 2, 4):
         folder = tmp_path / str(ranks)
         folder.mkdir()
-        (folder / "spec.toml").write_text(EQUATION)
+        (folder / "spec.toml").write_text(EQUATION.format(options=options))
         found.append(trained(folder, ranks))
     assert found[0] == found[1] == found[2]
     assert len({row["train_loss"] for row in found[0] if row.get("train_loss")}) > 3
@@ -145,8 +149,10 @@ def test_copies_have_to_be_alike(tmp_path: Path, method: str, apart: int) -> Non
     assert ("the processes have different parameters" in ended.stderr) == (apart == 1)
 
 
-def test_an_interrupted_run_goes_on_alone(tmp_path: Path) -> None:
-    cut, whole = (make(tmp_path / name, WEIGHTS, epochs=60) for name in ("cut", "whole"))
+@pytest.mark.parametrize("optimizer", [WEIGHTS, pytest.param(LAYERS, marks=pytest.mark.journey)])
+def test_an_interrupted_run_goes_on_alone(tmp_path: Path, optimizer: str) -> None:
+    """With all that it has learnt, whichever rank has learnt it."""
+    cut, whole = (make(tmp_path / name, optimizer, epochs=60) for name in ("cut", "whole"))
     with started(cut, 2) as process:
         wait_until(lambda: epochs_done(cut) >= 2, process)
         process.send_signal(signal.SIGTERM)

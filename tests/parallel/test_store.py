@@ -2,11 +2,17 @@
 
 import os
 import socket
+from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 import psutil
 import pytest
+import torch
+import torch.distributed as dist
 
+from napts.experiment import RunSpec
+from napts.experiment.followers import joined
 from napts.parallel.ranks import join_ranks
 from napts.parallel.store import LOOPBACK, meet, on_loopback
 
@@ -70,3 +76,41 @@ def test_a_process_on_its_own_listens_on_loopback(
     with on_loopback():
         assert os.environ["GLOO_SOCKET_IFNAME"] == "mine"
     assert os.environ["GLOO_SOCKET_IFNAME"] == "mine"
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_ranks_that_share_subdomains_are_connected_by_what_fits_the_device(
+    port: int, monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    """Gloo on a CPU; NCCL on CUDA, each rank on the device of its index: chosen, not run here."""
+    asked: dict[str, Any] = {}
+
+    class Asked(Exception):
+        pass
+
+    def ask(backend: str, **options: Any) -> None:
+        asked.update(options, backend=backend)
+        raise Asked
+
+    monkeypatch.setattr(dist, "init_process_group", ask)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: device == "cuda")
+    monkeypatch.setattr(torch.cuda, "set_device", lambda index: asked.update(current=index))
+    for name, value in {"LOCAL_RANK": "1", "RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    spec = RunSpec.model_validate(
+        {
+            "experiment": "tests",
+            "workload": {"name": "burgers"},
+            "optimizer": {"method": "ASPQN"},
+            "budget": {"epochs": 1},
+            "execution": {"device": device, "ranks": 2},
+        }
+    )
+    with suppress(Asked), joined([spec]):
+        raise AssertionError("no group was asked for")
+    expected = torch.device("cuda", 1)
+    if device == "cpu":
+        assert (asked["backend"], asked["device_id"], asked.get("current")) == ("gloo", None, None)
+    else:
+        assert asked["backend"] == "nccl"
+        assert asked["device_id"] == asked["current"] == expected

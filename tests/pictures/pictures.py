@@ -73,7 +73,7 @@ FIGURES = (
     Shown("reports/figures/identification-calibration-absolute.png",
           RECORDS / "calibration-absolute", "identification"),
     *(Shown(f"reports/figures/untuned-{name}.png", UNTUNED, f"untuned-{name}")
-      for name in ("profile", "lengths", "sensitivity")),
+      for name in ("profile", "cost", "lengths", "sensitivity", "sensitivity-spectral")),
     Shown("docs/finite_sums.png", RECORDS / "finite-sums", "work"),
     Shown("docs/multilevel.png", RECORDS / "rmtr-digits", "levels"),
 )  # fmt: skip

@@ -65,7 +65,7 @@ class ASPQN(LayerMethod):
         slope = torch.dot(at.gradient, correction).item()
         half = self._search(function, at, correction, slope)[0] if slope < 0.0 else at  # 2
         end = self._quasi_newton_step(function, half)  # 3 to 6
-        self._commit()
+        self._commit(function)
         return end, Costs(
             published=2.0 + steps + self._published_coarse(len(spaces)),
             beside=local.beside,

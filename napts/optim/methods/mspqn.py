@@ -56,7 +56,7 @@ class MSPQN(LayerMethod):
         local = Multiplicative(spaces, self._solvers).run(function, coarse)  # 1
         half = function.at(coarse.theta + local.correction)  # 2
         end = self._quasi_newton_step(function, half)  # 3 to 6
-        self._commit()
+        self._commit(function)
         return end, Costs(
             published=2.0 + steps * len(spaces) + self._published_coarse(len(spaces)),
             update=1.0 + steps * sum(space.size for space in spaces) / len(at.theta),

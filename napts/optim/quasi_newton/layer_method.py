@@ -12,6 +12,7 @@ from napts.optim.quasi_newton.local_phase import ANYWHERE, Restricted
 from napts.optim.quasi_newton.optimizer import QuasiNewtonOptimizer
 from napts.optim.quasi_newton.subspaces import LayerSets, Subspace, subspaces
 from napts.optim.relayout import identical
+from napts.optim.replicas import ONE_REPLICA
 from napts.optim.subdomains import ParameterSets
 
 
@@ -76,6 +77,7 @@ class LayerMethod(QuasiNewtonOptimizer):
         )
         solver = LocalLBFGS(options["coarse_steps"], options["local_pairs"])
         (part,) = solver.minimise(problem, ANYWHERE).theta or problem.start
+        function.replicas.lead([part])  # every process has computed it
         space.layout.write([part])
         return function.at(function.layout.read()[0])
 
@@ -87,9 +89,24 @@ class LayerMethod(QuasiNewtonOptimizer):
         assert isinstance(self._sets, LayerSets)
         return steps * subdomains / self._sets.layers
 
-    def _commit(self) -> None:
+    def _commit(self, function: Function) -> None:
+        """Keep what local solvers have learnt, on every process, since each may save the state."""
+        if self._own_options()["local_memory"] == "keep" and function.replicas is not ONE_REPLICA:
+            self._share_learnt(function)
         for solver in self._solvers:
             solver.commit()
+
+    def _share_learnt(self, function: Function) -> None:
+        """Give every process what the solvers of the others have learnt."""
+        own, like = function.replicas.own(len(self._solvers)), function.layout.buffer(0)
+        tables = [
+            solver.learnt(space.restrict(like)).mul_(float(s in own))
+            for s, (solver, space) in enumerate(zip(self._solvers, self._spaces, strict=True))
+        ]
+        function.replicas.add(tables)
+        for s, (solver, table) in enumerate(zip(self._solvers, tables, strict=True)):
+            if s not in own:
+                solver.take(table)
 
     def _edited(self, options: Mapping[str, Any]) -> None:
         super()._edited(options)

@@ -62,6 +62,25 @@ class LocalLBFGS(LocalSolver[ValuedProblem]):
         self._next = memory.state_dict() if self._keep else []
         return _within(allowance, problem, start, theta, loss)
 
+    def learnt(self, like: Tensor) -> Tensor:
+        """Return the pairs of the last call as a table, ``(pairs, 2 n + 1)``.
+
+        Args:
+            like: A vector of as many variables, ``n``.
+        """
+        table = like.new_zeros(self._pairs, 2 * len(like) + 1)
+        for row, (step, change, _) in zip(table, self._next, strict=False):
+            row.copy_(torch.cat([row.new_ones(1), step, change]))
+        return table
+
+    def take(self, table: Tensor) -> None:
+        """Take over what another process's solver has :meth:`learnt`, until :meth:`commit`."""
+        memory = LimitedMemory(self._pairs)
+        for row in table[table[:, 0] != 0.0]:
+            step, change = row[1:].clone().chunk(2)
+            memory.update(step, change, step, 1.0)
+        self._next = memory.state_dict()
+
     def commit(self) -> None:
         """Keep the pairs, if they are to be kept."""
         self._known = self._next

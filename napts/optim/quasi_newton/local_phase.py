@@ -107,10 +107,12 @@ class Additive:
     def run(self, function: Function, at: Point) -> Corrected:
         """Let the subdomains minimise; several processes share them.
 
-        Their first gradient is known: it is a part of that at the iterate.
+        Their first gradient is known: it is a part of that at the iterate. The sum is over the
+        subdomains in order, whichever process has found a correction, so that where they overlap
+        any number of processes has the same bits.
         """
         count = len(self.spaces)
-        total = torch.zeros_like(at.theta)
+        parts = [at.theta.new_zeros(space.size) for space in self.spaces]
         spent = torch.zeros(count, dtype=torch.float64, device=at.theta.device)
         function.layout.write([at.theta])
         for s in function.replicas.own(count):
@@ -119,14 +121,17 @@ class Additive:
             problem = Restricted(function, space, start, at.loss, space.restrict(at.gradient))
             found = self.solvers[s].minimise(problem, ANYWHERE).theta
             end = space.layout.read()[0] if found is None else found[0]
-            space.add_to(total, end - start)
+            parts[s] = end - start
             space.layout.write([start])
             spent[s] = function.counts.backwards - already
         if function.replicas is not ONE_REPLICA:
             own = spent.sum().item()
-            function.replicas.add([total, spent])
+            function.replicas.add([*parts, spent])
             function.counts.forwards += spent.sum().item() - own
             function.counts.backwards += spent.sum().item() - own
+        total = torch.zeros_like(at.theta)
+        for space, part in zip(self.spaces, parts, strict=True):
+            space.add_to(total, part)
         total.div_(covering(self.spaces, total))
         return Corrected(total, (spent.sum() - spent.max()).item())
 
@@ -144,7 +149,10 @@ class Multiplicative:
     solvers: Sequence[LocalSolver[ValuedProblem]]
 
     def run(self, function: Function, at: Point) -> Corrected:
-        """Let the subdomains minimise in turn; all but the first need a gradient to start with."""
+        """Let the subdomains minimise in turn; all but the first need a gradient to start with.
+
+        Several processes do it all, and go on with what the first one has found.
+        """
         loss = at.loss
         function.layout.write([at.theta])
         for s, (space, solver) in enumerate(zip(self.spaces, self.solvers, strict=True)):
@@ -158,4 +166,6 @@ class Multiplicative:
             found = solver.minimise(problem, ANYWHERE).theta
             if found is not None:
                 space.layout.write(found)
-        return Corrected(function.layout.read()[0] - at.theta)
+        correction = function.layout.read()[0] - at.theta
+        function.replicas.lead([correction])
+        return Corrected(correction)

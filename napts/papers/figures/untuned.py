@@ -15,6 +15,7 @@ from napts.analysis.columns import floats, rows_with, split
 from napts.analysis.labels import distinct_labels, grouped
 from napts.analysis.measured import named
 from napts.analysis.profiles import Profile, profiles_of, times_to
+from napts.papers.figures.untuned_costs import cost_figure, cost_frame
 from napts.papers.untuned import (
     LONGER,
     METHODS,
@@ -75,6 +76,14 @@ def untuned_drawings(collection: Collection) -> Iterator[Drawing]:
             section,
             times,
             lambda: profile_figure(times, section),
+        )
+        costs = cost_frame(longest)
+        yield Drawing(
+            "untuned-cost",
+            "Validation metric by passes",
+            section,
+            costs,
+            lambda: cost_figure(longest, costs),
         )
         yield Drawing(
             "untuned-lengths",
