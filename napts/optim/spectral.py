@@ -31,8 +31,8 @@ def polar_factor(matrix: Tensor) -> Tensor:
     """Return about the orthogonal polar factor ``U V^T`` of a matrix ``U diag(s) V^T``.
 
     Newton-Schulz iteration with a quintic polynomial: only products of matrices, in single
-    precision if the matrix has less. Singular values end between 0.7 and 1.2, but for those that are below 1e-3 of the
-    Frobenius norm, which end lower. A matrix of zeros is returned as it is.
+    precision if the matrix has less. Singular values end between 0.7 and 1.2, but for those that
+    are below 1e-3 of the Frobenius norm, which end lower. A matrix of zeros is returned as it is.
 
     Args:
         matrix: Shape (rows, columns), real.
