@@ -42,21 +42,16 @@ def polar_factor(matrix: Tensor) -> Tensor:
     wide = precise if matrix.shape[0] <= matrix.shape[1] else precise.T
     # In two steps, since the squares of small numbers vanish.
     scaled = wide / wide.abs().amax().clamp_min(torch.finfo(wide.dtype).tiny)
-    norm = torch.linalg.vector_norm(scaled).clamp_min(1.0)
-    start = scaled / norm
-    # All factors are polynomials of one symmetric matrix, so they may be collected in the smaller
-    # of both dimensions and applied at the end.
+    factor = scaled / torch.linalg.vector_norm(scaled).clamp_min(1.0)
     a, b, c = _COEFFICIENTS
-    gram = start @ start.T
-    product: Tensor | None = None
-    for iteration in range(ITERATIONS):
-        factor = torch.addmm(gram, gram, gram, beta=b, alpha=c)
-        factor.diagonal().add_(a)
-        product = factor if product is None else factor @ product
-        if iteration < ITERATIONS - 1:
-            gram = factor @ gram @ factor
-    assert product is not None
-    factor = product @ start
+    with torch.autocast(matrix.device.type, enabled=False):
+        for _ in range(ITERATIONS):
+            # Iterating with the product of the polynomials instead would be cheaper, but rounding
+            # makes small eigenvalues negative there, and from TF32 on they explode.
+            gram = factor @ factor.T
+            factor = torch.addmm(
+                factor, torch.addmm(gram, gram, gram, beta=b, alpha=c), factor, beta=a
+            )
     return (factor if wide is precise else factor.T).to(matrix.dtype)
 
 

@@ -49,6 +49,27 @@ def test_half_precision_is_computed_in_single() -> None:
     torch.testing.assert_close(factor, polar_factor(matrix.float()).bfloat16())
 
 
+def test_autocast_leaves_it_alone() -> None:
+    """Also around `step`, as some loops have it."""
+    matrix = _matrix((4, 30), dtype=torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        factor = polar_factor(matrix)
+    assert torch.equal(factor, polar_factor(matrix))
+
+
+def test_coarse_products_leave_it_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As TF32 and bfloat16 products of single-precision matrices are."""
+    original = torch.addmm
+    vectors = torch.linalg.qr(_matrix((64, 64), dtype=torch.float32))[0]
+    matrix = (vectors * torch.logspace(0, -6, 64)) @ vectors.T
+
+    def coarse(base: Tensor, first: Tensor, second: Tensor, **factors: float) -> Tensor:
+        return original(base, first.bfloat16().float(), second.bfloat16().float(), **factors)
+
+    monkeypatch.setattr(torch, "addmm", coarse)
+    assert torch.linalg.matrix_norm(polar_factor(matrix), 2) < 1.5
+
+
 def test_turning_the_space_turns_the_factor() -> None:
     turn = torch.linalg.qr(_matrix((5, 5), 1))[0]
     matrix = _matrix((5, 8), 2)

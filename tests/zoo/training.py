@@ -11,11 +11,12 @@ from tests.zoo.row import Row
 
 Closure = Callable[[], Tensor]
 
-# What every method gets, so that an iteration is cheap; all else are the defaults.
+# What every method gets, so that an iteration is cheap, or a few show something; all else are the
+# defaults.
 _METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "TR": ("TR", {}),
     "NTR": ("NTR", {}),
-    "STTR": ("STTR", {}),
+    "STTR": ("STTR", {"radius": 0.02}),
     "APTSW": ("APTSW", {"local_steps": 1}),
     "APTS": ("APTS", {"local_steps": 3}),
     "APTSA": ("APTSA", {"local_steps": 3}),

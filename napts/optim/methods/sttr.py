@@ -27,7 +27,7 @@ class STTR(TrackingOptimizer):
     vectors, which move in Adam's direction, share the radius.
 
     A step costs one forward and one backward, and for a matrix of ``m`` by ``n``, ``m <= n``, about
-    ``4 m^2 n + 40 m^3`` floating-point operations more, whatever the batch.
+    ``20 m^2 n + 10 m^3`` floating-point operations more, whatever the batch.
 
     Args:
         params: Parameters or groups of them.
