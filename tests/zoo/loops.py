@@ -120,7 +120,7 @@ def _scheduled(method: str) -> None:
 
     trains(chosen, model, closure, after=scheduler.step)
     assert chosen.param_groups[0]["lr"] == first * 0.5**STEPS
-    if largest is not None:
+    if largest is not None and method != "STTR":  # a factor on its radius, which has no such bound
         assert chosen.radius <= largest * 0.5 ** (STEPS - 1) * (1 + 1e-12)
 
 
@@ -225,7 +225,11 @@ LOOPS = [
     Loop("derivatives by the input", _derivatives),
     Loop("autocast inside the closure", partial(_autocast, inside=True)),
     Loop("autocast around step", partial(_autocast, inside=False)),
-    Loop("learning-rate scheduler", _scheduled, remark="drives the largest radius"),
+    Loop(
+        "learning-rate scheduler",
+        _scheduled,
+        remark="drives the largest radius; of STTR, a factor on it",
+    ),
     Loop("weight decay", _decayed),
     Loop("freezing and unfreezing", _frozen),
     Loop("resuming from state_dict", _resumed),
