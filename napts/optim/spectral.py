@@ -17,22 +17,26 @@ from torch import Tensor
 from napts.optim.vectors import Layout, Vector
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-"""Of the odd polynomial that is iterated (Jordan et al.): steep at 0, within [0.7, 1.2] at 1."""
+"""Of the odd polynomial that is iterated (Jordan et al.): steep at 0, about 1 beyond."""
 
 ITERATIONS = 5
-"""Iterations of it; enough for singular values down to 1e-3 of the Frobenius norm."""
+"""Iterations of it; enough for singular values down to 1.5e-3 of the Frobenius norm."""
 
 ENTRY = 0.2
-"""Root mean square of a direction's entries, about that of Adam's (Liu et al., *Muon is Scalable
-for LLM Training*, 2025): one radius then fits both."""
+"""Root mean square of a direction's entries at full rank, about that of Adam's (Liu et al., *Muon
+is Scalable for LLM Training*, 2025), so that one radius fits both."""
+
+FADED = 1e-3
+"""Root mean square of Adam's direction below which a matrix's direction fades with it (our choice).
+That of a matrix with gradients is a hundred times as large."""
 
 
 def polar_factor(matrix: Tensor) -> Tensor:
     """Return about the orthogonal polar factor ``U V^T`` of a matrix ``U diag(s) V^T``.
 
     Newton-Schulz iteration with a quintic polynomial: only products of matrices, in single
-    precision if the matrix has less. Singular values end between 0.7 and 1.2, but for those that
-    are below 1e-3 of the Frobenius norm, which end lower. A matrix of zeros is returned as it is.
+    precision if the matrix has less. Singular values from 1.5e-3 of the Frobenius norm up end
+    between 0.68 and 1.21, smaller ones lower. A matrix of zeros is returned as it is.
 
     Args:
         matrix: Shape (rows, columns), real.
@@ -56,20 +60,24 @@ def polar_factor(matrix: Tensor) -> Tensor:
 
 
 def direct(direction: Vector, averages: Sequence[Tensor], layout: Layout) -> None:
-    """Overwrite a direction where parameters are matrices, with polar factors of an average.
+    """Overwrite Adam's direction where parameters are matrices, with polar factors of an average.
 
     A parameter with more than two dimensions counts as a matrix with a row for each entry of the
-    first one (a filter of a convolution). The entries of a new direction have the root mean square
-    ``ENTRY``, whatever the shape.
+    first one (a filter of a convolution). The entries of a new direction have at most about the
+    root mean square ``ENTRY``, which they have at full rank.
+
+    The polar factor has no size: of an average of gradients that ceased long ago, or that are
+    rounding, it would be as large as of any other. So it fades where Adam's direction does.
 
     Args:
-        direction: Changed in place.
+        direction: Adam's; changed in place.
         averages: Running averages of the gradient, one flat tensor a block.
         layout: Where the parameters are in both.
     """
     parts = layout.parts(direction)
     for part, average in zip(parts, layout.parts(list(averages)), strict=True):
-        if part.ndim >= 2:
+        if part.ndim >= 2 and part.numel():
             factor = polar_factor(average.flatten(1))
             length = ENTRY * math.sqrt(max(factor.shape))
-            part.copy_(factor.reshape(part.shape).mul_(-length))
+            alive = (part.square().mean().sqrt() / FADED).clamp_max(1.0)
+            part.copy_(factor.reshape(part.shape).mul_(-length).mul_(alive))

@@ -102,7 +102,7 @@ def test_filters_are_rows_and_vectors_are_left_alone() -> None:
     model = nn.Sequential(nn.Conv2d(2, 3, 3), nn.Flatten(), nn.Linear(12, 4))
     layout = Layout([list(model.parameters())])
     average = layout.flatten([torch.randn_like(p) for p in layout.parameters])
-    direction = [torch.full_like(flat, 7.0) for flat in average]
+    direction = [torch.full_like(flat, 7.0) for flat in average]  # not faded
     direct(direction, average, layout)
     parts = zip(layout.parts(direction), layout.parts(average), strict=True)
     for part, mean in parts:
@@ -126,3 +126,37 @@ def test_it_ignores_the_scale_of_the_loss() -> None:
             optimizer.step(lambda part=part: factor * model(part).square().mean())  # noqa: B023
         moved.append(model.weight.detach().clone())
     torch.testing.assert_close(moved[0], moved[1])
+
+
+def test_what_has_no_gradient_any_more_comes_to_rest() -> None:
+    """An expert that is not used again, a head, a dead layer: the factor alone has no size."""
+    torch.manual_seed(0)
+    used, unused = nn.Linear(6, 6), nn.Linear(6, 6)
+    optimizer = napts.STTR([*used.parameters(), *unused.parameters()], first_probes=0)
+    data = torch.randn(8, 6)
+    moved = []
+    for step in range(300):
+        share = 1.0 if step < 5 else 0.0
+        before = unused.weight.detach().clone()
+        optimizer.step(lambda: (used(data) + share * unused(data) - 1.0).square().mean())  # noqa: B023
+        moved.append(float((unused.weight - before).detach().norm()))
+    assert moved[4] > 1e-4
+    assert sum(moved[150:]) < 1e-2 * sum(moved[:5])
+
+
+def test_parameters_without_entries() -> None:
+    empty, vector = nn.Parameter(torch.zeros(0, 4)), nn.Parameter(torch.ones(2))
+    optimizer = napts.STTR([empty, vector])
+    for _ in range(3):
+        optimizer.step(lambda: vector.square().sum() + empty.sum())
+    assert bool((vector < 1.0).all())
+
+
+def test_of_low_rank_the_direction_is_shorter() -> None:
+    column = nn.Parameter(torch.randn(6, 8, dtype=torch.float64))
+    layout = Layout([[column]])
+    average = torch.outer(torch.arange(1.0, 7.0), torch.arange(1.0, 9.0)).double()
+    direction = [torch.ones(48, dtype=torch.float64)]
+    direct(direction, [average.flatten()], layout)
+    assert torch.linalg.matrix_rank(direction[0].view(6, 8), rtol=1e-6) == 1
+    assert float(direction[0].square().mean().sqrt()) < ENTRY / 2

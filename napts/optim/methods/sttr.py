@@ -19,12 +19,19 @@ class STTR(TrackingOptimizer):
     r"""Spectral tracking trust region (ours): :class:`TTR` in the norm that suits a matrix.
 
     The radius, its probes, the rejection and the average are those of :class:`TTR`. The direction
-    is another one where a parameter is a matrix ``W``, or a stack of convolution filters: among all
-    steps whose spectral norm is within a bound, it promises most. With the running average ``M = U
-    diag(s) V^T`` of the gradient that is ``-U V^T``: every direction that the average has at all
-    is gone as far as the others. Newton-Schulz iterations find it from products of matrices; its
-    entries are scaled to the root mean square 0.2, about that of Adam's, so that biases and other
-    vectors, which move in Adam's direction, share the radius.
+    is another one where a parameter is a matrix: of all steps whose spectral norm is within a
+    bound, it has the largest reduction by the linear model with the running average of the
+    gradients. With the average ``M = U diag(s) V^T`` that is ``-U V^T``: what the average has
+    little of is gone as far as what it has much of. Newton-Schulz iterations find it from products
+    of matrices. Its entries are scaled to the root mean square 0.2 (less if ``M`` has not full
+    rank), about that of Adam's, so that biases and other vectors, which move in Adam's direction,
+    share the radius.
+
+    Every parameter with two dimensions or more is a matrix, with a row for each entry of the first
+    dimension: filters of a convolution, but also stacked matrices, which count as one, and a single
+    row or column, whose direction is the normalised average. So is an embedding: if a batch uses
+    few of its rows, these move farther than other parameters, by the square root of how many rows
+    there are for one in use (large vocabularies were not tried).
 
     A step costs one forward and one backward, and for a matrix of ``m`` by ``n``, ``m <= n``, about
     ``20 m^2 n + 10 m^3`` floating-point operations more, whatever the batch.
@@ -49,13 +56,19 @@ class STTR(TrackingOptimizer):
     amended = (
         Amendment(
             "radius",
-            "Here the root mean square of a matrix's step is 0.2 times the radius.",
+            "Here the root mean square of a matrix's step is 0.2 times the radius, its spectral "
+            "norm about that times the root of the larger dimension.",
             default=3e-3,
         ),
         Amendment("caution", default=2.0),
         Amendment("target_max", default=0.9),
         Amendment("first_probes", default=4),
-        Amendment("betas", "The first is also that of the average whose polar factor is taken."),
+        Amendment(
+            "betas",
+            "The first is also that of the average whose polar factor is taken; the second acts on "
+            "vectors only.",
+        ),
+        Amendment("eps", "It acts on vectors only."),
     )
 
     def __init__(self, params: Iterable[Any], **options: Unpack[STTROptions]) -> None:
