@@ -10,8 +10,8 @@ from napts.optim.weight_decay import check_weight_decay
 
 Group = dict[str, Any]
 
-OWN = ("lr", "weight_decay")
-"""Options that are not the method's own: the schedulers' factor, and what may differ by group."""
+BY_GROUP = ("weight_decay",)
+"""Options that may differ between the groups of any method."""
 
 
 class HasDefinitions(Protocol):
@@ -19,9 +19,11 @@ class HasDefinitions(Protocol):
 
     Attributes:
         definitions: The options, by name.
+        by_group: Those that may differ between groups.
     """
 
     definitions: ClassVar[Definitions]
+    by_group: ClassVar[Sequence[str]]
 
 
 class GroupOptions:
@@ -34,7 +36,8 @@ class GroupOptions:
 
     def __init__(self, optimizer: "type[HasDefinitions]", names: Collection[str]) -> None:
         self._optimizer = optimizer
-        self.names = tuple(name for name in names if name not in OWN)
+        own = ("lr", *optimizer.by_group)
+        self.names = tuple(name for name in names if name not in own)
         self._seen: list[Group] = []
 
     def note(self, groups: Sequence[Group]) -> None:
@@ -89,8 +92,11 @@ class GroupOptions:
         for group in groups:
             check_weight_decay(group["weight_decay"])
         largest = max(group["weight_decay"] for group in groups)
-        if changed or any(g["weight_decay"] != b["weight_decay"] for g, b in self._pairs(groups)):
-            check({**options, "weight_decay": largest}, self._optimizer.definitions)
+        by_group = self._optimizer.by_group
+        if changed or any(g[n] != b[n] for g, b in self._pairs(groups) for n in by_group):
+            for group in groups:
+                own = {name: group[name] for name in by_group}
+                check({**options, **own, "weight_decay": largest}, self._optimizer.definitions)
         shrinkage = float(groups[0]["lr"]) * largest
         if options["decoupled_weight_decay"] and shrinkage > 1.0:
             raise ValueError(
@@ -111,13 +117,18 @@ class GroupOptions:
         )
 
 
-def check_group(method: str, group: Group) -> None:
+def check_group(method: str, group: Group, by_group: Sequence[str] = BY_GROUP) -> None:
     """Check that a further group sets no option that all groups share.
+
+    Args:
+        method: The method's name.
+        group: The group.
+        by_group: Options that it may set.
 
     Raises:
         ValueError: If it does, or its weight decay is out of range.
     """
-    extra = sorted(set(group) - {"params", "param_names", "weight_decay"})
+    extra = sorted(set(group) - {"params", "param_names", *by_group})
     if extra:
         raise ValueError(
             f"Invalid parameter group: {', '.join(extra)} cannot differ between groups, "

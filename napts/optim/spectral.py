@@ -9,7 +9,7 @@ Optimization* (2025), shows that they are trust-region steps.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor
@@ -59,7 +59,9 @@ def polar_factor(matrix: Tensor) -> Tensor:
     return (factor if wide is precise else factor.T).to(matrix.dtype)
 
 
-def direct(direction: Vector, averages: Sequence[Tensor], layout: Layout) -> None:
+def direct(
+    direction: Vector, averages: Sequence[Tensor], layout: Layout, left: Collection[int] = ()
+) -> None:
     """Overwrite Adam's direction where parameters are matrices, with polar factors of an average.
 
     A parameter with more than two dimensions counts as a matrix with a row for each entry of the
@@ -73,10 +75,11 @@ def direct(direction: Vector, averages: Sequence[Tensor], layout: Layout) -> Non
         direction: Adam's; changed in place.
         averages: Running averages of the gradient, one flat tensor a block.
         layout: Where the parameters are in both.
+        left: Identities of parameters that keep Adam's direction.
     """
-    parts = layout.parts(direction)
-    for part, average in zip(parts, layout.parts(list(averages)), strict=True):
-        if part.ndim >= 2 and part.numel():
+    parts = zip(layout.parts(direction), layout.parts(list(averages)), strict=True)
+    for parameter, (part, average) in zip(layout.parameters, parts, strict=True):
+        if part.ndim >= 2 and part.numel() and id(parameter) not in left:
             factor = polar_factor(average.flatten(1))
             length = ENTRY * math.sqrt(max(factor.shape))
             alive = (part.square().mean().sqrt() / FADED).clamp_max(1.0)

@@ -2,11 +2,12 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
 from napts.optim.described import DescribedOptimizer
+from napts.optim.group_options import BY_GROUP
 from napts.optim.relayout import Move, identical
 from napts.optim.vectors import Layout, blocks_by_kind
 from napts.optim.weight_decay import Decay
@@ -14,6 +15,9 @@ from napts.optim.weight_decay import Decay
 
 class VectorOptimizer(DescribedOptimizer):
     """Keeps track of which parameters are trained, and of where they are in its vectors."""
+
+    by_group: ClassVar[Sequence[str]] = BY_GROUP
+    """Options that may differ between groups."""
 
     _layout: Layout | None = None
     _trained_then: Sequence[Tensor] = ()
@@ -39,7 +43,8 @@ class VectorOptimizer(DescribedOptimizer):
             return param_group
         first = self.param_groups[0]
         shared = {name: first[name] for name in self.defaults if name in first}
-        return {**shared, "weight_decay": self.defaults["weight_decay"], **param_group}
+        own = {name: self.defaults[name] for name in self.by_group}
+        return {**shared, **own, **param_group}
 
     def _current_layout(self) -> Layout:
         """Return the layout of the parameters that require a gradient now.

@@ -22,6 +22,7 @@ ABSENT_OPTIONS: Mapping[str, tuple[Any, tuple[str, ...]]] = {
     "shared_radius": (True, ("APTS", "NAPTS")),
     "compile_local": (False, ("APTS", "APTSA", "NAPTS")),
     "forced_as": ("paper", ("APTSW",)),
+    "spectral": (True, ("STTR",)),
     "share": (1.0, ("RMTR",)),
     "seed": (None, ("RMTR",)),
     # End of what is written.

@@ -160,3 +160,33 @@ def test_of_low_rank_the_direction_is_shorter() -> None:
     direct(direction, [average.flatten()], layout)
     assert torch.linalg.matrix_rank(direction[0].view(6, 8), rtol=1e-6) == 1
     assert float(direction[0].square().mean().sqrt()) < ENTRY / 2
+
+
+def test_a_group_may_be_left_to_adam() -> None:
+    """An embedding, say: its rows then move as TTR moves them, and states keep that."""
+    torch.manual_seed(0)
+    models = [nn.Sequential(nn.Linear(5, 5), nn.Linear(5, 2)).double() for _ in range(2)]
+    models[1].load_state_dict(models[0].state_dict())
+    ours = napts.STTR(
+        [{"params": models[0][0].parameters(), "spectral": False}, *_groups(models[0][1])],
+        radius=1e-3,
+    )
+    adams = napts.TTR(models[1].parameters(), radius=1e-3)
+    data = torch.randn(9, 5, dtype=torch.float64)
+    for model, one in zip(models, (ours, adams), strict=True):
+        one.step(lambda model=model: model(data).square().mean())
+    torch.testing.assert_close(models[0][0].weight, models[1][0].weight)
+    assert not torch.allclose(models[0][1].weight, models[1][1].weight, rtol=0, atol=1e-5)
+    again = napts.STTR([{"params": g["params"]} for g in ours.param_groups])
+    again.load_state_dict(ours.state_dict())
+    assert [group["spectral"] for group in again.param_groups] == [False, True]
+
+
+def _groups(module: nn.Module) -> list[dict[str, object]]:
+    return [{"params": module.parameters()}]
+
+
+def test_other_methods_have_no_such_groups() -> None:
+    theta = nn.Parameter(torch.ones(2, 2))
+    with pytest.raises(ValueError, match="spectral cannot differ between groups, TTR has one"):
+        napts.TTR([{"params": [theta], "spectral": False}])

@@ -1,11 +1,12 @@
 """The spectral tracking trust region: weight matrices are stepped on as matrices."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Unpack
+from typing import Annotated, Any, Unpack
 
 from napts.optim import spectral
+from napts.optim.group_options import BY_GROUP
 from napts.optim.moments import Moments
-from napts.optim.option import Amendment
+from napts.optim.option import Amendment, Option
 from napts.optim.tracking.optimizer import TrackingOptimizer
 from napts.optim.tracking.options import TrackingOptions
 from napts.optim.vectors import Layout, Vector
@@ -13,6 +14,16 @@ from napts.optim.vectors import Layout, Vector
 
 class STTROptions(TrackingOptions, total=False):
     """Options of :class:`STTR`."""
+
+    spectral: Annotated[
+        bool,
+        Option(
+            True,
+            "Whether matrices are stepped on as matrices; with ``False`` they move in Adam's "
+            "direction, as vectors do. May differ between groups.",
+            before=True,
+        ),
+    ]
 
 
 class STTR(TrackingOptimizer):
@@ -31,7 +42,8 @@ class STTR(TrackingOptimizer):
     dimension: filters of a convolution, but also stacked matrices, which count as one, and a single
     row or column, whose direction is the normalised average. So is an embedding: if a batch uses
     few of its rows, these move farther than other parameters, by the square root of how many rows
-    there are for one in use (large vocabularies were not tried).
+    there are for one in use. A group of its own with ``spectral=False`` leaves them to Adam's
+    direction; neither was tried with large vocabularies.
 
     A step costs one forward and one backward, and for a matrix of ``m`` by ``n``, ``m <= n``, about
     ``20 m^2 n + 10 m^3`` floating-point operations more, whatever the batch.
@@ -52,6 +64,8 @@ class STTR(TrackingOptimizer):
     Example:
         >>> optimizer = napts.STTR(model.parameters())
     """
+
+    by_group = (*BY_GROUP, "spectral")
 
     amended = (
         Amendment(
@@ -75,4 +89,6 @@ class STTR(TrackingOptimizer):
         super().__init__(params, options)
 
     def _turn(self, direction: Vector, moments: Sequence[Moments], layout: Layout) -> None:
-        spectral.direct(direction, [own.first for own in moments], layout)
+        groups = [group for group in self.param_groups if not group["spectral"]]
+        left = {id(p) for group in groups for p in group["params"]}
+        spectral.direct(direction, [own.first for own in moments], layout, left)

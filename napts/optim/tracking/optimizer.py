@@ -270,12 +270,12 @@ class TrackingOptimizer(VectorOptimizer):
             self._decay = Decay(self.param_groups, self._layout)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add parameters; they share all options but ``weight_decay``.
+        """Add parameters; they share all options but those of ``by_group``.
 
         Raises:
             ValueError: If the group sets any other option.
         """
-        check_group(type(self).__name__, param_group)
+        check_group(type(self).__name__, param_group, self.by_group)
         super().add_param_group(self._with_shared_options(param_group))
 
     def state_dict(self) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def untuned_drawings(collection: Collection) -> Iterator[Drawing]:
             "Validation metric by passes",
             section,
             costs,
-            lambda: cost_figure(longest, costs),
+            lambda: cost_figure(longest, costs, section),
         )
         yield Drawing(
             "untuned-lengths",

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from napts.analysis import Section
 from napts.analysis.columns import floats, rows_where, rows_with
 from napts.papers.untuned import METHODS, REFERENCE, Standing, is_ours
 from napts.plotting.annotate import caption, legend
@@ -32,17 +33,18 @@ def cost_frame(found: Sequence[Standing]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def cost_figure(found: Sequence[Standing], frame: pd.DataFrame) -> Figure:
+def cost_figure(found: Sequence[Standing], frame: pd.DataFrame, section: Section) -> Figure:
     """Draw the validation metric by passes.
 
     Args:
         found: How one of ours stands on the problems.
         frame: From `cost_frame`.
+        section: All runs.
     """
     down = -(-len(found) // ACROSS)
     figure = new_figure(9.6, 1.3 + 2.2 * down)
     panels = np.ravel(np.asarray(figure.subplots(down, min(ACROSS, len(found)), squeeze=False)))
-    look = looks(frame)
+    look = looks(section.runs)
     for axes in panels[len(found) :]:
         axes.set_axis_off()
     for place, (axes, one) in enumerate(zip(panels, found, strict=False)):
