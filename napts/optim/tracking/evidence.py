@@ -73,7 +73,7 @@ class Evidence:
 
     @property
     def share(self) -> float:
-        """Share of the promises that is real, in [0, 1]: 1 without noise; 0 without evidence."""
+        """Share of the promises that is real, in [0, 1]; 1 without noise, 0 without evidence."""
         if self.promised <= 0.0:
             return 0.0
         return min(1.0, max(0.0, self.real / self.promised))
