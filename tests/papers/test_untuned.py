@@ -8,6 +8,8 @@ import pytest
 
 from benchmarks.made_runs import write_run
 from napts.analysis import load_collection
+from napts.analysis.statistics import summarise
+from napts.analysis.tables import bracketed, form_of, over_runs
 from napts.papers.figures.untuned import (
     constant_frame,
     length_frame,
@@ -17,9 +19,10 @@ from napts.papers.figures.untuned import (
     untuned_files,
     untuned_parts,
 )
-from napts.papers.untuned import finals, sensitivities, standings, untuned_tables
+from napts.papers.untuned import METHODS, finals, sensitivities, standings, untuned_tables
 from napts.records.metric import Metric
 
+ROOT = Path(__file__).parents[2]
 PROBLEMS = {"blobs": None, "rows": Metric("rmse", "min")}
 
 
@@ -130,3 +133,16 @@ def test_nothing_to_tell(tmp_path: Path) -> None:
     assert untuned_tables(collection) == []
     assert list(untuned_parts(collection, "command")) == []
     assert untuned_files(collection, tmp_path / "out", "command") == []
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_page_says_what_the_committed_records_say(method: str) -> None:
+    page = (ROOT / "docs" / "results" / "untuned.md").read_text(encoding="utf-8")
+    found = standings(load_collection(ROOT / "reports" / "records-untuned"), method)
+    assert len(found) == 9
+    for one in found:
+        form = form_of(one.section.metric)
+        difference = one.difference
+        told = bracketed(difference.mean, difference.low, difference.high, form)
+        for number in (over_runs(summarise(list(one.values[method].values())), form), told):
+            assert number in page, (one.problem, number)
