@@ -96,9 +96,9 @@ def _cases() -> dict[str, Case]:
         "NAPTS tracking light": Case("NAPTS", normalised, {**LIGHT, **TRACKING}, steps=16),
         "TTR decay": Case("TTR", options={"weight_decay": 0.05, "probe_every": 2, "gain": 0.5}),
         "TTR rejects": Case("TTR", options={"radius": 0.5, "reject_below": 0.5}),
-        "STTR plain": Case("STTR", steps=60),
-        "STTR BatchNorm": Case("STTR", normalised, micro_batches=2),
-        "STTR float32": Case("STTR", dtype=torch.float32, micro_batches=4),
+        "STTR plain": Case("STTR", steps=24),
+        "STTR BatchNorm": Case("STTR", normalised, micro_batches=2, steps=16),
+        "STTR float32": Case("STTR", dtype=torch.float32, micro_batches=4, steps=16),
         "NAPTS decay": Case("NAPTS", options={**wide, "weight_decay": 0.05}),
         "APTS decoupled": Case(
             "APTS", options={"weight_decay": 0.05, "decoupled_weight_decay": True}
