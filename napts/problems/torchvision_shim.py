@@ -50,7 +50,7 @@ def shim_active() -> bool:
 
 
 def _forget_partial_import() -> None:
-    for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+    for name in [name for name in list(sys.modules) if name.split(".")[0] == "torchvision"]:
         del sys.modules[name]
 
 

@@ -6,6 +6,7 @@ import py_compile
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -178,3 +179,20 @@ def test_nothing_registered_is_told(tmp_path: Path) -> None:
     assert told == [f"{tmp_path / 'wine.py'}: registered neither a problem nor a method"]
     load([str(tmp_path / "wine.py")], told.append)
     assert len(told) == 1
+
+
+def test_modules_may_come_while_others_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread imports meanwhile, or a lazy module imports as soon as it is looked at."""
+    write(tmp_path, {"mine.py": "import helper", "helper.py": "value = 1"})
+    original, late = own_code.file_of, iter(range(10**6))
+
+    def looking(module: ModuleType) -> Path | None:
+        name = f"late_{next(late)}"
+        if len(sys.modules) < 10**5:
+            monkeypatch.setitem(sys.modules, name, ModuleType(name))
+        return original(module)
+
+    monkeypatch.setattr(own_code, "file_of", looking)
+    assert set(load([str(tmp_path / "mine.py")], quiet)) == {"mine.py", "helper.py"}

@@ -140,7 +140,7 @@ def test_cancelling_from_elsewhere(bench: Bench) -> None:
     bench.write(windows="[5]", epochs=400)
     process = start(bench)
     wait_for_epoch(bench, process)
-    assert "cancelled 1 jobs" in bench.napts("cancel")
+    assert "cancelled 1 job" in bench.napts("cancel")
     process.communicate(timeout=60)
     assert bench.counts() == {"interrupted": 1}
     assert "cancelled 0 jobs" in bench.napts("cancel")

@@ -264,7 +264,7 @@ def test_a_cancelled_run_goes_on_from_an_older_checkpoint(bench: Bench, tmp_path
     bench.write()
     bench.submit()
     bench.wait_for_epoch(0)
-    assert "1 jobs" in bench.napts("cancel")
+    assert "cancelled 1 job" in bench.napts("cancel")
     bench.wait_for_end()
     view = bench.run(0)
     assert view.state == "interrupted"

@@ -110,7 +110,8 @@ def import_folder(root: Path | None, kept: Collection[str]) -> Iterator[None]:
 def _hide(root: Path, kept: Collection[str]) -> dict[str, ModuleType]:
     """Remove own modules of other folders that have a namesake here."""
     hidden = {}
-    for name, module in list(sys.modules.items()):
+    # A copy at once: other threads import meanwhile, and so may looking at a lazy module.
+    for name, module in sys.modules.copy().items():
         top = name.partition(".")[0]
         file = own_code.file_of(module) if top != "__main__" else None
         elsewhere = file is not None and not file.is_relative_to(root)

@@ -139,8 +139,8 @@ def _import_file(given: str) -> Plugin:
         raise PluginError(f"{given}: found no such file, allowed: a Python file, or a module")
     same = (
         name
-        for name in sys.modules
-        if name != "__main__" and own_code.file_of(sys.modules[name]) == file
+        for name, module in sys.modules.copy().items()  # which looking at a lazy module changes
+        if name != "__main__" and own_code.file_of(module) == file
     )
     name = next(same, None) or _free_name(file)
     if name not in sys.modules:
