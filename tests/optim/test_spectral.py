@@ -1,6 +1,7 @@
 """Steps in the spectral norm: polar factors against singular values, and what is a matrix."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -115,6 +116,10 @@ def test_filters_are_rows_and_vectors_are_left_alone() -> None:
         assert part.square().mean().sqrt() == pytest.approx(ENTRY, rel=0.35)
 
 
+def _scaled_loss(model: nn.Module, data: Tensor, factor: float) -> Tensor:
+    return factor * model(data).square().mean()
+
+
 def test_it_ignores_the_scale_of_the_loss() -> None:
     moved = []
     for factor in (1.0, 1e4):
@@ -123,7 +128,7 @@ def test_it_ignores_the_scale_of_the_loss() -> None:
         optimizer = napts.STTR(model.parameters(), caution=1.0)
         data = torch.randn(40, 5, dtype=torch.float64)
         for part in data.split(8):
-            optimizer.step(lambda part=part: factor * model(part).square().mean())  # noqa: B023
+            optimizer.step(partial(_scaled_loss, model, part, factor))
         moved.append(model.weight.detach().clone())
     torch.testing.assert_close(moved[0], moved[1])
 
@@ -133,12 +138,14 @@ def test_what_has_no_gradient_any_more_comes_to_rest() -> None:
     torch.manual_seed(0)
     used, unused = nn.Linear(6, 6), nn.Linear(6, 6)
     optimizer = napts.STTR([*used.parameters(), *unused.parameters()], first_probes=0)
-    data = torch.randn(8, 6)
-    moved = []
+    data, moved = torch.randn(8, 6), []
+
+    def loss(share: float) -> Tensor:
+        return (used(data) + share * unused(data) - 1.0).square().mean()
+
     for step in range(300):
-        share = 1.0 if step < 5 else 0.0
         before = unused.weight.detach().clone()
-        optimizer.step(lambda: (used(data) + share * unused(data) - 1.0).square().mean())  # noqa: B023
+        optimizer.step(partial(loss, 1.0 if step < 5 else 0.0))
         moved.append(float((unused.weight - before).detach().norm()))
     assert moved[4] > 1e-4
     assert sum(moved[150:]) < 1e-2 * sum(moved[:5])
