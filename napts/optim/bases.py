@@ -25,7 +25,7 @@ class PlainTrustRegion(TrustRegionOptimizer):
         Raises:
             ValueError: If the group sets any other option.
         """
-        check_group(type(self).__name__, param_group)
+        check_group(type(self).__name__, param_group, self.by_group)
         super().add_param_group(param_group)
 
 

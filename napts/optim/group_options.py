@@ -117,7 +117,7 @@ class GroupOptions:
         )
 
 
-def check_group(method: str, group: Group, by_group: Sequence[str] = BY_GROUP) -> None:
+def check_group(method: str, group: Group, by_group: Sequence[str]) -> None:
     """Check that a further group sets no option that all groups share.
 
     Args:

@@ -28,7 +28,7 @@ is Scalable for LLM Training*, 2025), so that one radius fits both."""
 
 FADED = 1e-3
 """Root mean square of Adam's direction below which a matrix's direction fades with it (our choice).
-That of a matrix with gradients is a hundred times as large."""
+That of a matrix with gradients is some hundred times as large."""
 
 
 def polar_factor(matrix: Tensor) -> Tensor:

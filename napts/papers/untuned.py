@@ -29,7 +29,8 @@ REFERENCE = "Adam, tuned"
 LONGER = ", 1.5 budgets"
 """End of the labels of runs that are longer, for the profile alone: what tunes itself may be."""
 
-_SENSITIVITY = f"{PREFIX}sensitivity-"
+SENSITIVITY = {"STTR": f"{PREFIX}sensitivity-spectral-", "TTR": f"{PREFIX}sensitivity-"}
+"""How the experiments begin in which the options of a method are varied one by one."""
 
 _RULE = (
     "Test data, the network at the end. The rival is the one with the best mean over the same "
@@ -91,8 +92,8 @@ def standings(collection: Collection, method: str) -> list[Standing]:
     """Return how a method of ours stands on each problem on which it has rivals."""
     found = []
     for section in collection.of_kind("comparison"):
-        own = section.experiment.startswith(PREFIX)
-        if own and not section.experiment.startswith(_SENSITIVITY):
+        varied = section.experiment.startswith(tuple(SENSITIVITY.values()))
+        if section.experiment.startswith(PREFIX) and not varied:
             values = finals(section)
             if method in values and any(not is_ours(label) for label in values):
                 found.append(_standing(section, method, values))
@@ -110,7 +111,7 @@ def sensitivities(collection: Collection, method: str) -> list[Section]:
     return [
         section
         for section in collection.of_kind("comparison")
-        if section.experiment.startswith(_SENSITIVITY)
+        if section.experiment.startswith(SENSITIVITY[method])
         and method in distinct_labels(section.records)
     ]
 

@@ -15,11 +15,12 @@ from napts.analysis.columns import floats, rows_with, split
 from napts.analysis.labels import distinct_labels, grouped
 from napts.analysis.measured import named
 from napts.analysis.profiles import Profile, profiles_of, times_to
-from napts.papers.figures.untuned_costs import cost_figure, cost_frame
+from napts.papers.figures.untuned_costs import CLOCK, cost_figure, cost_frame
 from napts.papers.untuned import (
     LONGER,
     METHODS,
     REFERENCE,
+    SENSITIVITY,
     Standing,
     all_standings,
     finals,
@@ -34,8 +35,6 @@ from napts.plotting.page import Body
 from napts.plotting.provenance import provenance_of
 from napts.plotting.style import finish, look_of, looks, new_figure
 from napts.records.metric import Metric
-
-_CLOCK = "pass_equivalents_total"
 
 
 def untuned_files(collection: Collection, out_dir: Path, command: str) -> list[Path]:
@@ -100,7 +99,7 @@ def untuned_drawings(collection: Collection) -> Iterator[Drawing]:
 
 def _constants_drawing(method: str, sections: Sequence[Section]) -> Drawing:
     frame = constant_frame(sections, method)
-    name = f"untuned-sensitivity{'-spectral' if method == 'STTR' else ''}"
+    name = SENSITIVITY[method].rstrip("-")
     return Drawing(
         name,
         f"What each constant of {method} is worth",
@@ -150,7 +149,7 @@ def profile_frame(found: Sequence[Standing]) -> pd.DataFrame:
                 **{"method": methods[label], "seed": seed},
                 **{"target": target, "passes": passes},
             }
-            for label, by in times_to(epochs, [target], _CLOCK).items()
+            for label, by in times_to(epochs, [target], CLOCK).items()
             if label not in replaced
             for (seed, _), passes in by.items()
         ]
@@ -301,7 +300,7 @@ def _rows(section: Section, method: str) -> list[dict[str, Any]]:
             continue
         option = changed[0] if changed else ""
         common = {
-            "problem": section.experiment.rpartition("sensitivity-")[2].removeprefix("spectral-"),
+            "problem": section.experiment.removeprefix(SENSITIVITY[method]),
             "metric": named(metric),
             "option": option,
             "value": options.get(option, np.nan),
