@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from napts.analysis import Collection, Section
@@ -255,20 +256,16 @@ def length_figure(frame: pd.DataFrame) -> Figure:
             axes.axhline(rates[0], color=look_of("Adam").color, linestyle="--")
         axes.set_yscale("log")
         finish(axes, title=problem, x="epoch", y="length" if place % across == 0 else "")
+    present = set(frame["method"])
+    shown = [Line2D([], [], color=look_of(m).color, label=m) for m in METHODS if m in present]
+    shown.append(Line2D([], [], color=look_of("Adam").color, linestyle="--", label=REFERENCE))
+    figure.legend(handles=shown, loc="outside upper left", ncols=len(shown))
     caption(
         figure,
-        f"Lines: mean radius of an epoch, one line per seed{_told(frame)}. Dashed: the learning "
-        "rate of Adam that was best of 13, a factor of the direction that TTR has too.",
+        "Lines: mean radius of an epoch, one line per seed. Dashed: the learning rate of Adam that "
+        "was best of 13, a factor of the direction that TTR has too.",
     )
     return figure
-
-
-def _told(frame: pd.DataFrame) -> str:
-    """Say which color is whose."""
-    names = {"STTR": "blue", "TTR": "red"}
-    present = set(frame["method"])
-    found = [f"{names[m]}: {m}" for m in METHODS if m in present]
-    return f" ({', '.join(found)})" if len(found) > 1 else ""
 
 
 def constant_frame(sections: Sequence[Section], method: str) -> pd.DataFrame:
