@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 import napts
+from tests.helpers.failing import leaves_no_trace
 from tests.helpers.networks import (
     ALL_METHODS,
     METHODS,
@@ -206,29 +207,7 @@ def test_a_loss_that_is_not_finite_leaves_the_probe_waiting(method: str) -> None
 @pytest.mark.parametrize("call", [1, 2, 3])
 def test_a_failing_closure_leaves_no_trace(method: str, call: int) -> None:
     """The second call is the look back, the third the first trial."""
-    model, other = plain(), plain()
-    optimizers = [make(method, m, **EVERY) for m in (model, other)]
-    for one, m in zip(optimizers, (model, other), strict=True):
-        for seed in range(2):
-            one.step(closure(m, batch(seed)))
-    calls, before = 0, snapshot(model)
-
-    def failing() -> torch.Tensor:
-        nonlocal calls
-        calls += 1
-        if calls == call:
-            raise KeyError("no data")
-        return closure(model, batch(2))()
-
-    with pytest.raises(KeyError):
-        optimizers[0].step(failing)
-    assert same(snapshot(model), before)
-    for seed in range(2, 6):
-        for one, m in zip(optimizers, (model, other), strict=True):
-            one.step(closure(m, batch(seed)))
-    assert same(snapshot(model), snapshot(other))
-    assert optimizers[0].radius == optimizers[1].radius
-    assert optimizers[0].real_share == optimizers[1].real_share
+    leaves_no_trace(lambda model: make(method, model, **EVERY), call)
 
 
 @pytest.mark.parametrize("method", ["NTR", "NAPTS"])

@@ -16,6 +16,7 @@ import napts
 from napts.optim.iterate_average import weight
 from napts.optim.tracking.evidence import Evidence, Probe
 from napts.optim.tracking.rule import TrackingRule
+from tests.helpers.failing import leaves_no_trace
 from tests.helpers.networks import PassMeter, batch, closure, noisy, plain, same, snapshot
 from tests.helpers.problems import SIZES, batches, flat, network, start_from
 from tests.reference.mlp import MLPProblem
@@ -160,28 +161,7 @@ def test_a_loss_that_is_not_finite_leads_back(probed: bool, method: Any) -> None
 @pytest.mark.parametrize("call", [1, 2, 3])
 def test_a_failing_closure_leaves_no_trace(call: int, method: Any) -> None:
     """The third call is the look back, the second the end of a probed step."""
-    model, other = plain(), plain()
-    optimizers = [method(m.parameters()) for m in (model, other)]
-    for one, m in zip(optimizers, (model, other), strict=True):
-        for seed in range(2):
-            one.step(closure(m, batch(seed)))
-    calls, before = 0, snapshot(model)
-
-    def failing() -> torch.Tensor:
-        nonlocal calls
-        calls += 1
-        if calls == call:
-            raise KeyError("no data")
-        return closure(model, batch(2))()
-
-    with pytest.raises(KeyError):
-        optimizers[0].step(failing)
-    assert same(snapshot(model), before)
-    for seed in range(2, 6):
-        for one, m in zip(optimizers, (model, other), strict=True):
-            one.step(closure(m, batch(seed)))
-    assert same(snapshot(model), snapshot(other))
-    assert optimizers[0].radius == optimizers[1].radius
+    leaves_no_trace(lambda model: method(model.parameters()), call)
 
 
 def test_random_masks_and_buffers() -> None:
